@@ -1,0 +1,141 @@
+// swift-tools-version:6.2
+import Foundation
+import PackageDescription
+
+// The layers of ARCHITECTURE.md as SwiftPM targets. A target may import only what its row names;
+// Tests/ArchitectureTests holds the imports, this table and ARCHITECTURE.md together.
+//
+// DEMARC_CORE=1 leaves out every target that needs a package from outside (store, HTTP, command line):
+// the protocol, the engine and the simulator then build and test in seconds.
+let coreOnly = ProcessInfo.processInfo.environment["DEMARC_CORE"] == "1"
+
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+struct Layer {
+  var name: String
+  var imports: [Target.Dependency]
+  var core = true
+}
+
+let layers: [Layer] = [
+  // 1
+  Layer(name: "Base", imports: ["CLinux"]),
+  Layer(name: "CryptoCore", imports: ["Base", "COpenSSL"]),
+  // 2
+  Layer(name: "SIPWire", imports: ["Base"]),
+  Layer(name: "RTPWire", imports: ["Base"]),
+  // 3
+  Layer(name: "SIPCore", imports: ["Base", "SIPWire", "CryptoCore"]),
+  Layer(name: "MediaControl", imports: ["Base", "RTPWire"]),
+  // 4
+  Layer(name: "Policy", imports: ["Base", "SIPWire", "CryptoCore"]),
+  Layer(name: "CallCore", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy"]),
+  // 5
+  Layer(name: "MediaEngine", imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl"]),
+  Layer(name: "Edge", imports: ["Base", "CLinux", "CallCore", "MediaControl"]),
+  Layer(
+    name: "Persistence",
+    imports: [
+      "Base", "Policy", "CallCore", "MediaControl", .product(name: "GRDB", package: "GRDB.swift"),
+    ],
+    core: false),
+  // 6
+  Layer(
+    name: "Operations",
+    imports: [
+      "Base", "CLinux", "CryptoCore", "SIPWire", "SIPCore", "RTPWire", "MediaControl", "Policy", "CallCore",
+      "MediaEngine", "Edge", "Persistence",
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "Yams", package: "Yams"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+      .product(name: "Logging", package: "swift-log"),
+    ],
+    core: false),
+  // kit
+  Layer(
+    name: "Simulation",
+    imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore"]),
+]
+
+let tests: [Layer] = [
+  Layer(name: "BaseTests", imports: ["Base"]),
+  Layer(name: "CryptoCoreTests", imports: ["Base", "CryptoCore"]),
+  Layer(name: "SIPWireTests", imports: ["Base", "SIPWire"]),
+  Layer(name: "RTPWireTests", imports: ["Base", "RTPWire"]),
+  Layer(name: "SIPCoreTests", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore"]),
+  Layer(name: "PolicyTests", imports: ["Base", "SIPWire", "CryptoCore", "Policy"]),
+  Layer(
+    name: "MediaEngineTests", imports: ["Base", "CLinux", "RTPWire", "MediaControl", "MediaEngine"]),
+  Layer(
+    name: "CallCoreTests",
+    imports: [
+      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore", "Simulation",
+    ]),
+  Layer(name: "ArchitectureTests", imports: []),
+  Layer(
+    name: "PersistenceTests",
+    imports: [
+      "Base", "Policy", "CallCore", "MediaControl", "Persistence",
+      .product(name: "GRDB", package: "GRDB.swift"),
+    ], core: false),
+  Layer(
+    name: "OperationsTests",
+    imports: ["Base", "Policy", "CallCore", "MediaControl", "Persistence", "Operations"],
+    core: false),
+]
+
+var targets: [Target] = [
+  .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+  .systemLibrary(
+    name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+]
+for layer in layers where layer.core || !coreOnly {
+  targets.append(.target(name: layer.name, dependencies: layer.imports, swiftSettings: settings))
+}
+for test in tests where test.core || !coreOnly {
+  targets.append(.testTarget(name: test.name, dependencies: test.imports, swiftSettings: settings))
+}
+targets.append(
+  .executableTarget(
+    name: "demarc-bench",
+    dependencies: [
+      "Base", "CLinux", "SIPWire", "CryptoCore", "SIPCore", "RTPWire", "MediaControl", "Policy",
+      "CallCore", "MediaEngine", "Simulation",
+    ],
+    swiftSettings: settings))
+if !coreOnly {
+  targets.append(
+    .executableTarget(
+      name: "demarc",
+      dependencies: [
+        "Base", "Policy", "CallCore", "Persistence", "Operations",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings))
+}
+
+let package = Package(
+  name: "demarc",
+  products: coreOnly ? [] : [.executable(name: "demarc", targets: ["demarc"])],
+  dependencies: coreOnly
+    ? []
+    : [
+      .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+      .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+      .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+      .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+      .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+      .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
+  targets: targets
+)

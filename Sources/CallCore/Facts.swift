@@ -1,0 +1,123 @@
+package import Base
+package import MediaControl
+package import Policy
+
+/// A call's name: the incarnation of the process that made it and a counter, so that it is unique over
+/// restarts and short enough to type (`CallID.description`).
+@frozen
+package struct CallID: Hashable, Sendable {
+  /// Milliseconds since 1970 at the start of the process: the only wall-clock value the engine is given.
+  package var incarnation: UInt64
+  package var serial: UInt64
+  package init(incarnation: UInt64, serial: UInt64) {
+    self.incarnation = incarnation
+    self.serial = serial
+  }
+}
+
+package enum LegSide: UInt8, Sendable { case a, b }
+
+/// Who let go of a call.
+package enum ReleasedBy: String, Sendable, CaseIterable {
+  case caller, callee, system, `operator`
+}
+
+package enum CallState: String, Sendable, CaseIterable {
+  case attempted, ringing, answered, ended, interrupted
+}
+
+/// One try at one target.
+package struct CallAttempt: Hashable, Sendable {
+  /// Trunk, user or application by name, and the address tried (nil for an application).
+  package var target: String
+  package var address: SocketAddress?
+  package var started: Instant
+  package var ended: Instant?
+  package var status: Int
+  package var cause: Cause?
+}
+
+/// The one record of a call, kept up to date by the engine and stored at each of its stages.
+package struct CallRecord: Hashable, Sendable {
+  package var id: CallID
+  package var tenant: String
+  package var state: CallState
+  /// "trunk:NAME", "user:NAME", "application:NAME", or empty while unknown.
+  package var from: String
+  package var to: String
+  /// As dialled and as normalised; the caller as it came and as it was shown.
+  package var calledNumber: String
+  package var callerNumber: String
+  package var source: SocketAddress?
+  /// Call-ID of the A leg as the peer wrote it, and of the B leg as we wrote it.
+  package var sipCallID: String
+  package var attempts: [CallAttempt]
+  package var setup: Instant
+  package var ringing: Instant?
+  package var answer: Instant?
+  package var end: Instant?
+  package var releasedBy: ReleasedBy?
+  /// The final status the A leg got, and the cause from our catalogue.
+  package var status: Int
+  package var cause: Cause?
+  /// rtpmap name in use ("PCMU/8000"), empty where no media was agreed.
+  package var codec: String
+  /// What we received from each side.
+  package var fromCaller: StreamQuality
+  package var fromCallee: StreamQuality
+}
+
+/// A phone's contact as it is stored (RFC 3261 §10.3).
+package struct Binding: Hashable, Sendable {
+  package var tenant: String
+  package var user: String
+  package var contact: String
+  /// Where the REGISTER came from: requests to the contact go here (RFC 3581, NAT).
+  package var source: SocketAddress
+  package var listener: UInt16
+  package var callID: String
+  package var cseq: UInt32
+  package var expires: Instant
+  package var userAgent: String
+}
+
+/// Everything that happens, in the order it happened. Nothing else writes history.
+package struct Fact: Sendable {
+  package var sequence: UInt64
+  package var at: Instant
+  package var call: CallID?
+  package var event: FactEvent
+}
+
+package enum FactEvent: Sendable {
+  /// Must be durable before the first INVITE of the second leg leaves (`ShardInput.durable`).
+  case callAttempted(CallRecord)
+  case hopTried(CallAttempt)
+  case hopEnded(CallAttempt)
+  case callRinging
+  /// With the established session as a versioned record (`SessionRecord.encode`).
+  case callAnswered(CallRecord, session: [UInt8])
+  /// A re-offer changed the session: its record again.
+  case sessionChanged(session: [UInt8])
+  case mediaLatched(LegSide, SocketAddress)
+  case mediaSilent(LegSide)
+  /// The last fact of a call.
+  case callEnded(CallRecord)
+
+  case bindingAdded(Binding)
+  case bindingRemoved(Binding)
+  case authenticationFailed(username: String, source: SocketAddress, reason: String)
+  /// A request that never became a call, or a message that could not be used.
+  case requestRefused(method: String, status: Int, cause: Cause, source: SocketAddress)
+  case messageDropped(reason: DropReason, source: SocketAddress)
+  /// A trunk's target stopped or began to answer.
+  case targetState(trunk: String, SocketAddress, usable: Bool)
+  /// An impossible state ended one call; the text says where.
+  case internalFault(String)
+  case configurationApplied(revision: UInt64)
+  case drained
+}
+
+package enum DropReason: String, Sendable, CaseIterable {
+  case unparsable, strayResponse, strayAck, outputFull, tooLarge, notSIP, replyImpossible
+}

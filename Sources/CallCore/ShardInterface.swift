@@ -1,0 +1,148 @@
+package import Base
+package import MediaControl
+package import Policy
+
+/// A socket that the edge reads for a shard; its index in `ShardSettings.listeners`.
+package typealias ListenerIndex = UInt16
+
+package struct Listener: Hashable, Sendable {
+  package var name: String
+  package var bound: SocketAddress
+  package init(name: String, bound: SocketAddress) {
+    self.name = name
+    self.bound = bound
+  }
+}
+
+/// What a shard is told once, at its start.
+package struct ShardSettings: Sendable {
+  package var node: UInt16 = 1
+  package var shard: UInt16 = 0
+  /// Milliseconds since 1970 at start: makes call names and tokens unique over restarts.
+  package var incarnation: UInt64
+  /// 32 random bytes: seals tokens and keys hash tables. From the edge, so that a run can be replayed.
+  package var secret: [UInt8]
+  package var listeners: [Listener]
+  package var mediaAddresses: [MediaAddress]
+  package var serverName = "Demarc"
+  package var limits = ShardLimits()
+  package init(
+    incarnation: UInt64, secret: [UInt8], listeners: [Listener], mediaAddresses: [MediaAddress]
+  ) {
+    self.incarnation = incarnation
+    self.secret = secret
+    self.listeners = listeners
+    self.mediaAddresses = mediaAddresses
+  }
+}
+
+/// Every bound of a shard; at each there is an answer, not growth.
+package struct ShardLimits: Sendable {
+  package var sessions = 20_000
+  package var transactions = 200_000
+  package var bindings = 100_000
+  /// Bytes of messages kept for ladders.
+  package var traceBytes = 64 << 20
+  /// Datagrams and bytes that may wait for the socket between two drains.
+  package var outputDatagrams = 4_096
+  package var outputBytes = 8 << 20
+  /// Facts that the store has not confirmed; above it new calls get 503.
+  package var unconfirmedFacts = 50_000
+  package var timersPerAdvance = 2_000
+  package init() {}
+}
+
+/// Everything but datagrams and time that reaches a shard.
+package enum ShardInput: Sendable {
+  case media(MediaFact)
+  /// The store has every fact up to this sequence on disk.
+  case durable(upTo: UInt64)
+  case configuration(Configuration)
+  /// What was registered before a restart, with expiries already on this process's clock.
+  case restoreBindings([Binding])
+  /// The kernel reported the destination of something we sent as unreachable.
+  case unreachable(SocketAddress)
+  /// Refuse new calls, let running ones end; `.drained` follows when none is left.
+  case drain
+  case hangUp(CallID)
+  case query(ShardQuery, token: UInt64)
+}
+
+package enum ShardQuery: Sendable {
+  case calls
+  case call(CallID)
+  case ladder(CallID)
+  case registrations
+  case trunks
+  case counters
+}
+
+package enum ShardAnswer: Sendable {
+  case calls([CallRecord])
+  case call(CallRecord?)
+  case ladder([TracedMessage])
+  case registrations([Binding])
+  case trunks([TrunkStatus])
+  case counters(ShardCounters)
+}
+
+/// A SIP message as it crossed the edge.
+package struct TracedMessage: Hashable, Sendable {
+  package var at: Instant
+  package var outgoing: Bool
+  package var leg: LegSide
+  package var local: SocketAddress
+  package var remote: SocketAddress
+  package var bytes: [UInt8]
+}
+
+package struct TrunkStatus: Hashable, Sendable {
+  package var name: String
+  package var tenant: String
+  package var calls: Int
+  package var attempts: UInt64
+  package var refusedByLimit: UInt64
+  package var usable: Bool
+}
+
+package struct ShardCounters: Hashable, Sendable {
+  package var messagesReceived: UInt64 = 0
+  package var messagesSent: UInt64 = 0
+  package var retransmissionsReceived: UInt64 = 0
+  package var retransmissionsSent: UInt64 = 0
+  package var dropped: [String: UInt64] = [:]
+  package var refused: [String: UInt64] = [:]
+  package var callsAttempted: UInt64 = 0
+  package var callsAnswered: UInt64 = 0
+  package var callsEnded: UInt64 = 0
+  package var sessions = 0
+  package var transactions = 0
+  package var timers = 0
+  package var portsLeased = 0
+  package var portsFree = 0
+  package var bindings = 0
+  package var unconfirmedFacts = 0
+  package init() {}
+}
+
+// The shard itself (Shard.swift):
+//
+//   package final class Shard {
+//     package init(settings: ShardSettings, configuration: Configuration, now: Instant)
+//     /// One datagram. Everything it causes is in `outbox` when this returns.
+//     package func receive(_ bytes: RawSpan, from: SocketAddress, on: ListenerIndex, at now: Instant)
+//     package func handle(_ input: ShardInput, at now: Instant)
+//     /// Fires due timers, at most `limits.timersPerAdvance`; true: more are due, call again after a drain.
+//     package func advance(to now: Instant) -> Bool
+//     /// When `advance` must be called next; nil: no timer is running.
+//     package var nextDeadline: Instant? { get }
+//     package let outbox: Outbox
+//   }
+//
+//   package final class Outbox {
+//     package var datagrams: OutputBuffer       // Base: records of (listener, destination, byte range)
+//     package var media: [MediaCommand]
+//     package var facts: [Fact]
+//     package var answers: [(token: UInt64, answer: ShardAnswer)]
+//     package func removeAll()                   // keeps the capacity; called by the edge after a drain
+//   }

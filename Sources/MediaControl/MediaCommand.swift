@@ -1,0 +1,163 @@
+package import Base
+
+/// One of our ends of a media path: an RTP port, the RTCP port after it, and whoever is at the far end.
+///
+/// Chosen by the engine; unique while the transport lives and for the quarantine after it.
+@frozen
+package struct MediaTransportID: Hashable, Sendable {
+  package var raw: UInt64
+  @inlinable package init(raw: UInt64) { self.raw = raw }
+}
+
+/// A media address that the process was given: where its sockets are bound, and what SDP says instead
+/// when a NAT stands in front of it. Ports come in pairs, RTP even and RTCP odd (RFC 3550 §11).
+package struct MediaAddress: Hashable, Sendable {
+  package var name: String
+  package var bound: IPAddress
+  package var ports: ClosedRange<UInt16>
+
+  package init(name: String, bound: IPAddress, ports: ClosedRange<UInt16>) {
+    self.name = name
+    self.bound = bound
+    self.ports = ports
+  }
+}
+
+/// A leased local port pair: the index of its `MediaAddress`, and the even RTP port.
+@frozen
+package struct LocalMedia: Hashable, Sendable {
+  package var address: UInt16
+  package var port: UInt16
+  @inlinable package init(address: UInt16, port: UInt16) {
+    self.address = address
+    self.port = port
+  }
+}
+
+/// From whom the first packet may be taken as proof of where the far end is.
+package enum LatchPolicy: UInt8, Sendable {
+  /// Only the IP address of the SDP or that of the signalling's source, any port.
+  case signalled
+  /// Anyone, within the first `MediaLimits.latchWindow` packets. A choice made per trunk.
+  case window
+}
+
+package enum MediaLimits {
+  package static let latchWindow = 5
+}
+
+/// Codecs that this process can speak itself; everything else is relayed without being understood.
+package enum AudioCodec: UInt8, Sendable { case unknown, pcmu, pcma }
+
+/// What SDP said of the far end of a transport. Sent again whole on each re-offer: the transport's
+/// port, SSRCs and counters stay, and its latch stays too unless `rtp` changed.
+package struct RemoteMedia: Hashable, Sendable {
+  package var rtp: SocketAddress
+  package var rtcp: SocketAddress
+  package var signallingSource: IPAddress
+  package var latch: LatchPolicy
+  /// Whether we may send to the far end, and whether it may send to us (SDP direction, seen from us).
+  package var weSend: Bool
+  package var weReceive: Bool
+  /// The first audio format both sides agreed on, and the packet time in ms (0: not said, 20 assumed).
+  package var codec: AudioCodec
+  package var payloadType: UInt8
+  package var clockRate: UInt32
+  package var packetTime: UInt16
+  /// Payload type of telephone-event (RFC 4733); 255: none.
+  package var telephoneEvent: UInt8
+
+  package init(
+    rtp: SocketAddress, rtcp: SocketAddress, signallingSource: IPAddress, latch: LatchPolicy,
+    weSend: Bool, weReceive: Bool, codec: AudioCodec, payloadType: UInt8, clockRate: UInt32,
+    packetTime: UInt16, telephoneEvent: UInt8
+  ) {
+    self.rtp = rtp
+    self.rtcp = rtcp
+    self.signallingSource = signallingSource
+    self.latch = latch
+    self.weSend = weSend
+    self.weReceive = weReceive
+    self.codec = codec
+    self.payloadType = payloadType
+    self.clockRate = clockRate
+    self.packetTime = packetTime
+    self.telephoneEvent = telephoneEvent
+  }
+}
+
+/// What an application leg hears.
+package enum MediaApplication: Hashable, Sendable {
+  /// The caller's own packets, returned.
+  case echo
+  /// 1004 Hz at 0 dBm0, the test tone of telephony.
+  case milliwatt
+  /// A WAV file of the announcement table, by index; `.applicationEnded` when it is over.
+  case announcement(UInt32)
+  /// Listens for some seconds, then speaks loss, jitter and MOS of what it heard; then ends.
+  case qualityTest
+}
+
+/// What the engine tells the media plane. Flat values only: the same commands may cross a process
+/// boundary (`MediaCoding`).
+package enum MediaCommand: Hashable, Sendable {
+  /// Take the port and begin to receive; nothing is sent or relayed yet.
+  case open(MediaTransportID, LocalMedia)
+  /// Who is at the far end, now or after a re-offer.
+  case remote(MediaTransportID, RemoteMedia)
+  /// Relay between two transports, both ways.
+  case bridge(MediaTransportID, MediaTransportID)
+  /// Feed a transport by an application instead of a peer.
+  case play(MediaTransportID, MediaApplication)
+  /// Report `.silent` when nothing was received for so many ms; 0 ends the watch (hold).
+  case watch(MediaTransportID, silenceMilliseconds: UInt32)
+  /// A snapshot of the counters, answered by `.quality`.
+  case measure(MediaTransportID)
+  /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.
+  case close(MediaTransportID)
+}
+
+/// What a transport received, from RTP alone. Durations in microseconds, MOS in hundredths.
+package struct StreamQuality: Hashable, Sendable {
+  package var packets: UInt64 = 0
+  package var octets: UInt64 = 0
+  /// Expected by sequence number and never seen (RFC 3550 §A.3), never below 0.
+  package var lost: UInt64 = 0
+  package var duplicates: UInt64 = 0
+  package var reordered: UInt64 = 0
+  /// Interarrival jitter (RFC 3550 §6.4.1) at the end and at its worst.
+  package var jitter: UInt32 = 0
+  package var maxJitter: UInt32 = 0
+  /// ITU-T G.107 estimate x 100 (441 for clean G.711); 0 where the codec has no published model.
+  package var mos: UInt16 = 0
+  package var payloadType: UInt8 = 255
+  package var ssrc: UInt32 = 0
+  /// Packets refused because their source was not the one signalled or latched.
+  package var refused: UInt64 = 0
+  package var malformed: UInt64 = 0
+  package var sent: UInt64 = 0
+  package var rtcpPackets: UInt64 = 0
+  /// What the far end says of our stream (RTCP report blocks): fraction lost in 1/256, jitter, round trip.
+  package var remoteFractionLost: UInt8 = 0
+  package var remoteJitter: UInt32 = 0
+  package var roundTrip: UInt32 = 0
+  package var first: Instant = .zero
+  package var last: Instant = .zero
+
+  package init() {}
+}
+
+/// What the media plane tells the engine.
+package enum MediaFact: Hashable, Sendable {
+  /// These port pairs of an address are bound and may be leased; `failed` were taken by others.
+  case ready(address: UInt16, ports: ClosedRange<UInt16>, failed: [UInt16])
+  case opened(MediaTransportID)
+  /// A command named an unknown transport, or the port could not be used.
+  case refused(MediaTransportID)
+  /// The first accepted packet: where the far end really is.
+  case latched(MediaTransportID, SocketAddress, at: Instant)
+  case silent(MediaTransportID, last: Instant)
+  case quality(MediaTransportID, StreamQuality)
+  case applicationEnded(MediaTransportID)
+  case closed(MediaTransportID)
+}

@@ -1,0 +1,5 @@
+import Hummingbird
+import Yams
+import NIOPosix
+import NIOHTTP1
+import Logging
