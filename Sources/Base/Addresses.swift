@@ -1,12 +1,12 @@
 /// An IPv4 or IPv6 address as a value of 17 bytes, no sockets involved.
-@frozen
+@frozen @usableFromInline
 package struct IPAddress: Hashable, Sendable {
-  @frozen package enum Family: UInt8, Sendable { case v4, v6 }
+  @frozen @usableFromInline package enum Family: UInt8, Sendable { case v4, v6 }
 
   /// The 16 bytes of an IPv6 address, big-endian; an IPv4 address sits in the low 32 bits of `low`.
   @usableFromInline package let high: UInt64
   @usableFromInline package let low: UInt64
-  package let family: Family
+  @usableFromInline package let family: Family
 
   @inlinable package init(v4: UInt32) {
     high = 0
@@ -21,9 +21,10 @@ package struct IPAddress: Hashable, Sendable {
 
   @inlinable package var v4: UInt32 { UInt32(truncatingIfNeeded: low) }
 
-  package static let anyV4 = IPAddress(v4: 0)
-  package static let anyV6 = IPAddress(v6High: 0, low: 0)
-  package static let loopbackV4 = IPAddress(v4: 0x7f00_0001)
+  @inlinable package static var anyV4: IPAddress { IPAddress(v4: 0) }
+  @inlinable package static var anyV6: IPAddress { IPAddress(v6High: 0, low: 0) }
+  @inlinable package static var loopbackV4: IPAddress { IPAddress(v4: 0x7f00_0001) }
+  @inlinable package static var loopbackV6: IPAddress { IPAddress(v6High: 0, low: 1) }
 
   /// 0.0.0.0 or ::, which in SDP means "hold" (RFC 2543) and is never a destination.
   package var isUnspecified: Bool { high == 0 && low == 0 }
@@ -37,10 +38,10 @@ package struct IPAddress: Hashable, Sendable {
 }
 
 /// An address and a port, both in host order.
-@frozen
+@frozen @usableFromInline
 package struct SocketAddress: Hashable, Sendable {
-  package var ip: IPAddress
-  package var port: UInt16
+  @usableFromInline package var ip: IPAddress
+  @usableFromInline package var port: UInt16
 
   @inlinable package init(_ ip: IPAddress, _ port: UInt16) {
     self.ip = ip

@@ -2,14 +2,14 @@
 ///
 /// Below the edge nobody reads a clock: every input carries its instant, so a whole run can be
 /// replayed. Wall-clock stamps are added where facts leave the process (`WallClock`).
-@frozen
+@frozen @usableFromInline
 package struct Instant: Hashable, Comparable, Sendable {
-  package var nanoseconds: UInt64
+  @usableFromInline package var nanoseconds: UInt64
 
   @inlinable package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
-  package static let zero = Instant(nanoseconds: 0)
-  package static let distantFuture = Instant(nanoseconds: .max)
+  @inlinable package static var zero: Instant { Instant(nanoseconds: 0) }
+  @inlinable package static var distantFuture: Instant { Instant(nanoseconds: .max) }
 
   @inlinable package static func < (a: Instant, b: Instant) -> Bool {
     a.nanoseconds < b.nanoseconds
@@ -35,13 +35,13 @@ package struct Instant: Hashable, Comparable, Sendable {
 }
 
 /// A signed span of time in nanoseconds (292 years either way).
-@frozen
+@frozen @usableFromInline
 package struct Interval: Hashable, Comparable, Sendable {
-  package var nanoseconds: Int64
+  @usableFromInline package var nanoseconds: Int64
 
   @inlinable package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-  package static let zero = Interval(nanoseconds: 0)
+  @inlinable package static var zero: Interval { Interval(nanoseconds: 0) }
 
   /// Arguments are clamped, so a number from the wire or from a file can be passed as it is.
   @inlinable package static func seconds(_ n: Int) -> Interval { scaled(n, by: 1_000_000_000) }
