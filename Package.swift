@@ -39,7 +39,9 @@ let layers: [Layer] = [
   Layer(name: "Policy", imports: ["Base", "SIPWire", "CryptoCore"]),
   Layer(name: "CallCore", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy"]),
   // 5
-  Layer(name: "MediaEngine", imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl"]),
+  Layer(
+    name: "MediaEngine",
+    imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl"]),
   Layer(name: "Edge", imports: ["Base", "CLinux", "CallCore", "MediaControl"]),
   Layer(
     name: "Persistence",
@@ -72,6 +74,7 @@ let tests: [Layer] = [
   Layer(name: "CryptoCoreTests", imports: ["Base", "CryptoCore"]),
   Layer(name: "SIPWireTests", imports: ["Base", "SIPWire"]),
   Layer(name: "RTPWireTests", imports: ["Base", "RTPWire"]),
+  Layer(name: "MediaControlTests", imports: ["Base", "RTPWire", "MediaControl"]),
   Layer(name: "SIPCoreTests", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore"]),
   Layer(name: "PolicyTests", imports: ["Base", "SIPWire", "CryptoCore", "Policy"]),
   Layer(

@@ -90,7 +90,8 @@ package struct RemoteMedia: Hashable, Sendable {
 package enum MediaApplication: Hashable, Sendable {
   /// The caller's own packets, returned.
   case echo
-  /// 1004 Hz at 0 dBm0, the test tone of telephony.
+  /// The digital milliwatt of ITU-T G.711 (tables 5 and 6): a sequence of eight codes that decodes to
+  /// 1000 Hz at 0 dBm0. (1004 Hz is what analogue test lines use instead; it is no exact sequence.)
   case milliwatt
   /// A WAV file of the announcement table, by index; `.applicationEnded` when it is over.
   case announcement(UInt32)
