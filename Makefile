@@ -1,0 +1,75 @@
+# Each command installs by itself what it lacks (scripts/ensure.sh); Swift 6.3 is the one prerequisite.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+# Debian's own Python, so that the packages that scripts/ensure.sh installs are the ones that are read.
+PYTHON ?= /usr/bin/python3
+BUILD  := swift build -c release
+BIN    := .build/release
+# Seconds for each fuzz target, and the seed of one simulated run (empty: the whole swarm).
+T    ?= 60
+SEED ?=
+
+.PHONY: help run demo test unit interop bench lint format sim fuzz core-test build clean
+
+help: ## List what can be made
+	@printf 'Demarc: one program that is a SIP trunk.\n\n'
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## A phone calls a carrier and a carrier calls a phone, with speech, and what came of it
+	@scripts/ensure.sh demo
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/demo.py --demarc $(BIN)/demarc
+
+run: ## Start Demarc with an example trunk on loopback; Ctrl-C drains
+	@scripts/ensure.sh build
+	@$(BUILD) --product demarc
+	@scripts/run.sh $(BIN)/demarc
+
+test: unit interop ## Every test: units, simulation, and real peers over real sockets
+
+unit: ## Unit tests and the simulation
+	@scripts/ensure.sh test
+	@$(BUILD) --build-tests
+	@swift test -c release --skip-build
+
+interop: ## SIPp, baresip, linphone and sipsak against Demarc (ONLY=name for one)
+	@scripts/ensure.sh test
+	@$(BUILD) --product demarc
+	@$(PYTHON) Tests/Interop/run.py --demarc $(BIN)/demarc $(if $(ONLY),--only $(ONLY))
+
+core-test: ## The quick loop: protocol, engine and simulator alone, in debug (FILTER=name)
+	@scripts/ensure.sh build
+	@DEMARC_CORE=1 swift test --scratch-path .build-core $(if $(FILTER),--filter $(FILTER))
+
+bench: ## Measure, and write bench/results/latest.json beside a readable table
+	@scripts/ensure.sh bench
+	@$(BUILD)
+	@scripts/bench.sh
+
+sim: ## One simulated swarm: SEED=number replays a run, no seed takes a new one
+	@scripts/ensure.sh build
+	@scripts/sim.sh "$(SEED)"
+
+fuzz: ## Fuzz every parser and the shard's receive, T seconds each (T=60)
+	@scripts/ensure.sh fuzz
+	@scripts/fuzz.sh "$(T)"
+
+lint: ## Check the code's format and the scripts' syntax
+	@scripts/ensure.sh lint
+	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
+	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	@$(PYTHON) scripts/check_python.py scripts Tests/Interop
+
+format: ## Format the code in place
+	@swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+build: ## Build the program alone
+	@scripts/ensure.sh build
+	@$(BUILD) --product demarc
+
+clean: ## Remove what was built and what was run
+	rm -rf .build .build-core .build-fuzz run

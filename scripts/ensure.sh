@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|bench|fuzz`.
+#
+# Where nothing is missing it only looks, and works offline. Otherwise it installs the missing Debian
+# packages by name, as root or with sudo. Swift cannot be had that way: where it is missing this says how.
+set -euo pipefail
+
+purpose=${1:-build}
+swift_major=6
+swift_minor=3
+
+say() { printf 'ensure: %s\n' "$*" >&2; }
+fail() { say "$@"; exit 1; }
+
+# --- what each purpose needs -------------------------------------------------------------------------
+lint=(python3)
+build=(ca-certificates git libc6-dev libssl-dev libsqlite3-dev libstdc++-12-dev pkg-config)
+demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
+bench=("${build[@]}" python3 sip-tester valgrind)
+test=("${demo[@]}" linphone-cli sipsak)
+case $purpose in
+  lint) packages=("${lint[@]}") ;;
+  build | fuzz) packages=("${build[@]}") ;;
+  demo) packages=("${demo[@]}") ;;
+  bench) packages=("${bench[@]}") ;;
+  test) packages=("${test[@]}") ;;
+  *) fail "unknown purpose '$purpose': lint, build, test, demo, bench or fuzz" ;;
+esac
+
+# --- Swift -------------------------------------------------------------------------------------------
+how_to_get_swift() {
+  cat >&2 <<HELP
+ensure: Demarc needs Swift $swift_major.$swift_minor or newer, and $1.
+
+  Get it from https://www.swift.org/install/linux/ ; on Debian 12 the shortest way is swiftly:
+
+    apt-get install -y curl ca-certificates gnupg
+    curl -O https://download.swift.org/swiftly/linux/swiftly-\$(uname -m).tar.gz
+    tar zxf swiftly-\$(uname -m).tar.gz
+    ./swiftly init
+    . "\${SWIFTLY_HOME_DIR:-\$HOME/.local/share/swiftly}/env.sh"
+    swiftly install $swift_major.$swift_minor
+
+  Then open a new shell, check \`swift --version\`, and give the same command again.
+HELP
+  exit 1
+}
+
+check_swift() {
+  local version
+  command -v swift >/dev/null || how_to_get_swift "there is no 'swift' on the PATH"
+  version=$(swift --version 2>&1) || how_to_get_swift "'swift --version' fails: ${version%%$'\n'*}"
+  [[ $version =~ Swift\ version\ ([0-9]+)\.([0-9]+) ]] ||
+    how_to_get_swift "'swift --version' says something else: ${version%%$'\n'*}"
+  local major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
+  ((major > swift_major || (major == swift_major && minor >= swift_minor))) ||
+    how_to_get_swift "this one is $major.$minor"
+}
+
+# --- packages ----------------------------------------------------------------------------------------
+missing_packages() {
+  local name
+  for name in "${packages[@]}"; do
+    # A newer C++ library than the one named serves as well.
+    if [[ $name == libstdc++-*-dev ]] && compgen -G '/usr/include/c++/*/vector' >/dev/null; then
+      continue
+    fi
+    if ! dpkg-query --show --showformat='${db:Status-Status}\n' "$name" 2>/dev/null |
+      grep --quiet '^installed$'; then
+      printf '%s\n' "$name"
+    fi
+  done
+}
+
+# While packages are installed no daemon may start by itself: this file is the Debian way to say so.
+policy=/usr/sbin/policy-rc.d
+policy_is_ours=
+restore_policy() {
+  if [[ -n $policy_is_ours ]]; then "${as_root[@]}" rm -f "$policy"; fi
+}
+forbid_daemons() {
+  if [[ -e $policy ]]; then return; fi
+  policy_is_ours=yes
+  trap restore_policy EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+}
+
+as_root=()
+become_root() {
+  if [[ $(id -u) == 0 ]]; then return; fi
+  command -v sudo >/dev/null ||
+    fail "packages are missing and this is neither root nor is there sudo. As root: apt-get install $*"
+  as_root=(sudo)
+}
+
+install_packages() {
+  command -v apt-get >/dev/null ||
+    fail "this is not Debian (no apt-get). Install what provides, by Debian's names: $*"
+  become_root "$@"
+  say "installing: $*"
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet
+    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  forbid_daemons
+  "${apt[@]}" update || fail "apt-get update failed: is the network there, and /etc/apt/sources.list right?"
+  "${apt[@]}" install --yes --no-install-recommends "$@" >/dev/null ||
+    fail "apt-get install failed (its message is above). By hand: apt-get install $*"
+}
+
+check_swift
+if command -v dpkg-query >/dev/null; then
+  mapfile -t missing < <(missing_packages)
+else
+  missing=()
+  say "this is not Debian: trusting that these are there, by Debian's names: ${packages[*]}"
+fi
+if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
