@@ -35,6 +35,18 @@ package struct CallAttempt: Hashable, Sendable {
   package var ended: Instant?
   package var status: Int
   package var cause: Cause?
+
+  package init(
+    target: String, address: SocketAddress? = nil, started: Instant, ended: Instant? = nil,
+    status: Int = 0, cause: Cause? = nil
+  ) {
+    self.target = target
+    self.address = address
+    self.started = started
+    self.ended = ended
+    self.status = status
+    self.cause = cause
+  }
 }
 
 /// The one record of a call, kept up to date by the engine and stored at each of its stages.
@@ -65,6 +77,36 @@ package struct CallRecord: Hashable, Sendable {
   /// What we received from each side.
   package var fromCaller: StreamQuality
   package var fromCallee: StreamQuality
+
+  package init(
+    id: CallID, tenant: String, state: CallState = .attempted, from: String = "",
+    to: String = "", calledNumber: String = "", callerNumber: String = "",
+    source: SocketAddress? = nil, sipCallID: String = "", attempts: [CallAttempt] = [],
+    setup: Instant, ringing: Instant? = nil, answer: Instant? = nil, end: Instant? = nil,
+    releasedBy: ReleasedBy? = nil, status: Int = 0, cause: Cause? = nil, codec: String = "",
+    fromCaller: StreamQuality = StreamQuality(), fromCallee: StreamQuality = StreamQuality()
+  ) {
+    self.id = id
+    self.tenant = tenant
+    self.state = state
+    self.from = from
+    self.to = to
+    self.calledNumber = calledNumber
+    self.callerNumber = callerNumber
+    self.source = source
+    self.sipCallID = sipCallID
+    self.attempts = attempts
+    self.setup = setup
+    self.ringing = ringing
+    self.answer = answer
+    self.end = end
+    self.releasedBy = releasedBy
+    self.status = status
+    self.cause = cause
+    self.codec = codec
+    self.fromCaller = fromCaller
+    self.fromCallee = fromCallee
+  }
 }
 
 /// A phone's contact as it is stored (RFC 3261 §10.3).
@@ -79,6 +121,21 @@ package struct Binding: Hashable, Sendable {
   package var cseq: UInt32
   package var expires: Instant
   package var userAgent: String
+
+  package init(
+    tenant: String, user: String, contact: String, source: SocketAddress, listener: UInt16,
+    callID: String, cseq: UInt32, expires: Instant, userAgent: String = ""
+  ) {
+    self.tenant = tenant
+    self.user = user
+    self.contact = contact
+    self.source = source
+    self.listener = listener
+    self.callID = callID
+    self.cseq = cseq
+    self.expires = expires
+    self.userAgent = userAgent
+  }
 }
 
 /// Everything that happens, in the order it happened. Nothing else writes history.
@@ -87,6 +144,15 @@ package struct Fact: Sendable {
   package var at: Instant
   package var call: CallID?
   package var event: FactEvent
+
+  package init(
+    sequence: UInt64, at: Instant, call: CallID? = nil, event: FactEvent
+  ) {
+    self.sequence = sequence
+    self.at = at
+    self.call = call
+    self.event = event
+  }
 }
 
 package enum FactEvent: Sendable {

@@ -94,6 +94,18 @@ package struct TracedMessage: Hashable, Sendable {
   package var local: SocketAddress
   package var remote: SocketAddress
   package var bytes: [UInt8]
+
+  package init(
+    at: Instant, outgoing: Bool, leg: LegSide, local: SocketAddress, remote: SocketAddress,
+    bytes: [UInt8]
+  ) {
+    self.at = at
+    self.outgoing = outgoing
+    self.leg = leg
+    self.local = local
+    self.remote = remote
+    self.bytes = bytes
+  }
 }
 
 package struct TrunkStatus: Hashable, Sendable {
@@ -103,6 +115,18 @@ package struct TrunkStatus: Hashable, Sendable {
   package var attempts: UInt64
   package var refusedByLimit: UInt64
   package var usable: Bool
+
+  package init(
+    name: String, tenant: String, calls: Int = 0, attempts: UInt64 = 0,
+    refusedByLimit: UInt64 = 0, usable: Bool = true
+  ) {
+    self.name = name
+    self.tenant = tenant
+    self.calls = calls
+    self.attempts = attempts
+    self.refusedByLimit = refusedByLimit
+    self.usable = usable
+  }
 }
 
 package struct ShardCounters: Hashable, Sendable {
