@@ -213,3 +213,18 @@ extension Unicode.Scalar {
     }
   }
 }
+
+extension Array where Element == UInt8 {
+  /// The array's bytes without `unsafe`: a byte has no padding and every bit pattern is one.
+  @inlinable @inline(__always)
+  package var rawSpan: RawSpan {
+    @_lifetime(borrow self) get { unsafe span.bytes }
+  }
+}
+
+extension Span where Element == UInt8 {
+  @inlinable @inline(__always)
+  package var rawSpan: RawSpan {
+    @_lifetime(copy self) get { unsafe bytes }
+  }
+}

@@ -1,0 +1,163 @@
+// Numbers and addresses written into an `OutputBuffer` without a String between.
+
+/// A place in the open record for a number that isn't known yet.
+@frozen @usableFromInline
+package struct DecimalMark: Sendable {
+  /// From the start of the record.
+  @usableFromInline let position: Int
+  @usableFromInline let width: Int
+  @inlinable init(position: Int, width: Int) {
+    self.position = position
+    self.width = width
+  }
+}
+
+extension OutputBuffer {
+  @inlinable
+  package mutating func append(decimal value: Int) {
+    if value >= 0, value < 10 {
+      append(byte: 0x30 &+ UInt8(truncatingIfNeeded: value))
+      return
+    }
+    if value < 0 { append(byte: 0x2d) }
+    append(decimal: value.magnitude)
+  }
+
+  @inlinable
+  package mutating func append(decimal value: UInt) {
+    let digits = Self.digitCount(value)
+    guard reserve(digits) else { return }
+    writeDecimal(value, endingAt: used &+ digits)
+    used &+= digits
+  }
+
+  @inlinable
+  static func digitCount(_ value: UInt) -> Int {
+    var digits = 1
+    var rest = value / 10
+    while rest > 0 {
+      digits &+= 1
+      rest /= 10
+    }
+    return digits
+  }
+
+  /// Writes the digits of `value` so that the last one lies before `end`. The room must be reserved.
+  @inlinable
+  mutating func writeDecimal(_ value: UInt, endingAt end: Int) {
+    var i = end
+    var rest = value
+    repeat {
+      i &-= 1
+      let digit = UInt8(truncatingIfNeeded: rest % 10)
+      unsafe base.storeBytes(of: 0x30 &+ digit, toByteOffset: i, as: UInt8.self)
+      rest /= 10
+    } while rest > 0
+  }
+
+  /// The low `digits` hexadecimal digits of `value`, lowercase, with leading zeros; at most 16.
+  @inlinable
+  package mutating func append(hex value: UInt64, digits: Int) {
+    let n = Swift.min(Swift.max(digits, 0), 16)
+    guard reserve(n) else { return }
+    var rest = value
+    var i = used &+ n
+    while i > used {
+      i &-= 1
+      let digit = UInt8.hexDigit(UInt8(truncatingIfNeeded: rest))
+      unsafe base.storeBytes(of: digit, toByteOffset: i, as: UInt8.self)
+      rest &>>= 4
+    }
+    used &+= n
+  }
+
+  /// Every byte as two lowercase hexadecimal digits.
+  @inlinable
+  package mutating func append(hexBytes bytes: RawSpan) {
+    for i in 0..<bytes.byteCount {
+      append(hex: UInt64(bytes.byte(at: i)), digits: 2)
+    }
+  }
+
+  /// Leaves room for a number of up to `width` digits (at most 10), such as a Content-Length whose body
+  /// comes later. Every mark must be filled before `commit`; left alone it reads as zeros.
+  @inlinable
+  package mutating func reserveDecimal(width: Int) -> DecimalMark {
+    let n = Swift.min(Swift.max(width, 1), 10)
+    let mark = DecimalMark(position: position, width: n)
+    for _ in 0..<n { append(byte: 0x30) }
+    return mark
+  }
+
+  /// Writes `value` at the mark without leading zeros and closes the gap: what follows the mark moves
+  /// forward by the digits that weren't needed, so positions taken after the mark shift. Fill the later
+  /// of two marks first. A value wider than the mark spoils the record (`commit` says false).
+  @inlinable
+  package mutating func fill(_ mark: DecimalMark, _ value: Int) {
+    guard isOpen, !failed else { return }
+    let number = UInt(clamping: value)
+    let digits = Self.digitCount(number)
+    guard value >= 0, digits <= mark.width, mark.position &+ mark.width <= position else {
+      failed = true
+      return
+    }
+    let start = openStart &+ mark.position
+    writeDecimal(number, endingAt: start &+ digits)
+    let surplus = mark.width &- digits
+    guard surplus > 0 else { return }
+    let tail = start &+ mark.width
+    unsafe (base + start + digits).copyMemory(from: base + tail, byteCount: used &- tail)
+    used &-= surplus
+  }
+
+  /// IPv6 as RFC 5952 writes it, in brackets where a port or a URI is near (`bracketed`); IPv4 never is.
+  @inlinable
+  package mutating func append(_ ip: IPAddress, bracketed: Bool) {
+    guard ip.family == .v6 else {
+      appendQuad(ip.v4)
+      return
+    }
+    if bracketed { append(byte: 0x5b) }
+    appendGroups(ip)
+    if bracketed { append(byte: 0x5d) }
+  }
+
+  /// "192.0.2.1:5060" or "[2001:db8::1]:5060".
+  @inlinable
+  package mutating func append(_ address: SocketAddress) {
+    append(address.ip, bracketed: true)
+    append(byte: 0x3a)
+    append(decimal: UInt(address.port))
+  }
+
+  @inlinable
+  mutating func appendQuad(_ address: UInt32) {
+    append(decimal: UInt(address &>> 24))
+    append(byte: 0x2e)
+    append(decimal: UInt(address &>> 16 & 255))
+    append(byte: 0x2e)
+    append(decimal: UInt(address &>> 8 & 255))
+    append(byte: 0x2e)
+    append(decimal: UInt(address & 255))
+  }
+
+  @usableFromInline
+  mutating func appendGroups(_ ip: IPAddress) {
+    if ip.isV4Mapped {
+      append("::ffff:")
+      appendQuad(UInt32(truncatingIfNeeded: ip.low))
+      return
+    }
+    let gap = ip.compressedGroups
+    for i in 0..<8 {
+      if gap.contains(i) {
+        if i == gap.lowerBound { append("::") }
+        continue
+      }
+      if i > 0, i != gap.upperBound || gap.isEmpty { append(byte: 0x3a) }
+      let group = UInt64(ip.group(i))
+      let digits = (67 &- group.leadingZeroBitCount) / 4
+      append(hex: group, digits: Swift.max(digits, 1))
+    }
+  }
+}
