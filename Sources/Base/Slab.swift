@@ -63,7 +63,7 @@ package struct Slab<Element>: ~Copyable {
     for slot in 0..<cells.count where cells[slot].generation & 1 == 1 {
       unsafe (chunks[slot / Self.chunkSize] + slot % Self.chunkSize).deinitialize(count: 1)
     }
-    for unsafechunk in unsafe chunks { unsafe chunk.deallocate() }
+    for unsafe chunk in unsafe chunks { unsafe chunk.deallocate() }
     if let scrap = unsafe scrap {
       unsafe scrap.deinitialize(count: 1)
       unsafe scrap.deallocate()
