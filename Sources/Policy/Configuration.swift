@@ -1,53 +1,162 @@
 package import Base
 
 /// The resources compiled for the engine: immutable, indexed, swapped whole between two events.
+///
+/// Indices are those of the tables below and good for this configuration only: what must survive a
+/// swap (counters, limits) is kept by name.
 package final class Configuration: Sendable {
   package let revision: UInt64
+  package let resources: Resources
   package let tenants: [Tenant]
   package let networks: [Network]
   package let trunks: [Trunk]
   package let users: [User]
   package let applications: [Application]
+  let tables: ConfigurationTables
 
+  /// Nothing in it: each call is refused.
   package init() {
     revision = 0
+    resources = Resources()
     tenants = []
     networks = []
     trunks = []
     users = []
     applications = []
+    tables = ConfigurationTables()
+  }
+
+  /// Compiles the resources against what the process has: listeners and media addresses by name, in the
+  /// order of their indices. Either all of it is right, or every problem found is thrown.
+  package init(
+    resources: Resources, revision: UInt64,
+    listeners: [(name: String, address: SocketAddress)],
+    media: [(name: String, address: IPAddress)]
+  ) throws(ConfigurationProblems) {
+    var compiler = ConfigurationCompiler(
+      resources: resources, listeners: listeners, media: media)
+    tables = try compiler.compile()
+    self.revision = revision
+    self.resources = resources
+    tenants = resources.tenants
+    networks = resources.networks
+    trunks = resources.trunks
+    users = resources.users
+    applications = resources.applications
   }
 }
 
-/// A set of causes as one word.
-@frozen
-package struct CauseSet: Hashable, Sendable {
-  package var bits: UInt64 = 0
-  package init() {}
-  package init(_ causes: [Cause]) {
-    for cause in causes { bits |= 1 << UInt64(cause.rawValue) }
+// MARK: Networks
+
+extension Configuration {
+  /// The network whose listener this is; nil: nobody's, so nothing is accepted there.
+  package func network(ofListener listener: UInt16) -> Int? {
+    let index = Int(listener)
+    guard index < tables.networkOfListener.count else { return nil }
+    return tables.networkOfListener[index]
   }
-  package func contains(_ cause: Cause) -> Bool { bits & (1 << UInt64(cause.rawValue)) != 0 }
+
+  /// The listener that speaks for a network to an address of the family: the first one named.
+  package func listener(ofNetwork network: Int, family: IPAddress.Family) -> UInt16? {
+    guard tables.endpoints.indices.contains(network) else { return nil }
+    return family == .v4
+      ? tables.endpoints[network].listenerV4 : tables.endpoints[network].listenerV6
+  }
+
+  /// Indices of the network's media addresses, in the order in which they are to be used.
+  package func mediaAddresses(ofNetwork network: Int) -> [UInt16] {
+    guard tables.endpoints.indices.contains(network) else { return [] }
+    return tables.endpoints[network].media
+  }
+
+  package func mediaAddresses(ofNetwork network: Int, family: IPAddress.Family) -> [UInt16] {
+    guard tables.endpoints.indices.contains(network) else { return [] }
+    return family == .v4 ? tables.endpoints[network].mediaV4 : tables.endpoints[network].mediaV6
+  }
+
+  package func network(ofTrunk trunk: Int) -> Int? { tables.networkOfTrunk.element(at: trunk) }
+  package func network(ofUser user: Int) -> Int? { tables.networkOfUser.element(at: user) }
 }
 
-/// Index into the configuration's table of the kind.
-package enum PlannedTarget: Hashable, Sendable {
-  case trunk(Int)
-  case user(Int)
-  case application(Int)
+// MARK: Tenants
+
+extension Configuration {
+  package func tenant(ofTrunk trunk: Int) -> Int? { tables.tenantOfTrunk.element(at: trunk) }
+  package func tenant(ofUser user: Int) -> Int? { tables.tenantOfUser.element(at: user) }
+  package func tenant(ofApplication application: Int) -> Int? {
+    tables.tenantOfApplication.element(at: application)
+  }
+
+  /// The tenant of a network whose trunks and users all belong to one, or the only tenant there is.
+  package func tenant(ofNetwork network: Int) -> Int? {
+    if case .one(let tenant)? = tables.endpoints.element(at: network)?.tenants { return tenant }
+    return tenants.count == 1 ? 0 : nil
+  }
+
+  /// The tenant that a host name of a SIP URI stands for, in any letter case. A host that is no
+  /// tenant's (our own address, a proxy's name) means the only tenant, and nothing where there are more.
+  package func tenant(domain: String) -> Int? {
+    let found =
+      domain.utf8.contains(where: { (0x41...0x5a).contains($0) })
+      ? tables.domains[asciiLowercased(domain)] : tables.domains[domain]
+    return found ?? (tenants.count == 1 ? 0 : nil)
+  }
+
+  package func tenant(named name: String) -> Int? { tables.tenants[name] }
+
+  /// The realm of a tenant's digest challenges: its first domain, or its name where it has none.
+  package func realm(ofTenant tenant: Int) -> String {
+    guard tenants.indices.contains(tenant) else { return "" }
+    return tenants[tenant].domains.first ?? tenants[tenant].name
+  }
 }
 
-/// One link of the chain that a call walks.
-package struct PlannedHop: Hashable, Sendable {
-  package var target: PlannedTarget
-  /// How long it may ring, and how long it may say nothing but 100.
-  package var answerTimeout: Interval
-  package var responseTimeout: Interval
-  package var continueOn: CauseSet
-  /// The number as this target is to see it.
-  package var calledNumber: String
+// MARK: Trunks, users, applications
+
+extension Configuration {
+  /// The trunk that may speak from this source: the most specific match of address and port, of the
+  /// address alone, then of the longest prefix.
+  package func trunk(source: SocketAddress, network: Int) -> Int? {
+    guard tables.sources.indices.contains(network) else { return nil }
+    return tables.sources[network].match(source)
+  }
+
+  /// The trunk that answers our challenge with this username. Without a tenant: the only one of that
+  /// username anywhere.
+  package func trunk(username: String, tenant: Int?) -> Int? {
+    guard let tenant else { return tables.trunksByUsernameAnywhere[username] ?? nil }
+    return tables.trunksByUsername[TenantKey(tenant, username)]
+  }
+
+  package func trunk(named name: String, tenant: Int) -> Int? {
+    tables.trunks[TenantKey(tenant, name)]
+  }
+
+  /// A user's digest username is its name.
+  package func user(username: String, tenant: Int) -> Int? {
+    tables.users[TenantKey(tenant, username)]
+  }
+
+  package func user(named name: String, tenant: Int) -> Int? {
+    tables.users[TenantKey(tenant, name)]
+  }
+
+  package func user(extension: String, tenant: Int) -> Int? {
+    guard case .user(let user)? = tables.extensions[TenantKey(tenant, `extension`)] else {
+      return nil
+    }
+    return user
+  }
+
+  package func application(named name: String, tenant: Int) -> Int? {
+    tables.applications[TenantKey(tenant, name)]
+  }
 }
 
-package struct RoutePlan: Hashable, Sendable {
-  package var hops: [PlannedHop]
+extension Array {
+  func element(at index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
+}
+
+func asciiLowercased(_ text: String) -> String {
+  String(decoding: text.utf8.map { (0x41...0x5a).contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
 }

@@ -7,6 +7,11 @@ package struct Tenant: Hashable, Sendable {
   package var name: String
   /// Host names of SIP URIs that belong to this tenant; the first is its digest realm.
   package var domains: [String]
+
+  package init(name: String, domains: [String] = []) {
+    self.name = name
+    self.domains = domains
+  }
 }
 
 /// A realm: the listeners and media addresses that belong together, what stands in SIP and SDP in
@@ -18,6 +23,18 @@ package struct Network: Hashable, Sendable {
   package var advertisedSignalling: IPAddress?
   package var advertisedMedia: IPAddress?
   package var trusted: Bool
+
+  package init(
+    name: String, listeners: [String], media: [String], advertisedSignalling: IPAddress? = nil,
+    advertisedMedia: IPAddress? = nil, trusted: Bool = false
+  ) {
+    self.name = name
+    self.listeners = listeners
+    self.media = media
+    self.advertisedSignalling = advertisedSignalling
+    self.advertisedMedia = advertisedMedia
+    self.trusted = trusted
+  }
 }
 
 package enum TrunkKind: String, Sendable, CaseIterable { case pbx, carrier }
@@ -25,6 +42,11 @@ package enum TrunkKind: String, Sendable, CaseIterable { case pbx, carrier }
 package struct Credentials: Hashable, Sendable {
   package var username: String
   package var password: String
+
+  package init(username: String, password: String) {
+    self.username = username
+    self.password = password
+  }
 }
 
 /// `10.0.0.0/8`, `192.0.2.7` or `127.0.0.1:5070`: a source that speaks as a trunk.
@@ -32,6 +54,17 @@ package struct SourceMatch: Hashable, Sendable {
   package var network: IPAddress
   package var prefixLength: UInt8
   package var port: UInt16?
+
+  package init(network: IPAddress, prefixLength: UInt8, port: UInt16? = nil) {
+    self.network = network
+    self.prefixLength = prefixLength
+    self.port = port
+  }
+
+  /// One address, whatever its port unless one is given.
+  package init(_ address: IPAddress, port: UInt16? = nil) {
+    self.init(network: address, prefixLength: address.family == .v4 ? 32 : 128, port: port)
+  }
 }
 
 package struct Trunk: Hashable, Sendable {
@@ -55,6 +88,28 @@ package struct Trunk: Hashable, Sendable {
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
+
+  package init(
+    name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],
+    sources: [SourceMatch] = [], credentials: Credentials? = nil,
+    authentication: Credentials? = nil, maxCalls: Int? = nil, callsPerSecond: Int? = nil,
+    codecs: [String] = [], wideLatching: Bool = false,
+    mediaTimeout: Interval = ResourceDefaults.mediaTimeout
+  ) {
+    self.name = name
+    self.tenant = tenant
+    self.kind = kind
+    self.network = network
+    self.targets = targets
+    self.sources = sources
+    self.credentials = credentials
+    self.authentication = authentication
+    self.maxCalls = maxCalls
+    self.callsPerSecond = callsPerSecond
+    self.codecs = codecs
+    self.wideLatching = wideLatching
+    self.mediaTimeout = mediaTimeout
+  }
 }
 
 package struct User: Hashable, Sendable {
@@ -67,6 +122,21 @@ package struct User: Hashable, Sendable {
   package var callerID: String?
   package var maxContacts: Int
   package var mediaTimeout: Interval
+
+  package init(
+    name: String, tenant: String, network: String, extension: String, password: String,
+    callerID: String? = nil, maxContacts: Int = ResourceDefaults.maxContacts,
+    mediaTimeout: Interval = ResourceDefaults.mediaTimeout
+  ) {
+    self.name = name
+    self.tenant = tenant
+    self.network = network
+    self.extension = `extension`
+    self.password = password
+    self.callerID = callerID
+    self.maxContacts = maxContacts
+    self.mediaTimeout = mediaTimeout
+  }
 }
 
 package enum ApplicationKind: String, Sendable, CaseIterable {
@@ -81,6 +151,17 @@ package struct Application: Hashable, Sendable {
   package var kind: ApplicationKind
   /// WAV, 8 or 16 kHz mono, of an announcement.
   package var file: String?
+
+  package init(
+    name: String, tenant: String, kind: ApplicationKind, extension: String? = nil,
+    file: String? = nil
+  ) {
+    self.name = name
+    self.tenant = tenant
+    self.extension = `extension`
+    self.kind = kind
+    self.file = file
+  }
 }
 
 package enum Destination: Hashable, Sendable {
@@ -95,6 +176,15 @@ package struct DestinationHop: Hashable, Sendable {
   package var to: Destination
   package var timeout: Interval
   package var continueOn: [Cause]
+
+  package init(
+    to: Destination, timeout: Interval = ResourceDefaults.hopTimeout,
+    continueOn: [Cause] = ResourceDefaults.continueOn
+  ) {
+    self.to = to
+    self.timeout = timeout
+    self.continueOn = continueOn
+  }
 }
 
 /// A DID (or any number that is ours) and the chain that it leads to.
@@ -102,12 +192,28 @@ package struct Number: Hashable, Sendable {
   package var number: String
   package var tenant: String
   package var destinations: [DestinationHop]
+
+  package init(number: String, tenant: String, destinations: [DestinationHop]) {
+    self.number = number
+    self.tenant = tenant
+    self.destinations = destinations
+  }
 }
 
 package struct RouteCarrier: Hashable, Sendable {
   package var trunk: String
+  /// Lower is tried first; within one priority the order is drawn by weight (RFC 2782).
   package var priority: Int
   package var weight: Int
+
+  package init(
+    trunk: String, priority: Int = ResourceDefaults.carrierPriority,
+    weight: Int = ResourceDefaults.carrierWeight
+  ) {
+    self.trunk = trunk
+    self.priority = priority
+    self.weight = weight
+  }
 }
 
 /// A row of a tenant's dial plan: calls to numbers with this prefix, longest first.
@@ -122,6 +228,21 @@ package struct Route: Hashable, Sendable {
   /// How long a carrier may stay silent (no response but 100) before the next one is tried.
   package var timeout: Interval
   package var failoverOn: [Cause]
+
+  package init(
+    name: String, tenant: String, prefix: String, strip: Int = 0, prepend: String = "",
+    carriers: [RouteCarrier], timeout: Interval = ResourceDefaults.carrierTimeout,
+    failoverOn: [Cause] = ResourceDefaults.failoverOn
+  ) {
+    self.name = name
+    self.tenant = tenant
+    self.prefix = prefix
+    self.strip = strip
+    self.prepend = prepend
+    self.carriers = carriers
+    self.timeout = timeout
+    self.failoverOn = failoverOn
+  }
 }
 
 /// Everything telephonic, as one document.

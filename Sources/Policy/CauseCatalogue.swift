@@ -1,0 +1,187 @@
+/// One row of the published catalogue.
+struct CauseRow {
+  var name: String
+  var sipStatus: Int
+  var q850: Int
+  var meaning: String
+  var remedy: String
+
+  init(_ name: String, _ sipStatus: Int, _ q850: Int, _ meaning: String, _ remedy: String) {
+    self.name = name
+    self.sipStatus = sipStatus
+    self.q850 = q850
+    self.meaning = meaning
+    self.remedy = remedy
+  }
+}
+
+extension Cause {
+  /// One table, as long as the catalogue; a switch, so that a cause without a row does not compile.
+  ///
+  /// The pairs of SIP and Q.850 numbers follow RFC 3398 §7.2.4.1 and §8.2.6.1 where those have one.
+  var row: CauseRow {
+    switch self {
+    case .normalClearing:
+      CauseRow(
+        "normal-clearing", 200, 16, "One of the two parties hung up after the call was answered.",
+        "Nothing: this is how a call ends.")
+    case .cancelled:
+      CauseRow(
+        "cancelled", 487, 16, "The caller gave up before anybody answered.",
+        "Nothing, unless it happens often: then compare the ringing time with the timeouts.")
+    case .busy:
+      CauseRow(
+        "busy", 486, 17, "The called party is in another call.",
+        "Call later, or add a further destination that continues on busy.")
+    case .noAnswer:
+      CauseRow(
+        "no-answer", 480, 19, "The called party was alerted and did not answer in time.",
+        "Raise the hop's timeout, or add a further destination that continues on no-answer.")
+    case .rejectedByUser:
+      CauseRow(
+        "rejected-by-user", 603, 21, "The called party declined the call.",
+        "Where declined calls should go on, add a destination that continues on rejected-by-user.")
+    case .unreachable:
+      CauseRow(
+        "unreachable", 480, 18, "The called party's registered phone did not respond at all.",
+        "Check the phone's network; a shorter registration interval removes dead phones sooner.")
+    case .notRegistered:
+      CauseRow(
+        "not-registered", 480, 20, "The called user has no phone registered.",
+        "Register a phone (demarc registrations shows who is), or add a further destination.")
+    case .numberUnknown:
+      CauseRow(
+        "number-unknown", 404, 1, "The dialled number does not exist.",
+        "Check the number as received (demarc call show); add it under numbers or as an extension.")
+    case .noRoute:
+      CauseRow(
+        "no-route", 404, 3, "No prefix of the tenant's dial plan matches the dialled number.",
+        "Add a route whose prefix matches the number as dialled.")
+    case .allRoutesFailed:
+      CauseRow(
+        "all-routes-failed", 503, 38, "Each carrier or destination of the chain failed in turn.",
+        "Read the call's attempts (demarc call show): each has its own cause.")
+    case .addressIncomplete:
+      CauseRow(
+        "address-incomplete", 484, 28, "The dialled number is empty or too short.",
+        "Dial the whole number; a phone that dials digit by digit needs a dial plan of its own.")
+    case .authenticationRequired:
+      CauseRow(
+        "authentication-required", 401, 57, "The request carried no credentials.",
+        "Give the phone or PBX its username and password; most send them when asked.")
+    case .authenticationFailed:
+      CauseRow(
+        "authentication-failed", 403, 21, "The username or the password was wrong.",
+        "Compare username, password and realm on both sides.")
+    case .forbidden:
+      CauseRow(
+        "forbidden", 403, 57, "The caller is known, and may not do this.",
+        "Check that the user or trunk belongs to the tenant and network that it calls through.")
+    case .sourceUnknown:
+      CauseRow(
+        "source-unknown", 403, 21,
+        "No trunk or user of this network is known at the source address.",
+        "Add the address under the trunk's sources, or give the trunk authentication.")
+    case .trunkCallLimit:
+      CauseRow(
+        "trunk-call-limit", 503, 34,
+        "The trunk already carries as many calls as its maxCalls allows.",
+        "Raise maxCalls, or find the calls that hang (demarc calls).")
+    case .trunkRateLimit:
+      CauseRow(
+        "trunk-rate-limit", 503, 42, "Calls arrive faster than the trunk's callsPerSecond allows.",
+        "Raise callsPerSecond, or let the sender spread its calls.")
+    case .capacity:
+      CauseRow(
+        "capacity", 503, 42, "This process is at its limit of concurrent calls or transactions.",
+        "Raise limits in demarc.yaml if memory allows, or add a process.")
+    case .portsExhausted:
+      CauseRow(
+        "ports-exhausted", 503, 47, "No media port pair of the network is free.",
+        "Widen the port range of the network's media addresses: two ports a leg.")
+    case .recordsStalled:
+      CauseRow(
+        "records-stalled", 503, 41,
+        "Call records cannot be written to disk, so new calls are refused.",
+        "Check the disk that holds the store: space, permissions, errors in the log.")
+    case .draining:
+      CauseRow(
+        "draining", 503, 31, "The process is shutting down and takes no new calls.",
+        "Send the call to another process, or wait for the restart.")
+    case .malformed:
+      CauseRow(
+        "malformed", 400, 95, "The request breaks the grammar of SIP or SDP.",
+        "The log names the header and the byte; report it to the sender's vendor.")
+    case .messageTooLarge:
+      CauseRow(
+        "message-too-large", 513, 127, "The message is larger than this process accepts.",
+        "Let the sender drop codecs and headers that it does not need.")
+    case .extensionUnsupported:
+      CauseRow(
+        "extension-unsupported", 420, 127,
+        "The request requires a SIP extension that we do not have.",
+        "Switch the extension named in the Unsupported header off, or from required to supported.")
+    case .methodUnsupported:
+      CauseRow(
+        "method-unsupported", 405, 63, "The request's method is not one that we serve here.",
+        "Use a method of the response's Allow header.")
+    case .loopDetected:
+      CauseRow(
+        "loop-detected", 482, 25, "The call came back to where it had already been.",
+        "Check forwards on both sides: two numbers lead to each other.")
+    case .tooManyHops:
+      CauseRow(
+        "too-many-hops", 483, 25, "The request passed more proxies than Max-Forwards allows.",
+        "Look for a routing loop between this trunk and its neighbours.")
+    case .mediaUnacceptable:
+      CauseRow(
+        "media-unacceptable", 488, 65, "The two sides have no media format in common.",
+        "Allow a codec that both have under the trunk's codecs.")
+    case .contentUnsupported:
+      CauseRow(
+        "content-unsupported", 415, 79,
+        "The body's type or encoding is not one that we understand.",
+        "Send the offer as application/sdp without encoding.")
+    case .carrierTimeout:
+      CauseRow(
+        "carrier-timeout", 504, 102, "The carrier gave no response in the route's timeout.",
+        "Check that the target address and port are right and reachable; add a second carrier.")
+    case .carrierUnavailable:
+      CauseRow(
+        "carrier-unavailable", 503, 41,
+        "The carrier answered that it cannot serve calls now (5xx).",
+        "Add a second carrier to the route; ask the carrier.")
+    case .carrierRejected:
+      CauseRow(
+        "carrier-rejected", 502, 21,
+        "The carrier or PBX refused the call; the attempt has its status.",
+        "Check credentials, caller number and number format with the status of the attempt.")
+    case .transportFailed:
+      CauseRow(
+        "transport-failed", 502, 27, "The message could not be sent, or the host refused it.",
+        "Check routing and firewall to the target, and that a listener has its address family.")
+    case .mediaTimeout:
+      CauseRow(
+        "media-timeout", 408, 102,
+        "No speech arrived for the media timeout while none was on hold.",
+        "Check NAT and firewall for the media ports; raise mediaTimeout for peers that send no silence."
+      )
+    case .hungUpByOperator:
+      CauseRow(
+        "hung-up-by-operator", 480, 31, "An operator ended the call.",
+        "Nothing: somebody used demarc call hangup or the API.")
+    case .acknowledgementMissing:
+      CauseRow(
+        "acknowledgement-missing", 408, 102, "The caller never acknowledged the answer (no ACK).",
+        "Our Contact did not reach the caller: check advertisedSignalling and the NAT on the way.")
+    case .interrupted:
+      CauseRow(
+        "interrupted", 503, 41, "The process stopped while the call was up.",
+        "Look for the reason of the stop in the log; the end time is the last one written.")
+    case .internalFault:
+      CauseRow(
+        "internal-fault", 500, 41, "A fault of this program ended the call.",
+        "Report it with the log line of the same call id.")
+    }
+  }
+}

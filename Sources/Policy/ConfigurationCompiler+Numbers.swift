@@ -1,0 +1,167 @@
+import Base
+
+extension ConfigurationCompiler {
+  /// Names first, chains later: a chain may lead to a number further down.
+  mutating func indexNumbers() {
+    for (index, number) in resources.numbers.enumerated() {
+      let path: [PathElement] = ["numbers", .index(index)]
+      let normal = (try? DialString.normalized(number.number)) ?? ""
+      tables.chains.append(CompiledChain(number: normal))
+      let fits =
+        (1...ResourceLimits.extensionLength).contains(normal.utf8.count)
+        && DialString.isDialString(normal)
+      if !fits {
+        report(
+          path + ["number"], "`\(number.number)` is no telephone number",
+          remedy: "Write digits with an optional + in front, for example +441632960100.")
+      }
+      guard let tenant = tenant(number.tenant, at: path + ["tenant"]), fits else { continue }
+      let key = TenantKey(tenant, normal)
+      if tables.numbers[key] == nil {
+        tables.numbers[key] = index
+      } else {
+        reportDuplicate(
+          path + ["number"], "the number \(number.number)", firstIn: "another number")
+      }
+    }
+  }
+
+  mutating func compileChains() {
+    for (index, number) in resources.numbers.enumerated() {
+      let path: [PathElement] = ["numbers", .index(index), "destinations"]
+      if number.destinations.isEmpty {
+        report(
+          path, "the number \(number.number) leads nowhere",
+          remedy: "Add at least one destination: a user, trunk, application or number.")
+      }
+      if number.destinations.count > ResourceLimits.hops {
+        report(
+          path, "a chain has at most \(ResourceLimits.hops) destinations",
+          remedy: "Shorten the chain.")
+      }
+      let tenant = tables.tenants[number.tenant]
+      for (position, hop) in number.destinations.enumerated() {
+        let here = path + [.index(position)]
+        checkTimeout(hop.timeout, at: here + ["timeout"])
+        guard let tenant, let target = target(of: hop.to, tenant: tenant, at: here) else {
+          continue
+        }
+        let isLast = position == number.destinations.count - 1
+        tables.chains[index].hops.append(
+          CompiledHop(
+            target: target, timeout: hop.timeout,
+            continueOn: isLast ? CauseSet() : CauseSet(hop.continueOn)))
+      }
+    }
+  }
+
+  private mutating func target(
+    of destination: Destination, tenant: Int, at path: [PathElement]
+  ) -> CompiledTarget? {
+    switch destination {
+    case .user(let name):
+      if let user = tables.users[TenantKey(tenant, name)] { return .user(user) }
+      let owner = resources.tenants[tenant].name
+      let own = resources.users.lazy.filter { $0.tenant == owner }.map(\.name)
+      reportDangling(
+        path + ["user"], kind: "user of tenant `\(owner)`", name: name, candidates: own)
+      return nil
+    case .trunk(let name):
+      return callableTrunk(name, tenant: tenant, at: path + ["trunk"]).map { .trunk($0) }
+    case .application(let name):
+      if let found = tables.applications[TenantKey(tenant, name)] { return .application(found) }
+      let owner = resources.tenants[tenant].name
+      let own = resources.applications.lazy.filter { $0.tenant == owner }.map(\.name)
+      reportDangling(
+        path + ["application"], kind: "application of tenant `\(owner)`", name: name,
+        candidates: own)
+      return nil
+    case .number(let number):
+      return target(ofNumber: number, tenant: tenant, at: path + ["number"])
+    }
+  }
+
+  private mutating func target(ofNumber number: String, tenant: Int, at path: [PathElement])
+    -> CompiledTarget?
+  {
+    let normal = (try? DialString.normalized(number)) ?? ""
+    guard let target = tables.target(ofNumber: normal, tenant: tenant) else {
+      report(
+        path, "the number `\(number)` leads nowhere",
+        remedy: "Write an extension or a number of the tenant, or add a route for its prefix.")
+      return nil
+    }
+    if case .route(let route, let dialled) = target, tables.routes[route].number(dialled) == nil {
+      report(
+        path, "nothing of `\(number)` is left after its route has stripped it",
+        remedy: "Write the whole number, or lower the route's strip.")
+      return nil
+    }
+    return target
+  }
+
+  /// A trunk without targets takes calls and cannot be called.
+  mutating func callableTrunk(_ name: String, tenant: Int, at path: [PathElement]) -> Int? {
+    guard let trunk = trunk(name, tenant: tenant, at: path) else { return nil }
+    if resources.trunks[trunk].targets.isEmpty {
+      report(
+        path, "trunk `\(name)` has no targets, so no call can be sent there",
+        remedy: "Add targets to the trunk, or name another one.")
+    }
+    return trunk
+  }
+}
+
+// MARK: Loops
+
+extension ConfigurationCompiler {
+  /// Numbers that lead to numbers: no circle, and no more than `ResourceLimits.chainDepth` in a row.
+  /// A depth-first walk with its own stack, since a document may nest as deep as it is long.
+  mutating func findLoops() {
+    var height = [Int](repeating: 0, count: tables.chains.count)
+    var open = [Bool](repeating: false, count: tables.chains.count)
+    for start in tables.chains.indices where height[start] == 0 {
+      var stack: [(chain: Int, next: Int)] = [(start, 0)]
+      open[start] = true
+      while let top = stack.last {
+        let hops = tables.chains[top.chain].hops
+        guard top.next < hops.count else {
+          close(top.chain, height: &height, open: &open)
+          stack.removeLast()
+          continue
+        }
+        stack[stack.count - 1].next += 1
+        guard case .number(let inner) = hops[top.next].target else { continue }
+        if open[inner] {
+          reportLoop(closing: top.chain, through: stack.map(\.chain), to: inner)
+        } else if height[inner] == 0 {
+          open[inner] = true
+          stack.append((inner, 0))
+        }
+      }
+    }
+  }
+
+  private mutating func close(_ chain: Int, height: inout [Int], open: inout [Bool]) {
+    open[chain] = false
+    var highest = 0
+    for hop in tables.chains[chain].hops {
+      if case .number(let inner) = hop.target { highest = max(highest, height[inner]) }
+    }
+    height[chain] = highest + 1
+    if height[chain] == ResourceLimits.chainDepth + 1 {
+      report(
+        ["numbers", .index(chain), "destinations"],
+        "more than \(ResourceLimits.chainDepth) numbers lead to each other in a row",
+        remedy: "Let this number lead to the last one's destination directly.")
+    }
+  }
+
+  private mutating func reportLoop(closing chain: Int, through stack: [Int], to inner: Int) {
+    let circle = stack.drop { $0 != inner } + [inner]
+    let names = circle.map { tables.chains[$0].number }.joined(separator: " → ")
+    report(
+      ["numbers", .index(chain), "destinations"], "the numbers lead in a circle: \(names)",
+      remedy: "Let one of them end at a user, a trunk or an application.")
+  }
+}

@@ -1,0 +1,85 @@
+import Base
+
+extension ConfigurationCompiler {
+  mutating func compileRoutes() {
+    var prefixes = [[(prefix: String, value: Int32)]](
+      repeating: [], count: resources.tenants.count)
+    var names: Set<TenantKey> = []
+    var owners: [TenantKey: Int] = [:]
+    for (index, route) in resources.routes.enumerated() {
+      let path: [PathElement] = ["routes", .index(index)]
+      checkName(route.name, kind: "route", at: path + ["name"])
+      checkNumbers(of: route, at: path)
+      var compiled = CompiledRoute(
+        strip: max(route.strip, 0), prepend: route.prepend, timeout: route.timeout,
+        failoverOn: CauseSet(route.failoverOn))
+      if let tenant = tenant(route.tenant, at: path + ["tenant"]) {
+        compiled.groups = carriers(of: route, tenant: tenant, at: path)
+        if !names.insert(TenantKey(tenant, route.name)).inserted {
+          reportDuplicate(
+            path + ["name"], "the route name `\(route.name)`", firstIn: "another route")
+        }
+        if let owner = owners.updateValue(index, forKey: TenantKey(tenant, route.prefix)) {
+          reportDuplicate(
+            path + ["prefix"], "the prefix `\(route.prefix)`",
+            firstIn: "route `\(resources.routes[owner].name)`")
+        }
+        prefixes[tenant].append((route.prefix, Int32(truncatingIfNeeded: index)))
+      }
+      tables.routes.append(compiled)
+    }
+    tables.prefixes = prefixes.map { PrefixTable($0) }
+  }
+
+  private mutating func checkNumbers(of route: Route, at path: [PathElement]) {
+    if !DialString.isDialString(route.prefix)
+      || route.prefix.utf8.count > PrefixTable.maximumLength
+    {
+      report(
+        path + ["prefix"], "`\(route.prefix)` is no prefix",
+        remedy:
+          "Use up to \(PrefixTable.maximumLength) digits, * or #, with an optional + in front.")
+    }
+    checkRange(route.strip, 0...ResourceLimits.extensionLength, at: path + ["strip"])
+    if !DialString.isDialString(route.prepend)
+      || route.prepend.utf8.count > ResourceLimits.extensionLength
+    {
+      report(
+        path + ["prepend"], "`\(route.prepend)` cannot stand before a number",
+        remedy: "Use digits, * or #, with an optional + in front.")
+    }
+    checkTimeout(route.timeout, at: path + ["timeout"])
+  }
+
+  /// The route's carriers, grouped by priority.
+  private mutating func carriers(of route: Route, tenant: Int, at path: [PathElement])
+    -> [[CompiledCarrier]]
+  {
+    if route.carriers.isEmpty {
+      report(
+        path + ["carriers"], "the route `\(route.name)` has no carrier",
+        remedy: "Add at least one trunk.")
+    }
+    if route.carriers.count > ResourceLimits.hops {
+      report(
+        path + ["carriers"], "a route has at most \(ResourceLimits.hops) carriers",
+        remedy: "Remove some.")
+    }
+    var groups: [Int: [CompiledCarrier]] = [:]
+    var seen: Set<String> = []
+    for (position, carrier) in route.carriers.enumerated() {
+      let here = path + ["carriers", .index(position)]
+      checkRange(carrier.priority, 0...ResourceLimits.priority, at: here + ["priority"])
+      checkRange(carrier.weight, 1...ResourceLimits.weight, at: here + ["weight"])
+      if !seen.insert(carrier.trunk).inserted {
+        reportDuplicate(
+          here + ["trunk"], "the trunk `\(carrier.trunk)`", firstIn: "this route")
+      }
+      if let trunk = callableTrunk(carrier.trunk, tenant: tenant, at: here + ["trunk"]) {
+        groups[carrier.priority, default: []].append(
+          CompiledCarrier(trunk: trunk, weight: max(carrier.weight, 1)))
+      }
+    }
+    return groups.sorted { $0.key < $1.key }.map(\.value)
+  }
+}

@@ -1,0 +1,190 @@
+import Base
+
+extension ConfigurationCompiler {
+  mutating func compileTrunks() {
+    for (index, trunk) in resources.trunks.enumerated() {
+      let path: [PathElement] = ["trunks", .index(index)]
+      checkName(trunk.name, kind: "trunk", at: path + ["name"])
+      let tenant = tenant(trunk.tenant, at: path + ["tenant"])
+      let network = network(trunk.network, at: path + ["network"])
+      tables.tenantOfTrunk.append(tenant ?? 0)
+      tables.networkOfTrunk.append(network ?? 0)
+      if let tenant {
+        let key = TenantKey(tenant, trunk.name)
+        if tables.trunks[key] == nil {
+          tables.trunks[key] = index
+        } else {
+          reportDuplicate(
+            path + ["name"], "the trunk name `\(trunk.name)`", firstIn: "another trunk")
+        }
+        compileUsername(of: trunk, index: index, tenant: tenant, at: path)
+      }
+      if let network { checkTargets(of: trunk, network: network, at: path) }
+      if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
+      checkLimits(of: trunk, at: path)
+    }
+  }
+
+  private mutating func compileUsername(
+    of trunk: Trunk, index: Int, tenant: Int, at path: [PathElement]
+  ) {
+    if let credentials = trunk.credentials {
+      checkCredentials(credentials, at: path + ["credentials"])
+    }
+    guard let authentication = trunk.authentication else { return }
+    checkCredentials(authentication, at: path + ["authentication"])
+    let key = TenantKey(tenant, authentication.username)
+    if let holder = tables.trunksByUsername[key] {
+      reportDuplicate(
+        path + ["authentication", "username"], "the username `\(authentication.username)`",
+        firstIn: "trunk `\(resources.trunks[holder].name)`")
+      return
+    }
+    tables.trunksByUsername[key] = index
+    let isFirst = tables.trunksByUsernameAnywhere[authentication.username] == nil
+    tables.trunksByUsernameAnywhere[authentication.username] = .some(isFirst ? index : nil)
+  }
+
+  private mutating func checkCredentials(_ credentials: Credentials, at path: [PathElement]) {
+    if credentials.username.isEmpty || credentials.username.utf8.count > 128 {
+      report(
+        path + ["username"], "a username has 1 to 128 bytes", remedy: "Write the digest username.")
+    }
+    checkPassword(credentials.password, at: path + ["password"])
+  }
+
+  mutating func checkPassword(_ password: String, at path: [PathElement]) {
+    if password.isEmpty || password.utf8.count > 256 {
+      report(path, "a password has 1 to 256 bytes", remedy: "Write the digest password.")
+    }
+  }
+
+  private mutating func checkTargets(of trunk: Trunk, network: Int, at path: [PathElement]) {
+    let endpoints = tables.endpoints[network]
+    for (position, target) in trunk.targets.enumerated() {
+      let here = path + ["targets", .index(position)]
+      if target.ip.isUnspecified || target.ip.isMulticast || target.port == 0 {
+        report(here, "\(target) cannot be sent to", remedy: "Write the peer's address and port.")
+        continue
+      }
+      let reachable =
+        target.ip.family == .v4 ? endpoints.listenerV4 != nil : endpoints.listenerV6 != nil
+      if !reachable, endpoints.listenerV4 != nil || endpoints.listenerV6 != nil {
+        let family = target.ip.family == .v4 ? "IPv4" : "IPv6"
+        report(
+          here, "network `\(trunk.network)` has no \(family) listener to reach \(target)",
+          remedy: "Add an \(family) listener to the network, or use a target of its family.")
+      }
+      if trunk.targets.firstIndex(of: target) != position {
+        reportDuplicate(here, "the target \(target)", firstIn: "this trunk")
+      }
+    }
+    for (position, source) in trunk.sources.enumerated() {
+      let width: UInt8 = source.network.family == .v4 ? 32 : 128
+      if source.prefixLength > width {
+        report(
+          path + ["sources", .index(position)], "a prefix has at most \(width) bits",
+          remedy: "Write an address, address/bits or address:port.")
+      }
+    }
+  }
+
+  private mutating func checkLimits(of trunk: Trunk, at path: [PathElement]) {
+    if let calls = trunk.maxCalls { checkRange(calls, 0...Int.max, at: path + ["maxCalls"]) }
+    if let rate = trunk.callsPerSecond {
+      checkRange(rate, 1...Int.max, at: path + ["callsPerSecond"])
+    }
+    checkTimeout(trunk.mediaTimeout, at: path + ["mediaTimeout"])
+    for (position, codec) in trunk.codecs.enumerated() where !isToken(codec) {
+      report(
+        path + ["codecs", .index(position)], "`\(codec)` is no codec name",
+        remedy: "Write encoding names as SDP has them: PCMU, PCMA, G722, opus.")
+    }
+  }
+
+  /// RFC 8866 §9's token, as far as encoding names use it.
+  private func isToken(_ text: String) -> Bool {
+    !text.isEmpty && text.utf8.count <= 32
+      && text.utf8.allSatisfy { byte in
+        switch byte {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
+        case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "/"): true
+        default: false
+        }
+      }
+  }
+
+  /// A network whose trunks and users all belong to one tenant has that tenant.
+  mutating func noteTenant(_ tenant: Int, ofNetwork network: Int) {
+    switch tables.endpoints[network].tenants {
+    case .none: tables.endpoints[network].tenants = .one(tenant)
+    case .one(let other) where other != tenant: tables.endpoints[network].tenants = .several
+    case .one, .several: break
+    }
+  }
+}
+
+// MARK: Sources
+
+extension ConfigurationCompiler {
+  /// Written sources must be unambiguous. Those derived from targets give way: the address with its port
+  /// counts for the trunk, the bare address only where no other trunk of the network claims it.
+  mutating func compileSources() {
+    for (index, trunk) in resources.trunks.enumerated() {
+      guard let network = tables.networks[trunk.network] else { continue }
+      for (position, source) in trunk.sources.enumerated() {
+        if let holder = tables.sources[network].insert(source, trunk: index) {
+          reportDuplicate(
+            ["trunks", .index(index), "sources", .index(position)], "this source",
+            firstIn: "trunk `\(resources.trunks[holder].name)`")
+        }
+      }
+    }
+    let claims = claimedAddresses()
+    for (index, trunk) in resources.trunks.enumerated() where trunk.sources.isEmpty {
+      guard let network = tables.networks[trunk.network] else { continue }
+      for (position, target) in trunk.targets.enumerated() {
+        let exact = SourceMatch(target.ip, port: target.port)
+        let holder = tables.sources[network].insert(exact, trunk: index)
+        if let holder, holder != index, trunk.authentication == nil {
+          reportAmbiguous(target, index: index, position: position, holder: holder)
+        }
+        let claim = Claim(network: network, address: target.ip)
+        if claims[claim] == .some(.some(index)) {
+          _ = tables.sources[network].insert(SourceMatch(target.ip), trunk: index)
+        }
+      }
+    }
+  }
+
+  private struct Claim: Hashable {
+    var network: Int
+    var address: IPAddress
+  }
+
+  /// The one trunk whose targets have an address; the inner nil: several do.
+  private func claimedAddresses() -> [Claim: Int?] {
+    var claims: [Claim: Int?] = [:]
+    for (index, trunk) in resources.trunks.enumerated() where trunk.sources.isEmpty {
+      guard let network = tables.networks[trunk.network] else { continue }
+      for target in trunk.targets {
+        let claim = Claim(network: network, address: target.ip)
+        switch claims[claim] {
+        case nil: claims[claim] = .some(index)
+        case .some(.some(let other)) where other != index: claims[claim] = .some(nil)
+        default: break
+        }
+      }
+    }
+    return claims
+  }
+
+  private mutating func reportAmbiguous(
+    _ target: SocketAddress, index: Int, position: Int, holder: Int
+  ) {
+    report(
+      ["trunks", .index(index), "targets", .index(position)],
+      "calls from \(target) could be of this trunk or of `\(resources.trunks[holder].name)`",
+      remedy: "Give one of the two authentication or other sources, or put them in two networks.")
+  }
+}

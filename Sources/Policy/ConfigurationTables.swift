@@ -1,0 +1,103 @@
+import Base
+
+/// A name in the scope of a tenant.
+struct TenantKey: Hashable, Sendable {
+  var tenant: Int32
+  var name: String
+  init(_ tenant: Int, _ name: String) {
+    self.tenant = Int32(truncatingIfNeeded: tenant)
+    self.name = name
+  }
+}
+
+/// A network's ends in this process, by index.
+struct NetworkEndpoints: Sendable {
+  var listenerV4: UInt16?
+  var listenerV6: UInt16?
+  var media: [UInt16] = []
+  var mediaV4: [UInt16] = []
+  var mediaV6: [UInt16] = []
+  var tenants = TenantsOfNetwork.none
+}
+
+/// To whom the trunks and users of a network belong.
+enum TenantsOfNetwork: Hashable, Sendable {
+  case none
+  case one(Int)
+  case several
+}
+
+/// What an extension rings.
+enum ExtensionTarget: Hashable, Sendable {
+  case user(Int)
+  case application(Int)
+}
+
+/// Where one hop of a chain leads, with every name already looked up.
+enum CompiledTarget: Hashable, Sendable {
+  case trunk(Int)
+  case user(Int)
+  case application(Int)
+  /// Index into `ConfigurationTables.chains`.
+  case number(Int)
+  /// Index into `ConfigurationTables.routes`, and the number as it is dialled there.
+  case route(Int, dialled: String)
+}
+
+struct CompiledHop: Sendable {
+  var target: CompiledTarget
+  var timeout: Interval
+  var continueOn: CauseSet
+}
+
+struct CompiledChain: Sendable {
+  /// As the resource has it, without separators: what the destinations see.
+  var number: String
+  /// The last one's `continueOn` is empty: what follows it is for the outer chain to say.
+  var hops: [CompiledHop] = []
+}
+
+struct CompiledCarrier: Sendable {
+  var trunk: Int
+  var weight: Int
+}
+
+struct CompiledRoute: Sendable {
+  var strip: Int
+  var prepend: String
+  var timeout: Interval
+  var failoverOn: CauseSet
+  /// By priority, the first to be tried first.
+  var groups: [[CompiledCarrier]] = []
+}
+
+/// Everything that a lookup needs, made once by `ConfigurationCompiler`.
+struct ConfigurationTables: Sendable {
+  var tenants: [String: Int] = [:]
+  /// In lower case.
+  var domains: [String: Int] = [:]
+  var networks: [String: Int] = [:]
+  var networkOfListener: [Int?] = []
+  var endpoints: [NetworkEndpoints] = []
+  var sources: [SourceTable] = []
+
+  var trunks: [TenantKey: Int] = [:]
+  var trunksByUsername: [TenantKey: Int] = [:]
+  /// The inner nil: several tenants have it.
+  var trunksByUsernameAnywhere: [String: Int?] = [:]
+  var users: [TenantKey: Int] = [:]
+  var applications: [TenantKey: Int] = [:]
+  var extensions: [TenantKey: ExtensionTarget] = [:]
+
+  var tenantOfTrunk: [Int] = []
+  var tenantOfUser: [Int] = []
+  var tenantOfApplication: [Int] = []
+  var networkOfTrunk: [Int] = []
+  var networkOfUser: [Int] = []
+
+  var numbers: [TenantKey: Int] = [:]
+  var chains: [CompiledChain] = []
+  var routes: [CompiledRoute] = []
+  /// By tenant; the value is an index into `routes`.
+  var prefixes: [PrefixTable] = []
+}

@@ -1,0 +1,46 @@
+package import Base
+
+/// The values of optional fields, in one place: the document's parser, its page in docs/ and the tests
+/// all read them here.
+package enum ResourceDefaults {
+  /// How long a destination of a chain may ring.
+  package static let hopTimeout = Interval.seconds(30)
+  /// How long a directly dialled extension or outside number may ring: timer C's least value
+  /// (RFC 3261 §16.6 step 11), after which nobody waits any more.
+  package static let ringTimeout = Interval.seconds(180)
+  /// How long a carrier may say nothing but 100: three retransmissions of an INVITE and some.
+  package static let carrierTimeout = Interval.seconds(5)
+  /// How long a user's phone may say nothing but 100.
+  package static let phoneTimeout = Interval.seconds(10)
+  package static let mediaTimeout = Interval.seconds(60)
+  package static let maxContacts = 5
+  package static let carrierPriority = 1
+  package static let carrierWeight = 100
+
+  /// A destination that could not take the call; not one whose user declined it.
+  package static let continueOn: [Cause] = [
+    .busy, .noAnswer, .unreachable, .notRegistered, .noRoute, .allRoutesFailed, .trunkCallLimit,
+    .trunkRateLimit, .carrierTimeout, .carrierUnavailable, .carrierRejected, .transportFailed,
+  ]
+  /// A carrier that could not take the call; not what the number itself answered.
+  package static let failoverOn: [Cause] = [
+    .trunkCallLimit, .trunkRateLimit, .carrierTimeout, .carrierUnavailable, .carrierRejected,
+    .transportFailed,
+  ]
+}
+
+/// What a document may ask for at most.
+package enum ResourceLimits {
+  package static let nameLength = 64
+  package static let dialStringLength = 64
+  package static let extensionLength = 32
+  package static let timeout = Interval.seconds(3_600)
+  package static let maxContacts = 100
+  /// Priorities and weights are those of RFC 2782.
+  package static let priority = 65_535
+  package static let weight = 65_535
+  /// How many times a number may lead to another number.
+  package static let chainDepth = 8
+  /// Hops of one plan.
+  package static let hops = 64
+}

@@ -1,0 +1,70 @@
+package import Base
+
+/// Who calls: what it may reach depends on it.
+package enum CallerKind: Hashable, Sendable {
+  /// Index into `Configuration.users`.
+  case user(Int)
+  /// Index into `Configuration.trunks`.
+  case trunk(Int)
+}
+
+/// Index into the configuration's table of the kind.
+package enum PlannedTarget: Hashable, Sendable {
+  case trunk(Int)
+  case user(Int)
+  case application(Int)
+}
+
+/// On these causes the call leaves a group of hops (the carriers of an outside number, say) for the
+/// hop after the group.
+package struct PlannedExit: Hashable, Sendable {
+  package var causes: CauseSet
+  /// Index into `RoutePlan.hops`; one past the end: there is nothing left.
+  package var to: Int
+}
+
+/// One link of the chain that a call walks.
+package struct PlannedHop: Hashable, Sendable {
+  package var target: PlannedTarget
+  /// How long it may ring, and how long it may say nothing but 100.
+  package var answerTimeout: Interval
+  package var responseTimeout: Interval
+  /// Causes on which the next hop is tried.
+  package var continueOn: CauseSet
+  /// The number as this target is to see it.
+  package var calledNumber: String
+  /// Looked at in order when `continueOn` does not have the cause; nearly always empty.
+  package var exits: [PlannedExit] = []
+
+  package init(
+    target: PlannedTarget, answerTimeout: Interval, responseTimeout: Interval,
+    continueOn: CauseSet, calledNumber: String
+  ) {
+    self.target = target
+    self.answerTimeout = answerTimeout
+    self.responseTimeout = responseTimeout
+    self.continueOn = continueOn
+    self.calledNumber = calledNumber
+  }
+}
+
+package struct RoutePlan: Hashable, Sendable {
+  package var hops: [PlannedHop]
+
+  package init(hops: [PlannedHop]) { self.hops = hops }
+
+  /// Where the call goes after hop `index` ended with `cause`; nil: that was the end of the chain.
+  package func next(after index: Int, cause: Cause) -> Int? {
+    guard hops.indices.contains(index) else { return nil }
+    let hop = hops[index]
+    let next: Int
+    if hop.continueOn.contains(cause) {
+      next = index + 1
+    } else if let exit = hop.exits.first(where: { $0.causes.contains(cause) }) {
+      next = exit.to
+    } else {
+      return nil
+    }
+    return next > index && next < hops.count ? next : nil
+  }
+}

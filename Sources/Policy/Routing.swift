@@ -1,0 +1,161 @@
+package import Base
+
+extension Configuration {
+  /// The chain of targets that a dialled number leads to.
+  ///
+  /// Users and PBX trunks reach, in this order: an extension of their tenant, a number of their tenant,
+  /// a user by name, and by the longest prefix of the dial plan the outside world. Carriers reach the
+  /// numbers of their trunk's tenant and nothing else: no transit.
+  ///
+  /// - Parameters:
+  ///   - called: the user part of the Request-URI, as dialled (percent escapes already decoded).
+  ///   - random: draws the order of carriers of one priority by their weights (RFC 2782).
+  package func resolve(
+    called: String, caller: CallerKind, tenant: Int, random: inout RandomSource
+  ) -> Result<RoutePlan, Cause> {
+    do throws(Cause) {
+      guard tenants.indices.contains(tenant) else { throw .numberUnknown }
+      let number = try DialString.normalized(called)
+      let target = try firstTarget(of: number, caller: caller, tenant: tenant)
+      let hop = CompiledHop(
+        target: target, timeout: ResourceDefaults.ringTimeout, continueOn: CauseSet())
+      var hops: [PlannedHop] = []
+      append(hop, called: number, depth: 0, random: &random, to: &hops)
+      guard !hops.isEmpty else {
+        if case .route = target { throw .addressIncomplete }
+        throw .loopDetected
+      }
+      return .success(RoutePlan(hops: hops))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private func firstTarget(of number: String, caller: CallerKind, tenant: Int)
+    throws(Cause) -> CompiledTarget
+  {
+    if case .trunk(let trunk) = caller, trunks.element(at: trunk)?.kind != .pbx {
+      let found =
+        tables.numbers[TenantKey(tenant, number)]
+        ?? tables.numbers[TenantKey(tenant, DialString.withOtherPlus(number))]
+      guard let found else { throw .numberUnknown }
+      return .number(found)
+    }
+    if let target = tables.target(ofNumber: number, tenant: tenant) { return target }
+    let hasDialPlan = !tables.prefixes[tenant].isEmpty
+    throw hasDialPlan && DialString.isDialString(number) ? .noRoute : .numberUnknown
+  }
+
+  private func append(
+    _ hop: CompiledHop, called: String, depth: Int, random: inout RandomSource,
+    to hops: inout [PlannedHop]
+  ) {
+    guard hops.count < ResourceLimits.hops else { return }
+    switch hop.target {
+    case .trunk(let index):
+      hops.append(
+        planned(.trunk(index), hop, response: ResourceDefaults.carrierTimeout, called: called))
+    case .user(let index):
+      let number = users[index].extension.isEmpty ? users[index].name : users[index].extension
+      hops.append(
+        planned(.user(index), hop, response: ResourceDefaults.phoneTimeout, called: number))
+    case .application(let index):
+      hops.append(
+        planned(.application(index), hop, response: hop.timeout, called: called))
+    case .number(let index):
+      // A loop is refused when the configuration is compiled; the depth is a second lock on that door.
+      guard depth < ResourceLimits.chainDepth else { return }
+      let first = hops.count
+      let chain = tables.chains[index]
+      for inner in chain.hops {
+        append(inner, called: chain.number, depth: depth + 1, random: &random, to: &hops)
+      }
+      if depth > 0 { leaveGroup(from: first, on: hop.continueOn, in: &hops) }
+    case .route(let index, let dialled):
+      let first = hops.count
+      appendCarriers(
+        of: tables.routes[index], dialled: dialled, ring: hop.timeout, random: &random, to: &hops)
+      if depth > 0 { leaveGroup(from: first, on: hop.continueOn, in: &hops) }
+    }
+  }
+
+  private func planned(
+    _ target: PlannedTarget, _ hop: CompiledHop, response: Interval, called: String
+  ) -> PlannedHop {
+    PlannedHop(
+      target: target, answerTimeout: hop.timeout, responseTimeout: min(response, hop.timeout),
+      continueOn: hop.continueOn, calledNumber: called)
+  }
+
+  private func appendCarriers(
+    of route: CompiledRoute, dialled: String, ring: Interval, random: inout RandomSource,
+    to hops: inout [PlannedHop]
+  ) {
+    guard let called = route.number(dialled) else { return }
+    for group in route.groups {
+      for carrier in weightedOrder(of: group, random: &random) {
+        guard hops.count < ResourceLimits.hops else { return }
+        hops.append(
+          PlannedHop(
+            target: .trunk(carrier.trunk), answerTimeout: ring, responseTimeout: route.timeout,
+            continueOn: route.failoverOn, calledNumber: called))
+      }
+    }
+  }
+
+  /// RFC 2782's selection: a draw over the running sum of the weights, repeated without the chosen.
+  private func weightedOrder(of group: [CompiledCarrier], random: inout RandomSource)
+    -> [CompiledCarrier]
+  {
+    guard group.count > 1 else { return group }
+    var rest = group
+    var order: [CompiledCarrier] = []
+    order.reserveCapacity(group.count)
+    while rest.count > 1 {
+      var draw = random.next(below: rest.reduce(0) { $0 + $1.weight })
+      var chosen = 0
+      while chosen < rest.count - 1, draw >= rest[chosen].weight {
+        draw -= rest[chosen].weight
+        chosen += 1
+      }
+      order.append(rest.remove(at: chosen))
+    }
+    return order + rest
+  }
+
+  /// Gives each hop since `first` the ways out of the group that its outer hop named.
+  private func leaveGroup(from first: Int, on causes: CauseSet, in hops: inout [PlannedHop]) {
+    guard first < hops.count else { return }
+    hops[hops.count - 1].continueOn = causes
+    guard !causes.isEmpty else { return }
+    for index in first..<hops.count - 1 {
+      hops[index].exits.append(PlannedExit(causes: causes, to: hops.count))
+    }
+  }
+}
+
+extension CompiledRoute {
+  /// What the carrier is to see; nil when nothing is left.
+  func number(_ dialled: String) -> String? {
+    let called = prepend + (String(dialled.utf8.dropFirst(strip)) ?? "")
+    return called.isEmpty ? nil : called
+  }
+}
+
+extension ConfigurationTables {
+  /// What a member of the tenant reaches under a number; nil: nothing.
+  func target(ofNumber number: String, tenant: Int) -> CompiledTarget? {
+    let key = TenantKey(tenant, number)
+    switch extensions[key] {
+    case .user(let user): return .user(user)
+    case .application(let application): return .application(application)
+    case nil: break
+    }
+    if let chain = numbers[key] { return .number(chain) }
+    if let user = users[key] { return .user(user) }
+    if let route = prefixes.element(at: tenant)?.longestMatch(number) {
+      return .route(Int(route), dialled: number)
+    }
+    return nil
+  }
+}
