@@ -1,0 +1,31 @@
+package import Base
+
+/// The inside of quoted strings (RFC 3261 §25.1).
+package enum Quoting {
+  /// Text without the backslashes of quoted-pairs, fit for display as `RawSpan.string` is.
+  package static func string(_ bytes: RawSpan, _ range: ByteRange) -> String {
+    var text: [UInt8] = []
+    let (start, end) = bytes.bounds(range)
+    var i = start
+    while i < end {
+      if bytes.byte(at: i) == UInt8(ascii: "\\"), i &+ 1 < end { i &+= 1 }
+      text.append(bytes.byte(at: i))
+      i &+= 1
+    }
+    return text.rawSpan.displayText
+  }
+
+  /// Whether the inside of a quoted string means `text`, case included.
+  package static func equals(_ bytes: RawSpan, _ range: ByteRange, _ text: RawSpan) -> Bool {
+    let (start, end) = bytes.bounds(range)
+    var i = start
+    var k = 0
+    while i < end {
+      if bytes.byte(at: i) == UInt8(ascii: "\\"), i &+ 1 < end { i &+= 1 }
+      guard k < text.byteCount, bytes.byte(at: i) == text.byte(at: k) else { return false }
+      i &+= 1
+      k &+= 1
+    }
+    return k == text.byteCount
+  }
+}

@@ -1,0 +1,98 @@
+package import Base
+
+/// The transport of a Via field or a URI parameter.
+@frozen
+package enum Transport: UInt8, Sendable, CaseIterable {
+  case udp, tcp, tls, ws, wss, other
+
+  /// In any case (RFC 3261 §7.3.1).
+  package static func parse(_ bytes: RawSpan) -> Transport {
+    if bytes.equalsIgnoringCase("udp") { return .udp }
+    if bytes.equalsIgnoringCase("tcp") { return .tcp }
+    if bytes.equalsIgnoringCase("tls") { return .tls }
+    if bytes.equalsIgnoringCase("ws") { return .ws }
+    if bytes.equalsIgnoringCase("wss") { return .wss }
+    return .other
+  }
+}
+
+/// One value of a Via header (RFC 3261 §20.42, RFC 3581).
+package struct Via: Hashable, Sendable {
+  package var transport: Transport
+  package var transportToken: ByteRange
+  /// sent-by without the port; an IPv6 address is without its brackets.
+  package var host: ByteRange
+  package var port: UInt16?
+  /// Empty where there is none, as in RFC 2543.
+  package var branch = ByteRange.none
+  /// `rport` is there, with or without a value.
+  package var hasRport = false
+  package var rport: UInt16?
+  package var received: ByteRange?
+  package var maddr: ByteRange?
+  package var ttl: UInt8?
+
+  /// Whether the branch begins with RFC 3261's magic cookie (§8.1.1.7).
+  package func hasCookie(in bytes: RawSpan) -> Bool {
+    bytes.hasPrefix("z9hG4bK", at: branch.start) && branch.count > 7
+  }
+
+  /// The address in sent-by, where that is one and not a name.
+  package func hostAddress(in bytes: RawSpan) -> IPAddress? {
+    IPAddress(parsing: bytes.extracting(host))
+  }
+
+  /// Nil for what breaks the grammar or names a protocol other than SIP/2.0.
+  package static func parse(_ bytes: RawSpan, _ range: ByteRange) -> Via? {
+    let (start, end) = bytes.bounds(range)
+    guard let transport = sentProtocol(bytes, start, end) else { return nil }
+    let space = transport.end
+    let hostStart = bytes.skipSpace(space, end)
+    guard hostStart > space, let sentBy = HostPort.parse(bytes, hostStart, end) else { return nil }
+    var via = Via(
+      transport: Transport.parse(bytes.extracting(transport)), transportToken: transport,
+      host: sentBy.host, port: sentBy.port)
+    var parameters = Parameters(ByteRange(from: sentBy.end, to: end))
+    while let parameter = parameters.next(bytes) {
+      guard via.take(parameter, bytes) else { return nil }
+    }
+    return parameters.isMalformed ? nil : via
+  }
+
+  /// `SIP / 2.0 / transport`, white space around each slash allowed; the range of the transport.
+  private static func sentProtocol(_ bytes: RawSpan, _ start: Int, _ end: Int) -> ByteRange? {
+    var at = bytes.skipSpace(start, end)
+    guard bytes.hasPrefix("SIP", at: at) else { return nil }
+    at = bytes.skipSpace(at &+ 3, end)
+    guard bytes.byte(at: at) == UInt8(ascii: "/") else { return nil }
+    at = bytes.skipSpace(at &+ 1, end)
+    guard bytes.hasPrefix("2.0", at: at) else { return nil }
+    at = bytes.skipSpace(at &+ 3, end)
+    guard bytes.byte(at: at) == UInt8(ascii: "/") else { return nil }
+    at = bytes.skipSpace(at &+ 1, end)
+    let transportEnd = bytes.skip(.token, at, end)
+    return transportEnd > at ? ByteRange(from: at, to: transportEnd) : nil
+  }
+
+  /// False for a known parameter with an impossible value. The first of several wins.
+  private mutating func take(_ parameter: Parameter, _ bytes: RawSpan) -> Bool {
+    let value = parameter.value
+    switch parameter.name.count {
+    case 6 where branch.isEmpty && bytes.matches(parameter.name, "branch"):
+      branch = value
+      return !value.isEmpty
+    case 5 where !hasRport && bytes.matches(parameter.name, "rport"):
+      hasRport = true
+      guard !value.isEmpty else { return true }
+      rport = bytes.number(value, limit: 65_535).map(UInt16.init(truncatingIfNeeded:))
+      return rport != nil
+    case 8 where received == nil && bytes.matches(parameter.name, "received"): received = value
+    case 5 where maddr == nil && bytes.matches(parameter.name, "maddr"): maddr = value
+    case 3 where ttl == nil && bytes.matches(parameter.name, "ttl"):
+      ttl = bytes.number(value, limit: 255).map(UInt8.init(truncatingIfNeeded:))
+      return ttl != nil
+    default: break
+    }
+    return true
+  }
+}
