@@ -171,7 +171,9 @@ extension SocketAddress: CustomStringConvertible {
     guard let colon = utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
     let bytes = utf8.rawSpan
     let digits = ByteRange(from: colon + 1, to: utf8.count)
-    guard digits.count <= 5, let number = bytes.decimal(digits), number <= 65_535 else { return nil }
+    guard digits.count <= 5, let number = bytes.decimal(digits), number <= 65_535 else {
+      return nil
+    }
     let host = bytes.slice(0, colon)
     guard let ip = IPAddress(parsingHost: host) else { return nil }
     guard ip.family == .v4 || host.byte(at: 0) == UInt8(ascii: "[") else { return nil }

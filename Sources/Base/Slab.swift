@@ -63,7 +63,7 @@ package struct Slab<Element>: ~Copyable {
     for slot in 0..<cells.count where cells[slot].generation & 1 == 1 {
       unsafe (chunks[slot / Self.chunkSize] + slot % Self.chunkSize).deinitialize(count: 1)
     }
-    for unsafe chunk in unsafe chunks { unsafe chunk.deallocate() }
+    for i in 0..<(unsafe chunks.count) { unsafe chunks[i].deallocate() }
     if let scrap = unsafe scrap {
       unsafe scrap.deinitialize(count: 1)
       unsafe scrap.deallocate()

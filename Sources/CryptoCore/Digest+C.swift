@@ -1,0 +1,115 @@
+internal import Base
+internal import COpenSSL
+
+/// One kind of digest, computed part by part with a context that is used again.
+///
+/// Costs about 0.1 µs (SHA-256) to 0.2 µs (MD5) for 100 bytes and one malloc, which libcrypto's provider
+/// makes at each start. Not `Sendable`: one a shard.
+///
+/// A digest that libcrypto can't compute (MD5 where only FIPS algorithms are allowed) comes out as
+/// random bytes: it never equals anything, so a failure refuses and never lets in. `isAvailable` tells.
+@safe
+package final class DigestContext {
+  package let algorithm: DigestAlgorithm
+  private let context: OpaquePointer?
+  private let type: OpaquePointer?
+  private var failed = true
+
+  package init(_ algorithm: DigestAlgorithm) {
+    self.algorithm = algorithm
+    unsafe context = EVP_MD_CTX_new()
+    unsafe type = EVP_MD_fetch(nil, algorithm.libraryName, nil)
+  }
+
+  deinit {
+    unsafe EVP_MD_CTX_free(context)
+    unsafe EVP_MD_free(type)
+  }
+
+  /// Whether libcrypto has the algorithm here.
+  package var isAvailable: Bool {
+    begin()
+    defer { failed = true }
+    return !failed
+  }
+
+  /// Starts afresh, whatever went before.
+  package func begin() {
+    guard unsafe type != nil, unsafe context != nil else {
+      failed = true
+      return
+    }
+    failed = unsafe EVP_DigestInit_ex(context, type, nil) != 1
+  }
+
+  package func update(_ bytes: RawSpan) {
+    guard !failed else { return }
+    let result = unsafe bytes.withUnsafeBytes { buffer in
+      unsafe EVP_DigestUpdate(context, buffer.baseAddress, buffer.count)
+    }
+    failed = result != 1
+  }
+
+  package func update(_ text: StaticString) {
+    guard !failed else { return }
+    let result = text.withUTF8Buffer { buffer in
+      unsafe EVP_DigestUpdate(context, buffer.baseAddress, buffer.count)
+    }
+    failed = result != 1
+  }
+
+  package func update(_ text: String) { update(text.utf8Span.span.rawSpan) }
+
+  package func finish() -> DigestValue {
+    var value = DigestValue(count: algorithm.byteCount)
+    if !failed {
+      var span = value.bytes.mutableSpan
+      let result = unsafe span.withUnsafeMutableBufferPointer { buffer in
+        unsafe EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
+      }
+      if result == 1 {
+        failed = true
+        return value
+      }
+    }
+    failed = true
+    let noise = SystemRandom.bytes(value.count)
+    for i in 0..<value.count { value.bytes[i] = noise[i] }
+    return value
+  }
+
+  /// The digest of the parts in a row.
+  package func hash(_ bytes: RawSpan) -> DigestValue {
+    begin()
+    update(bytes)
+    return finish()
+  }
+  package func hash(_ first: RawSpan, _ second: RawSpan) -> DigestValue {
+    begin()
+    update(first)
+    update(second)
+    return finish()
+  }
+}
+
+extension DigestAlgorithm {
+  fileprivate var libraryName: String {
+    switch self {
+    case .md5: "MD5"
+    case .sha256: "SHA256"
+    case .sha512t256: "SHA512-256"
+    }
+  }
+}
+
+/// Digests in one step, for where speed is nobody's concern; a shard has its `DigestContext`.
+package enum Digest {
+  package static func md5(_ bytes: RawSpan) -> DigestValue { DigestContext(.md5).hash(bytes) }
+  package static func sha256(_ bytes: RawSpan) -> DigestValue { DigestContext(.sha256).hash(bytes) }
+  package static func sha512t256(_ bytes: RawSpan) -> DigestValue {
+    DigestContext(.sha512t256).hash(bytes)
+  }
+  package static func hash(_ algorithm: DigestAlgorithm, _ text: String) -> DigestValue {
+    DigestContext(algorithm).hash(text.utf8Span.span.rawSpan)
+  }
+}
