@@ -1,0 +1,205 @@
+package import CallCore
+
+/// How the store does, as the page tells it.
+package struct StoreMetrics: Hashable, Sendable {
+  /// Whether the last write came through.
+  package var healthy = true
+  /// Facts that were taken and are not on disk yet.
+  package var waiting = 0
+  package var durableUpTo: UInt64 = 0
+  package var commits: UInt64 = 0
+  package var failures: UInt64 = 0
+  package var lastCommitSeconds = 0.0
+  package var commitSeconds = 0.0
+  package init() {}
+}
+
+/// What media workers counted since the start.
+package struct MediaMetrics: Hashable, Sendable {
+  package var relayed: UInt64 = 0
+  package var refused: UInt64 = 0
+  package var malformed: UInt64 = 0
+  package var dropped: UInt64 = 0
+  package var transports = 0
+  package init() {}
+}
+
+/// Everything that `/metrics` says, collected at one moment.
+package struct MetricsPage: Sendable {
+  package var version: String
+  package var revision: UInt64 = 0
+  /// Seconds since 1970.
+  package var processStart: Double
+  package var processSeconds = 0.0
+  package var residentBytes: UInt64 = 0
+  package var openDescriptors = 0
+  package var draining = false
+  package var shard = ShardCounters()
+  package var trunks: [TrunkStatus] = []
+  /// By name of the trunk: its limit of concurrent calls, where it has one.
+  package var trunkLimits: [String: Int] = [:]
+  package var tally = FactTally()
+  package var readers: [(reader: String, FactReaderCounters)] = []
+  package var store = StoreMetrics()
+  package var media = MediaMetrics()
+  package var edgeDropped: [String: UInt64] = [:]
+  package var logLines: UInt64 = 0
+  package var logDropped: UInt64 = 0
+  package var requests: [APIRequestCount] = []
+
+  package init(version: String, processStart: Double) {
+    self.version = version
+    self.processStart = processStart
+  }
+
+  package func render() -> String {
+    var text = MetricsText()
+    process(&text)
+    signalling(&text)
+    calls(&text)
+    trunks(&text)
+    media(&text)
+    history(&text)
+    return text.text
+  }
+
+  private func process(_ text: inout MetricsText) {
+    text.family("build_info", .gauge, "Always 1; the labels say what is running.")
+    text.sample(1, ["version": version])
+    text.family(
+      "process_start_time_seconds", .gauge, "When the process started, in seconds since 1970.")
+    text.sample(processStart)
+    text.family("process_cpu_seconds_total", .counter, "CPU time that the process used.")
+    text.sample(processSeconds)
+    text.single(
+      "process_resident_memory_bytes", .gauge, "Memory that is resident.", residentBytes)
+    text.single("process_open_fds", .gauge, "Descriptors that are open.", openDescriptors)
+    text.single(
+      "configuration_revision", .gauge, "Revision of the resources that calls are routed by.",
+      revision)
+    text.single(
+      "draining", .gauge, "1 while new calls are refused because the process is to end.",
+      draining ? 1 : 0)
+  }
+
+  private func signalling(_ text: inout MetricsText) {
+    text.each(
+      "sip_messages_total", .counter, "SIP messages by direction, retransmissions included.",
+      by: "direction", [("received", shard.messagesReceived), ("sent", shard.messagesSent)])
+    text.each(
+      "sip_retransmissions_total", .counter, "SIP messages that had crossed before.",
+      by: "direction",
+      [("received", shard.retransmissionsReceived), ("sent", shard.retransmissionsSent)])
+    text.each(
+      "sip_messages_dropped_total", .counter, "Messages that could not be used or not be sent.",
+      by: "reason", complete(shard.dropped, DropReason.allCases.map(\.rawValue)))
+    text.each(
+      "sip_requests_refused_total", .counter, "Requests that never became a call, by cause.",
+      by: "cause", sorted(shard.refused))
+    text.single(
+      "authentication_failures_total", .counter, "Answers to a challenge that were not accepted.",
+      tally.authenticationFailures)
+    text.single("sip_transactions", .gauge, "Transactions that are alive.", shard.transactions)
+    text.single("timers", .gauge, "Timers that are running.", shard.timers)
+    text.single("bindings", .gauge, "Contacts that are registered.", shard.bindings)
+    text.each(
+      "edge_dropped_total", .counter, "Datagrams that the sockets' loop gave up, by reason.",
+      by: "reason", sorted(edgeDropped))
+  }
+
+  private func calls(_ text: inout MetricsText) {
+    text.single(
+      "calls_attempted_total", .counter, "Calls that were let in and had a destination.",
+      shard.callsAttempted)
+    text.single("calls_answered_total", .counter, "Calls that were answered.", shard.callsAnswered)
+    text.family("calls_ended_total", .counter, "Calls that ended, by cause and by who let go.")
+    let endings = tally.ended.sorted { ($0.key.cause, $0.key.by) < ($1.key.cause, $1.key.by) }
+    for (ending, count) in endings {
+      text.sample(count, ["cause": ending.cause, "by": ending.by])
+    }
+    text.single("calls_active", .gauge, "Calls that are alive.", shard.sessions)
+    text.single(
+      "call_hops_tried_total", .counter, "Targets that calls tried.", tally.hopsTried)
+    text.each(
+      "call_hops_failed_total", .counter, "Targets that failed, by cause.", by: "cause",
+      sorted(tally.hopsFailed))
+    text.histogram(
+      "call_setup_seconds", "From the INVITE to the first ringing or the answer.", tally.setupTime)
+    text.histogram("call_duration_seconds", "From the answer to the release.", tally.duration)
+    text.histogram(
+      "call_mos", "Estimated mean opinion score (G.107) of what each side sent.", tally.opinion)
+    text.single(
+      "internal_faults_total", .counter, "Calls that were ended by an impossible state.",
+      tally.internalFaults)
+  }
+
+  private func trunks(_ text: inout MetricsText) {
+    let ordered = trunks.sorted { $0.name < $1.name }
+    text.family("trunk_calls", .gauge, "Calls that are alive on a trunk.")
+    for trunk in ordered { text.sample(trunk.calls, ["trunk": trunk.name]) }
+    text.family("trunk_attempts_total", .counter, "Calls that a trunk was given or gave.")
+    for trunk in ordered { text.sample(trunk.attempts, ["trunk": trunk.name]) }
+    text.family("trunk_refused_total", .counter, "Calls refused because of a trunk's limits.")
+    for trunk in ordered { text.sample(trunk.refusedByLimit, ["trunk": trunk.name]) }
+    text.family("trunk_usable", .gauge, "Whether a target of the trunk answers.")
+    for trunk in ordered { text.sample(trunk.usable ? 1 : 0, ["trunk": trunk.name]) }
+    text.family("trunk_calls_limit", .gauge, "Concurrent calls that a trunk may have.")
+    for trunk in ordered {
+      if let limit = trunkLimits[trunk.name] { text.sample(limit, ["trunk": trunk.name]) }
+    }
+  }
+
+  private func media(_ text: inout MetricsText) {
+    text.each(
+      "media_ports", .gauge, "RTP port pairs by state.", by: "state",
+      [("leased", shard.portsLeased), ("free", shard.portsFree)])
+    text.single("media_transports", .gauge, "Media transports that are open.", media.transports)
+    text.each(
+      "media_packets_total", .counter, "Packets by what was done with them.", by: "outcome",
+      [
+        ("relayed", media.relayed), ("refused", media.refused), ("malformed", media.malformed),
+        ("dropped", media.dropped),
+      ])
+    text.single(
+      "media_silences_total", .counter, "Times that a side of a call sent nothing for too long.",
+      tally.mediaSilences)
+  }
+
+  private func history(_ text: inout MetricsText) {
+    text.single(
+      "facts_unconfirmed", .gauge, "Facts that are not on disk yet.", shard.unconfirmedFacts)
+    text.each(
+      "facts_offered_total", .counter, "Facts that a reader was offered.", by: "reader",
+      readers.map { ($0.reader, $0.1.offered) })
+    text.each(
+      "facts_dropped_total", .counter, "Facts that a reader was too slow for.", by: "reader",
+      readers.map { ($0.reader, $0.1.dropped) })
+    text.single("store_up", .gauge, "Whether the store takes writes.", store.healthy ? 1 : 0)
+    text.single("store_waiting", .gauge, "Facts that wait for the store.", store.waiting)
+    text.single("store_commits_total", .counter, "Groups of facts made durable.", store.commits)
+    text.single("store_failures_total", .counter, "Groups that failed at first.", store.failures)
+    text.family("store_commit_seconds_total", .counter, "Time spent in commits.")
+    text.sample(store.commitSeconds)
+    text.family("store_last_commit_seconds", .gauge, "How long the last commit took.")
+    text.sample(store.lastCommitSeconds)
+    text.single("log_lines_total", .counter, "Lines that the log took.", logLines)
+    text.single(
+      "log_lines_dropped_total", .counter, "Lines that the log's reader was too slow for.",
+      logDropped)
+    text.family("api_requests_total", .counter, "Requests to the local API.")
+    for request in requests {
+      text.sample(
+        request.count,
+        ["method": request.method, "route": request.route, "status": String(request.status)])
+    }
+  }
+
+  private func sorted(_ values: [String: UInt64]) -> [(String, UInt64)] {
+    values.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  /// Every known key, also those that never happened: a rate needs a first value.
+  private func complete(_ values: [String: UInt64], _ keys: [String]) -> [(String, UInt64)] {
+    sorted(values.merging(keys.map { ($0, 0) }) { counted, _ in counted })
+  }
+}

@@ -1,5 +1,0 @@
-import Hummingbird
-import Yams
-import NIOPosix
-import NIOHTTP1
-import Logging
