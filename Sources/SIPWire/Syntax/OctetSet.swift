@@ -34,4 +34,8 @@ struct OctetSet: Sendable {
   static let scheme = OctetSet(low: 0x03ff_6800_0000_0000, high: 0x07ff_fffe_07ff_fffe)
   /// A telephone number: hexadecimal digits, `+*#` and the separators `-.()`
   static let telephone = OctetSet(low: 0x03ff_6f08_0000_0000, high: 0x0000_007e_0000_007e)
+  /// SDP's token (RFC 8866 §9): letters, digits, ``!#$%&'*+-.^_`{|}~``
+  static let sdpToken = OctetSet(low: 0x03ff_6cfa_0000_0000, high: 0x7fff_ffff_c7ff_fffe)
+  /// SDP's proto: tokens and slashes
+  static let sdpProtocol = OctetSet(low: 0x03ff_ecfa_0000_0000, high: 0x7fff_ffff_c7ff_fffe)
 }

@@ -1,0 +1,193 @@
+package import Base
+
+/// What our own descriptions say of us.
+package struct SDPSession: Hashable, Sendable {
+  /// Of the o= line: constant for a leg's dialog, and counted up with each change (RFC 3264 §8).
+  package var id: UInt64
+  package var version: UInt64
+  /// Where the far end should send to.
+  package var address: IPAddress
+
+  package init(id: UInt64, version: UInt64, address: IPAddress) {
+    self.id = id
+    self.version = version
+    self.address = address
+  }
+}
+
+/// What becomes of each m-line of a description that we pass on.
+package struct SDPLines: Sendable {
+  package struct Line: Sendable {
+    /// Our RTP port; 0 rejects the line.
+    package var port: UInt16 = 0
+    /// Nil: as the description has it.
+    package var direction: SDPDirection?
+  }
+
+  private var lines = InlineArray<16, Line>(repeating: Line())
+
+  /// Every line is rejected.
+  package init() {}
+
+  /// One line is anchored at our port, all others are rejected.
+  package init(line: Int, port: UInt16, direction: SDPDirection? = nil) {
+    self[line] = Line(port: port, direction: direction)
+  }
+
+  /// A line beyond `SDPLimits.mediaLines` is rejected, whatever it is set to.
+  package subscript(i: Int) -> Line {
+    get { lines.indices.contains(i) ? lines[i] : Line() }
+    set { if lines.indices.contains(i) { lines[i] = newValue } }
+  }
+}
+
+/// The encodings that may be passed on.
+package struct CodecFilter: Hashable, Sendable {
+  private let names: [[UInt8]]
+
+  package static let all = CodecFilter([])
+
+  /// rtpmap names such as "PCMU" or "opus/48000", in any case; what follows a slash is not compared.
+  /// Empty: all.
+  package init(_ names: [String]) {
+    self.names = names.map { Array($0.utf8.prefix { $0 != UInt8(ascii: "/") }) }
+  }
+
+  /// Comfort noise and telephone-event are no codecs: they come along with whatever speech there is.
+  package func allows(_ format: SDPFormat, in bytes: RawSpan) -> Bool {
+    guard !names.isEmpty, format.encoding.isSpeech else { return true }
+    for name in names {
+      if format.hasRTPMap {
+        if bytes.extracting(format.name).equalsIgnoringCase(name.rawSpan) { return true }
+      } else if format.encoding != .other, name.rawSpan.equalsIgnoringCase(format.encoding.name) {
+        return true
+      }
+    }
+    return false
+  }
+}
+
+/// Writes session descriptions of our own. One that is passed on to the other side of a call is written
+/// anew from what was understood of it: of an anchored audio line the formats with their rtpmap and fmtp,
+/// packet times and direction; of every other line its place. No address, name, key or unknown attribute
+/// of the far end can get through.
+package enum SDPWriter {
+  /// Whether an anchored line would have a format that carries speech.
+  package static func keepsSpeech(
+    _ sdp: SessionDescription, of bytes: RawSpan, line: Int, codecs: CodecFilter
+  ) -> Bool {
+    sdp.formats(of: line).contains { $0.encoding.isSpeech && codecs.allows($0, in: bytes) }
+  }
+
+  /// `sdp`, read from `bytes`, as ours. A line is anchored when it is audio over plain RTP, has a port in
+  /// `lines`, and keeps a format that carries speech; all others are rejected in their place.
+  package static func write(
+    _ sdp: SessionDescription, of bytes: RawSpan, as session: SDPSession, lines: SDPLines,
+    codecs: CodecFilter = .all, into out: inout OutputBuffer
+  ) {
+    head(session, &out)
+    for (i, media) in sdp.media.enumerated() {
+      let line = lines[i]
+      guard line.port != 0, media.kind == .audio, media.transport.isPlainRTP,
+        keepsSpeech(sdp, of: bytes, line: i, codecs: codecs)
+      else {
+        rejected(media, sdp.formats(of: i).first, bytes, &out)
+        continue
+      }
+      out.append("m=audio ")
+      out.append(decimal: Int(line.port))
+      out.append(media.transport == .rtpAVPF ? " RTP/AVPF" : " RTP/AVP")
+      let kept = sdp.formats(of: i)
+      for format in kept where codecs.allows(format, in: bytes) {
+        out.append(" ")
+        out.append(decimal: Int(format.payloadType))
+      }
+      out.append("\r\n")
+      for format in kept where codecs.allows(format, in: bytes) {
+        describe(format, bytes, &out)
+      }
+      times(media.packetTime, media.maxPacketTime, &out)
+      attribute((line.direction ?? media.direction).attribute, &out)
+    }
+  }
+
+  /// v=, o=, s=, c= and t=.
+  static func head(_ session: SDPSession, _ out: inout OutputBuffer) {
+    out.append("v=0\r\no=- ")
+    out.append(decimal: UInt(session.id))
+    out.append(" ")
+    out.append(decimal: UInt(session.version))
+    address(" IN", session.address, &out)
+    out.append("s=-\r\n")
+    address("c=IN", session.address, &out)
+    out.append("t=0 0\r\n")
+  }
+
+  private static func address(_ prefix: StaticString, _ ip: IPAddress, _ out: inout OutputBuffer) {
+    out.append(prefix)
+    out.append(ip.family == .v4 ? " IP4 " : " IP6 ")
+    out.append(ip, bracketed: false)
+    out.append("\r\n")
+  }
+
+  /// A rejected line keeps its place, media and protocol, and needs a format (RFC 3264 §6).
+  static func rejected(
+    _ media: SDPMedia, _ format: SDPFormat?, _ bytes: RawSpan, _ out: inout OutputBuffer
+  ) {
+    out.append("m=")
+    out.append(bytes, media.kindToken)
+    out.append(" 0 ")
+    out.append(bytes, media.transportToken)
+    out.append(" ")
+    if let format { out.append(bytes, format.token) } else { out.append("0") }
+    out.append("\r\n")
+  }
+
+  private static func describe(_ format: SDPFormat, _ bytes: RawSpan, _ out: inout OutputBuffer) {
+    if format.hasRTPMap {
+      out.append("a=rtpmap:")
+      out.append(decimal: Int(format.payloadType))
+      out.append(" ")
+      out.append(bytes, format.name)
+      out.append("/")
+      out.append(decimal: Int(format.clockRate))
+      if format.channels > 1 {
+        out.append("/")
+        out.append(decimal: Int(format.channels))
+      }
+      out.append("\r\n")
+    }
+    // Format parameters are opaque to us; only plain text of them is passed on.
+    guard !format.parameters.isEmpty, bytes.isPrintable(format.parameters) else { return }
+    out.append("a=fmtp:")
+    out.append(decimal: Int(format.payloadType))
+    out.append(" ")
+    out.append(bytes, format.parameters)
+    out.append("\r\n")
+  }
+
+  static func times(_ packetTime: UInt16, _ maxPacketTime: UInt16, _ out: inout OutputBuffer) {
+    if packetTime != 0 { number("a=ptime:", Int(packetTime), &out) }
+    if maxPacketTime != 0 { number("a=maxptime:", Int(maxPacketTime), &out) }
+  }
+
+  private static func number(_ name: StaticString, _ value: Int, _ out: inout OutputBuffer) {
+    out.append(name)
+    out.append(decimal: value)
+    out.append("\r\n")
+  }
+
+  static func attribute(_ name: StaticString, _ out: inout OutputBuffer) {
+    out.append("a=")
+    out.append(name)
+    out.append("\r\n")
+  }
+}
+
+extension RawSpan {
+  /// Visible ASCII characters and spaces alone.
+  fileprivate func isPrintable(_ range: ByteRange) -> Bool {
+    for i in range.start..<range.end where !(0x20...0x7e ~= byte(at: i)) { return false }
+    return true
+  }
+}

@@ -1,0 +1,190 @@
+package import Base
+
+/// A session description (RFC 8866) as ranges over the bytes it was read from. Made once and read into
+/// again and again: its arrays keep their memory.
+///
+/// What none of our decisions needs (names, times, bandwidths, keys, unknown attributes) is checked for
+/// its form and not kept, so it cannot be passed on by accident either.
+package struct SessionDescription: Sendable {
+  /// Of the o= line: who this is, and its version (RFC 3264 §8 compares them).
+  package var sessionID = ByteRange.none
+  package var sessionVersion = ByteRange.none
+  package var media: [SDPMedia] = []
+  /// The formats of all m-lines, one after the other (`SDPMedia.formats`).
+  package var formats: [SDPFormat] = []
+
+  package init() {}
+
+  /// The position of the first m-line of audio over plain RTP that isn't rejected (port 0).
+  package var firstAudio: Int? {
+    media.firstIndex { $0.kind == .audio && $0.port != 0 && $0.transport.isPlainRTP }
+  }
+
+  /// Where the peer wants RTP of this m-line; nil when the line is rejected or unknown. The unspecified
+  /// address means hold as RFC 2543 had it, and is no destination.
+  package func rtpAddress(of line: Int) -> SocketAddress? {
+    guard media.indices.contains(line), media[line].port != 0 else { return nil }
+    return media[line].address.map { SocketAddress($0, media[line].port) }
+  }
+
+  /// Where it wants RTCP: the a=rtcp attribute (RFC 3605), the same port with a=rtcp-mux (RFC 5761), else
+  /// the next higher port.
+  package func rtcpAddress(of line: Int) -> SocketAddress? {
+    guard let rtp = rtpAddress(of: line) else { return nil }
+    let description = media[line]
+    if let port = description.rtcpPort {
+      return SocketAddress(description.rtcpAddress ?? rtp.ip, port)
+    }
+    if description.hasRTCPMux { return rtp }
+    return rtp.port < .max ? SocketAddress(rtp.ip, rtp.port &+ 1) : nil
+  }
+
+  /// The formats of an m-line, in the order of preference; none for a line that isn't there.
+  package func formats(of line: Int) -> ArraySlice<SDPFormat> {
+    guard media.indices.contains(line) else { return [] }
+    return formats[media[line].formats.clamped(to: formats.indices)]
+  }
+
+  mutating func removeAll() {
+    sessionID = .none
+    sessionVersion = .none
+    media.removeAll(keepingCapacity: true)
+    formats.removeAll(keepingCapacity: true)
+  }
+}
+
+/// The direction of a stream, seen from the one who wrote the description (RFC 3264 §5.1).
+@frozen
+package enum SDPDirection: UInt8, Sendable, CaseIterable {
+  case sendrecv, sendonly, recvonly, inactive
+
+  package init(sends: Bool, receives: Bool) {
+    switch (sends, receives) {
+    case (true, true): self = .sendrecv
+    case (true, false): self = .sendonly
+    case (false, true): self = .recvonly
+    case (false, false): self = .inactive
+    }
+  }
+
+  package var sends: Bool { self == .sendrecv || self == .sendonly }
+  package var receives: Bool { self == .sendrecv || self == .recvonly }
+
+  /// The same stream seen from the other end.
+  package var reversed: SDPDirection { SDPDirection(sends: receives, receives: sends) }
+
+  package var attribute: StaticString {
+    switch self {
+    case .sendrecv: "sendrecv"
+    case .sendonly: "sendonly"
+    case .recvonly: "recvonly"
+    case .inactive: "inactive"
+    }
+  }
+}
+
+/// One m-line and what stands below it.
+package struct SDPMedia: Hashable, Sendable {
+  @frozen package enum Kind: UInt8, Sendable { case audio, video, image, application, text, other }
+
+  /// The proto field. RTP/SAVP and its like carry SRTP, udptl fax.
+  @frozen package enum Transport: UInt8, Sendable {
+    case rtpAVP, rtpAVPF, rtpSAVP, rtpSAVPF, dtlsSAVP, dtlsSAVPF, udptl, other
+
+    package var isRTP: Bool { self != .udptl && self != .other }
+    package var isPlainRTP: Bool { self == .rtpAVP || self == .rtpAVPF }
+  }
+
+  package var kind: Kind
+  package var kindToken: ByteRange
+  /// 0: not wanted, or no longer.
+  package var port: UInt16
+  package var portCount: UInt16
+  package var transport: Transport
+  package var transportToken: ByteRange
+  /// Positions in `SessionDescription.formats`.
+  package var formats: Range<Int>
+  /// Of this line's c=, else of the session's; nil only in a line with port 0.
+  package var address: IPAddress?
+  /// Of this line, else of the session, else sendrecv.
+  package var direction: SDPDirection
+  /// Milliseconds of audio a packet; 0 where it isn't said.
+  package var packetTime: UInt16 = 0
+  package var maxPacketTime: UInt16 = 0
+  package var rtcpPort: UInt16?
+  package var rtcpAddress: IPAddress?
+  package var hasRTCPMux = false
+
+  /// Held by this description's writer: it won't receive, by direction or by RFC 2543's address.
+  package var isHold: Bool { !direction.receives || address?.isUnspecified == true }
+}
+
+/// One format of an m-line.
+package struct SDPFormat: Hashable, Sendable {
+  /// As it stands in the m-line.
+  package var token: ByteRange
+  /// 0 to 127, or 255 in a line that isn't RTP.
+  package var payloadType: UInt8
+  package var encoding: AudioEncoding
+  /// Of the rtpmap; empty where there is none.
+  package var name = ByteRange.none
+  /// In Hz, by rtpmap or by RFC 3551's table; 0 where neither says.
+  package var clockRate: UInt32
+  package var channels: UInt8 = 1
+  /// The value of its fmtp; empty where there is none.
+  package var parameters = ByteRange.none
+
+  package var hasRTPMap: Bool { !name.isEmpty }
+}
+
+/// Encodings that decisions depend on; all others are told apart by their names only.
+@frozen
+package enum AudioEncoding: UInt8, Sendable, CaseIterable {
+  case other, pcmu, pcma, gsm, g722, g723, g728, g729, ilbc, opus, comfortNoise, telephoneEvent
+
+  /// The name of rtpmap; empty for `.other`.
+  package var name: StaticString {
+    switch self {
+    case .other: ""
+    case .pcmu: "PCMU"
+    case .pcma: "PCMA"
+    case .gsm: "GSM"
+    case .g722: "G722"
+    case .g723: "G723"
+    case .g728: "G728"
+    case .g729: "G729"
+    case .ilbc: "iLBC"
+    case .opus: "opus"
+    case .comfortNoise: "CN"
+    case .telephoneEvent: "telephone-event"
+    }
+  }
+
+  /// Carries speech, rather than comfort noise or digits beside it.
+  package var isSpeech: Bool { self != .comfortNoise && self != .telephoneEvent }
+
+  /// What RFC 3551 §6 assigns to a payload type without an rtpmap, at its clock rate.
+  package static func assigned(to payloadType: UInt8) -> (encoding: AudioEncoding, rate: UInt32) {
+    switch payloadType {
+    case 0: (.pcmu, 8_000)
+    case 3: (.gsm, 8_000)
+    case 4: (.g723, 8_000)
+    case 8: (.pcma, 8_000)
+    case 9: (.g722, 8_000)
+    case 13: (.comfortNoise, 8_000)
+    case 15: (.g728, 8_000)
+    case 18: (.g729, 8_000)
+    default: (.other, 0)
+    }
+  }
+
+  static func named(_ name: RawSpan) -> AudioEncoding {
+    for encoding in [
+      AudioEncoding.pcmu, .pcma, .telephoneEvent, .g722, .g729, .opus, .comfortNoise, .gsm, .ilbc,
+      .g723, .g728,
+    ] where name.equalsIgnoringCase(encoding.name) {
+      return encoding
+    }
+    return .other
+  }
+}
