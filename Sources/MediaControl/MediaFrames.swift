@@ -1,0 +1,233 @@
+import Base
+
+/// Appends one frame: its length is filled in at the end.
+struct FrameWriter {
+  private var bytes: [UInt8]
+  private let start: Int
+
+  init(bytes: [UInt8]) {
+    self.bytes = bytes
+    start = bytes.count
+  }
+
+  mutating func begin(_ kind: UInt8) {
+    put(UInt32(0))
+    put(MediaCoding.version)
+    put(kind)
+  }
+
+  mutating func begin(_ kind: UInt8, _ id: MediaTransportID) {
+    begin(kind)
+    put(id.raw)
+  }
+
+  mutating func put(_ value: some FixedWidthInteger & UnsignedInteger) {
+    for shift in stride(from: 0, to: value.bitWidth, by: 8) {
+      bytes.append(UInt8(truncatingIfNeeded: value >> shift))
+    }
+  }
+
+  mutating func put(_ address: IPAddress) {
+    put(address.family.rawValue)
+    put(address.high)
+    put(address.low)
+  }
+
+  mutating func put(_ address: SocketAddress) {
+    put(address.ip)
+    put(address.port)
+  }
+
+  mutating func put(_ remote: RemoteMedia) {
+    put(remote.rtp)
+    put(remote.rtcp)
+    put(remote.signallingSource)
+    put(remote.latch.rawValue)
+    put(UInt8(remote.weSend ? 1 : 0))
+    put(UInt8(remote.weReceive ? 1 : 0))
+    put(remote.codec.rawValue)
+    put(remote.payloadType)
+    put(remote.clockRate)
+    put(remote.packetTime)
+    put(remote.telephoneEvent)
+  }
+
+  mutating func put(_ application: MediaApplication) {
+    switch application {
+    case .echo: put(UInt8(0))
+    case .milliwatt: put(UInt8(1))
+    case .announcement(let index):
+      put(UInt8(2))
+      put(index)
+    case .qualityTest: put(UInt8(3))
+    }
+  }
+
+  mutating func put(_ quality: StreamQuality) {
+    put(quality.packets)
+    put(quality.octets)
+    put(quality.lost)
+    put(quality.duplicates)
+    put(quality.reordered)
+    put(quality.jitter)
+    put(quality.maxJitter)
+    put(quality.mos)
+    put(quality.payloadType)
+    put(quality.ssrc)
+    put(quality.refused)
+    put(quality.malformed)
+    put(quality.sent)
+    put(quality.rtcpPackets)
+    put(quality.remoteFractionLost)
+    put(quality.remoteJitter)
+    put(quality.roundTrip)
+    put(quality.first.nanoseconds)
+    put(quality.last.nanoseconds)
+  }
+
+  mutating func finish() -> [UInt8] {
+    let length = UInt32(truncatingIfNeeded: bytes.count - start - 4)
+    for i in 0..<4 { bytes[start + i] = UInt8(truncatingIfNeeded: length >> (8 * i)) }
+    return bytes
+  }
+}
+
+/// Reads one frame. Fields beyond its end read as 0 and are found out by `finish`, so that only values
+/// need a check on the way.
+struct FrameReader {
+  let kind: UInt8
+  private var offset: Int
+  private let end: Int
+  private let start: Int
+
+  /// Nil when the frame is not complete yet.
+  init?(_ bytes: borrowing RawSpan, at start: Int) throws(MediaCodingError) {
+    guard start >= 0, start <= bytes.byteCount, bytes.byteCount - start >= 4 else { return nil }
+    let length = Int(UInt32(truncatingIfNeeded: bytes.word(at: start)))
+    guard length <= MediaCoding.maxFrame else {
+      throw MediaCodingError(reason: .frameTooLarge, offset: start)
+    }
+    guard length >= 2 else { throw MediaCodingError(reason: .wrongLength, offset: start) }
+    guard bytes.byteCount - start - 4 >= length else { return nil }
+    let version = bytes.byte(at: start + 4)
+    guard version == MediaCoding.version else {
+      throw MediaCodingError(reason: .unknownVersion(version), offset: start + 4)
+    }
+    kind = bytes.byte(at: start + 5)
+    self.start = start
+    offset = start + 6
+    end = start + 4 + length
+  }
+
+  func error(_ reason: MediaCodingError.Reason) -> MediaCodingError {
+    MediaCodingError(reason: reason, offset: offset)
+  }
+
+  /// Where the next frame begins.
+  func finish() throws(MediaCodingError) -> Int {
+    guard offset == end else { throw MediaCodingError(reason: .wrongLength, offset: start) }
+    return end
+  }
+
+  private mutating func take(_ bytes: borrowing RawSpan, _ count: Int) -> UInt64 {
+    defer { offset += count }
+    guard offset + count <= end else { return 0 }
+    let word = bytes.word(at: offset)
+    return count == 8 ? word : word & ((1 << UInt64(8 * count)) - 1)
+  }
+
+  mutating func u8(_ bytes: borrowing RawSpan) -> UInt8 { UInt8(take(bytes, 1)) }
+  mutating func u16(_ bytes: borrowing RawSpan) -> UInt16 { UInt16(take(bytes, 2)) }
+  mutating func u32(_ bytes: borrowing RawSpan) -> UInt32 { UInt32(take(bytes, 4)) }
+  mutating func u64(_ bytes: borrowing RawSpan) -> UInt64 { take(bytes, 8) }
+  mutating func id(_ bytes: borrowing RawSpan) -> MediaTransportID {
+    MediaTransportID(raw: u64(bytes))
+  }
+
+  private func valid<T>(_ value: T?) throws(MediaCodingError) -> T {
+    guard let value else { throw error(.badValue) }
+    return value
+  }
+
+  private mutating func flag(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> Bool {
+    switch u8(bytes) {
+    case 0: false
+    case 1: true
+    default: throw error(.badValue)
+    }
+  }
+
+  mutating func ip(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> IPAddress {
+    let family = try valid(IPAddress.Family(rawValue: u8(bytes)))
+    let high = u64(bytes)
+    let low = u64(bytes)
+    switch family {
+    case .v6: return IPAddress(v6High: high, low: low)
+    case .v4:
+      guard high == 0, let v4 = UInt32(exactly: low) else { throw error(.badValue) }
+      return IPAddress(v4: v4)
+    }
+  }
+
+  mutating func address(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> SocketAddress {
+    let ip = try ip(bytes)
+    return SocketAddress(ip, u16(bytes))
+  }
+
+  mutating func remote(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> RemoteMedia {
+    RemoteMedia(
+      rtp: try address(bytes), rtcp: try address(bytes), signallingSource: try ip(bytes),
+      latch: try valid(LatchPolicy(rawValue: u8(bytes))), weSend: try flag(bytes),
+      weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
+      payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
+      telephoneEvent: u8(bytes))
+  }
+
+  mutating func application(
+    _ bytes: borrowing RawSpan
+  ) throws(MediaCodingError) -> MediaApplication {
+    switch u8(bytes) {
+    case 0: .echo
+    case 1: .milliwatt
+    case 2: .announcement(u32(bytes))
+    case 3: .qualityTest
+    default: throw error(.badValue)
+    }
+  }
+
+  mutating func ready(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaFact {
+    let address = u16(bytes)
+    let first = u16(bytes)
+    let last = u16(bytes)
+    let count = Int(u32(bytes))
+    guard first <= last, count <= (end - offset) / 2 else { throw error(.badValue) }
+    var failed: [UInt16] = []
+    failed.reserveCapacity(count)
+    for _ in 0..<count { failed.append(u16(bytes)) }
+    return .ready(address: address, ports: first...last, failed: failed)
+  }
+
+  mutating func quality(_ bytes: borrowing RawSpan) -> StreamQuality {
+    var quality = StreamQuality()
+    quality.packets = u64(bytes)
+    quality.octets = u64(bytes)
+    quality.lost = u64(bytes)
+    quality.duplicates = u64(bytes)
+    quality.reordered = u64(bytes)
+    quality.jitter = u32(bytes)
+    quality.maxJitter = u32(bytes)
+    quality.mos = u16(bytes)
+    quality.payloadType = u8(bytes)
+    quality.ssrc = u32(bytes)
+    quality.refused = u64(bytes)
+    quality.malformed = u64(bytes)
+    quality.sent = u64(bytes)
+    quality.rtcpPackets = u64(bytes)
+    quality.remoteFractionLost = u8(bytes)
+    quality.remoteJitter = u32(bytes)
+    quality.roundTrip = u32(bytes)
+    quality.first = Instant(nanoseconds: u64(bytes))
+    quality.last = Instant(nanoseconds: u64(bytes))
+    return quality
+  }
+}

@@ -1,0 +1,145 @@
+import Base
+import MediaControl
+import Testing
+
+private let id = MediaTransportID(raw: 0x0102_0304_0506_0708)
+
+private let commands: [MediaCommand] = [
+  .open(id, LocalMedia(address: 3, port: 40_002)),
+  .remote(
+    id,
+    RemoteMedia(
+      rtp: SocketAddress(IPAddress(v4: 0xc000_0207), 4_000),
+      rtcp: SocketAddress(IPAddress(v6High: 0x2001_0db8_0000_0001, low: 9), 4_001),
+      signallingSource: IPAddress(v4: 0xc633_6401), latch: .window, weSend: true,
+      weReceive: false, codec: .pcma, payloadType: 8, clockRate: 8_000, packetTime: 30,
+      telephoneEvent: 101)),
+  .bridge(id, MediaTransportID(raw: 9)),
+  .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
+  .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
+]
+
+private var facts: [MediaFact] {
+  var quality = StreamQuality()
+  quality.packets = 1
+  quality.octets = 2
+  quality.lost = 3
+  quality.duplicates = 4
+  quality.reordered = 5
+  quality.jitter = 6
+  quality.maxJitter = 7
+  quality.mos = 441
+  quality.payloadType = 0
+  quality.ssrc = 8
+  quality.refused = 9
+  quality.malformed = 10
+  quality.sent = .max
+  quality.rtcpPackets = 11
+  quality.remoteFractionLost = 12
+  quality.remoteJitter = 13
+  quality.roundTrip = 14
+  quality.first = Instant(nanoseconds: 15)
+  quality.last = Instant(nanoseconds: 16)
+  return [
+    .ready(address: 1, ports: 20_000...20_099, failed: [20_002, 20_008]),
+    .ready(address: 1, ports: 0...65_535, failed: Array(stride(from: 0, to: 65_535, by: 2))),
+    .opened(id), .refused(id),
+    .latched(id, SocketAddress(.loopbackV6, 5), at: Instant(nanoseconds: 77)),
+    .silent(id, last: Instant(nanoseconds: .max)), .quality(id, quality), .applicationEnded(id),
+    .closed(id),
+  ]
+}
+
+private func decodeCommands(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaCommand] {
+  var offset = 0
+  var decoded: [MediaCommand] = []
+  while let command = try MediaCoding.command(in: bytes.rawSpan, at: &offset) {
+    decoded.append(command)
+  }
+  return decoded
+}
+
+private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFact] {
+  var offset = 0
+  var decoded: [MediaFact] = []
+  while let fact = try MediaCoding.fact(in: bytes.rawSpan, at: &offset) { decoded.append(fact) }
+  return decoded
+}
+
+@Suite struct MediaCodingTests {
+  @Test func everyCommandComesBack() throws {
+    var bytes: [UInt8] = []
+    for command in commands { MediaCoding.encode(command, into: &bytes) }
+    #expect(try decodeCommands(bytes) == commands)
+  }
+
+  @Test func everyFactComesBack() throws {
+    var bytes: [UInt8] = []
+    for fact in facts { MediaCoding.encode(fact, into: &bytes) }
+    #expect(try decodeFacts(bytes) == facts)
+  }
+
+  /// The form on the wire is a contract between releases: this one is version 1.
+  @Test func theBytesOfVersionOne() {
+    var bytes: [UInt8] = []
+    MediaCoding.encode(commands[0], into: &bytes)
+    #expect(bytes == [14, 0, 0, 0, 1, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
+  }
+
+  @Test func anIncompleteFrameWaits() throws {
+    for command in commands {
+      var bytes: [UInt8] = []
+      MediaCoding.encode(command, into: &bytes)
+      for length in 0..<bytes.count {
+        #expect(try decodeCommands(Array(bytes.prefix(length))) == [])
+      }
+    }
+  }
+
+  @Test func wrongFramesAreRefusedWithTheirPlace() {
+    var frame: [UInt8] = []
+    MediaCoding.encode(commands[3], into: &frame)
+    func failure(_ change: (inout [UInt8]) -> Void) -> MediaCodingError? {
+      var bytes = frame
+      change(&bytes)
+      do {
+        _ = try decodeCommands(bytes)
+        return nil
+      } catch { return error }
+    }
+    #expect(failure { $0[4] = 9 } == MediaCodingError(reason: .unknownVersion(9), offset: 4))
+    #expect(failure { $0[5] = 99 } == MediaCodingError(reason: .unknownKind(99), offset: 6))
+    #expect(failure { $0[14] = 7 } == MediaCodingError(reason: .badValue, offset: 15))
+    #expect(failure { $0[0] = 1 } == MediaCodingError(reason: .wrongLength, offset: 0))
+    #expect(failure { $0[0] -= 1 } == MediaCodingError(reason: .wrongLength, offset: 0))
+    #expect(failure { $0[3] = 1 } == MediaCodingError(reason: .frameTooLarge, offset: 0))
+    #expect(
+      failure {
+        $0[0] += 1
+        $0.append(0)
+      } == MediaCodingError(reason: .wrongLength, offset: 0))
+  }
+
+  /// Any byte changed to anything: a value, an error, or a frame that waits; never a trap.
+  @Test func mutationsNeverTrap() {
+    var frames: [[UInt8]] = []
+    for command in commands {
+      frames.append([])
+      MediaCoding.encode(command, into: &frames[frames.count - 1])
+    }
+    for fact in facts where fact != facts[1] {
+      frames.append([])
+      MediaCoding.encode(fact, into: &frames[frames.count - 1])
+    }
+    for frame in frames {
+      for index in frame.indices {
+        for value in [0, 1, 2, 0x7f, 0xff] as [UInt8] {
+          var bytes = frame
+          bytes[index] = value
+          _ = try? decodeCommands(bytes)
+          _ = try? decodeFacts(bytes)
+        }
+      }
+    }
+  }
+}
