@@ -17,18 +17,28 @@ package struct HashKey: Hashable, Sendable, BitwiseCopyable {
 /// The results mean nothing outside the process, and are no signature.
 @frozen @usableFromInline
 package struct KeyedHash: Sendable {
+  // What input words, ends and starts are masked with; a, b, c in the low lane, d, e, f in the high one.
   @usableFromInline var a: UInt64
   @usableFromInline var b: UInt64
   @usableFromInline var c: UInt64
   @usableFromInline var d: UInt64
+  @usableFromInline var e: UInt64
+  @usableFromInline var f: UInt64
+  @usableFromInline var startLow: UInt64
+  @usableFromInline var startHigh: UInt64
 
   package init(secret0: UInt64, secret1: UInt64) {
     var first = SplitMix64(state: secret0)
     var second = SplitMix64(state: secret1)
-    a = first.next() ^ second.next()
-    b = first.next() &+ second.next()
-    c = first.next() ^ second.next()
-    d = first.next() &+ second.next()
+    func word() -> UInt64 { first.next() ^ (second.next() | 1) }
+    a = word()
+    b = word()
+    c = word()
+    d = word()
+    e = word()
+    f = word()
+    startLow = word()
+    startHigh = word()
   }
 
   @inlinable @inline(__always)
@@ -40,7 +50,7 @@ package struct KeyedHash: Sendable {
   /// `seed` keeps uses apart: the same bytes as a branch and as a Call-ID give unrelated keys.
   @inlinable
   package func key(_ bytes: RawSpan, seed: UInt64 = 0) -> HashKey {
-    absorb(bytes, into: HashKey(low: seed ^ a, high: seed &+ b))
+    absorb(bytes, into: HashKey(low: seed ^ startLow, high: seed ^ startHigh))
   }
 
   @inlinable
@@ -52,14 +62,14 @@ package struct KeyedHash: Sendable {
   /// "ab" + "c" and "a" + "bc" differ.
   @inlinable
   package func extend(_ key: HashKey, _ bytes: RawSpan) -> HashKey {
-    absorb(bytes, into: HashKey(low: key.low ^ c, high: key.high ^ d))
+    absorb(bytes, into: HashKey(low: key.low &+ c, high: key.high &+ f))
   }
 
   @inlinable
   package func extend(_ key: HashKey, _ number: UInt64) -> HashKey {
     HashKey(
-      low: Self.fold(key.low ^ a, number ^ c),
-      high: Self.fold(key.high ^ b, (number &<< 32 | number &>> 32) ^ d))
+      low: Self.fold(key.low ^ a, number ^ b),
+      high: Self.fold(key.high ^ d, (number &<< 32 | number &>> 32) ^ e))
   }
 
   @inlinable
@@ -76,7 +86,7 @@ package struct KeyedHash: Sendable {
 
   @inlinable
   package func key(_ address: IPAddress, seed: UInt64 = 0) -> HashKey {
-    let start = HashKey(low: seed ^ a, high: seed &+ b)
+    let start = HashKey(low: seed ^ startLow, high: seed ^ startHigh)
     let family = UInt64(address.family.rawValue)
     return extend(extend(start, address.high ^ family &<< 63), address.low)
   }
@@ -96,7 +106,7 @@ package struct KeyedHash: Sendable {
       let x = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: i, as: UInt64.self)
       let y = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: i &+ 8, as: UInt64.self)
       low = Self.fold(x ^ a, y ^ low)
-      high = Self.fold(x ^ high, y ^ b)
+      high = Self.fold(x ^ high, y ^ d)
       i &+= 16
     }
     var x: UInt64 = 0
@@ -113,7 +123,7 @@ package struct KeyedHash: Sendable {
     }
     let length = UInt64(truncatingIfNeeded: n)
     return HashKey(
-      low: Self.fold(x ^ c ^ length, Self.fold(y ^ d, low ^ b)),
-      high: Self.fold(y ^ a ^ length, Self.fold(x ^ c, high ^ d)))
+      low: Self.fold(x ^ b, Self.fold(y ^ c, low ^ length)),
+      high: Self.fold(y ^ e, Self.fold(x ^ f, high ^ length)))
   }
 }

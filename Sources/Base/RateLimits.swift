@@ -44,50 +44,72 @@ package struct TokenBucket: Sendable {
   }
 }
 
-/// At most `limit` in any second, wherever the second begins, and never less than 99 % of it when more
-/// is asked for: "calls a second" of a trunk, which a carrier counts with its own clock.
+/// At most `limit` in any second, wherever the second begins: "calls a second" of a trunk, which a
+/// carrier counts with its own clock.
 ///
 /// A token bucket can't do this: with any burst at all it exceeds its rate in some second, and without
-/// one it refuses calls that merely came close together. So acceptances are counted in slots of 8 ms,
-/// and one more passes when the last 126 slots (which contain every second that ends now) hold less
-/// than the limit.
+/// one it refuses calls that merely came close together. Up to 256 a second the instants of the last
+/// `limit` that passed are kept, so the next one passes exactly when its second is over. Above, they are
+/// counted in slots of 8 ms, and one more passes when the last 126 slots (which contain every second
+/// that ends now) hold less than the limit: never too many, and at least 99 % of it under load.
 @frozen @usableFromInline
 package struct RateWindow: Sendable {
+  @inlinable static var second: UInt64 { 1_000_000_000 }
+  @inlinable static var exactLimit: Int { 256 }
   @inlinable static var slotNanoseconds: UInt64 { 8_000_000 }
-  @inlinable static var slots: UInt64 { 126 }
+  @inlinable static var slots: Int { 126 }
 
   @usableFromInline package let limit: Int
-  @usableFromInline var counts = InlineArray<126, UInt32>(repeating: 0)
+  /// Up to `exactLimit`: when the last ones passed, as a ring. Above: how many passed in each slot.
+  @usableFromInline var ring: [UInt64]
+  /// The oldest instant, or unused.
+  @usableFromInline var oldest = 0
+  /// The sum of all slots, or how many instants are known.
   @usableFromInline var sum = 0
+  /// The newest slot, or the newest instant.
   @usableFromInline var current: UInt64 = 0
 
-  /// `limit` of 0 or less lets nothing through; above 4·10⁹ it is cut.
+  /// `limit` of 0 or less lets nothing through.
   package init(limit: Int) {
-    self.limit = min(max(limit, 0), Int(UInt32.max))
+    self.limit = max(limit, 0)
+    ring = Array(repeating: 0, count: self.limit <= Self.exactLimit ? self.limit : Self.slots)
   }
-
-  /// How many passed in about the last second.
-  @inlinable package var recent: Int { sum }
 
   /// Whether one more may pass now; if so it is counted. Time that runs backwards counts as now.
   @inlinable
   package mutating func take(at now: Instant) -> Bool {
-    move(to: now.nanoseconds / Self.slotNanoseconds)
-    guard sum < limit else { return false }
-    counts[Int(current % Self.slots)] &+= 1
-    sum &+= 1
+    guard limit > 0 else { return false }
+    return limit <= Self.exactLimit ? takeExactly(now.nanoseconds) : takeBySlot(now.nanoseconds)
+  }
+
+  @usableFromInline
+  mutating func takeExactly(_ now: UInt64) -> Bool {
+    current = max(current, now)
+    if sum < limit {
+      ring[sum] = current
+      sum += 1
+      return true
+    }
+    guard current - ring[oldest] >= Self.second else { return false }
+    ring[oldest] = current
+    oldest = oldest + 1 == limit ? 0 : oldest + 1
     return true
   }
 
-  @inlinable
-  mutating func move(to slot: UInt64) {
-    guard slot > current else { return }
-    let steps = Swift.min(slot &- current, Self.slots)
-    for step in 0..<steps {
-      let i = Int((slot &- step) % Self.slots)
-      sum &-= Int(counts[i])
-      counts[i] = 0
+  @usableFromInline
+  mutating func takeBySlot(_ now: UInt64) -> Bool {
+    let slot = now / Self.slotNanoseconds
+    if slot > current {
+      for step in 0..<min(slot - current, UInt64(Self.slots)) {
+        let i = Int((slot - step) % UInt64(Self.slots))
+        sum -= Int(ring[i])
+        ring[i] = 0
+      }
+      current = slot
     }
-    current = slot
+    guard sum < limit else { return false }
+    ring[Int(current % UInt64(Self.slots))] += 1
+    sum += 1
+    return true
   }
 }
