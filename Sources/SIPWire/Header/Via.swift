@@ -42,7 +42,7 @@ package struct Via: Hashable, Sendable {
     IPAddress(parsing: bytes.extracting(host))
   }
 
-  /// Nil for what breaks the grammar or names a protocol other than SIP/2.0.
+  /// Nil for what breaks the grammar.
   package static func parse(_ bytes: RawSpan, _ range: ByteRange) -> Via? {
     let (start, end) = bytes.bounds(range)
     guard let transport = sentProtocol(bytes, start, end) else { return nil }
@@ -59,19 +59,21 @@ package struct Via: Hashable, Sendable {
     return parameters.isMalformed ? nil : via
   }
 
-  /// `SIP / 2.0 / transport`, white space around each slash allowed; the range of the transport.
+  /// `SIP / 2.0 / transport`, white space around each slash allowed; the range of the transport. Other
+  /// protocols and versions are read too (the grammar has tokens there): a 505 needs them.
   private static func sentProtocol(_ bytes: RawSpan, _ start: Int, _ end: Int) -> ByteRange? {
-    var at = bytes.skipSpace(start, end)
-    guard bytes.hasPrefix("SIP", at: at) else { return nil }
-    at = bytes.skipSpace(at &+ 3, end)
-    guard bytes.byte(at: at) == UInt8(ascii: "/") else { return nil }
-    at = bytes.skipSpace(at &+ 1, end)
-    guard bytes.hasPrefix("2.0", at: at) else { return nil }
-    at = bytes.skipSpace(at &+ 3, end)
-    guard bytes.byte(at: at) == UInt8(ascii: "/") else { return nil }
-    at = bytes.skipSpace(at &+ 1, end)
-    let transportEnd = bytes.skip(.token, at, end)
-    return transportEnd > at ? ByteRange(from: at, to: transportEnd) : nil
+    var at = start
+    for _ in 0..<2 {
+      let token = bytes.skipSpace(at, end)
+      let slash = bytes.skipSpace(bytes.skip(.token, token, end), end)
+      guard slash > token, slash < end, bytes.byte(at: slash) == UInt8(ascii: "/") else {
+        return nil
+      }
+      at = slash &+ 1
+    }
+    let transport = bytes.skipSpace(at, end)
+    let transportEnd = bytes.skip(.token, transport, end)
+    return transportEnd > transport ? ByteRange(from: transport, to: transportEnd) : nil
   }
 
   /// False for a known parameter with an impossible value. The first of several wins.
