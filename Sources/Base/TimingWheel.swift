@@ -51,7 +51,7 @@ package struct TimingWheel: ~Copyable {
   @usableFromInline package private(set) var count = 0
 
   /// `limit` bounds the memory (40 bytes a timer); at it `schedule` answers `.none`.
-  package init(startingAt start: Instant = .zero, limit: Int = 1 << 24) {
+  package init(start: Instant = .zero, limit: Int = 1 << 24) {
     heads = Array(repeating: .max, count: Self.levels * 64)
     cursor = Self.tickBefore(start)
     self.limit = min(max(limit, 0), 1 << 30)

@@ -14,7 +14,7 @@ import Testing
   func againstAList(seed: UInt64) {
     var random = RandomSource(seed: seed)
     var now = Instant(nanoseconds: seed == 1 ? 0 : random.next() >> 8)
-    var wheel = TimingWheel(startingAt: now)
+    var wheel = TimingWheel(start: now)
     var running: [UInt64: Running] = [:]
     var order = 0
     let spans: [Int] = [15, 700, 45_000, 3_000_000, 90_000_000, 3_000_000_000]
@@ -74,7 +74,7 @@ import Testing
   /// Sleeping until `nextDeadline` each time reaches a far timer on its tick, in few steps.
   @Test func deadlinesLeadToTheTimer() {
     for milliseconds in [1, 10, 640, 641, 32_000, 86_400_000, 24 * 86_400_000, 400 * 86_400_000] {
-      var wheel = TimingWheel(startingAt: Instant(nanoseconds: 123_456_789_012))
+      var wheel = TimingWheel(start: Instant(nanoseconds: 123_456_789_012))
       let at = Instant(nanoseconds: 123_456_789_012) + .milliseconds(milliseconds)
       _ = wheel.schedule(at: at, kind: 1, owner: 2)
       var steps = 0
