@@ -44,18 +44,17 @@ package struct Slab<Element>: ~Copyable {
   @usableFromInline var cells: [Cell] = []
   @usableFromInline var firstFree: UInt32 = .max
   @usableFromInline let limit: Int
-  @usableFromInline var scrap: UnsafeMutablePointer<Element>?
+  @usableFromInline let scrap: UnsafeMutablePointer<Element>
   /// Elements that live.
   @usableFromInline package private(set) var count = 0
 
-  /// At most `limit` elements. `placeholder` is what a stale handle reads through the subscript; without
-  /// it the first element ever inserted is copied for that, which keeps alive what that one refers to.
+  /// At most `limit` elements. `placeholder` is what a stale handle reads through the subscript.
   @inlinable
-  package init(limit: Int, placeholder: Element? = nil) {
+  package init(limit: Int, placeholder: Element) {
     self.limit = Swift.min(Swift.max(limit, 0), Int(UInt32.max) - 1)
     unsafe chunks = []
-    unsafe scrap = nil
-    if let placeholder { makeScrap(placeholder) }
+    unsafe scrap = .allocate(capacity: 1)
+    unsafe scrap.initialize(to: placeholder)
   }
 
   @inlinable
@@ -64,17 +63,8 @@ package struct Slab<Element>: ~Copyable {
       unsafe (chunks[slot / Self.chunkSize] + slot % Self.chunkSize).deinitialize(count: 1)
     }
     for i in 0..<(unsafe chunks.count) { unsafe chunks[i].deallocate() }
-    if let scrap = unsafe scrap {
-      unsafe scrap.deinitialize(count: 1)
-      unsafe scrap.deallocate()
-    }
-  }
-
-  @inlinable
-  mutating func makeScrap(_ element: Element) {
-    let memory = UnsafeMutablePointer<Element>.allocate(capacity: 1)
-    unsafe memory.initialize(to: element)
-    unsafe scrap = memory
+    unsafe scrap.deinitialize(count: 1)
+    unsafe scrap.deallocate()
   }
 
   @inlinable @inline(__always)
@@ -85,7 +75,6 @@ package struct Slab<Element>: ~Copyable {
   /// Nil at the limit.
   @inlinable
   package mutating func insert(_ element: Element) -> SlabHandle? {
-    if unsafe scrap == nil { makeScrap(element) }
     var slot = firstFree
     if slot == .max {
       guard cells.count < limit else { return nil }
@@ -128,11 +117,7 @@ package struct Slab<Element>: ~Copyable {
   /// Where the handle's element is, or the scrap element.
   @inlinable @inline(__always)
   func resolve(_ handle: SlabHandle) -> UnsafeMutablePointer<Element> {
-    if isLive(handle) { return unsafe address(handle.slot) }
-    guard let scrap = unsafe scrap else {
-      preconditionFailure("a slab that never held an element has given no handle")
-    }
-    return unsafe scrap
+    unsafe isLive(handle) ? address(handle.slot) : scrap
   }
 
   /// The element in place, for callers that have checked `isLive`. A stale handle reads and writes the

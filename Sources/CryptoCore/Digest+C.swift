@@ -6,8 +6,8 @@ internal import COpenSSL
 /// Costs about 0.1 µs (SHA-256) to 0.2 µs (MD5) for 100 bytes and one malloc, which libcrypto's provider
 /// makes at each start. Not `Sendable`: one a shard.
 ///
-/// A digest that libcrypto can't compute (MD5 where only FIPS algorithms are allowed) comes out as
-/// random bytes: it never equals anything, so a failure refuses and never lets in. `isAvailable` tells.
+/// A digest that libcrypto can't compute (MD5 where only FIPS algorithms are allowed) comes out as a
+/// value without bytes, which equals nothing: a failure refuses and never lets in. `isAvailable` tells.
 @safe
 package final class DigestContext {
   package let algorithm: DigestAlgorithm
@@ -61,21 +61,14 @@ package final class DigestContext {
   package func update(_ text: String) { update(text.utf8Span.span.rawSpan) }
 
   package func finish() -> DigestValue {
-    var value = DigestValue(count: algorithm.byteCount)
-    if !failed {
-      var span = value.bytes.mutableSpan
-      let result = unsafe span.withUnsafeMutableBufferPointer { buffer in
-        unsafe EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
-      }
-      if result == 1 {
-        failed = true
-        return value
-      }
-    }
+    guard !failed else { return .failed }
     failed = true
-    let noise = SystemRandom.bytes(value.count)
-    for i in 0..<value.count { value.bytes[i] = noise[i] }
-    return value
+    var value = DigestValue(count: algorithm.byteCount)
+    var span = value.bytes.mutableSpan
+    let result = unsafe span.withUnsafeMutableBufferPointer { buffer in
+      unsafe EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
+    }
+    return result == 1 ? value : .failed
   }
 
   /// The digest of the parts in a row.

@@ -11,9 +11,13 @@ package enum DigestAlgorithm: UInt8, Sendable, CaseIterable {
 /// The result of a digest: 16 or 32 bytes, as a value. Compared in constant time.
 package struct DigestValue: Sendable {
   var bytes = InlineArray<32, UInt8>(repeating: 0)
+  /// 0 when the digest could not be computed.
   package internal(set) var count: Int
 
   init(count: Int) { self.count = count }
+
+  /// What a digest that could not be computed is. It equals nothing, itself included.
+  static var failed: DigestValue { DigestValue(count: 0) }
 
   package var rawSpan: RawSpan {
     @_lifetime(borrow self) get { bytes.span.rawSpan.slice(0, count) }
@@ -31,7 +35,7 @@ package struct DigestValue: Sendable {
 
   /// Whether `text` spells this value in hexadecimal, in either case; constant time for a given length.
   package func matches(hex text: RawSpan) -> Bool {
-    guard text.byteCount == count * 2 else { return false }
+    guard count > 0, text.byteCount == count * 2 else { return false }
     let expected = hex
     var difference: UInt8 = 0
     for i in 0..<text.byteCount {
@@ -43,7 +47,7 @@ package struct DigestValue: Sendable {
 
 extension DigestValue: Equatable {
   package static func == (a: DigestValue, b: DigestValue) -> Bool {
-    constantTimeEquals(a.rawSpan, b.rawSpan)
+    a.count > 0 && constantTimeEquals(a.rawSpan, b.rawSpan)
   }
 }
 

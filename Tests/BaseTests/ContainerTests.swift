@@ -151,7 +151,7 @@ import Testing
   }
 
   @Test func slabInPlace() throws {
-    var slab = Slab<[Int]>(limit: 2)
+    var slab = Slab<[Int]>(limit: 2, placeholder: [])
     let a = try unwrap(slab.insert([1]))
     let b = try unwrap(slab.insert([2]))
     check(slab.insert([3]) == nil)
@@ -175,7 +175,7 @@ import Testing
   }
 
   @Test func slabIterationSurvivesChanges() throws {
-    var slab = Slab<Int>(limit: 1_000)
+    var slab = Slab<Int>(limit: 1_000, placeholder: 0)
     for i in 0..<200 { _ = slab.insert(i) }
     var seen: [Int] = []
     var next = slab.next()

@@ -31,12 +31,4 @@ import Testing
     #expect(TokenSeal(key: [UInt8](repeating: 0, count: 15)) == nil)
     #expect(TokenSeal(key: [UInt8](repeating: 0, count: 32)) == nil)
   }
-
-  @Test func randomBytes() {
-    #expect(SystemRandom.bytes(0).isEmpty)
-    #expect(SystemRandom.bytes(-5).isEmpty)
-    let a = SystemRandom.bytes(32)
-    #expect(a.count == 32 && a != SystemRandom.bytes(32))
-    #expect(SystemRandom.word() != SystemRandom.word())
-  }
 }
