@@ -108,6 +108,13 @@ package struct BlockPool: ~Copyable {
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
+  /// Where a live block begins; nil for any other. For `PacketMemory`.
+  @inlinable
+  func location(of block: Block) -> UnsafeRawPointer? {
+    guard isLive(block) else { return nil }
+    return unsafe UnsafeRawPointer(address(block.granule))
+  }
+
   @inlinable
   package func isLive(_ block: Block) -> Bool {
     let generation = block.generation

@@ -40,6 +40,8 @@ package struct ShardSettings: Sendable {
 package struct ShardLimits: Sendable {
   package var sessions = 20_000
   package var transactions = 200_000
+  /// Bytes of messages that transactions and dialogs keep.
+  package var blockBytes = 512 << 20
   package var bindings = 100_000
   /// Bytes of messages kept for ladders.
   package var traceBytes = 64 << 20
@@ -134,6 +136,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var messagesSent: UInt64 = 0
   package var retransmissionsReceived: UInt64 = 0
   package var retransmissionsSent: UInt64 = 0
+  /// ACKs that belong to nothing we keep: mostly for refusals that were answered statelessly.
+  package var strayAcks: UInt64 = 0
   package var dropped: [String: UInt64] = [:]
   package var refused: [String: UInt64] = [:]
   package var callsAttempted: UInt64 = 0

@@ -1,4 +1,5 @@
 package import Base
+package import CryptoCore
 
 // What a user writes down: plain values with the field names of YAML, REST and the command line.
 // `Configuration` is what the engine reads, compiled from these once and never changed.
@@ -7,10 +8,16 @@ package struct Tenant: Hashable, Sendable {
   package var name: String
   /// Host names of SIP URIs that belong to this tenant; the first is its digest realm.
   package var domains: [String]
+  /// What our challenges offer, in this order (RFC 8760 §2.4). Many phones give up on a response that also
+  /// offers what they don't know, so MD5 alone is the default.
+  package var digestAlgorithms: [DigestAlgorithm]
 
-  package init(name: String, domains: [String] = []) {
+  package init(
+    name: String, domains: [String] = [], digestAlgorithms: [DigestAlgorithm] = [.md5]
+  ) {
     self.name = name
     self.domains = domains
+    self.digestAlgorithms = digestAlgorithms
   }
 }
 

@@ -31,6 +31,8 @@ package struct Via: Hashable, Sendable {
   package var received: ByteRange?
   package var maddr: ByteRange?
   package var ttl: UInt8?
+  /// Everything behind sent-by, from the first semicolon.
+  package var params = ByteRange.none
 
   /// Whether the branch begins with RFC 3261's magic cookie (§8.1.1.7).
   package func hasCookie(in bytes: RawSpan) -> Bool {
@@ -52,7 +54,8 @@ package struct Via: Hashable, Sendable {
     var via = Via(
       transport: Transport.parse(bytes.extracting(transport)), transportToken: transport,
       host: sentBy.host, port: sentBy.port)
-    var parameters = Parameters(ByteRange(from: sentBy.end, to: end))
+    via.params = ByteRange(from: sentBy.end, to: end)
+    var parameters = Parameters(via.params)
     while let parameter = parameters.next(bytes) {
       guard via.take(parameter, bytes) else { return nil }
     }

@@ -1,0 +1,27 @@
+package import Base
+package import MediaControl
+
+/// Everything that an input of a shard caused, in order of each kind. The edge drains it after every
+/// batch; the shard never waits for it.
+package final class Outbox {
+  package var datagrams: OutputBuffer
+  package var media: [MediaCommand] = []
+  package var facts: [Fact] = []
+  package var answers: [(token: UInt64, answer: ShardAnswer)] = []
+
+  init(limits: ShardLimits) {
+    datagrams = OutputBuffer(byteLimit: limits.outputBytes, recordLimit: limits.outputDatagrams)
+  }
+
+  package var isEmpty: Bool {
+    datagrams.count == 0 && media.isEmpty && facts.isEmpty && answers.isEmpty
+  }
+
+  /// Keeps the capacity.
+  package func removeAll() {
+    datagrams.removeAll()
+    media.removeAll(keepingCapacity: true)
+    facts.removeAll(keepingCapacity: true)
+    answers.removeAll(keepingCapacity: true)
+  }
+}

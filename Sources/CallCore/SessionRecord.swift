@@ -1,0 +1,193 @@
+package import Base
+package import MediaControl
+
+/// An established call as it is written down: what a restarted process, another process or a second node
+/// needs to end it, and to go on with it. Small, flat, and versioned: version 1.
+package struct SessionRecord: Hashable, Sendable {
+  package struct LegRecord: Hashable, Sendable {
+    package var side: LegSide
+    package var isOurs: Bool
+    package var tagOwner: UInt64
+    package var fork: UInt8
+    package var localCSeq: UInt32
+    package var remoteCSeq: UInt32
+    package var destination: SocketAddress
+    package var source: SocketAddress
+    package var listener: UInt16
+    package var network: UInt16
+    package var callID: [UInt8]
+    package var local: [UInt8]
+    package var remote: [UInt8]
+    package var remoteTag: [UInt8]
+    package var target: [UInt8]
+    package var routes: [UInt8]
+    package var sdpSession: UInt64
+    package var sdpVersion: UInt64
+    package var media: LocalMedia?
+    package var remoteRTP: SocketAddress?
+    package var remoteRTCP: SocketAddress?
+  }
+
+  package static let version: UInt8 = 1
+
+  package var call: CallID
+  package var tenant: String
+  package var from: String
+  package var to: String
+  package var legs: [LegRecord]
+
+  package var encoded: [UInt8] {
+    var writer = RecordWriter()
+    writer.put(Self.version)
+    writer.put(call.incarnation)
+    writer.put(call.serial)
+    writer.put(Array(tenant.utf8))
+    writer.put(Array(from.utf8))
+    writer.put(Array(to.utf8))
+    writer.put(UInt8(clamping: legs.count))
+    for leg in legs.prefix(255) { leg.write(&writer) }
+    return writer.bytes
+  }
+
+  /// Nil for another version, a truncated record, or one with something left over.
+  package init?(_ bytes: [UInt8]) {
+    var reader = RecordReader(bytes)
+    guard reader.byte() == Self.version, let incarnation = reader.word(),
+      let serial = reader.word(), let tenant = reader.text(), let from = reader.text(),
+      let to = reader.text(), let count = reader.byte()
+    else { return nil }
+    call = CallID(incarnation: incarnation, serial: serial)
+    self.tenant = tenant
+    self.from = from
+    self.to = to
+    legs = []
+    for _ in 0..<count {
+      guard let leg = LegRecord(&reader) else { return nil }
+      legs.append(leg)
+    }
+    guard reader.isAtEnd else { return nil }
+  }
+
+  package init(call: CallID, tenant: String, from: String, to: String, legs: [LegRecord]) {
+    self.call = call
+    self.tenant = tenant
+    self.from = from
+    self.to = to
+    self.legs = legs
+  }
+}
+
+extension SessionRecord.LegRecord {
+  fileprivate func write(_ writer: inout RecordWriter) {
+    writer.put(side.rawValue)
+    writer.put(isOurs ? 1 : 0 as UInt8)
+    writer.put(tagOwner)
+    writer.put(fork)
+    writer.put(UInt64(localCSeq))
+    writer.put(UInt64(remoteCSeq))
+    writer.put(destination)
+    writer.put(source)
+    writer.put(UInt64(listener))
+    writer.put(UInt64(network))
+    for text in [callID, local, remote, remoteTag, target, routes] { writer.put(text) }
+    writer.put(sdpSession)
+    writer.put(sdpVersion)
+    writer.put(UInt64(media.map { UInt64($0.address) << 16 | UInt64($0.port) } ?? .max))
+    writer.put(remoteRTP ?? SocketAddress(.anyV4, 0))
+    writer.put(remoteRTCP ?? SocketAddress(.anyV4, 0))
+  }
+
+  fileprivate init?(_ reader: inout RecordReader) {
+    guard let side = reader.byte().flatMap(LegSide.init(rawValue:)), let isOurs = reader.byte(),
+      let tagOwner = reader.word(), let fork = reader.byte(), let localCSeq = reader.word(),
+      let remoteCSeq = reader.word(), let destination = reader.address(),
+      let source = reader.address(), let listener = reader.word(), let network = reader.word(),
+      let callID = reader.array(), let local = reader.array(), let remote = reader.array(),
+      let remoteTag = reader.array(), let target = reader.array(), let routes = reader.array(),
+      let sdpSession = reader.word(), let sdpVersion = reader.word(), let media = reader.word(),
+      let rtp = reader.address(), let rtcp = reader.address()
+    else { return nil }
+    self.init(
+      side: side, isOurs: isOurs != 0, tagOwner: tagOwner, fork: fork,
+      localCSeq: UInt32(truncatingIfNeeded: localCSeq),
+      remoteCSeq: UInt32(truncatingIfNeeded: remoteCSeq), destination: destination,
+      source: source, listener: UInt16(truncatingIfNeeded: listener),
+      network: UInt16(truncatingIfNeeded: network), callID: callID, local: local, remote: remote,
+      remoteTag: remoteTag, target: target, routes: routes, sdpSession: sdpSession,
+      sdpVersion: sdpVersion,
+      media: media == .max
+        ? nil
+        : LocalMedia(
+          address: UInt16(truncatingIfNeeded: media >> 16),
+          port: UInt16(truncatingIfNeeded: media)),
+      remoteRTP: rtp.port == 0 ? nil : rtp, remoteRTCP: rtcp.port == 0 ? nil : rtcp)
+  }
+}
+
+/// Integers big-endian, texts with a 16-bit length before them.
+private struct RecordWriter {
+  var bytes: [UInt8] = []
+
+  init() { bytes.reserveCapacity(768) }
+
+  mutating func put(_ value: UInt8) { bytes.append(value) }
+  mutating func put(_ value: UInt64) {
+    for shift in stride(from: 56, through: 0, by: -8) {
+      bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(shift)))
+    }
+  }
+  mutating func put(_ text: [UInt8]) {
+    let count = min(text.count, 0xffff)
+    bytes.append(UInt8(truncatingIfNeeded: count >> 8))
+    bytes.append(UInt8(truncatingIfNeeded: count))
+    bytes.append(contentsOf: text.prefix(count))
+  }
+  mutating func put(_ address: SocketAddress) {
+    put(address.ip.family == .v4 ? 4 : 6 as UInt8)
+    put(address.ip.high)
+    put(address.ip.low)
+    put(UInt64(address.port))
+  }
+}
+
+private struct RecordReader {
+  private let bytes: [UInt8]
+  private var at = 0
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  var isAtEnd: Bool { at == bytes.count }
+
+  mutating func byte() -> UInt8? {
+    guard at < bytes.count else { return nil }
+    at += 1
+    return bytes[at - 1]
+  }
+  mutating func word() -> UInt64? {
+    guard at + 8 <= bytes.count else { return nil }
+    var value: UInt64 = 0
+    for i in at..<(at + 8) { value = value << 8 | UInt64(bytes[i]) }
+    at += 8
+    return value
+  }
+  mutating func array() -> [UInt8]? {
+    guard at + 2 <= bytes.count else { return nil }
+    let count = Int(bytes[at]) << 8 | Int(bytes[at + 1])
+    guard at + 2 + count <= bytes.count else { return nil }
+    defer { at += 2 + count }
+    return Array(bytes[(at + 2)..<(at + 2 + count)])
+  }
+  mutating func text() -> String? { array().map { String(decoding: $0, as: UTF8.self) } }
+  mutating func address() -> SocketAddress? {
+    guard let family = byte(), let high = word(), let low = word(), let port = word() else {
+      return nil
+    }
+    let ip: IPAddress
+    switch family {
+    case 4: ip = IPAddress(v4: UInt32(truncatingIfNeeded: low))
+    case 6: ip = IPAddress(v6High: high, low: low)
+    default: return nil
+    }
+    return SocketAddress(ip, UInt16(truncatingIfNeeded: port))
+  }
+}

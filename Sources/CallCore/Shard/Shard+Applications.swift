@@ -1,0 +1,106 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+// Calls that end here: echo, tone, announcement, quality test.
+
+extension Shard {
+  func startApplication(_ session: Session, _ index: Int) {
+    guard let leg = session.caller, let server = leg.inviteServer, server.isProceeding,
+      session.configuration.applications.indices.contains(index)
+    else { return release(session, by: .system, .internalFault) }
+    let application = session.configuration.applications[index]
+    session.record.to = "application:" + application.name
+    session.record.attempts.append(
+      CallAttempt(
+        target: session.record.to, address: nil, started: now, ended: nil, status: 0, cause: nil))
+    if let attempt = session.record.attempts.last { tell(.hopTried(attempt), call: session.id) }
+    session.application = mediaApplication(application.kind, index)
+    guard describeApplication(session, leg) else {
+      return lost(session, 488, .mediaUnacceptable)
+    }
+    leg.fork = session.forksShown
+    if let media = leg.media, let application = session.application {
+      outbox.media.append(.play(media.transport, application))
+    }
+    sendSuccess(leg, server)
+    body.abandon()
+    attemptAnswered(session)
+    answered(session)
+  }
+
+  private func mediaApplication(_ kind: ApplicationKind, _ index: Int) -> MediaApplication {
+    switch kind {
+    case .echo: .echo
+    case .milliwatt: .milliwatt
+    case .announcement: .announcement(UInt32(clamping: index))
+    case .quality: .qualityTest
+    }
+  }
+
+  /// Our answer to the caller's offer, or our offer where it made none, in `body`.
+  private func describeApplication(_ session: Session, _ leg: Leg) -> Bool {
+    guard let media = leg.media else { return false }
+    if session.offer.isNone {
+      body.begin()
+      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
+      leg.answerExpectedInAck = true
+      return true
+    }
+    let text = blocks.bytes(session.offer)
+    offered = SessionDescription()
+    guard (try? SessionDescription.parse(text, into: &offered)) != nil,
+      let choice = SDPWriter.choose(from: offered)
+    else { return false }
+    return answerApplication(session, leg, text, choice)
+  }
+
+  private func answerApplication(
+    _ session: Session, _ leg: Leg, _ text: RawSpan, _ choice: SDPChoice
+  ) -> Bool {
+    guard let media = leg.media else { return false }
+    if var remote = media.remote {
+      remote.codec = choice.encoding == .pcmu ? .pcmu : .pcma
+      remote.payloadType = choice.payloadType
+      remote.telephoneEvent = choice.telephoneEvent ?? 255
+      follow(remote, leg)
+    }
+    session.record.codec = "\(choice.encoding.name)/8000"
+    body.begin()
+    SDPWriter.answer(
+      to: offered, of: text, choice: choice, as: sdpSession(leg), port: media.local.port,
+      into: &body)
+    return !body.isOverflowing
+  }
+
+  /// A re-INVITE of a caller who talks to an application.
+  func answerForApplication(
+    _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
+    _ message: borrowing Message
+  ) {
+    guard let media = leg.media else { return }
+    if message.body.isEmpty {
+      body.begin()
+      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
+      leg.answerExpectedInAck = true
+    } else {
+      guard let remote = readDescription(message, leg),
+        let choice = SDPWriter.choose(from: offered)
+      else {
+        respond(transaction, 488, leg: leg)
+        leg.inviteServer?.leg = nil
+        leg.inviteServer = nil
+        return
+      }
+      follow(remote, leg)
+      guard
+        answerApplication(session, leg, message.bytes.extracting(message.body), choice)
+      else { return }
+    }
+    sendSuccess(leg, transaction)
+    body.abandon()
+    watchSilence(session)
+  }
+}

@@ -1,0 +1,119 @@
+import Base
+import CryptoCore
+import Policy
+import SIPCore
+import SIPWire
+
+// Who speaks: by source address, or by digest (RFC 3261 §22, RFC 8760).
+
+extension Shard {
+  enum Verdict {
+    case trunk(Int)
+    case user(Int)
+    /// No credentials, or such that prove nothing: the same answer, so that nobody learns which names exist.
+    case challenge(isStale: Bool)
+    /// From a network that nobody here belongs to.
+    case unknown
+  }
+
+  /// A trunk by its source where that is enough; otherwise whoever the credentials name.
+  func identify(
+    _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
+  ) -> Verdict {
+    if let trunk = configuration.trunk(source: arrival.source, network: network),
+      configuration.trunks[trunk].authentication == nil
+    {
+      return .trunk(trunk)
+    }
+    return authenticate(message, fields, network: network, arrival)
+  }
+
+  /// By digest alone. The credentials' realm chooses the tenant, so two tenants may have the same names.
+  func authenticate(
+    _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
+  ) -> Verdict {
+    let bytes = message.bytes
+    guard let tenant = tenant(message, fields, network: network) else { return .unknown }
+    var isStale = false
+    var i = message.next(.authorization, after: -1)
+    while let at = i {
+      i = message.next(.authorization, after: at)
+      guard let credentials = AuthParams.parse(bytes, message.header(at).value),
+        let username = credentials.username, let realm = credentials.realm,
+        bytes.string(realm) == configuration.realm(ofTenant: tenant)
+      else { continue }
+      let name = Quoting.string(bytes, username)
+      let (password, verdict) = account(name, tenant: tenant, network: network, arrival)
+      let result = digest.verify(
+        bytes, credentials, method: bytes.extracting(message.methodToken),
+        realm: configuration.realm(ofTenant: tenant), password: password, at: now)
+      switch result {
+      case .accepted:
+        if let verdict { return verdict }
+      case .stale: isStale = true
+      case .refused: break
+      }
+      if result != .stale {
+        tell(
+          .authenticationFailed(
+            username: name, source: arrival.source,
+            reason: verdict == nil ? "no such user here" : "wrong response"))
+      }
+    }
+    return .challenge(isStale: isStale)
+  }
+
+  /// The password to check and what it would prove. An unknown name costs the same work with a password
+  /// that nobody has.
+  private func account(
+    _ name: String, tenant: Int, network: Int, _ arrival: Arrival
+  ) -> (password: String, verdict: Verdict?) {
+    if let user = configuration.user(username: name, tenant: tenant),
+      configuration.network(ofUser: user) == network
+    {
+      return (configuration.users[user].password, .user(user))
+    }
+    if let trunk = configuration.trunk(username: name, tenant: tenant),
+      configuration.network(ofTrunk: trunk) == network,
+      let secret = configuration.trunks[trunk].authentication
+    {
+      return (secret.password, .trunk(trunk))
+    }
+    return (impossiblePassword, nil)
+  }
+
+  private func tenant(
+    _ message: borrowing Message, _ fields: RequestFields, network: Int
+  ) -> Int? {
+    let bytes = message.bytes
+    if let uri = SIPURI.parse(bytes, message.requestURI),
+      let tenant = configuration.tenant(domain: bytes.string(uri.host))
+    {
+      return tenant
+    }
+    if let uri = SIPURI.parse(bytes, fields.from.uri),
+      let tenant = configuration.tenant(domain: bytes.string(uri.host))
+    {
+      return tenant
+    }
+    return configuration.tenant(ofNetwork: network)
+  }
+
+  /// 401 with a challenge, or 403 where no credentials would help. Stateless: a guesser costs no memory.
+  func refuseAuthentication(
+    _ verdict: Verdict, _ message: borrowing Message, _ fields: RequestFields, network: Int,
+    _ arrival: Arrival
+  ) {
+    guard case .challenge(let isStale) = verdict,
+      let tenant = tenant(message, fields, network: network)
+    else { return refuse(message, fields, 403, .sourceUnknown, arrival) }
+    refusalCounts[Int(Cause.authenticationRequired.rawValue)] &+= 1
+    beginStateless(message, fields, 401, arrival)
+    for algorithm in configuration.tenants[tenant].digestAlgorithms {
+      digest.writeChallenge(
+        realm: configuration.realm(ofTenant: tenant), algorithm: algorithm, isStale: isStale,
+        at: now, into: &outbox.datagrams)
+    }
+    endStateless(message, fields, arrival)
+  }
+}

@@ -1,0 +1,423 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+// The leg that we call: its INVITE, what it answers, and the dialog that comes of it (RFC 3261 §13.2).
+
+extension Shard {
+  /// Calls a target for a session. False when a port, a slot or memory is lacking.
+  func invite(_ session: Session, _ target: CallTarget) -> Bool {
+    guard let caller = session.caller else { return false }
+    let leg = Leg(
+      side: .b, isOurs: true, call: session.id, destination: target.address,
+      listener: target.listener, network: target.network)
+    guard let handle = legs.insert(leg) else { return false }
+    leg.handle = handle
+    leg.session = session
+    leg.followsSource = target.followsSource
+    leg.codecs = target.codecs
+    leg.wideLatching = target.wideLatching
+    leg.credentials = target.credentials
+    leg.maxForwards = max(caller.maxForwards - 1, 0)
+    leg.forkBase = session.forksShown
+    session.callee = leg
+    session.calleeSilence = target.silence
+    guard takePort(leg), keepCalledDialog(leg, session, target) else { return false }
+    if let mine = leg.media, let theirs = caller.media {
+      outbox.media.append(.bridge(theirs.transport, mine.transport))
+    }
+    return sendInvite(leg, session)
+  }
+
+  /// The dialog as far as we make it ourselves: Call-ID, From, To and target.
+  private func keepCalledDialog(_ leg: Leg, _ session: Session, _ target: CallTarget) -> Bool {
+    body.begin()
+    let start = body.position
+    mint.write(OwnerToken(kind: .callID, fork: 0, owner: leg.handle), into: &body)
+    leg.callID = ByteRange(from: start, to: body.position)
+    leg.local = writeBracketed(session.record.callerNumber, at: ourAddress(leg.listener))
+    let called = session.plan.hops[session.hopIndex].calledNumber
+    leg.remote = writeBracketed(called, at: target.address)
+    leg.remoteTag = .none
+    let uri = body.position
+    body.append(target.uri)
+    leg.target = ByteRange(from: uri, to: body.position)
+    leg.routes = .none
+    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let stored else { return false }
+    leg.text = stored
+    return true
+  }
+
+  private func writeBracketed(_ user: String, at host: SocketAddress) -> ByteRange {
+    let start = body.position
+    body.append("<sip:")
+    body.append(user)
+    body.append("@")
+    body.append(host)
+    body.append(">")
+    return ByteRange(from: start, to: body.position)
+  }
+
+  /// The first INVITE, and again with credentials: same Call-ID and From tag, next CSeq (§22.2).
+  private func sendInvite(
+    _ leg: Leg, _ session: Session, answering challenge: DigestResponder.Challenge? = nil,
+    of bytes: RawSpan = RawSpan()
+  ) -> Bool {
+    leg.localCSeq &+= 1
+    guard
+      let transaction = openClient(.invite, .invite, cseq: leg.localCSeq, leg: leg)
+    else { return false }
+    var hasBody = false
+    if !session.offer.isNone {
+      guard writeOffer(leg, session) else {
+        remove(transaction)
+        return false
+      }
+      hasBody = true
+    }
+    outbox.datagrams.begin()
+    writeRequestLine(leg, "INVITE")
+    writeVia(transaction, into: &outbox.datagrams)
+    writeDialog(leg, "INVITE", cseq: leg.localCSeq)
+    writeContact(leg, into: &outbox.datagrams)
+    if let challenge, let credentials = leg.credentials {
+      writeCredentials(challenge, bytes, "INVITE", leg, credentials)
+    }
+    writeCapabilities(into: &outbox.datagrams)
+    writeUserAgent()
+    writeBody(present: hasBody, into: &outbox.datagrams)
+    if hasBody { body.abandon() }
+    leg.inviteClient = transaction
+    launch(transaction)
+    return true
+  }
+
+  /// The caller's offer with our address and the codecs that both sides allow.
+  private func writeOffer(_ leg: Leg, _ session: Session) -> Bool {
+    let bytes = blocks.bytes(session.offer)
+    offered = SessionDescription()
+    guard (try? SessionDescription.parse(bytes, into: &offered)) != nil,
+      let codecs = codecs(session.caller?.codecs ?? [], leg.codecs)
+    else { return false }
+    return relay(offered, bytes, to: leg, codecs: codecs)
+  }
+
+  // MARK: What our requests repeat
+
+  func writeRequestLine(_ leg: Leg, _ method: StaticString) {
+    let text = blocks.bytes(leg.text)
+    outbox.datagrams.append(method)
+    outbox.datagrams.append(" ")
+    outbox.datagrams.append(text, leg.target)
+    outbox.datagrams.append(" SIP/2.0\r\n")
+  }
+
+  /// Max-Forwards, From, To, Call-ID, CSeq and Route (§8.1.1, §12.2.1.1).
+  func writeDialog(_ leg: Leg, _ method: StaticString, cseq: UInt32) {
+    let text = blocks.bytes(leg.text)
+    outbox.datagrams.append("Max-Forwards: ")
+    outbox.datagrams.append(decimal: leg.isOurs && leg.state == .early ? leg.maxForwards : 70)
+    outbox.datagrams.append("\r\nFrom: ")
+    outbox.datagrams.append(text, leg.local)
+    outbox.datagrams.append(";tag=")
+    mint.write(
+      OwnerToken(kind: .tag, fork: leg.isOurs ? 0 : leg.fork, owner: leg.tagHandle),
+      into: &outbox.datagrams)
+    outbox.datagrams.append("\r\nTo: ")
+    outbox.datagrams.append(text, leg.remote)
+    outbox.datagrams.append("\r\nCall-ID: ")
+    outbox.datagrams.append(text, leg.callID)
+    outbox.datagrams.append("\r\nCSeq: ")
+    outbox.datagrams.append(decimal: Int(cseq))
+    outbox.datagrams.append(" ")
+    outbox.datagrams.append(method)
+    outbox.datagrams.append("\r\n")
+    if !leg.routes.isEmpty {
+      outbox.datagrams.append("Route: ")
+      outbox.datagrams.append(text, leg.routes)
+      outbox.datagrams.append("\r\n")
+    }
+  }
+
+  func writeContact(_ leg: Leg, into output: inout OutputBuffer) {
+    output.append("Contact: <sip:")
+    output.append(ourAddress(leg.listener, network: leg.network))
+    output.append(">\r\n")
+  }
+
+  func writeUserAgent() {
+    outbox.datagrams.append("User-Agent: ")
+    outbox.datagrams.append(settings.serverName)
+    outbox.datagrams.append("\r\n")
+  }
+
+  /// What SIP names for a listener: the advertised address of its network, else the bound one.
+  func ourAddress(_ listener: ListenerIndex, network: Int? = nil) -> SocketAddress {
+    guard settings.listeners.indices.contains(Int(listener)) else {
+      return SocketAddress(.anyV4, 0)
+    }
+    let bound = settings.listeners[Int(listener)].bound
+    if let network = configuration.network(ofListener: listener),
+      let advertised = configuration.networks[network].advertisedSignalling,
+      advertised.family == bound.ip.family
+    {
+      return SocketAddress(advertised, bound.port)
+    }
+    return bound
+  }
+
+  func writeCredentials(
+    _ challenge: DigestResponder.Challenge, _ bytes: RawSpan, _ method: StaticString, _ leg: Leg,
+    _ credentials: Credentials
+  ) {
+    let text = blocks.bytes(leg.text)
+    DigestResponder.write(
+      challenge, bytes, method: method, uri: text.extracting(leg.target),
+      username: credentials.username, password: credentials.password, cnonce: random.next(),
+      context: digest.context(challenge.algorithm), into: &outbox.datagrams)
+  }
+
+  // MARK: Answers
+
+  func inviteAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
+    guard let leg = transaction.leg else {
+      // The leg is gone; a 2xx still wants its ACK.
+      return repeatAcknowledgement(transaction, message)
+    }
+    if transaction.purpose == .reInvite { return reInviteAnswered(leg, transaction, message) }
+    if message.status < 200 {
+      provisional(leg, transaction, message)
+    } else if message.status < 300 {
+      succeeded(leg, transaction, message)
+    } else {
+      failed(leg, transaction, message)
+    }
+  }
+
+  private func provisional(
+    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    if transaction.cancelWanted { cancel(transaction) }
+    guard let session = leg.session, session.callee === leg, session.state == .routing else {
+      return
+    }
+    markTarget(session, usable: true)
+    guard message.status > 100, message.status != 199 else { return }
+    wheel.cancel(&session.responseTimer)
+    let fork = fork(of: leg, message)
+    if session.record.ringing == nil {
+      session.record.ringing = now
+      session.record.state = .ringing
+      tell(.callRinging, call: session.id)
+    }
+    ringCaller(session, leg, message, fork: fork)
+  }
+
+  /// Each early dialog of the callee (forked or of a later hop) is one of its own for the caller, with a tag
+  /// of its own, so that no answer contradicts an earlier one (§13.2.2.4).
+  private func fork(of leg: Leg, _ message: borrowing Message) -> UInt8 {
+    let key = hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
+    if let known = leg.earlyTags.firstIndex(of: key) {
+      return UInt8(min(Int(leg.forkBase) + known, 15))
+    }
+    if leg.earlyTags.count < 16 { leg.earlyTags.append(key) }
+    let fork = UInt8(min(Int(leg.forkBase) + leg.earlyTags.count - 1, 15))
+    leg.session?.forksShown = max(leg.session?.forksShown ?? 0, min(fork + 1, 15))
+    return fork
+  }
+
+  private func ringCaller(
+    _ session: Session, _ leg: Leg, _ message: borrowing Message, fork: UInt8
+  ) {
+    guard let caller = session.caller, let server = caller.inviteServer else { return }
+    var hasBody = false
+    if !message.body.isEmpty, acceptsSDP(message), !session.offer.isNone,
+      describes(message, leg),
+      let codecs = codecs(caller.codecs, leg.codecs)
+    {
+      hasBody = relay(
+        offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
+    }
+    caller.fork = fork
+    let shown = message.status == 180 || message.status == 182 ? message.status : 183
+    respond(server, shown, fork: fork, leg: caller, withBody: hasBody)
+    if hasBody { body.abandon() }
+  }
+
+  func acceptsSDP(_ message: borrowing Message) -> Bool {
+    message.contentType?.isSDP(in: message.bytes) ?? false
+  }
+
+  private func failed(_ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message) {
+    leg.inviteClient = nil
+    let status = message.status
+    guard leg.state == .early, let session = leg.session, session.callee === leg,
+      session.state == .routing
+    else { return end(leg) }
+    if status == 401 || status == 407, answersChallenge(leg, session, message) { return }
+    markTarget(session, usable: true)
+    end(leg)
+    let isChallenge = status == 401 || status == 407
+    // A peer's challenge or redirection means nothing to the caller; the rest it may know.
+    let shown = isChallenge ? 502 : status < 400 ? 480 : status
+    let cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)
+    lost(session, shown, cause)
+  }
+
+  /// A second challenge for the same password only helps when the nonce was stale.
+  private func answersChallenge(
+    _ leg: Leg, _ session: Session, _ message: borrowing Message
+  ) -> Bool {
+    guard leg.credentials != nil, let challenge = DigestResponder.choose(message),
+      leg.challengesAnswered == 0 || (challenge.isStale && leg.challengesAnswered < 3)
+    else { return false }
+    leg.challengesAnswered += 1
+    return sendInvite(leg, session, answering: challenge, of: message.bytes)
+  }
+
+  // MARK: 2xx
+
+  private func succeeded(
+    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    let key = hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
+    if let accepted = transaction.acceptedTag {
+      if accepted == key {
+        counters.retransmissionsReceived &+= 1
+        return repeatAcknowledgement(transaction, message)
+      }
+      return divorce(leg, transaction, message, key)
+    }
+    transaction.acceptedTag = key
+    let fork = fork(of: leg, message)
+    guard confirm(leg, message) else {
+      // Without memory for the dialog nothing can be sent in it: the other side times out.
+      tell(.internalFault("no memory for a dialog"), call: leg.call)
+      if let session = leg.session { release(session, by: .system, .capacity) }
+      return end(leg)
+    }
+    leg.state = .confirmed
+    forgetRequest(transaction)
+    guard let session = leg.session, session.callee === leg, session.state == .routing else {
+      // Nobody wants it any more: a late answer, or one that crossed our CANCEL (§9.1).
+      acknowledge(leg, transaction, withBody: false)
+      return sendBye(leg)
+    }
+    markTarget(session, usable: true)
+    connected(session, leg, transaction, message, fork: fork)
+  }
+
+  /// §12.1.2: the dialog is what the 2xx says; route set reversed, target from Contact.
+  private func confirm(_ leg: Leg, _ message: borrowing Message) -> Bool {
+    let old = blocks.bytes(leg.text)
+    body.begin()
+    let callID = write(old, leg.callID)
+    let local = write(old, leg.local)
+    let to = message.first(.to) ?? .none
+    let remote = write(message.bytes, to)
+    let tag = message.to?.tag ?? .none
+    let target: ByteRange
+    if message.first(.contact) != nil {
+      target = writeTarget(message, fallback: leg.destination)
+    } else {
+      target = write(old, leg.target)
+    }
+    let routes = writeRoutes(message, reversed: true)
+    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let stored else { return false }
+    blocks.free(&leg.text)
+    leg.text = stored
+    leg.callID = callID
+    leg.local = local
+    leg.remote = remote
+    leg.remoteTag = ByteRange(remote.start + max(tag.start - to.start, 0), Int(tag.count))
+    leg.target = target
+    leg.routes = routes
+    leg.destination = nextHop(leg)
+    return true
+  }
+
+  /// Where requests of the dialog go: the first route or the target when it names an address that can be
+  /// meant, else where the peer was seen. A phone behind a NAT is always where it was seen.
+  func nextHop(_ leg: Leg) -> SocketAddress {
+    if leg.followsSource { return leg.source }
+    let text = blocks.bytes(leg.text)
+    var range = leg.target
+    if !leg.routes.isEmpty {
+      var list = CommaList(leg.routes)
+      if let first = list.next(text), let route = NameAddr.parse(text, first) { range = route.uri }
+    }
+    guard let uri = SIPURI.parse(text, range), let ip = uri.hostAddress(in: text),
+      ip.family == leg.source.ip.family, !ip.isUnspecified, !ip.isMulticast
+    else { return leg.source }
+    // A private address behind a public source is what a NAT failed to rewrite.
+    if ip != leg.source.ip, ip.isPrivate, !leg.source.ip.isPrivate { return leg.source }
+    let address = SocketAddress(ip, uri.port ?? 5060)
+    return settings.listeners.contains { $0.bound == address } ? leg.source : address
+  }
+
+  /// Another branch of a fork answered too: it is acknowledged and ended at once (§13.2.2.4).
+  private func divorce(
+    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message, _ key: HashKey
+  ) {
+    let other = Leg(
+      side: .b, isOurs: true, call: leg.call, destination: leg.source, listener: leg.listener,
+      network: leg.network)
+    guard let handle = legs.insert(other) else { return }
+    other.handle = handle
+    other.tagOwner = leg.tagHandle
+    other.localCSeq = leg.localCSeq
+    other.text = blocks.store(blocks.bytes(leg.text)) ?? .none
+    other.callID = leg.callID
+    other.local = leg.local
+    other.target = leg.target
+    guard confirm(other, message) else { return end(other) }
+    other.state = .confirmed
+    writeAcknowledgement(other, cseq: transaction.cseq, withBody: false)
+    send(to: other.destination, other.listener, serial: other.call.serial, side: .b)
+    guard !transaction.divorcedTags.contains(key), transaction.divorcedTags.count < 8 else {
+      return end(other)
+    }
+    transaction.divorcedTags.append(key)
+    sendBye(other)
+  }
+
+  // MARK: ACK for a 2xx (§13.2.2.4)
+
+  /// Sends the ACK and keeps it: it answers every repetition of the 2xx for as long as the transaction lives.
+  func acknowledge(_ leg: Leg, _ transaction: ClientTransaction, withBody: Bool) {
+    writeAcknowledgement(leg, cseq: transaction.cseq, withBody: withBody)
+    blocks.free(&transaction.acknowledgement)
+    transaction.acknowledgement = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+    transaction.acknowledgeTo = leg.destination
+    send(to: leg.destination, leg.listener, serial: leg.call.serial, side: leg.side)
+  }
+
+  private func writeAcknowledgement(_ leg: Leg, cseq: UInt32, withBody: Bool) {
+    outbox.datagrams.begin()
+    writeRequestLine(leg, "ACK")
+    // An ACK for a 2xx is answered by nobody: its branch need only be unlike any other.
+    writeViaStart(leg.listener, into: &outbox.datagrams)
+    outbox.datagrams.append(hex: random.next(), digits: 16)
+    outbox.datagrams.append(hex: random.next(), digits: 16)
+    outbox.datagrams.append("\r\n")
+    writeDialog(leg, "ACK", cseq: cseq)
+    writeBody(present: withBody, into: &outbox.datagrams)
+  }
+
+  func repeatAcknowledgement(
+    _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    guard message.status >= 200, message.status < 300, !transaction.acknowledgement.isNone,
+      let destination = transaction.acknowledgeTo
+    else { return }
+    resend(
+      transaction.acknowledgement, to: destination, transaction.listener,
+      serial: transaction.serial, side: transaction.side)
+  }
+}

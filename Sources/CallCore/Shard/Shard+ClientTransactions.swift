@@ -1,0 +1,246 @@
+import Base
+import SIPCore
+import SIPWire
+
+// Client transactions: what we ask of peers, resent until they answer.
+
+extension Shard {
+  func client(_ handle: SlabHandle) -> ClientTransaction? {
+    clients.isLive(handle) ? clients[handle] : nil
+  }
+
+  /// A transaction without its request yet: the branch needs the slot. `open` … write … `launch`.
+  func openClient(
+    _ method: Method, _ purpose: ClientTransaction.Purpose, cseq: UInt32, leg: Leg
+  ) -> ClientTransaction? {
+    // The machine is replaced by a running one in `launch`.
+    var none: [TransactionEffect] = []
+    let transaction = ClientTransaction(
+      machine: method == .invite
+        ? .invite(InviteClientTransaction(timers: timers, into: &none))
+        : .nonInvite(NonInviteClientTransaction(timers: timers, into: &none)),
+      method: method, purpose: purpose, cseq: cseq, destination: leg.destination,
+      listener: leg.listener, request: .none)
+    guard let handle = clients.insert(transaction) else { return nil }
+    transaction.handle = handle
+    transaction.leg = leg
+    transaction.serial = leg.call.serial
+    transaction.side = leg.side
+    return transaction
+  }
+
+  /// Keeps what has been written as the request, sends it and starts the machine's timers.
+  func launch(_ transaction: ClientTransaction) {
+    transaction.request = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+    send(
+      to: transaction.destination, transaction.listener, serial: transaction.serial,
+      side: transaction.side)
+    effects.removeAll(keepingCapacity: true)
+    switch transaction.method {
+    case .invite:
+      transaction.machine = .invite(InviteClientTransaction(timers: timers, into: &effects))
+    default:
+      transaction.machine = .nonInvite(NonInviteClientTransaction(timers: timers, into: &effects))
+    }
+    for effect in effects { carryOut(effect, transaction) }
+  }
+
+  func writeVia(_ transaction: ClientTransaction, into output: inout OutputBuffer) {
+    writeViaStart(transaction.listener, into: &output)
+    mint.write(OwnerToken(kind: .branch, fork: 0, owner: transaction.handle), into: &output)
+    output.append("\r\n")
+  }
+
+  /// Up to the unique part of the branch. `rport` asks for the port that our NAT shows (RFC 3581 §3).
+  func writeViaStart(_ listener: ListenerIndex, into output: inout OutputBuffer) {
+    output.append("Via: SIP/2.0/UDP ")
+    output.append(ourAddress(listener))
+    output.append(";rport;branch=z9hG4bK")
+  }
+
+  // MARK: Events
+
+  func handleClient(
+    _ transaction: ClientTransaction, invite event: InviteClientTransaction.Event,
+    _ message: borrowing Message
+  ) {
+    guard case .invite(var machine) = transaction.machine else { return }
+    effects.removeAll(keepingCapacity: true)
+    machine.handle(event, timers: timers, into: &effects)
+    transaction.machine = .invite(machine)
+    for effect in effects {
+      switch effect {
+      case .acknowledge: acknowledgeFailure(transaction, message)
+      case .deliver: inviteAnswered(transaction, message)
+      case .resend, .start, .stop, .timedOut, .terminated: carryOut(effect, transaction)
+      }
+    }
+  }
+
+  func handleClient(
+    _ transaction: ClientTransaction, other event: NonInviteClientTransaction.Event,
+    _ message: borrowing Message
+  ) {
+    guard case .nonInvite(var machine) = transaction.machine else { return }
+    effects.removeAll(keepingCapacity: true)
+    machine.handle(event, timers: timers, into: &effects)
+    transaction.machine = .nonInvite(machine)
+    for effect in effects {
+      if effect == .deliver {
+        if message.status >= 200 { requestAnswered(transaction, message) }
+      } else {
+        carryOut(effect, transaction)
+      }
+    }
+  }
+
+  /// A timer, or the transport's word that nothing gets there.
+  func handleClient(_ transaction: ClientTransaction, timer: TransactionTimer?) {
+    effects.removeAll(keepingCapacity: true)
+    switch transaction.machine {
+    case .invite(var machine):
+      machine.handle(
+        timer.map { .fired($0) } ?? .transportError, timers: timers, into: &effects)
+      transaction.machine = .invite(machine)
+    case .nonInvite(var machine):
+      machine.handle(
+        timer.map { .fired($0) } ?? .transportError, timers: timers, into: &effects)
+      transaction.machine = .nonInvite(machine)
+    }
+    for effect in effects {
+      if effect == .timedOut {
+        clientTimedOut(transaction, isTransport: timer == nil)
+      } else {
+        carryOut(effect, transaction)
+      }
+    }
+  }
+
+  private func carryOut(_ effect: TransactionEffect, _ transaction: ClientTransaction) {
+    switch effect {
+    case .resend:
+      guard !transaction.request.isNone else { return }
+      counters.retransmissionsSent &+= 1
+      resend(
+        transaction.request, to: transaction.destination, transaction.listener,
+        serial: transaction.serial, side: transaction.side)
+    case .start(.resend, let after):
+      restart(&transaction.resendTimer, .clientResend, after, transaction.handle)
+    case .start(.expire, let after):
+      restart(&transaction.expireTimer, .clientExpire, after, transaction.handle)
+    case .stop(.resend): wheel.cancel(&transaction.resendTimer)
+    case .stop(.expire): wheel.cancel(&transaction.expireTimer)
+    case .deliver, .acknowledge, .timedOut: break  // need the message or the owner: see above
+    case .terminated: remove(transaction)
+    }
+  }
+
+  func fireClient(_ handle: SlabHandle, _ timer: TransactionTimer) {
+    guard let transaction = client(handle) else { return }
+    switch timer {
+    case .resend: transaction.resendTimer = .none
+    case .expire:
+      transaction.expireTimer = .none
+      // §9.1: 64·T1 after the CANCEL nobody will send a final response any more.
+      if case .invite(let machine) = transaction.machine, machine.isProceeding {
+        clientTimedOut(transaction, isTransport: false)
+        return remove(transaction)
+      }
+    }
+    handleClient(transaction, timer: timer)
+  }
+
+  func remove(_ transaction: ClientTransaction) {
+    wheel.cancel(&transaction.resendTimer)
+    wheel.cancel(&transaction.expireTimer)
+    blocks.free(&transaction.request)
+    blocks.free(&transaction.acknowledgement)
+    if let leg = transaction.leg, leg.inviteClient === transaction { leg.inviteClient = nil }
+    transaction.leg = nil
+    transaction.cancel = nil
+    _ = clients.remove(transaction.handle)
+  }
+
+  /// What a transaction in its last state still needs is only the ACK that it may have to repeat.
+  func forgetRequest(_ transaction: ClientTransaction) { blocks.free(&transaction.request) }
+
+  // MARK: ACK for a failure, CANCEL
+
+  /// §17.1.1.3: request URI, From, Call-ID, CSeq number, Route and the Via as in the INVITE, To as in the
+  /// response. Built once, repeated for each repetition of the response.
+  private func acknowledgeFailure(
+    _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    if transaction.acknowledgement.isNone {
+      outbox.datagrams.begin()
+      guard writeFollowUp(transaction, "ACK", to: message.bytes, message.first(.to) ?? .none) else {
+        return outbox.datagrams.abandon()
+      }
+      transaction.acknowledgement = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+      outbox.datagrams.abandon()
+      forgetRequest(transaction)
+    } else {
+      counters.retransmissionsReceived &+= 1
+    }
+    guard !transaction.acknowledgement.isNone else { return }
+    resend(
+      transaction.acknowledgement, to: transaction.destination, transaction.listener,
+      serial: transaction.serial, side: transaction.side)
+  }
+
+  /// Sends the CANCEL now if a provisional response has been seen, else as soon as one is (§9.1).
+  func cancel(_ transaction: ClientTransaction) {
+    guard transaction.cancel == nil, case .invite(let machine) = transaction.machine else { return }
+    guard machine.isProceeding, let leg = transaction.leg else {
+      transaction.cancelWanted = machine.isPending
+      return
+    }
+    transaction.cancelWanted = false
+    restart(&transaction.expireTimer, .clientExpire, timers.lifetime, transaction.handle)
+    guard
+      let cancel = openClient(.cancel, .cancel, cseq: transaction.cseq, leg: leg)
+    else { return }
+    outbox.datagrams.begin()
+    guard writeFollowUp(transaction, "CANCEL", to: RawSpan(), .none) else {
+      outbox.datagrams.abandon()
+      return remove(cancel)
+    }
+    transaction.cancel = cancel
+    launch(cancel)
+  }
+
+  /// A request that repeats the INVITE's routing: CANCEL with its To, ACK with the response's.
+  private func writeFollowUp(
+    _ transaction: ClientTransaction, _ method: StaticString, to bytes: RawSpan, _ to: ByteRange
+  ) -> Bool {
+    let stored = blocks.bytes(transaction.request)
+    guard let request = try? Message.parse(stored, using: ownIndex) else { return false }
+    outbox.datagrams.append(method)
+    outbox.datagrams.append(" ")
+    outbox.datagrams.append(stored, request.requestURI)
+    outbox.datagrams.append(" SIP/2.0\r\nVia: ")
+    outbox.datagrams.append(stored, request.first(.via) ?? .none)
+    outbox.datagrams.append("\r\nMax-Forwards: 70\r\nFrom: ")
+    outbox.datagrams.append(stored, request.first(.from) ?? .none)
+    outbox.datagrams.append("\r\nTo: ")
+    if to.isEmpty {
+      outbox.datagrams.append(stored, request.first(.to) ?? .none)
+    } else {
+      outbox.datagrams.append(bytes, to)
+    }
+    outbox.datagrams.append("\r\nCall-ID: ")
+    outbox.datagrams.append(stored, request.callID)
+    outbox.datagrams.append("\r\nCSeq: ")
+    outbox.datagrams.append(decimal: Int(transaction.cseq))
+    outbox.datagrams.append(" ")
+    outbox.datagrams.append(method)
+    outbox.datagrams.append("\r\n")
+    if let route = request.first(.route) {
+      outbox.datagrams.append("Route: ")
+      outbox.datagrams.append(stored, route)
+      outbox.datagrams.append("\r\n")
+    }
+    outbox.datagrams.append("Content-Length: 0\r\n\r\n")
+    return true
+  }
+}

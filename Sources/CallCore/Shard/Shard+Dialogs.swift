@@ -1,0 +1,284 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+// What happens between a 2xx and the end: ACK, re-INVITE, BYE, and the leg's own end.
+
+extension Shard {
+  // MARK: Answered
+
+  /// The callee answered: the caller is told, and from now on both sides may speak.
+  func connected(
+    _ session: Session, _ leg: Leg, _ transaction: ClientTransaction,
+    _ message: borrowing Message, fork: UInt8
+  ) {
+    stopHopTimers(session)
+    guard let caller = session.caller, let server = caller.inviteServer, server.isProceeding else {
+      acknowledge(leg, transaction, withBody: false)
+      return release(session, by: .caller, .cancelled)
+    }
+    let offerWasOurs = !session.offer.isNone
+    guard !message.body.isEmpty, acceptsSDP(message), describes(message, leg),
+      let codecs = codecs(caller.codecs, leg.codecs),
+      relay(offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
+    else {
+      // No answer to our offer, or none that we can anchor: the call can't have media.
+      acknowledge(leg, transaction, withBody: false)
+      return release(session, by: .system, .mediaUnacceptable)
+    }
+    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
+    caller.fork = fork
+    sendSuccess(caller, server)
+    body.abandon()
+    if offerWasOurs {
+      acknowledge(leg, transaction, withBody: false)
+    } else {
+      // The callee offers in its 2xx; its answer is in the caller's ACK (RFC 3264, RFC 6337 pattern 2).
+      leg.ackHeld = transaction
+      caller.answerExpectedInAck = true
+    }
+    attemptAnswered(session)
+    answered(session)
+  }
+
+  /// The moment that counts for the record, and what recovery will read.
+  func answered(_ session: Session) {
+    session.state = .answered
+    session.record.state = .answered
+    session.record.answer = now
+    session.record.status = 200
+    counters.callsAnswered &+= 1
+    blocks.free(&session.offer)
+    watchSilence(session)
+    tell(
+      .callAnswered(session.record, session: establishedRecord(session).encoded), call: session.id)
+  }
+
+  func codecName(_ sdp: SessionDescription, _ bytes: RawSpan) -> String {
+    guard let line = sdp.firstAudio,
+      let format = sdp.formats(of: line).first(where: { $0.encoding.isSpeech })
+    else { return "" }
+    let name = format.hasRTPMap ? bytes.string(format.name) : "\(format.encoding.name)"
+    return "\(name)/\(format.clockRate)"
+  }
+
+  /// The 2xx with what `body` holds, repeated by us until the ACK comes (§13.3.1.4).
+  func sendSuccess(_ leg: Leg, _ server: ServerTransaction) {
+    leg.state = .confirmed
+    respond(server, 200, fork: leg.fork, leg: leg, withBody: true)
+    blocks.free(&leg.success)
+    leg.success = server.response
+    server.response = .none
+    leg.successInterval = timers.t1
+    restart(&leg.successTimer, .successResend, timers.t1, leg.handle)
+    restart(&leg.successDeadline, .successDeadline, timers.lifetime, leg.handle)
+  }
+
+  func resendSuccess(_ handle: SlabHandle) {
+    guard let leg = leg(handle) else { return }
+    leg.successTimer = .none
+    guard !leg.success.isNone else { return }
+    counters.retransmissionsSent &+= 1
+    let destination = leg.inviteServer?.replyTo ?? leg.source
+    resend(
+      leg.success, to: destination, leg.listener, serial: leg.call.serial, side: leg.side)
+    leg.successInterval = min(leg.successInterval * 2, timers.t2)
+    restart(&leg.successTimer, .successResend, leg.successInterval, leg.handle)
+  }
+
+  /// 64·T1 without an ACK: the dialog is confirmed, and ended (§13.3.1.4).
+  func giveUpSuccess(_ handle: SlabHandle) {
+    guard let leg = leg(handle) else { return }
+    leg.successDeadline = .none
+    stopSuccess(leg)
+    if leg.byeWanted {
+      leg.byeWanted = false
+      return sendBye(leg)
+    }
+    guard let session = leg.session, session.state == .answered else { return sendBye(leg) }
+    release(session, by: .system, .acknowledgementMissing)
+  }
+
+  private func stopSuccess(_ leg: Leg) {
+    wheel.cancel(&leg.successTimer)
+    wheel.cancel(&leg.successDeadline)
+    blocks.free(&leg.success)
+  }
+
+  /// The ACK for a 2xx of ours.
+  func acknowledged(_ leg: Leg, _ message: borrowing Message, _ fields: RequestFields) {
+    guard !leg.success.isNone else {
+      counters.retransmissionsReceived &+= 1
+      return
+    }
+    stopSuccess(leg)
+    if let server = leg.inviteServer { forgetResponses(server) }
+    leg.inviteServer?.leg = nil
+    leg.inviteServer = nil
+    if leg.byeWanted {
+      leg.byeWanted = false
+      return sendBye(leg)
+    }
+    guard leg.answerExpectedInAck else { return }
+    leg.answerExpectedInAck = false
+    answerArrived(leg, message)
+  }
+
+  /// The answer to an offer that was in our 2xx: for an application its far end, else passed on in the ACK
+  /// that the other side waits for.
+  private func answerArrived(_ leg: Leg, _ message: borrowing Message) {
+    guard let session = leg.session, session.state == .answered else { return }
+    let isUsable = !message.body.isEmpty && acceptsSDP(message) && describes(message, leg)
+    guard let other = session.other(leg) else {
+      if !isUsable { release(session, by: .system, .mediaUnacceptable) }
+      return
+    }
+    guard let held = other.ackHeld else { return }
+    other.ackHeld = nil
+    var hasBody = false
+    if isUsable, let codecs = codecs(leg.codecs, other.codecs) {
+      hasBody = relay(
+        offered, message.bytes.extracting(message.body), to: other, codecs: codecs)
+    }
+    acknowledge(other, held, withBody: hasBody)
+    if hasBody { body.abandon() }
+    guard hasBody else { return release(session, by: .system, .mediaUnacceptable) }
+    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
+    watchSilence(session)
+  }
+
+  // MARK: CANCEL and BYE from the peer
+
+  func cancelledByPeer(_ leg: Leg) {
+    guard let session = leg.session, leg.side == .a, session.state != .answered else {
+      // A re-INVITE that its sender takes back: the session stays as it was.
+      if let server = leg.inviteServer, server.isProceeding { respond(server, 487, leg: leg) }
+      return
+    }
+    release(session, by: .caller, .cancelled)
+  }
+
+  func byeReceived(
+    _ leg: Leg, _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey,
+    _ arrival: Arrival
+  ) {
+    guard let transaction = makeServer(message, fields, key, arrival) else {
+      return replyStateless(message, fields, 503, arrival, leg: leg)
+    }
+    transaction.serial = leg.call.serial
+    transaction.side = leg.side
+    respond(transaction, 200)
+    let session = leg.session
+    // §15.1.2: an INVITE that is still open is answered 487.
+    if let server = leg.inviteServer, server.isProceeding { respond(server, 487, leg: leg) }
+    stopSuccess(leg)
+    if let held = leg.ackHeld {
+      leg.ackHeld = nil
+      acknowledge(leg, held, withBody: false)
+    }
+    end(leg)
+    guard let session, session.state != .released else { return }
+    release(
+      session, by: leg.side == .a ? .caller : .callee,
+      session.state == .answered ? .normalClearing : .cancelled)
+  }
+
+  // MARK: Hanging up
+
+  /// What a leg gets when its call ends: its state decides.
+  func hangUp(_ leg: Leg, status: Int, _ cause: Cause) {
+    switch leg.state {
+    case .early:
+      guard !leg.isOurs else { return abandon(leg) }
+      if let server = leg.inviteServer, server.isProceeding {
+        respond(
+          server, cause == .cancelled ? 487 : status, fork: leg.fork, leg: leg,
+          extra: cause.retryHeader)
+      }
+      end(leg)
+    case .confirmed:
+      if let server = leg.inviteServer, server.isProceeding { respond(server, 487, leg: leg) }
+      if let held = leg.ackHeld {
+        leg.ackHeld = nil
+        acknowledge(leg, held, withBody: false)
+      }
+      // §15: the callee's side must not send BYE before the ACK or the end of waiting for it.
+      if leg.success.isNone { sendBye(leg) } else { leg.byeWanted = true }
+    case .abandoned, .ending, .ended: break
+    }
+  }
+
+  /// A leg of ours that nobody waits for any more.
+  func abandon(_ leg: Leg) {
+    switch leg.state {
+    case .early:
+      guard let transaction = leg.inviteClient else { return end(leg) }
+      leg.state = .abandoned
+      cancel(transaction)
+    case .confirmed: sendBye(leg)
+    case .abandoned, .ending, .ended: break
+    }
+  }
+
+  func sendBye(_ leg: Leg) {
+    guard leg.state == .confirmed || leg.state == .abandoned else { return }
+    leg.localCSeq &+= 1
+    guard let transaction = openClient(.bye, .bye, cseq: leg.localCSeq, leg: leg) else {
+      return end(leg)
+    }
+    leg.state = .ending
+    outbox.datagrams.begin()
+    writeRequestLine(leg, "BYE")
+    writeVia(transaction, into: &outbox.datagrams)
+    writeDialog(leg, "BYE", cseq: leg.localCSeq)
+    writeUserAgent()
+    writeBody(present: false, into: &outbox.datagrams)
+    launch(transaction)
+  }
+
+  /// The final answer to a BYE or CANCEL of ours; any will do (§15.1.1).
+  func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
+    guard transaction.purpose == .bye, let leg = transaction.leg else { return }
+    end(leg)
+  }
+
+  /// No final answer in 64·T1, or ICMP said that nobody is there.
+  func clientTimedOut(_ transaction: ClientTransaction, isTransport: Bool) {
+    guard let leg = transaction.leg else { return }
+    switch transaction.purpose {
+    case .cancel: break
+    case .bye: end(leg)
+    case .reInvite: reInviteTimedOut(leg, transaction)
+    case .invite:
+      leg.inviteClient = nil
+      let session = leg.session
+      end(leg)
+      guard let session, session.callee === leg, session.state == .routing else { return }
+      markTarget(session, usable: false)
+      lost(
+        session, isTransport ? 503 : 408, isTransport ? .transportFailed : .carrierTimeout)
+    }
+  }
+
+  /// Nothing more will be sent in this dialog. The slot goes when its call has no more use for it.
+  func end(_ leg: Leg) {
+    guard leg.state != .ended else { return }
+    leg.state = .ended
+    stopSuccess(leg)
+    closeMedia(leg)
+    removeIfDone(leg)
+  }
+
+  func removeIfDone(_ leg: Leg) {
+    guard leg.state == .ended, leg.session == nil, legs.isLive(leg.handle) else { return }
+    if let server = leg.inviteServer, server.leg === leg { server.leg = nil }
+    leg.inviteServer = nil
+    leg.inviteClient = nil
+    leg.ackHeld = nil
+    blocks.free(&leg.text)
+    _ = legs.remove(leg.handle)
+    reportDrained()
+  }
+}

@@ -1,0 +1,51 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+extension Shard {
+  /// Writes one fact into the stream; its sequence is what `.durable` confirms.
+  @discardableResult
+  func tell(_ event: FactEvent, call: CallID? = nil) -> UInt64 {
+    lastFactSequence &+= 1
+    outbox.facts.append(Fact(sequence: lastFactSequence, at: now, call: call, event: event))
+    return lastFactSequence
+  }
+
+  func drop(_ reason: DropReason, _ arrival: Arrival) {
+    for (i, known) in DropReason.allCases.enumerated() where known == reason {
+      dropCounts[i] &+= 1
+    }
+    tell(.messageDropped(reason: reason, source: arrival.source))
+  }
+
+  func countRefusal(_ method: Method, _ status: Int, _ cause: Cause, _ arrival: Arrival) {
+    refusalCounts[Int(cause.rawValue)] &+= 1
+    tell(
+      .requestRefused(
+        method: "\(method.token)", status: status, cause: cause, source: arrival.source))
+  }
+
+  /// Facts that the store has not confirmed yet.
+  var unconfirmedFacts: Int { Int(clamping: lastFactSequence &- durableSequence) }
+
+  var currentCounters: ShardCounters {
+    var counters = counters
+    for (i, reason) in DropReason.allCases.enumerated() {
+      counters.dropped[reason.rawValue] = dropCounts[i]
+    }
+    for cause in Cause.allCases where refusalCounts[Int(cause.rawValue)] > 0 {
+      counters.refused[cause.name] = refusalCounts[Int(cause.rawValue)]
+    }
+    counters.dropped[DropReason.outputFull.rawValue] = outbox.datagrams.overflowed
+    counters.sessions = sessions.count
+    counters.transactions = servers.count + clients.count
+    counters.timers = wheel.count
+    counters.portsLeased = ports.leased
+    counters.portsFree = ports.free
+    counters.bindings = registrar.count
+    counters.unconfirmedFacts = unconfirmedFacts
+    return counters
+  }
+}

@@ -1,0 +1,75 @@
+package import Base
+import MediaControl
+import Policy
+import SIPCore
+
+// What reaches a shard besides datagrams and time.
+
+extension Shard {
+  package func handle(_ input: ShardInput, at now: Instant) {
+    self.now = max(self.now, now)
+    switch input {
+    case .media(let fact): mediaReported(fact)
+    case .durable(let sequence): confirmed(upTo: sequence)
+    case .configuration(let next):
+      configuration = next
+      seats.follow(next)
+      tell(.configurationApplied(revision: next.revision))
+    case .restoreBindings(let bindings): restore(bindings)
+    case .unreachable(let address): unreachable(address)
+    case .drain:
+      isDraining = true
+      reportDrained()
+    case .hangUp(let id):
+      if let session = sessionsBySerial[id.serial], session.id == id {
+        release(session, by: .operator, .hungUpByOperator)
+      }
+    case .query(let query, let token): outbox.answers.append((token, answer(query)))
+    }
+  }
+
+  /// The store has these facts: calls that waited for theirs begin to be routed.
+  private func confirmed(upTo sequence: UInt64) {
+    durableSequence = max(durableSequence, min(sequence, lastFactSequence))
+    var ready = 0
+    while ready < awaitingRecord.count, awaitingRecord[ready].sequence <= durableSequence {
+      ready += 1
+    }
+    guard ready > 0 else { return }
+    let sessions = awaitingRecord[..<ready].map(\.session)
+    awaitingRecord.removeFirst(ready)
+    for session in sessions where session.state == .awaitingRecord {
+      session.state = .routing
+      startHop(session, 0)
+    }
+  }
+
+  func reportDrained() {
+    guard isDraining, !hasDrained, sessions.count == 0, legs.count == 0 else { return }
+    hasDrained = true
+    tell(.drained)
+  }
+
+  /// ICMP says that nobody listens there: what waits for an answer from it need not wait.
+  private func unreachable(_ address: SocketAddress) {
+    for handle in clients.handles {
+      guard let transaction = client(handle), transaction.destination == address else { continue }
+      handleClient(transaction, timer: nil)
+    }
+  }
+
+  private func answer(_ query: ShardQuery) -> ShardAnswer {
+    switch query {
+    case .calls:
+      .calls(sessionsBySerial.values.map(\.record).sorted { $0.id.serial < $1.id.serial })
+    case .call(let id): .call(sessionsBySerial[id.serial].flatMap { $0.id == id ? $0.record : nil })
+    case .ladder(let id):
+      .ladder(
+        id.incarnation == settings.incarnation
+          ? trace.messages(serial: id.serial, listeners: settings.listeners) : [])
+    case .registrations: .registrations(registrar.all)
+    case .trunks: .trunks(seats.statuses)
+    case .counters: .counters(currentCounters)
+    }
+  }
+}

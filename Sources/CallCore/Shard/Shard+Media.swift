@@ -1,0 +1,238 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+// Where SDP becomes media commands: both sides only ever see a port of ours, so media is always anchored.
+
+extension Shard {
+  // MARK: The first offer
+
+  /// Reads the caller's offer, takes a port for its side and keeps the text for the hops to come. False: the
+  /// call has been released with the reason.
+  func takeOffer(_ session: Session, _ message: borrowing Message, _ caller: CallerKind) -> Bool {
+    guard let leg = session.caller else { return false }
+    if case .trunk(let trunk) = caller {
+      leg.codecs = session.configuration.trunks[trunk].codecs
+      leg.wideLatching = session.configuration.trunks[trunk].wideLatching
+    }
+    guard takePort(leg) else {
+      refuseBeforeRecord(session, .portsExhausted)
+      return false
+    }
+    guard !message.body.isEmpty else { return true }
+    guard describes(message, leg) else {
+      refuseBeforeRecord(session, .mediaUnacceptable, status: offered.media.isEmpty ? 400 : 488)
+      return false
+    }
+    guard let stored = blocks.store(message.bytes.extracting(message.body)) else {
+      refuseBeforeRecord(session, .capacity)
+      return false
+    }
+    session.offer = stored
+    return true
+  }
+
+  private func refuseBeforeRecord(_ session: Session, _ cause: Cause, status: Int? = nil) {
+    tell(.callAttempted(session.record), call: session.id)
+    release(session, by: .system, cause, status: status)
+  }
+
+  /// One port pair of the leg's network, or false when none is left.
+  func takePort(_ leg: Leg) -> Bool {
+    guard leg.media == nil else { return true }
+    let family = leg.destination.ip.family
+    for address in mediaAddresses(leg, family: family) {
+      guard let local = ports.lease(address: address, at: now) else { continue }
+      let transport = MediaTransportID(raw: leg.handle.packed)
+      leg.media = LegMedia(transport: transport, local: local)
+      leg.sdpSession = random.next() >> 2
+      outbox.media.append(.open(transport, local))
+      return true
+    }
+    return false
+  }
+
+  private func mediaAddresses(_ leg: Leg, family: IPAddress.Family) -> [UInt16] {
+    let configuration = leg.session?.configuration ?? configuration
+    let same = configuration.mediaAddresses(ofNetwork: leg.network, family: family)
+    return same.isEmpty ? configuration.mediaAddresses(ofNetwork: leg.network) : same
+  }
+
+  // MARK: Reading a peer's SDP
+
+  /// Reads the body into `offered` and tells the media plane where the leg's far end is. False when there is
+  /// no audio line that can be anchored.
+  func describes(_ message: borrowing Message, _ leg: Leg) -> Bool {
+    guard let remote = readDescription(message, leg) else { return false }
+    follow(remote, leg)
+    return true
+  }
+
+  /// Reads the body into `offered`; nil, and nothing in `offered`, when it can't be used.
+  func readDescription(_ message: borrowing Message, _ leg: Leg) -> RemoteMedia? {
+    offered = SessionDescription()
+    do throws(SDPParseError) {
+      try SessionDescription.parse(message.bytes.extracting(message.body), into: &offered)
+    } catch {
+      offered = SessionDescription()
+      return nil
+    }
+    return remoteMedia(offered, leg)
+  }
+
+  private func remoteMedia(_ sdp: SessionDescription, _ leg: Leg) -> RemoteMedia? {
+    guard let line = sdp.firstAudio, let rtp = sdp.rtpAddress(of: line) else { return nil }
+    let formats = sdp.formats(of: line)
+    guard let speech = formats.first(where: { $0.encoding.isSpeech }) else { return nil }
+    let description = sdp.media[line]
+    let onHold = rtp.ip.isUnspecified
+    return RemoteMedia(
+      rtp: rtp, rtcp: sdp.rtcpAddress(of: line) ?? SocketAddress(rtp.ip, rtp.port &+ 1),
+      signallingSource: leg.source.ip, latch: leg.wideLatching ? .window : .signalled,
+      weSend: description.direction.receives && !onHold, weReceive: description.direction.sends,
+      codec: speech.encoding == .pcmu ? .pcmu : speech.encoding == .pcma ? .pcma : .unknown,
+      payloadType: speech.payloadType, clockRate: speech.clockRate,
+      packetTime: description.packetTime,
+      telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255)
+  }
+
+  /// `.remote` when something changed; the same transport, port and counters whatever it was.
+  func follow(_ remote: RemoteMedia, _ leg: Leg) {
+    guard let media = leg.media, media.remote != remote else { return }
+    leg.media?.remote = remote
+    outbox.media.append(.remote(media.transport, remote))
+  }
+
+  // MARK: Writing ours
+
+  /// Which codecs may pass between the two legs: what both allow; nil when that is nothing.
+  func codecs(_ a: [String], _ b: [String]) -> CodecFilter? {
+    if a.isEmpty { return CodecFilter(b) }
+    if b.isEmpty { return CodecFilter(a) }
+    let common = a.filter { name in b.contains { $0.lowercased() == name.lowercased() } }
+    return common.isEmpty ? nil : CodecFilter(common)
+  }
+
+  /// Writes what one side described as ours for the other side into `body`. False: nothing that carries
+  /// speech would be left.
+  func relay(
+    _ sdp: SessionDescription, _ bytes: RawSpan, to leg: Leg, codecs: CodecFilter
+  ) -> Bool {
+    guard let line = sdp.firstAudio, let media = leg.media,
+      SDPWriter.keepsSpeech(sdp, of: bytes, line: line, codecs: codecs)
+    else { return false }
+    var direction: SDPDirection?
+    if sdp.rtpAddress(of: line)?.ip.isUnspecified == true {
+      // RFC 3264 §8.4: the old way to hold. Our own address is not 0.0.0.0, so the direction says it.
+      direction = SDPDirection(sends: sdp.media[line].direction.sends, receives: false)
+    }
+    body.begin()
+    SDPWriter.write(
+      sdp, of: bytes, as: sdpSession(leg),
+      lines: SDPLines(line: line, port: media.local.port, direction: direction), codecs: codecs,
+      into: &body)
+    return !body.isOverflowing
+  }
+
+  /// The o= and c= of our next description to a leg; the version counts up each time.
+  func sdpSession(_ leg: Leg) -> SDPSession {
+    leg.sdpVersion &+= 1
+    return SDPSession(id: leg.sdpSession, version: leg.sdpVersion, address: mediaAddress(leg))
+  }
+
+  /// What SDP names for a leg: the advertised address of its network, else the bound one.
+  private func mediaAddress(_ leg: Leg) -> IPAddress {
+    guard let media = leg.media,
+      settings.mediaAddresses.indices.contains(Int(media.local.address))
+    else { return .anyV4 }
+    let bound = settings.mediaAddresses[Int(media.local.address)].bound
+    let configuration = leg.session?.configuration ?? configuration
+    if configuration.networks.indices.contains(leg.network),
+      let advertised = configuration.networks[leg.network].advertisedMedia,
+      advertised.family == bound.family
+    {
+      return advertised
+    }
+    return bound
+  }
+
+  // MARK: Silence
+
+  /// Both sides are watched while both are expected to speak; on hold nobody is (MED-4, RELIABILITY C7).
+  func watchSilence(_ session: Session) {
+    let isTwoWay = [session.caller, session.callee].allSatisfy {
+      guard let remote = $0?.media?.remote else { return session.application != nil }
+      return remote.weSend && remote.weReceive
+    }
+    if let media = session.caller?.media {
+      outbox.media.append(
+        .watch(media.transport, silenceMilliseconds: isTwoWay ? session.callerSilence : 0))
+    }
+    if let media = session.callee?.media {
+      outbox.media.append(
+        .watch(media.transport, silenceMilliseconds: isTwoWay ? session.calleeSilence : 0))
+    }
+  }
+
+  // MARK: Reports
+
+  func mediaReported(_ fact: MediaFact) {
+    switch fact {
+    case .ready(let address, let range, let failed):
+      _ = ports.add(address: Int(address), ports: range, except: failed)
+    case .opened: break
+    case .refused(let transport):
+      guard let leg = leg(transport) else { return }
+      // A port that the system took from us, or a command for a transport that has just gone.
+      guard leg.media?.closed == false, let session = leg.session else { return }
+      leg.media?.closed = true
+      if session.state == .released {
+        closed(leg, session)
+      } else {
+        tell(.internalFault("the media plane refused a port"), call: session.id)
+        release(session, by: .system, .internalFault)
+      }
+    case .latched(let transport, let address, at: _):
+      guard let leg = leg(transport) else { return }
+      tell(.mediaLatched(leg.side, address), call: leg.call)
+    case .silent(let transport, last: _):
+      guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
+        return
+      }
+      tell(.mediaSilent(leg.side), call: leg.call)
+      release(session, by: .system, .mediaTimeout)
+    case .quality(let transport, let quality):
+      guard let leg = leg(transport) else { return }
+      leg.media?.quality = quality
+    case .applicationEnded(let transport):
+      guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
+        return
+      }
+      release(session, by: .callee, .normalClearing)
+    case .closed(let transport):
+      guard let leg = leg(transport) else { return }
+      leg.media?.closed = true
+      if let session = leg.session, session.state == .released { closed(leg, session) }
+      removeIfDone(leg)
+    }
+  }
+
+  private func closed(_ leg: Leg, _ session: Session) {
+    if mediaIsClosed(session) { finish(session) }
+  }
+
+  private func leg(_ transport: MediaTransportID) -> Leg? {
+    let found = leg(SlabHandle(packed: transport.raw))
+    return found?.media == nil ? nil : found
+  }
+
+  /// Stops the leg's stream and gives its port back; quarantine keeps it from being used at once.
+  func closeMedia(_ leg: Leg) {
+    guard let media = leg.media, !leg.mediaClosing else { return }
+    leg.mediaClosing = true
+    outbox.media.append(.close(media.transport))
+    _ = ports.release(media.local, at: now)
+  }
+}

@@ -1,0 +1,200 @@
+import Base
+import Policy
+import SIPCore
+import SIPWire
+
+// Requests as they arrive: RFC 3261 §8.2 for what begins something, §12.2.2 for what belongs to a dialog,
+// §17.2.3 for what was seen before.
+
+extension Shard {
+  /// The fields without which no request can be answered or matched (§8.1.1).
+  struct RequestFields {
+    var via: Via
+    var from: NameAddr
+    var to: NameAddr
+    var callID: ByteRange
+    var cseq: CSeq
+  }
+
+  func receiveRequest(_ message: borrowing Message, _ arrival: Arrival) {
+    guard let via = message.topVia(), let from = message.from, let to = message.to,
+      !message.callID.isEmpty, let cseq = message.cseq
+    else { return refuseMalformed(message, arrival) }
+    let fields = RequestFields(
+      via: via, from: from, to: to, callID: message.callID, cseq: cseq)
+    guard cseq.method == message.method else { return refuseMalformed(message, arrival) }
+
+    let key = serverKey(message, fields)
+    if message.method == .ack { return receiveAck(message, fields, key, arrival) }
+    if message.method == .cancel { return receiveCancel(message, fields, key, arrival) }
+    if let known = serversByKey.find(key), let transaction = server(known) {
+      counters.retransmissionsReceived &+= 1
+      if transaction.serial != 0 {
+        traceIncoming(message, transaction.serial, transaction.side, arrival)
+      }
+      return handleServer(transaction, invite: .retransmission, other: .retransmission)
+    }
+    if !fields.to.tag.isEmpty {
+      return receiveInDialog(message, fields, key, arrival)
+    }
+    guard acceptsForm(message, fields, arrival) else { return }
+    switch message.method {
+    case .invite: receiveInvite(message, fields, key, arrival)
+    case .register: receiveRegister(message, fields, key, arrival)
+    case .options: replyStateless(message, fields, 200, arrival, withCapabilities: true)
+    case .bye: replyStateless(message, fields, 481, arrival)
+    case .other: refuse(message, fields, 501, .methodUnsupported, arrival)
+    case .prack, .update, .info, .subscribe, .notify, .refer, .message, .publish:
+      refuse(message, fields, 405, .methodUnsupported, arrival)
+    case .ack, .cancel: break  // handled above
+    }
+  }
+
+  // MARK: What a server transaction is found by
+
+  /// §17.2.3: branch, sent-by and method when the branch bears the magic cookie; RFC 2543's fields otherwise.
+  func serverKey(_ message: borrowing Message, _ fields: RequestFields) -> HashKey {
+    let method =
+      message.method == .ack || message.method == .cancel ? Method.invite : message.method
+    let bytes = message.bytes
+    let branch = bytes.extracting(fields.via.branch)
+    let host = bytes.extracting(fields.via.host)
+    let port = UInt64(fields.via.port ?? 5060)
+    if branch.byteCount > 7,
+      bytes.slice(fields.via.branch.start, fields.via.branch.start + 7).equals("z9hG4bK")
+    {
+      let key = hash.key(branch, host, seed: UInt64(method.rawValue) + 1)
+      return hash.extend(key, port)
+    }
+    let uri = bytes.extracting(message.requestURI)
+    let callID = bytes.extracting(fields.callID)
+    let tag = bytes.extracting(fields.from.tag)
+    var key = hash.key(uri, callID, tag, seed: UInt64(method.rawValue) + 0x100)
+    key = hash.extend(key, host)
+    return hash.extend(key, UInt64(fields.cseq.number) << 16 | port)
+  }
+
+  func mergeKey(_ message: borrowing Message, _ fields: RequestFields) -> HashKey {
+    let bytes = message.bytes
+    let key = hash.key(
+      bytes.extracting(fields.callID), bytes.extracting(fields.from.tag), seed: 0x200)
+    return hash.extend(key, UInt64(fields.cseq.number))
+  }
+
+  // MARK: §8.2.2 and §8.2.3: is it for us, can we read it
+
+  private func acceptsForm(
+    _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival
+  ) -> Bool {
+    let bytes = message.bytes
+    guard let uri = SIPURI.parse(bytes, message.requestURI), uri.scheme != .other else {
+      refuse(message, fields, 416, .malformed, arrival)
+      return false
+    }
+    // We are a user agent to both sides: what a proxy must understand, we must too.
+    if message.first(.require) != nil || message.first(.proxyRequire) != nil {
+      refuseExtensions(message, fields, arrival)
+      return false
+    }
+    if message.method == .invite, message.maxForwards == 0 {
+      refuse(message, fields, 483, .tooManyHops, arrival)
+      return false
+    }
+    if !message.body.isEmpty, !acceptsBody(message) {
+      refuse(message, fields, 415, .contentUnsupported, arrival)
+      return false
+    }
+    return true
+  }
+
+  /// Only SDP, uncompressed, is understood; a REGISTER's or OPTIONS' body is nobody's business.
+  func acceptsBody(_ message: borrowing Message) -> Bool {
+    guard message.method == .invite || message.method == .ack else { return true }
+    if let encoding = message.first(.contentEncoding),
+      !message.bytes.extracting(encoding).equalsIgnoringCase("identity")
+    {
+      return false
+    }
+    return acceptsSDP(message)
+  }
+
+  // MARK: ACK and CANCEL
+
+  /// An ACK is never answered (§17). One for a failure ends the transaction's resending; one for a 2xx is a
+  /// transaction of its own and belongs to the dialog (§13.3.1.4).
+  private func receiveAck(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
+  ) {
+    if let known = serversByKey.find(key), let transaction = server(known),
+      case .invite(let machine) = transaction.machine, machine.state != .accepted
+    {
+      if transaction.serial != 0 {
+        traceIncoming(message, transaction.serial, transaction.side, arrival)
+      }
+      return handleServer(transaction, invite: .ack, other: .retransmission)
+    }
+    guard let leg = dialog(message, fields) else {
+      // Also what answers our stateless refusals: expected, not worth a fact.
+      counters.strayAcks &+= 1
+      return
+    }
+    traceIncoming(message, leg.call.serial, leg.side, arrival)
+    acknowledged(leg, message, fields)
+  }
+
+  /// §9.2: answered 200 when the INVITE is known, whatever its state; it has an effect only before the
+  /// final response.
+  private func receiveCancel(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
+  ) {
+    guard let known = serversByKey.find(key), let invite = server(known) else {
+      return replyStateless(message, fields, 481, arrival)
+    }
+    if invite.serial != 0 { traceIncoming(message, invite.serial, invite.side, arrival) }
+    // Stateless: the same CANCEL gets the same answer, tag included (§8.2.7, §9.2).
+    replyStateless(message, fields, 200, arrival, invite: invite)
+    guard invite.isProceeding, let leg = invite.leg else { return }
+    cancelledByPeer(leg)
+  }
+
+  // MARK: Dialogs
+
+  /// The leg whose dialog the request names: our tag leads to it, Call-ID and the peer's tag must agree.
+  func dialog(_ message: borrowing Message, _ fields: RequestFields) -> Leg? {
+    let bytes = message.bytes
+    guard let token = mint.read(bytes.extracting(fields.to.tag)), token.kind == .tag,
+      let leg = leg(token.owner), leg.state != .ended
+    else { return nil }
+    let text = blocks.bytes(leg.text)
+    guard text.extracting(leg.callID).equals(bytes.extracting(fields.callID)),
+      text.extracting(leg.remoteTag).equals(bytes.extracting(fields.from.tag))
+    else { return nil }
+    return leg
+  }
+
+  private func receiveInDialog(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
+  ) {
+    guard let leg = dialog(message, fields) else {
+      return refuse(message, fields, 481, .malformed, arrival)
+    }
+    traceIncoming(message, leg.call.serial, leg.side, arrival)
+    if message.first(.require) != nil {
+      return refuseExtensions(message, fields, arrival, leg: leg)
+    }
+    // §12.2.2: an older CSeq than the last is out of order, not a retransmission.
+    guard leg.remoteCSeq == 0 || fields.cseq.number > leg.remoteCSeq else {
+      return replyStateless(message, fields, 500, arrival, leg: leg)
+    }
+    leg.remoteCSeq = fields.cseq.number
+    switch message.method {
+    case .bye: byeReceived(leg, message, fields, key, arrival)
+    case .invite: reInviteReceived(leg, message, fields, key, arrival)
+    case .options: replyStateless(message, fields, 200, arrival, leg: leg, withCapabilities: true)
+    case .other: replyStateless(message, fields, 501, arrival, leg: leg)
+    case .register, .prack, .update, .info, .subscribe, .notify, .refer, .message, .publish:
+      replyStateless(message, fields, 405, arrival, leg: leg)
+    case .ack, .cancel: break  // handled before
+    }
+  }
+}

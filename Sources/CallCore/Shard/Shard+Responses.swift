@@ -1,0 +1,243 @@
+import Base
+import SIPCore
+import SIPWire
+import Policy
+
+// Responses as they arrive (RFC 3261 §17.1.3), and those that we write (§8.2.6).
+
+extension Shard {
+  func receiveResponse(_ message: borrowing Message, _ arrival: Arrival) {
+    guard let via = message.topVia(), let cseq = message.cseq,
+      let transaction = clientTransaction(message, via, cseq)
+    else { return drop(.strayResponse, arrival) }
+    traceIncoming(message, transaction.serial, transaction.side, arrival)
+    switch transaction.machine {
+    case .invite:
+      let event: InviteClientTransaction.Event =
+        message.status < 200 ? .provisional : message.status < 300 ? .success : .failure
+      handleClient(transaction, invite: event, message)
+    case .nonInvite:
+      handleClient(transaction, other: message.status < 200 ? .provisional : .final, message)
+    }
+  }
+
+  /// Our branch names the transaction; a CANCEL shares its INVITE's branch and is told apart by CSeq.
+  private func clientTransaction(
+    _ message: borrowing Message, _ via: Via, _ cseq: CSeq
+  ) -> ClientTransaction? {
+    let branch = message.bytes.extracting(via.branch)
+    guard branch.byteCount == 7 + TokenMint.digits,
+      let token = mint.read(branch.slice(7, branch.byteCount)), token.kind == .branch,
+      let transaction = client(token.owner)
+    else { return nil }
+    if transaction.method == cseq.method, transaction.cseq == cseq.number { return transaction }
+    if let cancel = transaction.cancel, cseq.method == .cancel, cancel.cseq == cseq.number {
+      return cancel
+    }
+    return nil
+  }
+
+  // MARK: What every response repeats
+
+  /// Everything between the status line and our To tag, as a block that a transaction can keep: Via with
+  /// `received` and `rport` filled in (§18.2.1, RFC 3581 §4), From, Call-ID, CSeq, Record-Route, To.
+  func writeHead(
+    _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival,
+    into output: inout OutputBuffer
+  ) {
+    let bytes = message.bytes
+    var values = message.values(of: .via)
+    var isTop = true
+    while let value = values.next(bytes) {
+      output.append("Via: ")
+      if isTop {
+        writeTopVia(bytes, value, fields.via, arrival, into: &output)
+      } else {
+        output.append(bytes, value)
+      }
+      output.append("\r\n")
+      isTop = false
+    }
+    output.append("From: ")
+    output.append(bytes, message.first(.from) ?? .none)
+    output.append("\r\nCall-ID: ")
+    output.append(bytes, fields.callID)
+    output.append("\r\nCSeq: ")
+    output.append(decimal: Int(fields.cseq.number))
+    output.append(" ")
+    output.append(bytes, message.methodToken)
+    output.append("\r\n")
+    if message.method == .invite {
+      var i = message.next(.recordRoute, after: -1)
+      while let at = i {
+        output.append("Record-Route: ")
+        output.append(bytes, message.header(at).value)
+        output.append("\r\n")
+        i = message.next(.recordRoute, after: at)
+      }
+    }
+    output.append("To: ")
+    output.append(bytes, message.first(.to) ?? .none)
+  }
+
+  /// The peer's Via with what we saw of its source in place of what it may have said of it.
+  private func writeTopVia(
+    _ bytes: RawSpan, _ value: ByteRange, _ via: Via, _ arrival: Arrival,
+    into output: inout OutputBuffer
+  ) {
+    let params = via.params
+    if params.isEmpty {
+      output.append(bytes, value)
+    } else {
+      output.append(bytes, ByteRange(from: value.start, to: params.start))
+      var parameters = Parameters(params)
+      while let parameter = parameters.next(bytes) {
+        let name = bytes.extracting(parameter.name)
+        if name.equalsIgnoringCase("rport") || name.equalsIgnoringCase("received") { continue }
+        output.append(";")
+        output.append(bytes, parameter.name)
+        guard !parameter.value.isEmpty else { continue }
+        // A quoted value begins right behind its quote, which is not part of it.
+        let isQuoted = bytes.byte(at: parameter.value.start - 1) == UInt8(ascii: "\"")
+        output.append(isQuoted ? "=\"" : "=")
+        output.append(bytes, parameter.value)
+        if isQuoted { output.append("\"") }
+      }
+    }
+    let sentBy = IPAddress(parsingHost: bytes.extracting(via.host))
+    if via.hasRport || sentBy != arrival.source.ip {
+      output.append(";received=")
+      output.append(arrival.source.ip, bracketed: false)
+    }
+    if via.hasRport {
+      output.append(";rport=")
+      output.append(decimal: Int(arrival.source.port))
+    }
+  }
+
+  /// §18.2.2 and RFC 3581 §4. `maddr` is not followed: nobody may direct our packets to a third party.
+  func replyAddress(_ message: borrowing Message, _ via: Via, _ arrival: Arrival) -> SocketAddress {
+    if via.hasRport { return arrival.source }
+    // A sent-by that is not the source's address stands behind a NAT: only the source port leads back.
+    let sentBy = IPAddress(parsingHost: message.bytes.extracting(via.host))
+    guard sentBy == arrival.source.ip else { return arrival.source }
+    return SocketAddress(arrival.source.ip, via.port ?? 5060)
+  }
+
+  func writeStatusLine(_ status: Int, into output: inout OutputBuffer) {
+    output.append("SIP/2.0 ")
+    output.append(decimal: status)
+    output.append(" ")
+    output.append(Status.reason(status))
+    output.append("\r\n")
+  }
+
+  func writeCapabilities(into output: inout OutputBuffer) {
+    output.append("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r\n")
+    output.append("Accept: application/sdp\r\n")
+  }
+
+  // MARK: Stateless responses (§8.2.7)
+
+  /// Answers without keeping anything: a stranger's request must not cost memory. The To tag is a keyed hash
+  /// of what a retransmission repeats, so the same request gets the same tag.
+  func replyStateless(
+    _ message: borrowing Message, _ fields: RequestFields, _ status: Int, _ arrival: Arrival,
+    leg: Leg? = nil, invite: ServerTransaction? = nil, withCapabilities: Bool = false
+  ) {
+    beginStateless(message, fields, status, arrival, invite: invite)
+    if withCapabilities || status == 405 || status == 501 {
+      writeCapabilities(into: &outbox.datagrams)
+    }
+    if status == 415 {
+      outbox.datagrams.append("Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
+    }
+    endStateless(message, fields, arrival, leg: leg, invite: invite)
+  }
+
+  /// Status line to To tag; the caller adds header fields of its own before `endStateless`.
+  func beginStateless(
+    _ message: borrowing Message, _ fields: RequestFields, _ status: Int, _ arrival: Arrival,
+    invite: ServerTransaction? = nil
+  ) {
+    outbox.datagrams.begin()
+    writeStatusLine(status, into: &outbox.datagrams)
+    writeHead(message, fields, arrival, into: &outbox.datagrams)
+    if fields.to.tag.isEmpty {
+      outbox.datagrams.append(";tag=")
+      if let leg = invite?.leg {
+        mint.write(
+          OwnerToken(kind: .tag, fork: leg.fork, owner: leg.handle), into: &outbox.datagrams)
+      } else {
+        let key = hash.extend(
+          mergeKey(message, fields), message.bytes.extracting(fields.via.branch))
+        outbox.datagrams.append(hex: key.low, digits: 16)
+        outbox.datagrams.append(hex: key.high, digits: 16)
+      }
+    }
+    outbox.datagrams.append("\r\n")
+  }
+
+  func endStateless(
+    _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil,
+    invite: ServerTransaction? = nil
+  ) {
+    writeServer(into: &outbox.datagrams)
+    outbox.datagrams.append("Content-Length: 0\r\n\r\n")
+    send(
+      to: replyAddress(message, fields.via, arrival), arrival.listener,
+      serial: leg?.call.serial ?? invite?.serial ?? 0, side: leg?.side ?? invite?.side ?? .a)
+  }
+
+  func writeServer(into output: inout OutputBuffer) {
+    output.append("Server: ")
+    output.append(settings.serverName)
+    output.append("\r\n")
+  }
+
+  /// A refusal that leaves a fact with its cause.
+  func refuse(
+    _ message: borrowing Message, _ fields: RequestFields, _ status: Int, _ cause: Cause,
+    _ arrival: Arrival
+  ) {
+    countRefusal(message.method, status, cause, arrival)
+    replyStateless(message, fields, status, arrival)
+  }
+
+  /// 420 with the options that were asked for (§8.2.2.3): none are supported yet.
+  func refuseExtensions(
+    _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil
+  ) {
+    countRefusal(message.method, 420, .extensionUnsupported, arrival)
+    let bytes = message.bytes
+    var options: [ByteRange] = []
+    for id in [HeaderID.require, .proxyRequire] {
+      var values = message.values(of: id)
+      while let option = values.next(bytes), options.count < 16 { options.append(option) }
+    }
+    beginStateless(message, fields, 420, arrival)
+    for option in options {
+      outbox.datagrams.append("Unsupported: ")
+      outbox.datagrams.append(bytes, option)
+      outbox.datagrams.append("\r\n")
+    }
+    endStateless(message, fields, arrival, leg: leg)
+  }
+
+  /// 400 where the header fields allow an answer, silence and a count where they don't.
+  func refuseMalformed(_ message: borrowing Message, _ arrival: Arrival) {
+    guard message.method != .ack, let via = message.topVia(), let from = message.from,
+      let to = message.to, !message.callID.isEmpty,
+      let cseq = message.cseq
+    else { return drop(.replyImpossible, arrival) }
+    let fields = RequestFields(via: via, from: from, to: to, callID: message.callID, cseq: cseq)
+    refuse(message, fields, 400, .malformed, arrival)
+  }
+
+  func refuseUnparsable(_ bytes: RawSpan, _ error: SIPParseError, _ arrival: Arrival) {
+    guard error.headersUsable, let message = Message.parseLenient(bytes, using: index),
+      message.isRequest
+    else { return drop(.unparsable, arrival) }
+    refuseMalformed(message, arrival)
+  }
+}

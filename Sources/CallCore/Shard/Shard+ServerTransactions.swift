@@ -1,0 +1,214 @@
+import Base
+import SIPCore
+import SIPWire
+
+// Server transactions: made when a request asks for more than one answer's worth of attention.
+
+extension Shard {
+  func server(_ handle: SlabHandle) -> ServerTransaction? {
+    servers.isLive(handle) ? servers[handle] : nil
+  }
+
+  /// Nil at the limit of transactions or of packet memory: the caller answers 503 statelessly.
+  func makeServer(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
+  ) -> ServerTransaction? {
+    body.begin()
+    writeHead(message, fields, arrival, into: &body)
+    let head = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let head else { return nil }
+    let isInvite = message.method == .invite
+    let transaction = ServerTransaction(
+      machine: isInvite
+        ? .invite(InviteServerTransaction()) : .nonInvite(NonInviteServerTransaction()),
+      method: message.method, cseq: fields.cseq.number, key: key,
+      replyTo: replyAddress(message, fields.via, arrival), listener: arrival.listener, head: head,
+      toTagged: !fields.to.tag.isEmpty)
+    guard let handle = servers.insert(transaction), serversByKey.insert(key, handle) else {
+      if servers.isLive(transaction.handle) { _ = servers.remove(transaction.handle) }
+      var unused = head
+      blocks.free(&unused)
+      return nil
+    }
+    transaction.handle = handle
+    if fields.to.tag.isEmpty {
+      let merge = mergeKey(message, fields)
+      if serversByMerge.insert(merge, handle) { transaction.mergeKey = merge }
+    }
+    return transaction
+  }
+
+  /// Sends and keeps a response. `write` adds header fields of its own; `body` holds the SDP, if any.
+  func respond(
+    _ transaction: ServerTransaction, _ status: Int, fork: UInt8 = 0, leg: Leg? = nil,
+    withBody: Bool = false, extra: StaticString = ""
+  ) {
+    outbox.datagrams.begin()
+    writeStatusLine(status, into: &outbox.datagrams)
+    outbox.datagrams.append(blocks.bytes(transaction.head))
+    if !transaction.toTagged, status > 100 {
+      outbox.datagrams.append(";tag=")
+      let owner = leg?.handle ?? transaction.handle
+      mint.write(
+        OwnerToken(kind: leg == nil ? .reply : .tag, fork: fork, owner: owner),
+        into: &outbox.datagrams)
+    }
+    outbox.datagrams.append("\r\n")
+    if status > 100 {
+      if let leg, status < 300 { writeContact(leg, into: &outbox.datagrams) }
+      if transaction.method == .invite || status == 405 {
+        writeCapabilities(into: &outbox.datagrams)
+      }
+      outbox.datagrams.append(extra)
+      writeServer(into: &outbox.datagrams)
+    }
+    writeBody(present: withBody, into: &outbox.datagrams)
+    commit(response: status, of: transaction)
+  }
+
+  /// Content-Type, Content-Length, the empty line, and what `body` holds.
+  func writeBody(present: Bool, into output: inout OutputBuffer) {
+    guard present else { return output.append("Content-Length: 0\r\n\r\n") }
+    output.append("Content-Type: application/sdp\r\nContent-Length: ")
+    output.append(decimal: body.position)
+    output.append("\r\n\r\n")
+    body.withOpenBytes { output.append($0) }
+  }
+
+  /// Keeps the open record as the transaction's last response, sends it, and moves the machine on.
+  func commit(response status: Int, of transaction: ServerTransaction) {
+    blocks.free(&transaction.response)
+    transaction.response = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+    send(
+      to: transaction.replyTo, transaction.listener, serial: transaction.serial,
+      side: transaction.side)
+    if status < 200 {
+      handleServer(transaction, invite: .sentProvisional, other: .sentProvisional)
+    } else if status < 300 {
+      handleServer(transaction, invite: .sentSuccess, other: .sentFinal)
+    } else {
+      handleServer(transaction, invite: .sentFailure, other: .sentFinal)
+    }
+  }
+
+  func handleServer(
+    _ transaction: ServerTransaction, invite: InviteServerTransaction.Event,
+    other: NonInviteServerTransaction.Event
+  ) {
+    effects.removeAll(keepingCapacity: true)
+    switch transaction.machine {
+    case .invite(var machine):
+      machine.handle(invite, timers: timers, into: &effects)
+      transaction.machine = .invite(machine)
+    case .nonInvite(var machine):
+      machine.handle(other, timers: timers, into: &effects)
+      transaction.machine = .nonInvite(machine)
+    }
+    for effect in effects { carryOut(effect, transaction) }
+  }
+
+  private func carryOut(_ effect: TransactionEffect, _ transaction: ServerTransaction) {
+    switch effect {
+    case .resend:
+      guard !transaction.response.isNone else { return }
+      counters.retransmissionsSent &+= 1
+      resend(
+        transaction.response, to: transaction.replyTo, transaction.listener,
+        serial: transaction.serial, side: transaction.side)
+    case .start(.resend, let after):
+      restart(&transaction.resendTimer, .serverResend, after, transaction.handle)
+    case .start(.expire, let after):
+      restart(&transaction.expireTimer, .serverExpire, after, transaction.handle)
+    case .stop(.resend): wheel.cancel(&transaction.resendTimer)
+    case .stop(.expire): wheel.cancel(&transaction.expireTimer)
+    // An ACK in the accepted state is the dialog's business and never comes this way; a failure that was
+    // not acknowledged ends the transaction and nothing else (§17.2.1).
+    case .deliver, .acknowledge, .timedOut: break
+    case .terminated: remove(transaction)
+    }
+  }
+
+  func fireServer(_ handle: SlabHandle, _ timer: TransactionTimer) {
+    guard let transaction = server(handle) else { return }
+    switch timer {
+    case .resend: transaction.resendTimer = .none
+    case .expire: transaction.expireTimer = .none
+    }
+    handleServer(transaction, invite: .fired(timer), other: .fired(timer))
+  }
+
+  private func remove(_ transaction: ServerTransaction) {
+    wheel.cancel(&transaction.resendTimer)
+    wheel.cancel(&transaction.expireTimer)
+    blocks.free(&transaction.head)
+    blocks.free(&transaction.response)
+    _ = serversByKey.remove(transaction.key)
+    if let merge = transaction.mergeKey, serversByMerge.find(merge) == transaction.handle {
+      _ = serversByMerge.remove(merge)
+    }
+    if let leg = transaction.leg, leg.inviteServer === transaction { leg.inviteServer = nil }
+    transaction.leg = nil
+    _ = servers.remove(transaction.handle)
+  }
+
+  /// A 2xx was acknowledged or given up: the transaction only absorbs retransmissions now.
+  func forgetResponses(_ transaction: ServerTransaction) {
+    blocks.free(&transaction.head)
+    blocks.free(&transaction.response)
+  }
+
+  // MARK: Sending
+
+  func restart(_ timer: inout TimerID, _ kind: ShardTimer, _ after: Interval, _ owner: SlabHandle) {
+    wheel.cancel(&timer)
+    timer = wheel.schedule(at: now + after, kind: kind.rawValue, owner: owner.packed)
+  }
+
+  /// Closes the open record of the outbox, traces it, and counts it.
+  @discardableResult
+  func send(
+    to destination: SocketAddress, _ listener: ListenerIndex, serial: UInt64, side: LegSide
+  ) -> Bool {
+    if serial != 0, !outbox.datagrams.isOverflowing {
+      outbox.datagrams.withOpenBytes {
+        trace.append(
+          serial: serial, at: now, outgoing: true, leg: side, listener: listener,
+          remote: destination, message: $0)
+      }
+    }
+    guard isPermitted(destination), outbox.datagrams.commit(to: destination, listener: listener)
+    else {
+      outbox.datagrams.abandon()
+      return false
+    }
+    counters.messagesSent &+= 1
+    return true
+  }
+
+  func resend(
+    _ block: Block, to destination: SocketAddress, _ listener: ListenerIndex, serial: UInt64,
+    side: LegSide
+  ) {
+    outbox.datagrams.begin()
+    outbox.datagrams.append(blocks.bytes(block))
+    send(to: destination, listener, serial: serial, side: side)
+  }
+
+  /// Never to nowhere, to many, or to ourselves, whatever a Contact or Record-Route says.
+  private func isPermitted(_ destination: SocketAddress) -> Bool {
+    guard destination.port != 0, !destination.ip.isUnspecified, !destination.ip.isMulticast else {
+      return false
+    }
+    return !settings.listeners.contains { $0.bound == destination }
+  }
+
+  func traceIncoming(
+    _ message: borrowing Message, _ serial: UInt64, _ side: LegSide, _ arrival: Arrival
+  ) {
+    guard serial != 0 else { return }
+    trace.append(
+      serial: serial, at: now, outgoing: false, leg: side, listener: arrival.listener,
+      remote: arrival.source, message: message.bytes)
+  }
+}

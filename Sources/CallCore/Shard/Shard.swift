@@ -1,0 +1,171 @@
+package import Base
+import CryptoCore
+import MediaControl
+package import Policy
+import SIPCore
+import SIPWire
+
+/// One thread's share of the trunk: bytes and time in, effects out. It owns every transaction, dialog, call
+/// and binding that began here, and knows no socket, clock or thread.
+///
+/// Its parts lie in the files beside this one: requests and responses as they arrive, the transactions, the
+/// registrar, admission, the plan that a call walks, dialogs, media.
+package final class Shard {
+  package let settings: ShardSettings
+  package let outbox: Outbox
+
+  var configuration: Configuration
+  var now: Instant
+  var isDraining = false
+  var hasDrained = false
+
+  let index = HeaderIndex()
+  /// For reading again what we wrote ourselves, while `index` still belongs to the message at hand.
+  let ownIndex = HeaderIndex()
+  let timers = TransactionTimers()
+  let mint: TokenMint
+  let hash: KeyedHash
+  var random: RandomSource
+  var digest: DigestVerifier
+  /// What an unknown name's password is compared with: random, so the work is the same and in vain.
+  let impossiblePassword: String
+
+  var wheel: TimingWheel
+  let blocks: PacketMemory
+  var trace: TraceRing
+  /// Where a body is written before its length is known.
+  var body = OutputBuffer(byteLimit: 1 << 16, recordLimit: 1)
+  var offered = SessionDescription()
+  var effects: [TransactionEffect] = []
+
+  var servers: Slab<ServerTransaction?>
+  var serversByKey: KeyTable<SlabHandle>
+  var serversByMerge: KeyTable<SlabHandle>
+  var clients: Slab<ClientTransaction?>
+  var legs: Slab<Leg?>
+  var sessions: Slab<Session?>
+  var sessionsBySerial: [UInt64: Session] = [:]
+  /// Calls whose record the store has not confirmed, in order of their facts.
+  var awaitingRecord: [(sequence: UInt64, session: Session)] = []
+  var registrar: Registrar
+  var seats: TrunkSeats
+  var ports: MediaPortPool
+
+  var lastCallSerial: UInt64 = 0
+  var lastFactSequence: UInt64 = 0
+  var durableSequence: UInt64 = 0
+  var counters = ShardCounters()
+  var dropCounts = [UInt64](repeating: 0, count: DropReason.allCases.count)
+  var refusalCounts = [UInt64](repeating: 0, count: Cause.allCases.count)
+
+  /// Nil when `settings.secret` is shorter than 32 bytes or libcrypto refuses it.
+  package init?(settings: ShardSettings, configuration: Configuration, now: Instant) {
+    guard settings.secret.count >= 32, let mint = TokenMint(settings: settings),
+      let digest = DigestVerifier(secret: settings.secret)
+    else { return nil }
+    let limits = settings.limits
+    self.settings = settings
+    self.configuration = configuration
+    self.now = now
+    self.mint = mint
+    self.digest = digest
+    let secret = settings.secret.withWords
+    hash = KeyedHash(secret0: secret.0, secret1: secret.1)
+    random = RandomSource(seed: secret.2 ^ settings.incarnation)
+    impossiblePassword = String(secret.1, radix: 36)
+    wheel = TimingWheel(start: now)
+    blocks = PacketMemory(limitBytes: limits.blockBytes)
+    trace = TraceRing(byteLimit: limits.traceBytes)
+    servers = Slab(limit: limits.transactions, placeholder: .some(nil))
+    serversByKey = KeyTable(capacity: 1_024, limit: limits.transactions)
+    serversByMerge = KeyTable(capacity: 1_024, limit: limits.transactions)
+    clients = Slab(limit: limits.transactions, placeholder: .some(nil))
+    // Abandoned legs outlive their session by up to 64·T1, so there are more of them.
+    legs = Slab(limit: limits.sessions * 4, placeholder: .some(nil))
+    sessions = Slab(limit: limits.sessions, placeholder: .some(nil))
+    registrar = Registrar(limit: limits.bindings)
+    seats = TrunkSeats()
+    ports = MediaPortPool(addresses: settings.mediaAddresses)
+    outbox = Outbox(limits: limits)
+    seats.follow(configuration)
+  }
+
+  /// One datagram. Everything it causes is in `outbox` when this returns.
+  package func receive(
+    _ bytes: RawSpan, from source: SocketAddress, on listener: ListenerIndex, at now: Instant
+  ) {
+    self.now = max(self.now, now)
+    let arrival = Arrival(source: source, listener: listener)
+    // A keep-alive (RFC 5626 §3.5.1, or the zero bytes that some phones send) asks for nothing.
+    guard bytes.byteCount > 4 else { return }
+    counters.messagesReceived &+= 1
+    do throws(SIPParseError) {
+      let message = try Message.parse(bytes, using: index)
+      if message.isRequest {
+        receiveRequest(message, arrival)
+      } else {
+        receiveResponse(message, arrival)
+      }
+    } catch {
+      refuseUnparsable(bytes, error, arrival)
+    }
+  }
+
+  /// Fires due timers, at most `limits.timersPerAdvance`; true when more are due, so that a stall of the
+  /// machine is worked off in pieces with a drain between them.
+  package func advance(to now: Instant) -> Bool {
+    self.now = max(self.now, now)
+    var budget = settings.limits.timersPerAdvance
+    while let expired = wheel.popExpired(until: self.now) {
+      fire(expired.kind, SlabHandle(packed: expired.owner), owner: expired.owner)
+      budget -= 1
+      if budget == 0 { return true }
+    }
+    return false
+  }
+
+  /// When `advance` is due next; nil while no timer runs.
+  package var nextDeadline: Instant? { wheel.nextDeadline }
+
+  private func fire(_ kind: UInt8, _ handle: SlabHandle, owner: UInt64) {
+    guard let timer = ShardTimer(rawValue: kind) else { return }
+    switch timer {
+    case .serverResend: fireServer(handle, .resend)
+    case .serverExpire: fireServer(handle, .expire)
+    case .clientResend: fireClient(handle, .resend)
+    case .clientExpire: fireClient(handle, .expire)
+    case .successResend: resendSuccess(handle)
+    case .successDeadline: giveUpSuccess(handle)
+    case .answer: answerTimedOut(handle)
+    case .response: responseTimedOut(handle)
+    case .mediaClose: mediaCloseTimedOut(handle)
+    case .binding: expireBinding(owner)
+    }
+  }
+}
+
+/// What a timer of the shard's wheel is for.
+enum ShardTimer: UInt8 {
+  case serverResend, serverExpire, clientResend, clientExpire
+  case successResend, successDeadline
+  case answer, response, mediaClose
+  case binding
+}
+
+/// Where a message came from.
+struct Arrival {
+  var source: SocketAddress
+  var listener: ListenerIndex
+}
+
+extension [UInt8] {
+  /// The first 24 bytes as three integers; the caller has checked that there are 32.
+  fileprivate var withWords: (UInt64, UInt64, UInt64) {
+    func word(_ at: Int) -> UInt64 {
+      var value: UInt64 = 0
+      for i in 0..<8 where at + i < count { value = value << 8 | UInt64(self[at + i]) }
+      return value
+    }
+    return (word(8), word(16), word(24))
+  }
+}

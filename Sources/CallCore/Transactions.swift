@@ -1,0 +1,111 @@
+import Base
+import SIPCore
+import SIPWire
+
+/// A request that a peer sent and that we answer.
+final class ServerTransaction {
+  enum Machine {
+    case invite(InviteServerTransaction)
+    case nonInvite(NonInviteServerTransaction)
+  }
+
+  var machine: Machine
+  let method: Method
+  let cseq: UInt32
+  let key: HashKey
+  /// Call-ID, From tag and CSeq: the same request over another path (§8.2.2.2).
+  var mergeKey: HashKey?
+  /// Where its responses go (§18.2.2, RFC 3581), and from which listener.
+  let replyTo: SocketAddress
+  let listener: ListenerIndex
+  /// A response between status line and To tag: Via, From, Call-ID, CSeq, Record-Route, To.
+  var head: Block
+  /// The request's To had a tag already, so responses add none.
+  let toTagged: Bool
+  /// The last response, for retransmission.
+  var response = Block.none
+  var resendTimer = TimerID.none
+  var expireTimer = TimerID.none
+  var handle = SlabHandle.none
+  /// The leg that it belongs to, until either ends; and the call's serial and side for the trace.
+  var leg: Leg?
+  var serial: UInt64 = 0
+  var side = LegSide.a
+
+  init(
+    machine: Machine, method: Method, cseq: UInt32, key: HashKey, replyTo: SocketAddress,
+    listener: ListenerIndex, head: Block, toTagged: Bool
+  ) {
+    self.machine = machine
+    self.method = method
+    self.cseq = cseq
+    self.key = key
+    self.replyTo = replyTo
+    self.listener = listener
+    self.head = head
+    self.toTagged = toTagged
+  }
+
+  /// No final response has been sent yet.
+  var isProceeding: Bool {
+    switch machine {
+    case .invite(let invite): invite.state == .proceeding
+    case .nonInvite(let other): other.state == .trying || other.state == .proceeding
+    }
+  }
+}
+
+/// A request of ours.
+final class ClientTransaction {
+  enum Machine {
+    case invite(InviteClientTransaction)
+    case nonInvite(NonInviteClientTransaction)
+  }
+  /// What its outcome means to the leg.
+  enum Purpose { case invite, reInvite, bye, cancel }
+
+  var machine: Machine
+  let method: Method
+  let purpose: Purpose
+  let cseq: UInt32
+  let destination: SocketAddress
+  let listener: ListenerIndex
+  /// As sent: for retransmission, and for the CANCEL and ACK that must repeat parts of it.
+  var request: Block
+  /// The ACK that answered the final response, sent again when that comes again.
+  var acknowledgement = Block.none
+  var acknowledgeTo: SocketAddress?
+  var resendTimer = TimerID.none
+  var expireTimer = TimerID.none
+  var handle = SlabHandle.none
+  var leg: Leg?
+  var serial: UInt64 = 0
+  var side = LegSide.b
+  /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).
+  var cancel: ClientTransaction?
+  var cancelWanted = false
+  /// The To tag of the first 2xx; a 2xx with another tag is another branch of a fork.
+  var acceptedTag: HashKey?
+  var divorcedTags: [HashKey] = []
+
+  init(
+    machine: Machine, method: Method, purpose: Purpose, cseq: UInt32, destination: SocketAddress,
+    listener: ListenerIndex, request: Block
+  ) {
+    self.machine = machine
+    self.method = method
+    self.purpose = purpose
+    self.cseq = cseq
+    self.destination = destination
+    self.listener = listener
+    self.request = request
+  }
+
+  /// No final response yet.
+  var isPending: Bool {
+    switch machine {
+    case .invite(let invite): invite.isPending
+    case .nonInvite(let other): other.state != .completed && other.state != .terminated
+    }
+  }
+}

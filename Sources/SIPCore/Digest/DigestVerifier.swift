@@ -1,0 +1,196 @@
+package import Base
+package import CryptoCore
+package import SIPWire
+
+/// The server's half of digest authentication: RFC 3261 §22, RFC 7616, RFC 8760.
+///
+/// A challenge costs no memory: its nonce is the time of its making, sealed. Only after somebody has proved
+/// the password with a nonce is its count kept, so that a captured request can't be sent again; and that
+/// table is bounded, at its limit an answer is "stale", which a client meets by trying again.
+package struct DigestVerifier: ~Copyable {
+  package enum Verdict: Equatable, Sendable {
+    case accepted
+    /// The password was right, the nonce is too old, was used up, or isn't from this process.
+    case stale
+    case refused
+  }
+
+  /// How long a nonce is good for; also how long its count is kept.
+  package static let lifetime = Interval.seconds(300)
+  private static let mark: UInt64 = 0xd16e
+
+  private let seal: TokenSeal
+  private let md5 = DigestContext(.md5)
+  private let sha256 = DigestContext(.sha256)
+  private var serial: UInt64
+  /// Counts of nonces in use: the highest nc in the upper half, a bit for each of the 32 up to it below.
+  private var recent: KeyTable<UInt64>
+  private var older: KeyTable<UInt64>
+  private var turned = Instant.zero
+  private let limit: Int
+
+  /// Nil when the secret is shorter than 32 bytes or libcrypto has no AES.
+  package init?(secret: [UInt8], limit: Int = 100_000) {
+    guard secret.count >= 32, let seal = TokenSeal(key: Array(secret[16..<32])) else { return nil }
+    self.seal = seal
+    self.limit = limit
+    serial = UInt64(secret[0]) << 8 | UInt64(secret[1])
+    recent = KeyTable(limit: limit)
+    older = KeyTable(limit: limit)
+  }
+
+  package func context(_ algorithm: DigestAlgorithm) -> DigestContext {
+    algorithm == .sha256 ? sha256 : md5
+  }
+
+  /// A challenge's header field, whole, for one algorithm.
+  package mutating func writeChallenge(
+    realm: String, algorithm: DigestAlgorithm, isStale: Bool, at now: Instant,
+    into output: inout OutputBuffer
+  ) {
+    serial &+= 1
+    let issued = (now.nanoseconds / 1_000_000) & 0xffff_ffff_ffff
+    let (high, low) = seal.seal(Self.mark << 48 | issued, serial)
+    output.append("WWW-Authenticate: Digest realm=\"")
+    output.append(realm)
+    output.append("\", nonce=\"")
+    output.append(hex: high, digits: 16)
+    output.append(hex: low, digits: 16)
+    output.append(algorithm == .sha256 ? "\", algorithm=SHA-256" : "\", algorithm=MD5")
+    if isStale { output.append(", stale=true") }
+    output.append(", qop=\"auth\"\r\n")
+  }
+
+  /// Whether `credentials` prove `password` for `method`. The work is the same for any wrong answer.
+  package mutating func verify(
+    _ bytes: RawSpan, _ credentials: AuthParams, method: RawSpan, realm: String, password: String,
+    at now: Instant
+  ) -> Verdict {
+    guard let username = credentials.username, let nonce = credentials.nonce,
+      let uri = credentials.uri, let response = credentials.response,
+      let algorithm = Self.algorithm(bytes, credentials)
+    else { return .refused }
+    var usesCount = false
+    if let qop = credentials.qop {
+      guard bytes.extracting(qop).equalsIgnoringCase("auth"), credentials.nc != nil,
+        credentials.cnonce != nil
+      else { return .refused }
+      usesCount = true
+    }
+    let context = context(algorithm)
+    let expected = digestResponse(
+      context, bytes, username: username, realm: realm, password: password, method: method,
+      uri: uri, nonce: nonce, nc: usesCount ? credentials.nc : nil,
+      cnonce: usesCount ? credentials.cnonce : nil)
+    guard expected.matches(hex: bytes.extracting(response)) else { return .refused }
+    return spend(
+      bytes.extracting(nonce), count: usesCount ? bytes.nonceCount(credentials.nc) : nil, at: now)
+  }
+
+  private static func algorithm(_ bytes: RawSpan, _ params: AuthParams) -> DigestAlgorithm? {
+    guard let name = params.algorithm else { return .md5 }
+    let text = bytes.extracting(name)
+    if text.equalsIgnoringCase("MD5") { return .md5 }
+    if text.equalsIgnoringCase("SHA-256") { return .sha256 }
+    return nil
+  }
+
+  /// The nonce must be ours and fresh, and its count not seen before. Without a count (RFC 2069 clients) a
+  /// nonce is good for one request.
+  private mutating func spend(_ nonce: RawSpan, count: UInt32?, at now: Instant) -> Verdict {
+    guard nonce.byteCount == 32, let high = nonce.hexWord(0), let low = nonce.hexWord(16) else {
+      return .stale
+    }
+    let (head, _) = seal.open(high, low)
+    let issued = Instant(nanoseconds: (head & 0xffff_ffff_ffff) &* 1_000_000)
+    guard head >> 48 == Self.mark, now - issued <= Self.lifetime,
+      now - issued >= .milliseconds(-1)
+    else { return .stale }
+    turn(now)
+    let key = HashKey(low: low, high: high)
+    let seen = recent.find(key) ?? older.find(key) ?? 0
+    guard let next = Self.accept(count ?? .max, after: seen), recent.insert(key, next) else {
+      return .stale
+    }
+    return .accepted
+  }
+
+  /// A window of 32 like the one of RFC 4303 §3.4.3: requests may overtake each other on UDP.
+  private static func accept(_ count: UInt32, after seen: UInt64) -> UInt64? {
+    let highest = UInt32(seen >> 32)
+    let window = UInt32(truncatingIfNeeded: seen)
+    guard count > 0 else { return nil }
+    if count > highest {
+      let shift = count - highest
+      let moved = shift >= 32 ? 0 : window << shift
+      return UInt64(count) << 32 | UInt64(moved | 1)
+    }
+    let back = highest - count
+    guard back < 32, window & (1 << back) == 0 else { return nil }
+    return seen | UInt64(1 << back)
+  }
+
+  /// Counts older than a nonce's life go, half a table at a time.
+  private mutating func turn(_ now: Instant) {
+    guard now - turned > Self.lifetime else { return }
+    turned = now
+    swap(&recent, &older)
+    recent.removeAll()
+  }
+}
+
+/// RFC 7616 §3.4.1: H(H(A1):nonce[:nc:cnonce:auth]:H(A2)).
+package func digestResponse(
+  _ context: DigestContext, _ bytes: RawSpan, username: ByteRange, realm: String, password: String,
+  method: RawSpan, uri: ByteRange, nonce: ByteRange, nc: ByteRange?, cnonce: ByteRange?
+) -> DigestValue {
+  context.begin()
+  context.update(bytes.extracting(username))
+  context.update(":")
+  context.update(realm)
+  context.update(":")
+  context.update(password)
+  let a1 = context.finish().hex
+  context.begin()
+  context.update(method)
+  context.update(":")
+  context.update(bytes.extracting(uri))
+  let a2 = context.finish().hex
+  context.begin()
+  context.update(a1.rawSpan)
+  context.update(":")
+  context.update(bytes.extracting(nonce))
+  if let nc, let cnonce {
+    context.update(":")
+    context.update(bytes.extracting(nc))
+    context.update(":")
+    context.update(bytes.extracting(cnonce))
+    context.update(":auth")
+  }
+  context.update(":")
+  context.update(a2.rawSpan)
+  return context.finish()
+}
+
+extension RawSpan {
+  /// Sixteen hexadecimal digits from `start`.
+  fileprivate func hexWord(_ start: Int) -> UInt64? {
+    var value: UInt64 = 0
+    for i in start..<(start + 16) {
+      guard let digit = byte(at: i).hexDigitValue else { return nil }
+      value = value << 4 | UInt64(digit)
+    }
+    return value
+  }
+
+  /// `nc-value`: eight hexadecimal digits; 0, which is never accepted, for anything else.
+  fileprivate func nonceCount(_ range: ByteRange?) -> UInt32 {
+    guard let range, range.count == 8 else { return 0 }
+    var value: UInt32 = 0
+    for i in range.start..<range.end {
+      guard let digit = byte(at: i).hexDigitValue else { return 0 }
+      value = value << 4 | UInt32(digit)
+    }
+    return value
+  }
+}
