@@ -92,6 +92,13 @@ package struct APIClient: Sendable {
     return APIReply(status: status, body: collected.take())
   }
 
+  /// Whether anybody listens on the socket.
+  package func isAnswered() async -> Bool {
+    guard let channel = try? await connect() else { return false }
+    try? await channel.executeThenClose { _, _ in }
+    return true
+  }
+
   private func exchange(
     _ request: APIRequest, onBody: (_ status: Int, _ chunk: [UInt8]) async throws -> Void
   ) async throws -> Int {

@@ -1,0 +1,80 @@
+package import CallCore
+
+/// What the local API can ask of a running server. The router above it knows HTTP and nothing of calls;
+/// whoever implements this knows calls and nothing of HTTP.
+///
+/// Every operation is bounded in time by its implementation; what goes wrong is an `APIFailure`.
+package protocol ServerOperations: Sendable {
+  func status() async throws -> StatusResource
+  func metrics() async -> String
+
+  /// Live calls, the oldest first.
+  func calls() async throws -> [CallResource]
+  /// A call that lives, ended lately, or is in the store.
+  func call(_ id: CallID) async throws -> CallResource?
+  /// Nil when the call's messages are not kept any more.
+  func ladder(_ id: CallID, includesText: Bool) async throws -> LadderResource?
+  /// False when no such call lives.
+  func hangUp(_ id: CallID) async throws -> Bool
+
+  func records(_ filter: RecordFilter) async throws -> PageResource<CallResource>
+  /// Whole lines, a bounded batch at a time: ask again with `nextCursor` until there is none. The first
+  /// batch of CSV begins with the names of the columns.
+  func exportRecords(
+    _ filter: RecordFilter, format: RecordFormat
+  ) async throws -> RecordExport
+  /// Removes the records that ended before the moment; how many there were.
+  func purgeRecords(before millisecondsSince1970: Int64) async throws -> Int
+
+  /// JSON. `kind` nil: the whole document; `name` nil: all of a kind. Secrets are not shown.
+  func resources(kind: String?, name: String?) async throws -> [UInt8]
+  /// YAML or JSON. Throws `.invalidResources` with all problems.
+  func check(_ document: [UInt8]) async throws -> ApplyResource
+  /// The same, and makes it what calls are routed by: whole or not at all.
+  func apply(_ document: [UInt8]) async throws -> ApplyResource
+
+  func trunks() async throws -> [TrunkStateResource]
+  func registrations() async throws -> [RegistrationResource]
+}
+
+package enum RecordFormat: String, Sendable, CaseIterable {
+  case csv, jsonl
+
+  package var mediaType: String {
+    switch self {
+    case .csv: "text/csv; charset=utf-8"
+    case .jsonl: "application/x-ndjson"
+    }
+  }
+}
+
+package struct RecordExport: Hashable, Sendable {
+  package var lines: [UInt8]
+  package var nextCursor: String?
+
+  package init(lines: [UInt8], nextCursor: String? = nil) {
+    self.lines = lines
+    self.nextCursor = nextCursor
+  }
+}
+
+/// Which call records, and how many of them.
+package struct RecordFilter: Hashable, Sendable {
+  package static let defaultLimit = 50
+  package static let maximumLimit = 1_000
+
+  package var tenant: String?
+  /// Set up at or after, and before; milliseconds since 1970.
+  package var since: Int64?
+  package var until: Int64?
+  /// "trunk:NAME", "user:NAME" or "application:NAME", on either side.
+  package var party: String?
+  /// Caller or called number, as a whole.
+  package var number: String?
+  package var state: String?
+  package var cause: String?
+  package var limit = RecordFilter.defaultLimit
+  package var cursor: String?
+
+  package init() {}
+}
