@@ -88,7 +88,8 @@ private final class CannedOperations: ServerOperations {
 private func withServer(
   _ body: (APIClient, CannedOperations, String) async throws -> Void
 ) async throws {
-  let folder = FileManager.default.temporaryDirectory.path + "/demarc-\(UUID().uuidString.prefix(8))"
+  let folder =
+    FileManager.default.temporaryDirectory.path + "/demarc-\(UUID().uuidString.prefix(8))"
   let path = "\(folder)/api.sock"
   let operations = CannedOperations()
   let log = LogSink(
@@ -138,7 +139,8 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
       #expect(ladder.participants == ["alice", "demarc"])
       #expect(ladder.messages.first?.text == nil)
       let whole = try await client.send(APIRequest(.get, path + "?messages=true"))
-      #expect(try decode(LadderResource.self, whole).messages.first?.text?.hasPrefix("OPTIONS") == true)
+      #expect(
+        try decode(LadderResource.self, whole).messages.first?.text?.hasPrefix("OPTIONS") == true)
       let text = try await client.send(APIRequest(.get, path + "?format=text"))
       #expect(String(decoding: text.body, as: UTF8.self).contains("── OPTIONS ───────▶"))
     }
@@ -160,7 +162,10 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     (APIRequest(.post, "/v1/records/purge", body: Array("{}".utf8)), 400, "bad-request"),
     (APIRequest(.post, "/v1/resources:check"), 422, "invalid-resources"),
     (APIRequest(.get, "/v1/registrations"), 500, "internal-fault"),
-    (APIRequest(.post, "/v1/resources:apply", body: [UInt8](repeating: 32, count: 5 << 20)), 413, "too-large"),
+    (
+      APIRequest(.post, "/v1/resources:apply", body: [UInt8](repeating: 32, count: 5 << 20)), 413,
+      "too-large"
+    ),
   ])
   func refusalsSayWhyAndWhatToDo(request: APIRequest, status: Int, code: String) async throws {
     try await withServer { client, _, _ in
@@ -219,7 +224,8 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
       let whole = try await client.send(APIRequest(.get, "/v1/resources"))
       #expect(String(decoding: whole.body, as: UTF8.self) == "{\"kind\":\"-\",\"name\":\"-\"}\n")
       let one = try await client.send(APIRequest(.get, "/v1/resources/numbers/%2B4930"))
-      #expect(String(decoding: one.body, as: UTF8.self) == "{\"kind\":\"numbers\",\"name\":\"+4930\"}\n")
+      #expect(
+        String(decoding: one.body, as: UTF8.self) == "{\"kind\":\"numbers\",\"name\":\"+4930\"}\n")
       let apply = try await client.send(APIRequest(.post, "/v1/resources:apply", body: [1, 2, 3]))
       #expect(try decode(ApplyResource.self, apply).counts == ["trunks": 3])
     }

@@ -34,7 +34,8 @@ extension CallResource {
 
 extension CallAttemptResource {
   package init(_ attempt: CallAttempt, wall: WallTime) {
-    self.init(target: attempt.target, started: Timestamp.text(wall.milliseconds(at: attempt.started)))
+    self.init(
+      target: attempt.target, started: Timestamp.text(wall.milliseconds(at: attempt.started)))
     address = attempt.address.map { "\($0)" }
     ended = attempt.ended.map { Timestamp.text(wall.milliseconds(at: $0)) }
     status = attempt.status == 0 ? nil : attempt.status
@@ -61,7 +62,8 @@ extension StreamQualityResource {
     let (sum, overflow) = quality.packets.addingReportingOverflow(quality.lost)
     let expected = overflow ? UInt64.max : sum
     lossPercent =
-      expected == 0 ? 0 : StreamQualityResource.rounded(Double(quality.lost) * 100 / Double(expected))
+      expected == 0
+      ? 0 : StreamQualityResource.rounded(Double(quality.lost) * 100 / Double(expected))
     duplicates = quality.duplicates
     reordered = quality.reordered
     jitterMilliseconds = StreamQualityResource.rounded(Double(quality.jitter) / 1_000)

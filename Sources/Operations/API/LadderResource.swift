@@ -33,7 +33,8 @@ package struct LadderResource: Codable, Hashable, Sendable {
     participants = ladder.participants
     messages = zip(ladder.messages, traced).map { drawn, message in
       Message(
-        time: Timestamp.text(wall.milliseconds(at: drawn.at)), microseconds: (drawn.at - start).nanoseconds / 1_000,
+        time: Timestamp.text(wall.milliseconds(at: drawn.at)),
+        microseconds: (drawn.at - start).nanoseconds / 1_000,
         from: drawn.from, to: drawn.to, label: drawn.label, again: drawn.again,
         text: includesText ? String(decoding: message.bytes, as: UTF8.self) : nil)
     }
@@ -49,6 +50,22 @@ package struct LadderResource: Codable, Hashable, Sendable {
       })
   }
 
+  /// The picture, and below it the messages as they crossed, where they were asked for.
+  package func text(ascii: Bool) -> String {
+    var text = ladder.render(style: ascii ? .plain : .box) + "\n"
+    for message in messages {
+      guard let whole = message.text else { continue }
+      let names = [message.from, message.to].map { index in
+        participants.indices.contains(index) ? Table.clean(participants[index]) : "?"
+      }
+      text += "\n\(message.time)  \(names[0]) \(ascii ? "->" : "→") \(names[1])\n"
+      for line in whole.split(separator: "\r\n", omittingEmptySubsequences: false) {
+        text += "  \(Table.clean(String(line)))".trimmedRight + "\n"
+      }
+    }
+    return text
+  }
+
   /// The name that the record has for an address, without its kind; the address where it has none.
   private static func name(
     _ leg: LegSide, _ remote: SocketAddress, record: CallRecord?
@@ -60,5 +77,13 @@ package struct LadderResource: Codable, Hashable, Sendable {
     }
     let name = full.split(separator: ":", maxSplits: 1).last.map(String.init) ?? ""
     return name.isEmpty ? "\(remote)" : name
+  }
+}
+
+extension String {
+  fileprivate var trimmedRight: String {
+    var text = self[...]
+    while text.last == " " { text.removeLast() }
+    return String(text)
   }
 }

@@ -59,6 +59,11 @@ package struct APIRequest: Hashable, Sendable {
 package struct APIReply: Hashable, Sendable {
   package var status: Int
   package var body: [UInt8]
+
+  package init(status: Int, body: [UInt8]) {
+    self.status = status
+    self.body = body
+  }
 }
 
 /// HTTP/1.1 over the server's Unix socket: one connection a request, everything bounded.

@@ -19,17 +19,28 @@ package struct Terminal: Hashable, Sendable {
   package static func standardOutput(
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) -> Terminal {
-    let isTerminal = isatty(STDOUT_FILENO) == 1
+    of(STDOUT_FILENO, environment)
+  }
+
+  package static func standardError(
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) -> Terminal {
+    of(STDERR_FILENO, environment)
+  }
+
+  private static func of(_ descriptor: Int32, _ environment: [String: String]) -> Terminal {
+    let isTerminal = isatty(descriptor) == 1
     let locale = environment["LC_ALL"] ?? environment["LC_CTYPE"] ?? environment["LANG"] ?? ""
     let wantsColour = environment["NO_COLOR", default: ""].isEmpty && environment["TERM"] != "dumb"
     return Terminal(
-      width: isTerminal ? columns(environment) : nil, colours: isTerminal && wantsColour,
+      width: isTerminal ? columns(descriptor, environment) : nil,
+      colours: isTerminal && wantsColour,
       unicode: !isTerminal || locale.isEmpty || locale.uppercased().contains("UTF"))
   }
 
-  private static func columns(_ environment: [String: String]) -> Int {
+  private static func columns(_ descriptor: Int32, _ environment: [String: String]) -> Int {
     var size = winsize()
-    if unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 {
+    if unsafe ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 {
       return Int(size.ws_col)
     }
     return environment["COLUMNS"].flatMap { Int($0) } ?? 80

@@ -1,0 +1,89 @@
+package import Foundation
+
+/// Trunks, registrations and the server itself, for people.
+package enum StateViews {
+  package static func trunks(_ trunks: [TrunkStateResource]) -> Table {
+    Table(
+      [
+        TableColumn("TRUNK", shrinksTo: 10), TableColumn("TENANT", shrinksTo: 8),
+        TableColumn("KIND"), TableColumn("NETWORK", shrinksTo: 8),
+        TableColumn("TARGETS", shrinksTo: 12), TableColumn("CALLS", .right),
+        TableColumn("LIMIT", .right), TableColumn("CPS", .right), TableColumn("ATTEMPTS", .right),
+        TableColumn("REFUSED", .right), TableColumn("STATE"),
+      ],
+      rows: trunks.map { trunk in
+        [
+          TableCell(trunk.name), TableCell(trunk.tenant), TableCell(trunk.kind),
+          TableCell(trunk.network), TableCell(trunk.targets.joined(separator: " ")),
+          TableCell(String(trunk.calls)), TableCell(trunk.maxCalls.map { String($0) } ?? "–"),
+          TableCell(trunk.callsPerSecond.map { String($0) } ?? "–"),
+          TableCell(String(trunk.attempts)),
+          TableCell(String(trunk.refusedByLimit), trunk.refusedByLimit > 0 ? .warning : .plain),
+          trunk.usable ? TableCell("usable", .good) : TableCell("unusable", .bad),
+        ]
+      })
+  }
+
+  package static func registrations(_ registrations: [RegistrationResource]) -> Table {
+    Table(
+      [
+        TableColumn("USER", shrinksTo: 8), TableColumn("TENANT", shrinksTo: 8),
+        TableColumn("CONTACT", shrinksTo: 20), TableColumn("SOURCE"),
+        TableColumn("LISTENER", shrinksTo: 8), TableColumn("EXPIRES IN", .right),
+        TableColumn("USER AGENT", shrinksTo: 12),
+      ],
+      rows: registrations.map { binding in
+        [
+          TableCell(binding.user), TableCell(binding.tenant), TableCell(binding.contact),
+          TableCell(binding.source), TableCell(binding.listener),
+          TableCell(HumanTime.span(Double(binding.expiresInSeconds))),
+          TableCell(binding.userAgent, .faint),
+        ]
+      })
+  }
+
+  package static func status(_ status: StatusResource, zone: TimeZone = .current) -> Sheet {
+    var sheet = Sheet()
+    sheet.add("state", TableCell(status.state, status.state == "running" ? .good : .warning))
+    sheet.add("version", status.version)
+    sheet.add("process", String(status.processId))
+    sheet.add("started", HumanTime.local(status.started, zone: zone))
+    sheet.add("up for", HumanTime.span(status.uptimeSeconds))
+    sheet.add("resources", "revision \(status.revision)")
+    for listener in status.listeners {
+      sheet.add("listener \(listener.name)", listener.address)
+    }
+    for media in status.media { sheet.add("media \(media.name)", media.address) }
+    sheet.add("socket", status.socket)
+    sheet.add("store", status.store)
+    sheet.add("metrics", status.metrics)
+    sheet.add("calls", "\(status.activeCalls) now, \(status.callsAttempted) in all")
+    sheet.add("registrations", String(status.registrations))
+    sheet.add("media ports", "\(status.mediaPortsFree) free")
+    if status.unconfirmedFacts > 0 {
+      sheet.add("not on disk yet", "\(status.unconfirmedFacts) facts")
+    }
+    return sheet
+  }
+}
+
+/// What the server refuses, as lines on standard error.
+package enum FailureView {
+  /// `file` stands before line and column, as compilers write it.
+  package static func text(
+    _ failure: APIFailure, file: String? = nil, on terminal: Terminal
+  ) -> String {
+    var text = ""
+    for problem in failure.problems {
+      let place = [file, problem.line.map { String($0) }, problem.column.map { String($0) }]
+        .compactMap { $0 }.joined(separator: ":")
+      let meant = problem.suggestion.map { "; did you mean `\($0)`?" } ?? ""
+      text += terminal.toned(place.isEmpty ? "" : "\(Table.clean(place)): ", .heading)
+      text += problem.path.isEmpty ? "" : "\(Table.clean(problem.path)): "
+      text += Table.clean(problem.message + meant) + "\n"
+      text += terminal.toned("    " + Table.clean(problem.remedy), .faint) + "\n"
+    }
+    let message = terminal.toned("error: ", .bad) + Table.clean(failure.message)
+    return text + "\(message). \(Table.clean(failure.remedy))\n"
+  }
+}

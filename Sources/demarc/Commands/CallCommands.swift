@@ -1,0 +1,97 @@
+import ArgumentParser
+import Foundation
+import Operations
+
+struct CallsCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "calls", abstract: "List the calls that are alive.",
+    discussion: """
+      EXAMPLES
+        demarc calls
+        demarc calls -o json | jq '.items[].id'
+      """)
+
+  @OptionGroup var server: ServerOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let reply = try await server.client.ask(.get, "/v1/calls")
+    try output.show(reply, as: PageResource<CallResource>.self) { page, terminal in
+      page.items.isEmpty ? "No calls.\n" : CallViews.live(page.items).render(on: terminal)
+    }
+  }
+}
+
+struct CallCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "call", abstract: "Look at one call, draw it, or end it.",
+    subcommands: [Show.self, DrawLadder.self, HangUp.self])
+
+  struct Show: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "show", abstract: "Everything known of a call, alive or not.",
+      discussion: """
+        EXAMPLES
+          demarc call show 1p8x2k7ab-4
+          demarc call show 1p8x2k7ab-4 -o json
+        """)
+
+    @Argument(help: "The call's name, as `demarc calls` and `demarc cdrs` list it.")
+    var id: String
+    @OptionGroup var server: ServerOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+      let reply = try await server.client.ask(.get, "/v1/calls/\(encoded(id))")
+      try output.show(reply, as: CallResource.self) { CallViews.page($0, on: $1) }
+    }
+  }
+
+  struct DrawLadder: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "ladder", abstract: "Draw a call's messages.",
+      discussion: """
+        EXAMPLES
+          demarc call ladder 1p8x2k7ab-4
+          demarc call ladder 1p8x2k7ab-4 --messages    the messages too, as they crossed
+          demarc call ladder 1p8x2k7ab-4 --ascii > call.txt
+        """)
+
+    @Argument(help: "The call's name.")
+    var id: String
+    @Flag(help: "Print each message whole, below the picture.")
+    var messages = false
+    @Flag(help: "Draw with ASCII only.")
+    var ascii = false
+    @OptionGroup var server: ServerOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+      let path = target(
+        "/v1/calls/\(encoded(id))/ladder", ["messages": messages ? "true" : nil])
+      let reply = try await server.client.ask(.get, path)
+      try output.show(reply, as: LadderResource.self) { ladder, terminal in
+        ladder.text(ascii: ascii || !terminal.unicode)
+      }
+    }
+  }
+
+  struct HangUp: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "hangup", abstract: "End a call; both sides get a BYE.",
+      discussion: """
+        EXAMPLES
+          demarc call hangup 1p8x2k7ab-4
+        """)
+
+    @Argument(help: "The call's name.")
+    var id: String
+    @OptionGroup var server: ServerOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+      let reply = try await server.client.ask(.delete, "/v1/calls/\(encoded(id))")
+      try output.show(reply, as: HangUpResource.self) { ending, _ in "\(ending.id) is ending.\n" }
+    }
+  }
+}
