@@ -81,6 +81,7 @@ extension Shard {
     _ message: borrowing Message
   ) {
     guard let media = leg.media else { return }
+    leg.sdpVersion &+= 1
     if message.body.isEmpty {
       body.begin()
       SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)

@@ -53,7 +53,7 @@ extension Shard {
       case .stale: isStale = true
       case .refused: break
       }
-      if result != .stale {
+      if result != .stale, noise.take(at: now) {
         tell(
           .authenticationFailed(
             username: name, source: arrival.source,

@@ -7,13 +7,13 @@ import SIPWire
 // The leg that we call: its INVITE, what it answers, and the dialog that comes of it (RFC 3261 §13.2).
 
 extension Shard {
-  /// Calls a target for a session. False when a port, a slot or memory is lacking.
-  func invite(_ session: Session, _ target: CallTarget) -> Bool {
-    guard let caller = session.caller else { return false }
+  /// Calls a target for a session, or says what is lacking for it.
+  func invite(_ session: Session, _ target: CallTarget) -> Cause? {
+    guard let caller = session.caller else { return .internalFault }
     let leg = Leg(
       side: .b, isOurs: true, call: session.id, destination: target.address,
       listener: target.listener, network: target.network)
-    guard let handle = legs.insert(leg) else { return false }
+    guard let handle = legs.insert(leg) else { return .capacity }
     leg.handle = handle
     leg.session = session
     leg.followsSource = target.followsSource
@@ -24,11 +24,12 @@ extension Shard {
     leg.forkBase = session.forksShown
     session.callee = leg
     session.calleeSilence = target.silence
-    guard takePort(leg), keepCalledDialog(leg, session, target) else { return false }
+    guard takePort(leg) else { return .portsExhausted }
+    guard keepCalledDialog(leg, session, target) else { return .capacity }
     if let mine = leg.media, let theirs = caller.media {
       outbox.media.append(.bridge(theirs.transport, mine.transport))
     }
-    return sendInvite(leg, session)
+    return sendInvite(leg, session) ? nil : .mediaUnacceptable
   }
 
   /// The dialog as far as we make it ourselves: Call-ID, From, To and target.
@@ -220,7 +221,9 @@ extension Shard {
   /// Each early dialog of the callee (forked or of a later hop) is one of its own for the caller, with a tag
   /// of its own, so that no answer contradicts an earlier one (§13.2.2.4).
   private func fork(of leg: Leg, _ message: borrowing Message) -> UInt8 {
-    let key = hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
+    let tag = message.to?.tag ?? .none
+    if tag.isEmpty { return min(leg.forkBase + UInt8(max(leg.earlyTags.count, 1) - 1), 15) }
+    let key = hash.key(message.bytes, tag, seed: 0x300)
     if let known = leg.earlyTags.firstIndex(of: key) {
       return UInt8(min(Int(leg.forkBase) + known, 15))
     }
@@ -391,6 +394,7 @@ extension Shard {
 
   /// Sends the ACK and keeps it: it answers every repetition of the 2xx for as long as the transaction lives.
   func acknowledge(_ leg: Leg, _ transaction: ClientTransaction, withBody: Bool) {
+    guard !leg.text.isNone else { return }
     writeAcknowledgement(leg, cseq: transaction.cseq, withBody: withBody)
     blocks.free(&transaction.acknowledgement)
     transaction.acknowledgement = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none

@@ -275,6 +275,7 @@ extension Shard {
     guard leg.state == .ended, leg.session == nil, legs.isLive(leg.handle) else { return }
     if let server = leg.inviteServer, server.leg === leg { server.leg = nil }
     leg.inviteServer = nil
+    leg.inviteClient?.leg = nil
     leg.inviteClient = nil
     leg.ackHeld = nil
     blocks.free(&leg.text)

@@ -17,11 +17,12 @@ extension Shard {
     for (i, known) in DropReason.allCases.enumerated() where known == reason {
       dropCounts[i] &+= 1
     }
-    tell(.messageDropped(reason: reason, source: arrival.source))
+    if noise.take(at: now) { tell(.messageDropped(reason: reason, source: arrival.source)) }
   }
 
   func countRefusal(_ method: Method, _ status: Int, _ cause: Cause, _ arrival: Arrival) {
     refusalCounts[Int(cause.rawValue)] &+= 1
+    guard noise.take(at: now) else { return }
     tell(
       .requestRefused(
         method: "\(method.token)", status: status, cause: cause, source: arrival.source))

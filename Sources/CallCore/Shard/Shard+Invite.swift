@@ -85,7 +85,10 @@ extension Shard {
     session.handle = handle
     sessionsBySerial[id.serial] = session
     guard makeCallerLeg(session, message, fields, transaction, caller, network: network, arrival)
-    else { return release(session, by: .system, .capacity) }
+    else {
+      if session.caller == nil { respond(transaction, 503, extra: Cause.capacity.retryHeader) }
+      return refuseBeforeRecord(session, .capacity)
+    }
     guard takeOffer(session, message, caller) else { return }
     let sequence = tell(.callAttempted(session.record), call: id)
     awaitingRecord.append((sequence, session))

@@ -34,7 +34,7 @@ extension Shard {
     return true
   }
 
-  private func refuseBeforeRecord(_ session: Session, _ cause: Cause, status: Int? = nil) {
+  func refuseBeforeRecord(_ session: Session, _ cause: Cause, status: Int? = nil) {
     tell(.callAttempted(session.record), call: session.id)
     release(session, by: .system, cause, status: status)
   }
@@ -48,6 +48,7 @@ extension Shard {
       let transport = MediaTransportID(raw: leg.handle.packed)
       leg.media = LegMedia(transport: transport, local: local)
       leg.sdpSession = random.next() >> 2
+      leg.sdpVersion = 1
       outbox.media.append(.open(transport, local))
       return true
     }
@@ -136,10 +137,10 @@ extension Shard {
     return !body.isOverflowing
   }
 
-  /// The o= and c= of our next description to a leg; the version counts up each time.
+  /// The o= and c= of our description to a leg. Its version counts up with each new offer or answer
+  /// (RFC 3264 §8), not when the same one is sent in a 183 and again in the 200.
   func sdpSession(_ leg: Leg) -> SDPSession {
-    leg.sdpVersion &+= 1
-    return SDPSession(id: leg.sdpSession, version: leg.sdpVersion, address: mediaAddress(leg))
+    SDPSession(id: leg.sdpSession, version: leg.sdpVersion, address: mediaAddress(leg))
   }
 
   /// What SDP names for a leg: the advertised address of its network, else the bound one.

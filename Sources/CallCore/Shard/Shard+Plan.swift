@@ -69,7 +69,7 @@ extension Shard {
         cause: nil))
     if let attempt = session.record.attempts.last { tell(.hopTried(attempt), call: session.id) }
     session.record.to = target.name
-    guard invite(session, target) else { return lost(session, 503, .portsExhausted) }
+    if let cause = invite(session, target) { return lost(session, cause.sipStatus, cause) }
     restart(&session.responseTimer, .response, hop.responseTimeout, session.handle)
     restart(&session.answerTimer, .answer, hop.answerTimeout, session.handle)
   }

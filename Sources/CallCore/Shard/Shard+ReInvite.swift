@@ -77,6 +77,7 @@ extension Shard {
   ) -> Bool {
     var hasBody = false
     if !session.offer.isNone {
+      leg.sdpVersion &+= 1
       let text = blocks.bytes(session.offer)
       offered = SessionDescription()
       guard (try? SessionDescription.parse(text, into: &offered)) != nil,
@@ -147,6 +148,7 @@ extension Shard {
     _ message: borrowing Message, _ other: Leg, _ server: ServerTransaction
   ) {
     let hadOffer = !session.offer.isNone
+    other.sdpVersion &+= 1
     guard !message.body.isEmpty, acceptsSDP(message), describes(message, leg),
       let codecs = codecs(other.codecs, leg.codecs),
       relay(offered, message.bytes.extracting(message.body), to: other, codecs: codecs)

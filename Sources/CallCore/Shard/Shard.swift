@@ -55,6 +55,9 @@ package final class Shard {
   var lastFactSequence: UInt64 = 0
   var durableSequence: UInt64 = 0
   var counters = ShardCounters()
+  /// Facts about what strangers send are told up to this rate and counted beyond it: a flood must not
+  /// become a flood of facts.
+  var noise = TokenBucket(rate: 50, burst: 200)
   var dropCounts = [UInt64](repeating: 0, count: DropReason.allCases.count)
   var refusalCounts = [UInt64](repeating: 0, count: Cause.allCases.count)
 
