@@ -1,3 +1,4 @@
+import Base
 package import Foundation
 
 /// Calls and records as tables, and one call as a page.

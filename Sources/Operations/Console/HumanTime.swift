@@ -1,3 +1,4 @@
+import Base
 package import Foundation
 
 /// Times and spans as people read and write them.

@@ -1,3 +1,5 @@
+import Base
+
 package enum LogLevel: Int, Comparable, Sendable, CaseIterable {
   case debug, info, warning, error
 
