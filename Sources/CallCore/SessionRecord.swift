@@ -26,6 +26,36 @@ package struct SessionRecord: Hashable, Sendable {
     package var media: LocalMedia?
     package var remoteRTP: SocketAddress?
     package var remoteRTCP: SocketAddress?
+
+    package init(
+      side: LegSide, isOurs: Bool, tagOwner: UInt64, fork: UInt8, localCSeq: UInt32,
+      remoteCSeq: UInt32, destination: SocketAddress, source: SocketAddress, listener: UInt16,
+      network: UInt16, callID: [UInt8], local: [UInt8], remote: [UInt8], remoteTag: [UInt8],
+      target: [UInt8], routes: [UInt8], sdpSession: UInt64, sdpVersion: UInt64, media: LocalMedia?,
+      remoteRTP: SocketAddress?, remoteRTCP: SocketAddress?
+    ) {
+      self.side = side
+      self.isOurs = isOurs
+      self.tagOwner = tagOwner
+      self.fork = fork
+      self.localCSeq = localCSeq
+      self.remoteCSeq = remoteCSeq
+      self.destination = destination
+      self.source = source
+      self.listener = listener
+      self.network = network
+      self.callID = callID
+      self.local = local
+      self.remote = remote
+      self.remoteTag = remoteTag
+      self.target = target
+      self.routes = routes
+      self.sdpSession = sdpSession
+      self.sdpVersion = sdpVersion
+      self.media = media
+      self.remoteRTP = remoteRTP
+      self.remoteRTCP = remoteRTCP
+    }
   }
 
   package static let version: UInt8 = 1
