@@ -85,6 +85,7 @@ extension Shard {
     writeVia(transaction, into: &outbox.datagrams)
     writeDialog(leg, "INVITE", cseq: leg.localCSeq)
     writeContact(leg, into: &outbox.datagrams)
+    writeAssertedIdentity(leg, session)
     if let challenge, let credentials = leg.credentials {
       writeCredentials(challenge, bytes, "INVITE", leg, credentials)
     }
@@ -105,6 +106,19 @@ extension Shard {
       let codecs = codecs(session.caller?.codecs ?? [], leg.codecs)
     else { return false }
     return relay(offered, bytes, to: leg, codecs: codecs)
+  }
+
+  /// Towards a network of our trust domain we assert who calls (RFC 3325 §5).
+  private func writeAssertedIdentity(_ leg: Leg, _ session: Session) {
+    guard session.configuration.networks.indices.contains(leg.network),
+      session.configuration.networks[leg.network].trusted,
+      session.record.callerNumber != "anonymous"
+    else { return }
+    outbox.datagrams.append("P-Asserted-Identity: <sip:")
+    outbox.datagrams.append(session.record.callerNumber)
+    outbox.datagrams.append("@")
+    outbox.datagrams.append(ourAddress(leg.listener))
+    outbox.datagrams.append(">\r\n")
   }
 
   // MARK: What our requests repeat

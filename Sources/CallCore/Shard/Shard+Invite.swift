@@ -130,11 +130,26 @@ extension Shard {
     case .user(let index):
       let user = configuration.users[index]
       return user.callerID ?? user.extension
-    case .trunk:
-      guard let uri = SIPURI.parse(message.bytes, fields.from.uri) else { return "anonymous" }
+    case .trunk(let trunk):
+      let asserted = isTrusted(trunk: trunk) ? assertedIdentity(message) : nil
+      guard let uri = SIPURI.parse(message.bytes, asserted ?? fields.from.uri) else {
+        return "anonymous"
+      }
       let text = Escapes.string(message.bytes, uri.scheme == .tel ? uri.opaque : uri.user)
       return CallerName.fit(text)
     }
+  }
+
+  private func isTrusted(trunk: Int) -> Bool {
+    guard let network = configuration.network(ofTrunk: trunk) else { return false }
+    return configuration.networks[network].trusted
+  }
+
+  /// RFC 3325 §9.1: believed inside the trust domain only.
+  private func assertedIdentity(_ message: borrowing Message) -> ByteRange? {
+    var values = message.values(of: .pAssertedIdentity)
+    guard let first = values.next(message.bytes) else { return nil }
+    return NameAddr.parse(message.bytes, first)?.uri
   }
 
   /// A call that is refused before it became a session still has its record.
