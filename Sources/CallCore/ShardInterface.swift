@@ -150,6 +150,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var portsFree = 0
   package var bindings = 0
   package var unconfirmedFacts = 0
+  /// Bytes that the ring of messages for ladders holds.
+  package var traceBytes = 0
   package init() {}
 }
 

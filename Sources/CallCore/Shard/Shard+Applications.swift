@@ -17,7 +17,7 @@ extension Shard {
       CallAttempt(
         target: session.record.to, address: nil, started: now, ended: nil, status: 0, cause: nil))
     if let attempt = session.record.attempts.last { tell(.hopTried(attempt), call: session.id) }
-    session.application = mediaApplication(application.kind, index)
+    session.application = mediaApplication(application.kind, index, session.configuration)
     guard describeApplication(session, leg) else {
       return lost(session, 488, .mediaUnacceptable)
     }
@@ -31,11 +31,13 @@ extension Shard {
     answered(session)
   }
 
-  private func mediaApplication(_ kind: ApplicationKind, _ index: Int) -> MediaApplication {
+  private func mediaApplication(
+    _ kind: ApplicationKind, _ index: Int, _ configuration: Configuration
+  ) -> MediaApplication {
     switch kind {
     case .echo: .echo
     case .milliwatt: .milliwatt
-    case .announcement: .announcement(UInt32(clamping: index))
+    case .announcement: .announcement(configuration.announcement(ofApplication: index) ?? .max)
     case .quality: .qualityTest
     }
   }

@@ -47,6 +47,7 @@ extension Shard {
     counters.portsFree = ports.free
     counters.bindings = registrar.count
     counters.unconfirmedFacts = unconfirmedFacts
+    counters.traceBytes = trace.usedBytes
     return counters
   }
 }
