@@ -1,0 +1,107 @@
+import CallCore
+
+/// What a batch of facts comes to: one change a call and one a contact, however many facts spoke of them.
+///
+/// A call that was attempted, answered and ended within a batch is one insert. Values are indices into
+/// the batch, so nothing is copied.
+struct BatchPlan {
+  struct CallChange {
+    var id: CallID
+    var attempted: Int?
+    var answered: Int?
+    /// The latest fact that carries the session's record.
+    var session: Int?
+    var ended: Int?
+    var last: Int
+  }
+
+  private(set) var calls: [CallChange] = []
+  /// The last fact of each contact, in order of first mention.
+  private(set) var bindings: [Int] = []
+
+  private struct ContactKey: Hashable {
+    var tenant: String
+    var user: String
+    var contact: String
+  }
+
+  init(_ facts: [Fact]) {
+    var callIndex: [CallID: Int] = [:]
+    var contactIndex: [ContactKey: Int] = [:]
+    for (position, fact) in facts.enumerated() {
+      switch fact.event {
+      case .callAttempted(let record):
+        change(record.id, position, &callIndex) { $0.attempted = position }
+      case .callAnswered(let record, _):
+        change(record.id, position, &callIndex) {
+          $0.answered = position
+          $0.session = position
+        }
+      case .sessionChanged:
+        guard let id = fact.call else { continue }
+        change(id, position, &callIndex) { $0.session = position }
+      case .callEnded(let record):
+        change(record.id, position, &callIndex) { $0.ended = position }
+      case .bindingAdded(let binding), .bindingRemoved(let binding):
+        let key = ContactKey(
+          tenant: binding.tenant, user: binding.user, contact: binding.contact)
+        if let known = contactIndex[key] {
+          bindings[known] = position
+        } else {
+          contactIndex[key] = bindings.count
+          bindings.append(position)
+        }
+      case .hopTried, .hopEnded, .callRinging, .mediaLatched, .mediaSilent,
+        .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
+        .configurationApplied, .drained:
+        continue
+      }
+    }
+  }
+
+  var isEmpty: Bool { calls.isEmpty && bindings.isEmpty }
+
+  private mutating func change(
+    _ id: CallID, _ position: Int, _ index: inout [CallID: Int],
+    _ body: (inout CallChange) -> Void
+  ) {
+    let slot: Int
+    if let known = index[id] {
+      slot = known
+    } else {
+      slot = calls.count
+      index[id] = slot
+      calls.append(CallChange(id: id, last: position))
+    }
+    body(&calls[slot])
+    calls[slot].last = position
+  }
+}
+
+extension FactEvent {
+  /// Whether the store has anything to write for it.
+  package var isStored: Bool {
+    switch self {
+    case .callAttempted, .callAnswered, .sessionChanged, .callEnded, .bindingAdded,
+      .bindingRemoved:
+      true
+    case .hopTried, .hopEnded, .callRinging, .mediaLatched, .mediaSilent, .authenticationFailed,
+      .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
+      .drained:
+      false
+    }
+  }
+
+  /// Whether a record would be missing or wrong without it. What else is stored (a refreshed contact, a
+  /// session's latest form) may be left out when the writer is far behind.
+  var isIndispensable: Bool {
+    switch self {
+    case .callAttempted, .callAnswered, .callEnded: true
+    case .sessionChanged, .bindingAdded, .bindingRemoved: false
+    case .hopTried, .hopEnded, .callRinging, .mediaLatched, .mediaSilent, .authenticationFailed,
+      .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
+      .drained:
+      false
+    }
+  }
+}

@@ -1,0 +1,64 @@
+internal import Base
+internal import CallCore
+internal import Foundation
+internal import GRDB
+internal import Policy
+
+extension SQLiteStore {
+  package func recover(clock: StoreClock) throws(StoreError) -> Recovery {
+    let now = clock.now()
+    let wall = clock.wall(now)
+    return try writing { db in
+      var recovery = Recovery()
+      recovery.interrupted = try interruptOpenCalls(db)
+      recovery.bindings = try liveBindings(db, now: now, wall: wall)
+      return recovery
+    }
+  }
+
+  /// One transaction moves every open call into the records: a second recovery finds none. The end is
+  /// the last moment at which the process is known to have lived.
+  private func interruptOpenCalls(_ db: Database) throws -> [Recovery.Call] {
+    let calls = try Row.fetchAll(db, sql: "SELECT id, session FROM open_call ORDER BY row")
+    guard !calls.isEmpty else { return [] }
+    let shared = Schema.names(Schema.callColumns)
+    let copied = shared.map { $0 == "state" ? "'\(CallState.interrupted.rawValue)'" : $0 }
+    let ending = ["end_ms", "talk_ms", "total_ms", "released_by", "cause"]
+    try db.execute(
+      sql: """
+        INSERT OR REPLACE INTO call_record (\((shared + ending).joined(separator: ", ")))
+        SELECT \(copied.joined(separator: ", ")),
+          max(wall_ms, setup_ms, coalesce(answer_ms, 0)),
+          CASE WHEN answer_ns IS NOT NULL THEN max(monotonic_ns - answer_ns, 0) / 1000000 END,
+          max(monotonic_ns - setup_ns, 0) / 1000000, ?, ?
+        FROM open_call, alive
+        """,
+      arguments: [ReleasedBy.system.rawValue, Cause.interrupted.name])
+    try db.execute(sql: "DELETE FROM open_call")
+    return calls.compactMap { row in
+      guard let id = CallID(row["id"] as String) else { return nil }
+      return Recovery.Call(id: id, session: (row["session"] as Data?).map { [UInt8]($0) })
+    }
+  }
+
+  private func liveBindings(_ db: Database, now: Instant, wall: Int64) throws -> [Binding] {
+    try db.execute(sql: "DELETE FROM binding WHERE expires_ms <= ?", arguments: [wall])
+    let rows = try Row.fetchAll(db, sql: "SELECT * FROM binding ORDER BY tenant, user, contact")
+    return rows.compactMap { row in
+      guard let source = SocketAddress(row["source"] as String),
+        let listener = listenerIndex(row["listener"])
+      else { return nil }
+      let left = Interval.milliseconds(Int(clamping: (row["expires_ms"] as Int64) - wall))
+      return Binding(
+        tenant: row["tenant"], user: row["user"], contact: row["contact"], source: source,
+        listener: listener, callID: row["call_id"], cseq: UInt32(clamping: row["cseq"] as Int64),
+        expires: now + left, userAgent: row["user_agent"])
+    }
+  }
+
+  /// Nil where the listener does not exist any more: its phones have to register anew.
+  private func listenerIndex(_ name: String) -> UInt16? {
+    if listeners.isEmpty { return UInt16(name) }
+    return listeners.firstIndex(of: name).flatMap(UInt16.init(exactly:))
+  }
+}

@@ -1,0 +1,100 @@
+internal import GRDB
+
+/// The tables. A record is written twice at most: into `open_call` while the call lives, and once, whole,
+/// into `call_record` when it has ended; the small table stays in memory and the large one is only ever
+/// appended to. The view `call` is both, for whoever looks with sqlite3.
+///
+/// Times end in `_ms` and are milliseconds since 1970, or durations in milliseconds where their name
+/// says so (`…_after_ms`, `talk_ms`, `total_ms`). `row` is the number of the process's start and the
+/// call's serial within it, so it grows with time.
+enum Schema {
+  static let qualityColumns = [
+    "packets", "octets", "lost", "duplicates", "reordered", "jitter_us", "max_jitter_us",
+    "mos_x100", "payload_type", "ssrc", "refused", "malformed", "sent", "rtcp_packets",
+    "remote_lost_256", "remote_jitter_us", "round_trip_us",
+  ]
+
+  /// Of a call whatever its state; bound in this order.
+  static let callColumns: [(name: String, type: String)] = [
+    ("row", "INTEGER PRIMARY KEY"), ("id", "TEXT NOT NULL"), ("tenant", "TEXT NOT NULL"),
+    ("state", "TEXT NOT NULL"), ("from_party", "TEXT NOT NULL"), ("to_party", "TEXT NOT NULL"),
+    ("called_number", "TEXT NOT NULL"), ("caller_number", "TEXT NOT NULL"),
+    ("source", "TEXT NOT NULL"), ("sip_call_id", "TEXT NOT NULL"),
+    ("setup_ms", "INTEGER NOT NULL"), ("ringing_ms", "INTEGER"), ("answer_ms", "INTEGER"),
+    ("ringing_after_ms", "INTEGER"), ("answer_after_ms", "INTEGER"),
+    ("status", "INTEGER NOT NULL"), ("codec", "TEXT NOT NULL"), ("attempts", "TEXT"),
+  ]
+
+  /// Of an open call besides: the monotonic clock of the process, and the session's record.
+  static let openColumns: [(name: String, type: String)] = [
+    ("setup_ns", "INTEGER NOT NULL"), ("answer_ns", "INTEGER"), ("session", "BLOB"),
+  ]
+
+  /// Of an ended call besides.
+  static let endColumns: [(name: String, type: String)] =
+    [
+      ("end_ms", "INTEGER NOT NULL"), ("talk_ms", "INTEGER"), ("total_ms", "INTEGER NOT NULL"),
+      ("released_by", "TEXT"), ("cause", "TEXT"),
+    ]
+    + ["caller", "callee"].flatMap { side in
+      qualityColumns.map { ("\(side)_\($0)", "INTEGER") }
+    }
+
+  static func names(_ columns: [(name: String, type: String)]) -> [String] {
+    columns.map(\.name)
+  }
+
+  static func placeholders(_ count: Int) -> String {
+    (1...max(count, 1)).map { "?\($0)" }.joined(separator: ", ")
+  }
+
+  private static func table(_ name: String, _ columns: [(name: String, type: String)]) -> String {
+    let list = columns.map { "\($0.name) \($0.type)" }.joined(separator: ", ")
+    return "CREATE TABLE \(name) (\(list)) STRICT"
+  }
+
+  static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1 records, bindings, resources") { db in
+      for sql in version1 { try db.execute(sql: sql) }
+    }
+    return migrator
+  }
+
+  private static var version1: [String] {
+    let shared = names(callColumns).joined(separator: ", ")
+    let ended = names(endColumns).joined(separator: ", ")
+    let missing = names(endColumns).map { "NULL AS \($0)" }.joined(separator: ", ")
+    return [
+      """
+      CREATE TABLE incarnation (
+        number INTEGER PRIMARY KEY, started_ms INTEGER NOT NULL UNIQUE) STRICT
+      """,
+      // One row: the last moment at which a process is known to have lived.
+      """
+      CREATE TABLE alive (
+        one INTEGER PRIMARY KEY CHECK (one = 1), wall_ms INTEGER NOT NULL,
+        monotonic_ns INTEGER NOT NULL) STRICT
+      """,
+      "INSERT INTO alive VALUES (1, 0, 0)",
+      table("open_call", callColumns + openColumns),
+      table("call_record", callColumns + endColumns),
+      "CREATE INDEX call_record_setup ON call_record (setup_ms)",
+      """
+      CREATE VIEW call AS SELECT \(shared), \(ended) FROM call_record
+        UNION ALL SELECT \(shared), \(missing) FROM open_call
+      """,
+      """
+      CREATE TABLE binding (
+        tenant TEXT NOT NULL, user TEXT NOT NULL, contact TEXT NOT NULL, source TEXT NOT NULL,
+        listener TEXT NOT NULL, call_id TEXT NOT NULL, cseq INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL, user_agent TEXT NOT NULL,
+        PRIMARY KEY (tenant, user, contact)) STRICT, WITHOUT ROWID
+      """,
+      """
+      CREATE TABLE resource_revision (
+        revision INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL, document TEXT NOT NULL) STRICT
+      """,
+    ]
+  }
+}
