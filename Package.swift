@@ -54,6 +54,7 @@ let layers: [Layer] = [
     name: "Persistence",
     imports: [
       "Base", "Policy", "CallCore", "MediaControl", .product(name: "GRDB", package: "GRDB.swift"),
+      .product(name: "GRDBSQLite", package: "GRDB.swift"),
     ],
     core: false),
   // 6
