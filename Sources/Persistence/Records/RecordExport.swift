@@ -192,8 +192,9 @@ extension [UInt8] {
     if let first = bytes.first, Self.formulaStarts.contains(first), !Self.isE164(bytes) {
       bytes.insert(UInt8(ascii: "'"), at: 0)
     }
-    guard bytes.contains(where: { Self.quoted.contains($0) }) || bytes.first == 0x20
-      || bytes.last == 0x20
+    guard
+      bytes.contains(where: { Self.quoted.contains($0) }) || bytes.first == 0x20
+        || bytes.last == 0x20
     else {
       append(contentsOf: bytes)
       return
