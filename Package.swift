@@ -49,7 +49,7 @@ let layers: [Layer] = [
   Layer(
     name: "MediaEngine",
     imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl"]),
-  Layer(name: "Edge", imports: ["Base", "CLinux", "CallCore", "MediaControl"]),
+  Layer(name: "Edge", imports: ["Base", "CLinux", "CallCore", "MediaControl", "Policy"]),
   Layer(
     name: "Persistence",
     imports: [
@@ -92,6 +92,7 @@ let tests: [Layer] = [
     imports: [
       "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore", "Simulation",
     ]),
+  Layer(name: "EdgeTests", imports: ["Base", "Policy", "MediaControl", "CallCore", "Edge"]),
   Layer(name: "ArchitectureTests", imports: []),
   Layer(
     name: "PersistenceTests",

@@ -1,0 +1,184 @@
+internal import Base
+internal import CallCore
+internal import MediaControl
+
+/// The thread of one shard: waits, reads, lets the shard act, sends what it wants sent.
+///
+/// One turn takes at most `batchesPerTurn` batches from each socket and one budget of timers, so neither a
+/// flood nor a stall keeps the others waiting. After every batch the outbox is drained: commands to media
+/// first, so that a port hears before the peer is told of it.
+final class ShardLoop {
+  static let batchesPerTurn = 4
+  static let inboxToken = UInt32.max
+
+  private let shard: Shard
+  private let sockets: [UDPSocket]
+  private let inbox: Inbox
+  private let sinks: EdgeSinks
+  private let counters: EdgeCounters
+  private let poller: Poller
+  private let receiver: ReceiveBatch
+  private let sender: DatagramSender
+  private var events: [Poller.Event] = []
+  private var inputs: [ShardInput] = []
+  private var drops: [UInt32]
+  private var isBehind = false
+
+  init(
+    shard: Shard, sockets: [UDPSocket], inbox: Inbox, sinks: EdgeSinks, counters: EdgeCounters
+  ) throws(EdgeError) {
+    self.shard = shard
+    self.sockets = sockets
+    self.inbox = inbox
+    self.sinks = sinks
+    self.counters = counters
+    poller = try Poller()
+    receiver = try ReceiveBatch()
+    sender = try DatagramSender(sockets, poller: poller, counters: counters)
+    drops = Array(repeating: 0, count: sockets.count)
+    try poller.watch(inbox.wakeup, token: Self.inboxToken)
+    for (index, socket) in sockets.enumerated() {
+      try poller.watch(socket, token: UInt32(index), isNew: true)
+    }
+  }
+
+  /// Runs until the inbox says stop; what the shard wanted sent by then is sent.
+  func run() {
+    drain()
+    var isStopping = false
+    while !isStopping {
+      poller.wait(patience, into: &events)
+      counters.wakeups.add(1)
+      for event in events {
+        if event.token == Self.inboxToken {
+          isStopping = takeInputs() || isStopping
+        } else {
+          serve(Int(event.token), event)
+        }
+      }
+      let now = MonotonicClock.now
+      if let deadline = shard.nextDeadline, deadline <= now {
+        isBehind = shard.advance(to: now)
+        drain()
+      } else {
+        isBehind = false
+      }
+    }
+  }
+
+  /// How long nothing needs doing unless something arrives; nil: for ever.
+  private var patience: Interval? {
+    if isBehind { return .zero }
+    guard let deadline = shard.nextDeadline else { return nil }
+    return max(deadline - MonotonicClock.now, .zero)
+  }
+
+  private func takeInputs() -> Bool {
+    let isStopping = inbox.take(into: &inputs)
+    let now = MonotonicClock.now
+    for (index, input) in inputs.enumerated() {
+      shard.handle(input, at: now)
+      // A long queue must not fill the outbox.
+      if index % 64 == 63 { drain() }
+    }
+    inputs.removeAll(keepingCapacity: true)
+    drain()
+    return isStopping
+  }
+
+  private func serve(_ listener: Int, _ event: Poller.Event) {
+    guard listener < sockets.count else { return }
+    if event.hasError { readFailures(sockets[listener]) }
+    if event.isWritable { sender.resume(listener) }
+    if event.isReadable { read(listener) }
+  }
+
+  private func read(_ listener: Int) {
+    let receiver = receiver
+    for _ in 0..<Self.batchesPerTurn {
+      let count = receiver.receive(from: sockets[listener])
+      guard count >= 0 else {
+        receiveFailed(sockets[listener])
+        return
+      }
+      guard count > 0 else { return }
+      let now = MonotonicClock.now
+      var bytes = 0
+      for i in 0..<count {
+        guard let source = receiver.source(i) else { continue }
+        let datagram = receiver.bytes(i)
+        bytes += datagram.byteCount
+        shard.receive(datagram, from: source, on: ListenerIndex(listener), at: now)
+      }
+      note(listener, count, bytes)
+      drain()
+      if count < ReceiveBatch.slots { return }
+    }
+  }
+
+  private func note(_ listener: Int, _ count: Int, _ bytes: Int) {
+    counters.datagramsReceived.add(count)
+    counters.bytesReceived.add(bytes)
+    // The kernel's counter wraps, and says nothing until it has dropped.
+    let known = receiver.drops(count - 1)
+    if known != drops[listener], known != 0 {
+      counters.kernelDrops.add(Int(known &- drops[listener]))
+      drops[listener] = known
+    }
+  }
+
+  /// A queued ICMP error makes a read fail once; taking the queue clears that. For anything else (no
+  /// memory) a millisecond is waited, or a socket that stays readable would keep the loop spinning.
+  private func receiveFailed(_ socket: UDPSocket) {
+    counters.receiveErrors.add(1)
+    if readFailures(socket) == 0 { pauseThread(.milliseconds(1)) }
+  }
+
+  /// Bounded: what is left makes the next wait return at once.
+  @discardableResult
+  private func readFailures(_ socket: UDPSocket) -> Int {
+    var seen: [SocketAddress] = []
+    var count = 0
+    while count < 64, let failure = socket.nextFailure() {
+      count += 1
+      guard let destination = failure.destination, !seen.contains(destination),
+        case .unreachable = SendOutcome(failure.code)
+      else { continue }
+      seen.append(destination)
+    }
+    report(unreachable: seen)
+    return count
+  }
+
+  private func report(unreachable: [SocketAddress]) {
+    guard !unreachable.isEmpty else { return }
+    let now = MonotonicClock.now
+    counters.unreachable.add(unreachable.count)
+    for address in unreachable { shard.handle(.unreachable(address), at: now) }
+    drain()
+  }
+
+  /// Hands everything in the outbox on. What a failed send causes in its turn is handed on too, a bounded
+  /// number of times: a route that is down may refuse the answers as well.
+  private func drain() {
+    for _ in 0..<4 {
+      flush()
+      let unreachable = sender.takeUnreachable()
+      guard !unreachable.isEmpty else { return }
+      counters.unreachable.add(unreachable.count)
+      let now = MonotonicClock.now
+      for address in unreachable { shard.handle(.unreachable(address), at: now) }
+    }
+    flush()
+  }
+
+  private func flush() {
+    let outbox = shard.outbox
+    guard !outbox.isEmpty else { return }
+    if !outbox.media.isEmpty { sinks.media(outbox.media) }
+    if !outbox.facts.isEmpty { sinks.facts(outbox.facts) }
+    if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
+    for answer in outbox.answers { sinks.answer(answer.token, answer.answer) }
+    outbox.removeAll()
+  }
+}

@@ -1,0 +1,138 @@
+package import Base
+package import CallCore
+package import MediaControl
+package import Policy
+internal import Synchronization
+
+/// Where a shard's effects go. Called on the shard's thread, in order; they must not block it, and must not
+/// call back into the edge other than by `UDPEdge.post`.
+package struct EdgeSinks: Sendable {
+  package var media: @Sendable ([MediaCommand]) -> Void
+  package var facts: @Sendable ([Fact]) -> Void
+  package var answer: @Sendable (_ token: UInt64, ShardAnswer) -> Void
+
+  package init(
+    media: @escaping @Sendable ([MediaCommand]) -> Void,
+    facts: @escaping @Sendable ([Fact]) -> Void,
+    answer: @escaping @Sendable (_ token: UInt64, ShardAnswer) -> Void
+  ) {
+    self.media = media
+    self.facts = facts
+    self.answer = answer
+  }
+}
+
+/// Socket buffers of each listener, in bytes; the system may allow less (net.core.rmem_max).
+package struct EdgeBuffers: Sendable {
+  package var receive = 4 << 20
+  package var send = 1 << 20
+  package init() {}
+}
+
+/// One shard on its own thread, with the UDP sockets of its listeners.
+///
+/// The shard is made inside the thread and never leaves it; everyone else speaks to it by `post` and hears
+/// from it by the sinks.
+package final class UDPEdge: Sendable {
+  /// Where the listeners are bound, in the order of the settings: with the ports that the system chose where
+  /// 0 was asked.
+  package let addresses: [SocketAddress]
+  package let counters = EdgeCounters()
+  private let inbox: Inbox
+  private let thread: Mutex<EdgeThread?>
+
+  /// Binds the sockets, starts the thread, and returns when the shard runs. Nothing is left behind when it
+  /// throws.
+  package init(
+    settings: ShardSettings, configuration: Configuration, buffers: EdgeBuffers = EdgeBuffers(),
+    sinks: EdgeSinks
+  ) throws(EdgeError) {
+    var sockets: [UDPSocket] = []
+    var settings = settings
+    for (index, listener) in settings.listeners.enumerated() {
+      let socket = try UDPSocket(
+        listener: listener.name, bound: listener.bound, receiveBuffer: buffers.receive,
+        sendBuffer: buffers.send)
+      settings.listeners[index].bound = socket.local
+      sockets.append(socket)
+    }
+    addresses = sockets.map(\.local)
+    let inbox = try Inbox()
+    self.inbox = inbox
+    let gate = try StartGate()
+    let thread = try EdgeThread(name: "shard-\(settings.shard)") {
+      [settings, configuration, sockets, counters] in
+      do throws(EdgeError) {
+        let loop = try Self.makeLoop(settings, configuration, sockets, inbox, sinks, counters)
+        gate.open(nil)
+        loop.run()
+      } catch {
+        gate.open(error)
+      }
+    }
+    self.thread = Mutex(thread)
+    if let problem = gate.wait() {
+      thread.join()
+      throw problem
+    }
+  }
+
+  private static func makeLoop(
+    _ settings: ShardSettings, _ configuration: Configuration, _ sockets: [UDPSocket],
+    _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters
+  ) throws(EdgeError) -> ShardLoop {
+    guard
+      let shard = Shard(
+        settings: settings, configuration: configuration, now: MonotonicClock.now)
+    else {
+      throw .settings("the shard needs a secret of 32 bytes and a libcrypto with AES and SHA-256")
+    }
+    return try ShardLoop(
+      shard: shard, sockets: sockets, inbox: inbox, sinks: sinks, counters: counters)
+  }
+
+  /// Gives the shard an input, in order with all others. False when it is stopping, or when too many
+  /// questions wait.
+  @discardableResult
+  package func post(_ input: ShardInput) -> Bool { inbox.post(input) }
+
+  /// Ends the thread after its current turn and waits for that; the sockets are closed then. Calls in
+  /// progress stay as their records have them: `.drain` first for a quiet end. Again does nothing.
+  package func stop() {
+    inbox.stop()
+    let thread = thread.withLock { thread in
+      let running = thread
+      thread = nil
+      return running
+    }
+    thread?.join()
+  }
+
+  deinit { stop() }
+}
+
+/// Lets the starter wait until the thread has what it needs, or why not.
+private final class StartGate: Sendable {
+  private let outcome = Mutex<EdgeError?>(nil)
+  private let isOpen = Atomic(false)
+  private let wakeup: Wakeup
+  private let poller: Poller
+
+  init() throws(EdgeError) {
+    wakeup = try Wakeup()
+    poller = try Poller()
+    try poller.watch(wakeup, token: 0)
+  }
+
+  func open(_ problem: EdgeError?) {
+    outcome.withLock { $0 = problem }
+    isOpen.store(true, ordering: .releasing)
+    wakeup.raise()
+  }
+
+  func wait() -> EdgeError? {
+    var events: [Poller.Event] = []
+    while !isOpen.load(ordering: .acquiring) { poller.wait(nil, into: &events) }
+    return outcome.withLock { $0 }
+  }
+}
