@@ -48,7 +48,7 @@ let layers: [Layer] = [
   // 5
   Layer(
     name: "MediaEngine",
-    imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl"]),
+    imports: ["Base", "CLinux", "CPrompts", "CryptoCore", "RTPWire", "MediaControl"]),
   Layer(name: "Edge", imports: ["Base", "CLinux", "CallCore", "MediaControl", "Policy"]),
   Layer(
     name: "Persistence",
@@ -108,6 +108,7 @@ let tests: [Layer] = [
 
 var targets: [Target] = [
   .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+  .target(name: "CPrompts", exclude: ["prompts.inc", "prompts.ulaw", "regenerate.py"]),
   .systemLibrary(
     name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 ]

@@ -1,0 +1,75 @@
+import MediaControl
+import Synchronization
+
+/// What other threads leave for a worker, and what it leaves for them. Both sides hold the locks for a
+/// swap or a copy, never while they work.
+final class Mailbox: Sendable {
+  struct Contents: Sendable {
+    var commands: [MediaCommand] = []
+    var announcements: AnnouncementTable?
+    var stopping = false
+  }
+
+  private let contents = Mutex(Contents())
+  private let published = Mutex(MediaCounters())
+  private let dropped = Mutex<UInt64>(0)
+  private let limit: Int
+  let signal: Signal
+
+  init(limit: Int) throws(SystemError) {
+    self.limit = max(limit, 1)
+    signal = try Signal()
+  }
+
+  /// Returns the commands that found no room. `.close` has room for as many again: whatever was opened
+  /// can be closed.
+  func post(_ commands: [MediaCommand]) -> [MediaCommand] {
+    var refused: [MediaCommand] = []
+    let wake = contents.withLock { contents in
+      let wasEmpty = contents.commands.isEmpty
+      for command in commands {
+        let room = if case .close = command { 2 * limit } else { limit }
+        if contents.commands.count < room {
+          contents.commands.append(command)
+        } else {
+          refused.append(command)
+        }
+      }
+      return wasEmpty && !contents.commands.isEmpty
+    }
+    if !refused.isEmpty { dropped.withLock { $0 += UInt64(refused.count) } }
+    if wake { signal.raise() }
+    return refused
+  }
+
+  func post(_ announcements: AnnouncementTable) {
+    contents.withLock { $0.announcements = announcements }
+    signal.raise()
+  }
+
+  func stop() {
+    contents.withLock { $0.stopping = true }
+    signal.raise()
+  }
+
+  /// For the worker: takes what is there and leaves `emptied`'s memory for the next commands.
+  func collect(into emptied: inout [MediaCommand]) -> (
+    announcements: AnnouncementTable?, stopping: Bool
+  ) {
+    signal.clear()
+    return contents.withLock { contents in
+      swap(&contents.commands, &emptied)
+      let announcements = contents.announcements
+      contents.announcements = nil
+      return (announcements, contents.stopping)
+    }
+  }
+
+  func publish(_ counters: MediaCounters) { published.withLock { $0 = counters } }
+
+  var counters: MediaCounters {
+    var counters = published.withLock { $0 }
+    counters.commandsDropped = dropped.withLock { $0 }
+    return counters
+  }
+}

@@ -1,0 +1,140 @@
+package import MediaControl
+import Base
+import Synchronization
+
+/// The media plane in user space: port pairs bound at the start, and a thread that relays between them,
+/// feeds applications and measures.
+///
+/// Reached by `MediaCommand`s and heard by `MediaFact`s alone, so that it may live in another process.
+/// One worker runs now; commands name transports, a transport lives on the worker that owns its port, and
+/// a call's transports are leased from one worker's ports: more workers are more of these threads with
+/// the ports shared out.
+package final class MediaPlane: Sendable {
+  private enum State {
+    case idle
+    case running(WorkerThread, BoundPorts, Mailbox)
+    case stopped(Mailbox?)
+  }
+
+  private let addresses: [MediaAddress]
+  private let settings: MediaSettings
+  private let announcements: Mutex<AnnouncementTable>
+  private let sink: @Sendable ([MediaFact]) -> Void
+  private let state = Mutex(State.idle)
+
+  /// Reads and converts the announcements. `sink` gets facts from the worker's thread, in order, and must
+  /// not block; `.ready` and what `submit` refuses come on the caller's.
+  package init(
+    addresses: [MediaAddress], announcements: [AnnouncementSource], settings: MediaSettings,
+    sink: @escaping @Sendable ([MediaFact]) -> Void
+  ) throws(AnnouncementError) {
+    self.addresses = addresses
+    self.settings = settings
+    self.sink = sink
+    self.announcements = Mutex(try AnnouncementTable(announcements))
+  }
+
+  deinit { stop() }
+
+  /// Binds the ports, starts the worker and reports `.ready` for each address. Some ports taken by others
+  /// is no error; none left is.
+  @discardableResult
+  package func start() throws(MediaStartError) -> MediaReadiness {
+    let ports = try launch()
+    sink(ports.facts)
+    return ports.readiness
+  }
+
+  private func launch() throws(MediaStartError) -> BoundPorts {
+    try state.withLock { state throws(MediaStartError) in
+      guard case .idle = state else { throw .alreadyStarted }
+      let ports = try BoundPorts(addresses, settings: settings)
+      var poller: Int32 = -1
+      do throws(SystemError) {
+        let mailbox = try Mailbox(limit: settings.maxQueuedCommands)
+        mailbox.post(announcements.withLock { $0 })
+        poller = try Poller.makeDescriptor()
+        state = .running(try makeThread(ports, poller, mailbox), ports, mailbox)
+        return ports
+      } catch {
+        ports.close()
+        if poller >= 0 { MediaSocket.close(poller) }
+        throw .system(name: "worker", reason: error.text)
+      }
+    }
+  }
+
+  private func makeThread(
+    _ ports: BoundPorts, _ poller: Int32, _ mailbox: Mailbox
+  ) throws(SystemError) -> WorkerThread {
+    let destinations = Destinations(addresses, interfaces: Process.ownAddresses())
+    let (settings, sink) = (settings, sink)
+    return try WorkerThread(name: "demarc-media") {
+      var worker = Worker(
+        ports: ports, poller: poller, mailbox: mailbox, destinations: destinations,
+        settings: settings, seed: Process.random(), sink: sink)
+      worker.run()
+    }
+  }
+
+  /// Queues commands for the worker, in order. What finds the queue full is counted and answered with
+  /// `.refused`; before `start` and after `stop` everything is.
+  package func submit(_ commands: [MediaCommand]) {
+    guard !commands.isEmpty else { return }
+    let refused = mailbox?.post(commands) ?? commands
+    if !refused.isEmpty { sink(refused.map { .refused($0.transport) }) }
+  }
+
+  /// Exchanges the table of announcements; what plays goes on to its end. The old table stays when a file
+  /// of the new one cannot be used.
+  package func replaceAnnouncements(_ sources: [AnnouncementSource]) throws(AnnouncementError) {
+    let table = try AnnouncementTable(sources)
+    announcements.withLock { $0 = table }
+    mailbox?.post(table)
+  }
+
+  package var counters: MediaCounters {
+    state.withLock { state in
+      switch state {
+      case .idle, .stopped(nil): MediaCounters()
+      case .running(_, _, let mailbox), .stopped(let mailbox?): mailbox.counters
+      }
+    }
+  }
+
+  /// Ends the worker and closes the ports; not to be called from the sink. Transports are not closed one by
+  /// one: no fact follows.
+  package func stop() {
+    let last = state.withLock { state in
+      let last = state
+      if case .running(_, _, let mailbox) = last {
+        state = .stopped(mailbox)
+      } else if case .idle = last {
+        state = .stopped(nil)
+      }
+      return last
+    }
+    guard case .running(let thread, let ports, let mailbox) = last else { return }
+    mailbox.stop()
+    thread.join()
+    ports.close()
+  }
+
+  private var mailbox: Mailbox? {
+    state.withLock { state in
+      guard case .running(_, _, let mailbox) = state else { return nil }
+      return mailbox
+    }
+  }
+}
+
+extension MediaCommand {
+  /// The transport that a refusal of the command names.
+  var transport: MediaTransportID {
+    switch self {
+    case .open(let id, _), .remote(let id, _), .bridge(let id, _), .play(let id, _),
+      .watch(let id, _), .measure(let id), .close(let id):
+      id
+    }
+  }
+}

@@ -1,0 +1,101 @@
+package import Base
+
+package struct MediaSettings: Sendable {
+  /// Port pairs bound at most, over all addresses. Each takes two descriptors and about 2.5 kB of kernel
+  /// memory.
+  package var maxPortPairs = 16_384
+  /// Descriptors left to the rest of the process when the system's limit is the bound.
+  package var reservedDescriptors = 512
+  /// Commands that may wait for the worker; `.close` is taken beyond it, so that nothing stays open.
+  package var maxQueuedCommands = 65_536
+  /// Above this many packets a second a worker sleeps `tick` and drains instead of being woken by each.
+  package var busyPacketsPerSecond = 5_000
+  package var tick = Interval.milliseconds(1)
+  /// How long the quality test listens before it speaks.
+  package var qualityListening = Interval.seconds(5)
+  /// The mean time between two RTCP reports of an application leg (RFC 3550 §6.2).
+  package var reportInterval = Interval.seconds(5)
+
+  package init() {}
+}
+
+/// Why the media plane did not start, and what to do about it.
+package enum MediaStartError: Error, Hashable, Sendable, CustomStringConvertible {
+  case alreadyStarted
+  case noAddress
+  /// The range holds no even port with its odd one.
+  case noPortPair(name: String)
+  /// No interface of this machine has the address.
+  case addressUnavailable(name: String, address: IPAddress)
+  case allPortsTaken(name: String, ports: ClosedRange<UInt16>)
+  case descriptorLimit(limit: Int)
+  case system(name: String, reason: String)
+
+  @usableFromInline package var description: String {
+    switch self {
+    case .alreadyStarted: "the media plane runs already"
+    case .noAddress: "no media address is configured; give at least one with its ports"
+    case .noPortPair(let name):
+      "media address \(name): its ports hold no pair of an even port and the odd one after it; widen them"
+    case .addressUnavailable(let name, let address):
+      "media address \(name): no interface of this machine has \(address); see `ip address`"
+    case .allPortsTaken(let name, let ports):
+      "media address \(name): every port of \(ports.lowerBound)-\(ports.upperBound) is taken; "
+        + "see `ss -lunp`, or configure other ports"
+    case .descriptorLimit(let limit):
+      "the limit of \(limit) open files leaves none for media; raise it (`ulimit -n`, LimitNOFILE=)"
+    case .system(let name, let reason): "media \(name): \(reason)"
+    }
+  }
+}
+
+/// What `MediaPlane.start` got, for the log: fewer pairs than wanted means that others hold some ports
+/// or that a limit was met.
+package struct MediaReadiness: Hashable, Sendable {
+  package var bound = 0
+  package var takenByOthers = 0
+  /// Left out because of `maxPortPairs` or the limit of open files.
+  package var beyondLimit = 0
+
+  package init(bound: Int = 0, takenByOthers: Int = 0, beyondLimit: Int = 0) {
+    self.bound = bound
+    self.takenByOthers = takenByOthers
+    self.beyondLimit = beyondLimit
+  }
+}
+
+/// Totals since the start. A snapshot is at most 100 ms old while packets flow, and exact at rest.
+package struct MediaCounters: Hashable, Sendable {
+  package var received: UInt64 = 0
+  package var relayed: UInt64 = 0
+  package var controlReceived: UInt64 = 0
+  package var controlRelayed: UInt64 = 0
+  /// Packets that applications sent, RTCP not counted.
+  package var applicationPackets: UInt64 = 0
+  /// Dropped: from a source that is not the far end (or before there was one).
+  package var refused: UInt64 = 0
+  /// Dropped: neither RTP nor RTCP.
+  package var malformed: UInt64 = 0
+  /// Dropped: the far end had been told not to send.
+  package var unwanted: UInt64 = 0
+  /// Dropped: no other side yet.
+  package var unbridged: UInt64 = 0
+  /// Dropped: the other side has no address that may be sent to, or does not want to receive.
+  package var unsendable: UInt64 = 0
+  /// Dropped: the kernel did not take it.
+  package var sendFailures: UInt64 = 0
+  /// Dropped by the kernel because a socket's buffer was full, as counted when transports close.
+  package var kernelDropped: UInt64 = 0
+  package var wakeups: UInt64 = 0
+  /// Of those, the ones by the tick of the busy state.
+  package var ticks: UInt64 = 0
+  package var commands: UInt64 = 0
+  package var commandsRefused: UInt64 = 0
+  /// Commands that found the queue full.
+  package var commandsDropped: UInt64 = 0
+  package var openTransports = 0
+  /// CPU time of the workers.
+  package var cpuNanoseconds: UInt64 = 0
+
+  package init() {}
+}

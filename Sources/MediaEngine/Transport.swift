@@ -1,0 +1,134 @@
+import Base
+import MediaControl
+import RTPWire
+
+/// One of our ends of a path: its ports, who is at the far end, and what is counted there. Plain words,
+/// one for each slot, so that the packet path touches nothing else.
+struct Transport: Sendable {
+  var id = MediaTransportID(raw: 0)
+  var isOpen = false
+  var hasRemote = false
+  /// The application is echo: known here, so that the packet path needs no look at the application.
+  var isEcho = false
+  /// Slot of the transport that this one is bridged with; -1: none.
+  var peer: Int32 = -1
+  var remote = RemoteMedia.nobody
+  var latch = SourceLatch()
+  var controlLatch = SourceLatch()
+  /// Where packets for the far end go: latched, else as in SDP, else nowhere.
+  var target = SendTarget()
+  var controlTarget = SendTarget()
+
+  /// When the watch for silence began anew; 0 ms: no watch.
+  var watchMilliseconds: UInt32 = 0
+  var watchStart = Instant.zero
+  /// RTP or RTCP, and RTP alone.
+  var lastHeard = Instant.zero
+  var firstMedia = Instant.zero
+  var lastMedia = Instant.zero
+
+  var refused: UInt64 = 0
+  var malformed: UInt64 = 0
+  var sent: UInt64 = 0
+  var controlPackets: UInt64 = 0
+  var dropsAtOpen: UInt32 = 0
+
+  var remoteFractionLost: UInt8 = 0
+  var remoteJitter: UInt32 = 0
+  var roundTrip: UInt32 = 0
+  /// The last SR that went to the far end, for its round trip, and the last that came from it, for our
+  /// reports: middle of its NTP time, and our wall clock then.
+  var reportSent = ReportMark()
+  var reportHeard = ReportMark()
+
+  /// Milliseconds of speech in a packet that we make.
+  var packetMilliseconds: Int {
+    remote.packetTime == 0 ? 20 : min(max(Int(remote.packetTime), 10), 60)
+  }
+
+  /// Clock of a payload type on this path in Hz; 0 where a packet's timestamp tells no time.
+  func clockRate(_ payloadType: UInt8) -> UInt32 {
+    if payloadType == remote.payloadType { return remote.clockRate }
+    if payloadType == remote.telephoneEvent { return 0 }
+    let fixed = staticClockRate(payloadType: payloadType)
+    return fixed != 0 ? fixed : remote.clockRate
+  }
+}
+
+struct ReportMark: Hashable, Sendable {
+  var middle: UInt32 = 0
+  var wall: UInt64 = 0
+}
+
+/// A flow of RTP with one SSRC at a time, kept apart from the transport that carries it: what came in, and
+/// how what leaves is numbered. A relayed packet leaves as it came (offsets 0); the flow of an
+/// application has its own SSRC, sequence and timestamps, continuous over changes of what feeds it.
+struct RTPStream: Sendable {
+  var reception = ReceptionStatistics()
+  var outgoing = OutgoingStream()
+}
+
+struct OutgoingStream: Sendable {
+  var ssrc: UInt32 = 0
+  var canonicalName: UInt64 = 0
+  /// Of the last packet sent.
+  var sequence: UInt16 = 0
+  var timestamp: UInt32 = 0
+  var packets: UInt32 = 0
+  var octets: UInt32 = 0
+  /// Wall clock at the last packet.
+  var wall: UInt64 = 0
+  var packetsAtReport: UInt32 = 0
+  var reports: UInt32 = 0
+
+  /// How an incoming flow is mapped into this one; valid for `mappedSSRC` alone.
+  var isMapped = false
+  var mappedSSRC: UInt32 = 0
+  var sequenceOffset: UInt16 = 0
+  var timestampOffset: UInt32 = 0
+
+  init() {}
+
+  /// A new flow with random origins (RFC 3550 §5.1).
+  init(from random: inout RandomSource) {
+    let origins = random.next()
+    ssrc = UInt32(truncatingIfNeeded: origins)
+    sequence = UInt16(truncatingIfNeeded: origins >> 32)
+    timestamp = UInt32(truncatingIfNeeded: random.next())
+    canonicalName = random.next()
+  }
+
+  mutating func count(octets: Int, wall: UInt64) {
+    packets &+= 1
+    self.octets &+= UInt32(truncatingIfNeeded: octets)
+    self.wall = wall
+  }
+
+  /// The header for a packet that is passed on in this flow. A new source, or a jump that a receiver would
+  /// take for one, goes on where the flow was.
+  mutating func map(_ header: RTPHeader, gap: UInt32) -> RTPHeader {
+    let step = Int(Int16(bitPattern: header.sequence &+ sequenceOffset &- sequence))
+    if !isMapped || header.ssrc != mappedSSRC || abs(step) > ReceptionStatistics.maxMisorder {
+      isMapped = true
+      mappedSSRC = header.ssrc
+      sequenceOffset = sequence &+ 1 &- header.sequence
+      timestampOffset = timestamp &+ gap &- header.timestamp
+    }
+    var mapped = header
+    mapped.ssrc = ssrc
+    mapped.sequence = header.sequence &+ sequenceOffset
+    mapped.timestamp = header.timestamp &+ timestampOffset
+    if Int16(bitPattern: mapped.sequence &- sequence) > 0 {
+      sequence = mapped.sequence
+      timestamp = mapped.timestamp
+    }
+    return mapped
+  }
+}
+
+extension RemoteMedia {
+  static let nobody = RemoteMedia(
+    rtp: SocketAddress(.anyV4, 0), rtcp: SocketAddress(.anyV4, 0), signallingSource: .anyV4,
+    latch: .signalled, weSend: false, weReceive: false, codec: .unknown, payloadType: 0,
+    clockRate: 0, packetTime: 0, telephoneEvent: 255)
+}

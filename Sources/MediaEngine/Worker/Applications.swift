@@ -1,0 +1,203 @@
+import Base
+import MediaControl
+import RTPWire
+
+// Application legs: frames on absolute deadlines, echo, and RTCP of our own.
+
+extension Worker {
+  /// A stall of the machine longer than this is not caught up packet by packet: the flow goes on from now,
+  /// and its timestamps show the gap.
+  static let longestCatchUp = Interval.milliseconds(100)
+
+  mutating func startApplication(_ slot: Int, _ application: Application) {
+    applications[slot] = application
+    applications[slot].due = now
+    if case .echo = application.kind { transports[slot].isEcho = true }
+    if streams[slot].outgoing.canonicalName == 0 {
+      streams[slot].outgoing = OutgoingStream(from: &random)
+    }
+    if application.isPaced { timers.arm(timer(.application, slot), at: now) }
+    // The first report after about half the interval (RFC 3550 §6.2).
+    timers.arm(timer(.report, slot), at: now + reportDelay(halves: 1))
+  }
+
+  mutating func stopApplication(_ slot: Int) {
+    applications[slot] = Application()
+    transports[slot].isEcho = false
+    timers.cancel(timer(.application, slot))
+    timers.cancel(timer(.report, slot))
+  }
+
+  mutating func runApplication(_ slot: Int, due: Instant) {
+    guard transports[slot].isOpen, !applications[slot].hasEnded else { return }
+    let period = Interval.milliseconds(transports[slot].packetMilliseconds)
+    guard transports[slot].hasRemote, transports[slot].remote.weSend,
+      !transports[slot].target.isNowhere
+    else {
+      // Nobody to speak to yet, or on hold: what has begun waits where it is.
+      applications[slot].due = now + period
+      timers.arm(timer(.application, slot), at: applications[slot].due)
+      return
+    }
+    guard transports[slot].remote.codec != .unknown else {
+      facts.append(.refused(transports[slot].id))
+      counters.commandsRefused &+= 1
+      stopApplication(slot)
+      return
+    }
+    skipMissed(slot, period)
+    if applications[slot].listeningIsOver(at: now) {
+      applications[slot].speak(SpokenResult.clip(rating(slot)))
+    }
+    guard sendFrame(slot) else {
+      applications[slot].end()
+      facts.append(.applicationEnded(transports[slot].id))
+      return
+    }
+    applications[slot].due = applications[slot].due + period
+    timers.arm(timer(.application, slot), at: applications[slot].due)
+  }
+
+  private mutating func skipMissed(_ slot: Int, _ period: Interval) {
+    let late = now - applications[slot].due
+    guard late > Self.longestCatchUp else { return }
+    let missed = late.nanoseconds / period.nanoseconds
+    applications[slot].due = applications[slot].due + period * Int(missed)
+    streams[slot].outgoing.timestamp &+=
+      UInt32(truncatingIfNeeded: Int(missed) * transports[slot].packetMilliseconds * 8)
+  }
+
+  /// False when the application has nothing more to say.
+  private mutating func sendFrame(_ slot: Int) -> Bool {
+    let remote = transports[slot].remote
+    let samples = transports[slot].packetMilliseconds * 8
+    guard applications[slot].fill(&buffer, count: samples, alaw: remote.codec == .pcma) else {
+      return false
+    }
+    streams[slot].outgoing.sequence &+= 1
+    streams[slot].outgoing.timestamp &+= UInt32(samples)
+    let header = RTPHeader(
+      payloadType: remote.payloadType, marker: applications[slot].isFirst,
+      sequence: streams[slot].outgoing.sequence, timestamp: streams[slot].outgoing.timestamp,
+      ssrc: streams[slot].outgoing.ssrc)
+    buffer.write(header)
+    applications[slot].isFirst = false
+    sendOwn(RTPHeader.size + samples, payload: samples, slot)
+    return true
+  }
+
+  /// The caller's packet back to it, in a flow of our own: same codec, so payload, payload type and marker
+  /// stay; order and gaps stay visible.
+  mutating func echo(_ header: RTPHeader, _ length: Int, _ slot: Int) {
+    guard transports[slot].remote.weSend, !transports[slot].target.isNowhere else {
+      counters.unsendable &+= 1
+      return
+    }
+    let rate = Int(transports[slot].remote.clockRate)
+    let gap = UInt32(truncatingIfNeeded: rate / 1_000 * transports[slot].packetMilliseconds)
+    let mapped = streams[slot].outgoing.map(header, gap: gap)
+    buffer.writeMapping(mapped)
+    sendOwn(length, payload: Int(header.payload.count), slot)
+  }
+
+  private mutating func sendOwn(_ length: Int, payload: Int, _ slot: Int) {
+    guard buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) else {
+      counters.sendFailures &+= 1
+      return
+    }
+    transports[slot].sent &+= 1
+    counters.applicationPackets &+= 1
+    streams[slot].outgoing.count(octets: payload, wall: wall)
+  }
+}
+
+extension Worker {
+  /// Between half and one and a half of the interval, so that the reports of many legs spread
+  /// (RFC 3550 §6.3.1); `halves` of it.
+  private mutating func reportDelay(halves: Int) -> Interval {
+    let half = Int(settings.reportInterval.nanoseconds / 2)
+    let spread = half / 2 + random.next(below: half + 1)
+    return Interval(nanoseconds: Int64(spread)) * halves
+  }
+
+  mutating func sendReport(_ slot: Int) {
+    guard transports[slot].isOpen, applications[slot].isActive else { return }
+    sendControl(slot, goodbye: false)
+    timers.arm(timer(.report, slot), at: now + reportDelay(halves: 2))
+  }
+
+  /// BYE, when anything was sent before (§6.3.7).
+  mutating func sayGoodbye(_ slot: Int) {
+    guard applications[slot].isActive else { return }
+    let outgoing = streams[slot].outgoing
+    if outgoing.packets > 0 || outgoing.reports > 0 { sendControl(slot, goodbye: true) }
+  }
+
+  private mutating func sendControl(_ slot: Int, goodbye: Bool) {
+    guard !transports[slot].controlTarget.isNowhere else { return }
+    let outgoing = streams[slot].outgoing
+    let block = receptionBlock(slot)
+    var info: RTCPSenderInfo?
+    if outgoing.packets != outgoing.packetsAtReport {
+      let current = senderInfo(slot)
+      transports[slot].reportSent = ReportMark(middle: current.middle, wall: wall)
+      info = current
+    }
+    let length = buffer.writeReport(
+      ssrc: outgoing.ssrc, name: outgoing.canonicalName, info: info, block: block, goodbye: goodbye)
+    streams[slot].outgoing.packetsAtReport = outgoing.packets
+    streams[slot].outgoing.reports &+= 1
+    let socket = ports.sockets[2 * slot + 1]
+    if !buffer.send(length, from: socket, to: transports[slot].controlTarget) {
+      counters.sendFailures &+= 1
+    }
+  }
+
+  /// §6.4.1: the RTP timestamp is that of this moment, reckoned from the last packet.
+  private func senderInfo(_ slot: Int) -> RTCPSenderInfo {
+    let outgoing = streams[slot].outgoing
+    let elapsed = wall > outgoing.wall ? min(wall - outgoing.wall, 3_600_000_000_000) : 0
+    let ticks = elapsed / 1_000 &* UInt64(transports[slot].remote.clockRate) / 1_000_000
+    return RTCPSenderInfo(
+      ntp: ntpTime(unixNanoseconds: wall),
+      timestamp: outgoing.timestamp &+ UInt32(truncatingIfNeeded: ticks),
+      packets: outgoing.packets, octets: outgoing.octets)
+  }
+
+  private mutating func receptionBlock(_ slot: Int) -> RTCPReportBlock? {
+    guard streams[slot].reception.started else { return nil }
+    let heard = transports[slot].reportHeard
+    let delay = heard.wall != 0 && wall > heard.wall ? (wall - heard.wall) / 1_000 : 0
+    return streams[slot].reception.report(
+      clockRate: transports[slot].remote.clockRate, lastSR: heard.wall == 0 ? 0 : heard.middle,
+      delaySinceLastSR: UInt32(clamping: (delay << 16) / 1_000_000))
+  }
+}
+
+extension PacketBuffer {
+  fileprivate mutating func write(_ header: RTPHeader) {
+    var packet = mutableBytes(RTPHeader.size)
+    header.write(to: &packet)
+  }
+
+  fileprivate mutating func writeMapping(_ header: RTPHeader) {
+    var packet = mutableBytes(RTPHeader.size)
+    header.writeMapping(to: &packet)
+  }
+
+  /// SR or RR, SDES, and BYE at the end; returns the length.
+  fileprivate mutating func writeReport(
+    ssrc: UInt32, name: UInt64, info: RTCPSenderInfo?, block: RTCPReportBlock?, goodbye: Bool
+  ) -> Int {
+    var writer = RTCPWriter()
+    var packet = mutableBytes(256)
+    if let info {
+      writer.senderReport(ssrc: ssrc, info: info, block: block, to: &packet)
+    } else {
+      writer.receiverReport(ssrc: ssrc, block: block, to: &packet)
+    }
+    writer.canonicalName(ssrc: ssrc, name: name, to: &packet)
+    if goodbye { writer.bye(ssrc: ssrc, to: &packet) }
+    return writer.count
+  }
+}

@@ -1,0 +1,191 @@
+import Base
+import MediaControl
+import RTPWire
+
+extension Worker {
+  /// Everything in the mailbox. False when the worker is to end.
+  mutating func handleMailbox() -> Bool {
+    let (table, stopping) = mailbox.collect(into: &commands)
+    if let table { announcements = table }
+    for command in commands { handle(command) }
+    counters.commands &+= UInt64(commands.count)
+    commands.removeAll(keepingCapacity: true)
+    return !stopping
+  }
+
+  private mutating func handle(_ command: MediaCommand) {
+    let done =
+      switch command {
+      case .open(let id, let media): open(id, media)
+      case .remote(let id, let remote): setRemote(id, remote)
+      case .bridge(let a, let b): bridge(a, b)
+      case .play(let id, let application): play(id, application)
+      case .watch(let id, let milliseconds): watch(id, milliseconds)
+      case .measure(let id): measure(id)
+      case .close(let id): close(id)
+      }
+    if !done {
+      counters.commandsRefused &+= 1
+      facts.append(.refused(command.transport))
+    }
+  }
+
+  private mutating func open(_ id: MediaTransportID, _ media: LocalMedia) -> Bool {
+    guard slots[id] == nil, let slot = ports.slot(of: media), !transports[slot].isOpen else {
+      return false
+    }
+    let (rtp, rtcp) = (ports.sockets[2 * slot], ports.sockets[2 * slot + 1])
+    transports[slot] = Transport()
+    streams[slot] = RTPStream()
+    applications[slot] = Application()
+    transports[slot].id = id
+    transports[slot].isOpen = true
+    transports[slot].watchStart = now
+    guard poller.add(rtp, token: UInt64(2 * slot)), poller.add(rtcp, token: UInt64(2 * slot + 1)),
+      MediaSocket.unmute(rtp), MediaSocket.unmute(rtcp)
+    else {
+      shut(slot)
+      return false
+    }
+    transports[slot].dropsAtOpen = drops(slot)
+    slots[id] = slot
+    facts.append(.opened(id))
+    return true
+  }
+
+  private mutating func setRemote(_ id: MediaTransportID, _ remote: RemoteMedia) -> Bool {
+    guard let slot = slots[id] else { return false }
+    let before = transports[slot].remote
+    if !transports[slot].hasRemote || before.rtp != remote.rtp {
+      transports[slot].latch = SourceLatch()
+      transports[slot].controlLatch = SourceLatch()
+    } else if before.rtcp != remote.rtcp {
+      transports[slot].controlLatch = SourceLatch()
+    }
+    transports[slot].remote = remote
+    transports[slot].hasRemote = true
+    aim(slot)
+    return true
+  }
+
+  private mutating func bridge(_ a: MediaTransportID, _ b: MediaTransportID) -> Bool {
+    guard a != b, let first = slots[a], let second = slots[b] else { return false }
+    for slot in [first, second] {
+      unbridge(slot)
+      stopApplication(slot)
+    }
+    transports[first].peer = Int32(second)
+    transports[second].peer = Int32(first)
+    return true
+  }
+
+  private mutating func play(_ id: MediaTransportID, _ application: MediaApplication) -> Bool {
+    guard let slot = slots[id] else { return false }
+    guard let prepared = Application(application, announcements, settings) else { return false }
+    unbridge(slot)
+    stopApplication(slot)
+    startApplication(slot, prepared)
+    return true
+  }
+
+  private mutating func watch(_ id: MediaTransportID, _ milliseconds: UInt32) -> Bool {
+    guard let slot = slots[id] else { return false }
+    transports[slot].watchMilliseconds = milliseconds
+    transports[slot].watchStart = now
+    if milliseconds == 0 {
+      timers.cancel(timer(.watch, slot))
+    } else {
+      timers.arm(timer(.watch, slot), at: now + .milliseconds(Int(milliseconds)))
+    }
+    return true
+  }
+
+  private mutating func measure(_ id: MediaTransportID) -> Bool {
+    guard let slot = slots[id] else { return false }
+    facts.append(.quality(id, quality(slot)))
+    return true
+  }
+
+  private mutating func close(_ id: MediaTransportID) -> Bool {
+    guard let slot = slots[id] else { return false }
+    facts.append(.quality(id, quality(slot)))
+    facts.append(.closed(id))
+    sayGoodbye(slot)
+    unbridge(slot)
+    stopApplication(slot)
+    timers.cancel(timer(.watch, slot))
+    counters.kernelDropped &+= UInt64(drops(slot) &- transports[slot].dropsAtOpen)
+    shut(slot)
+    slots[id] = nil
+    return true
+  }
+
+  private mutating func shut(_ slot: Int) {
+    for socket in [ports.sockets[2 * slot], ports.sockets[2 * slot + 1]] {
+      poller.remove(socket)
+      MediaSocket.mute(socket)
+    }
+    transports[slot].isOpen = false
+  }
+
+  /// Both sockets together; the kernel's counters wrap, so only differences mean anything.
+  private func drops(_ slot: Int) -> UInt32 {
+    MediaSocket.drops(ports.sockets[2 * slot]) &+ MediaSocket.drops(ports.sockets[2 * slot + 1])
+  }
+
+  private mutating func unbridge(_ slot: Int) {
+    let peer = Int(transports[slot].peer)
+    guard peer >= 0 else { return }
+    transports[slot].peer = -1
+    transports[peer].peer = -1
+  }
+
+  /// The watch is looked at when its time would be over; packets in between only move what it sees then.
+  mutating func checkSilence(_ slot: Int) {
+    let period = Interval.milliseconds(Int(transports[slot].watchMilliseconds))
+    guard transports[slot].isOpen, period > .zero else { return }
+    let last = transports[slot].lastHeard
+    let since = max(last, transports[slot].watchStart)
+    if now - since >= period {
+      facts.append(.silent(transports[slot].id, last: last))
+      transports[slot].watchStart = now
+      timers.arm(timer(.watch, slot), at: now + period)
+    } else {
+      timers.arm(timer(.watch, slot), at: since + period)
+    }
+  }
+
+  func quality(_ slot: Int) -> StreamQuality {
+    let transport = transports[slot]
+    let reception = streams[slot].reception
+    var quality = StreamQuality()
+    quality.packets = reception.packets
+    quality.octets = reception.octets
+    quality.lost = reception.lost
+    quality.duplicates = reception.duplicates
+    quality.reordered = reception.reordered
+    quality.jitter = reception.jitter
+    quality.maxJitter = reception.maxJitter
+    quality.mos = rating(slot).mos
+    quality.payloadType = reception.lastPayloadType
+    quality.ssrc = reception.ssrc
+    quality.refused = transport.refused
+    quality.malformed = transport.malformed
+    quality.sent = transport.sent
+    quality.rtcpPackets = transport.controlPackets
+    quality.remoteFractionLost = transport.remoteFractionLost
+    quality.remoteJitter = transport.remoteJitter
+    quality.roundTrip = transport.roundTrip
+    quality.first = transport.firstMedia
+    quality.last = transport.lastMedia
+    return quality
+  }
+
+  func rating(_ slot: Int) -> Quality {
+    let reception = streams[slot].reception
+    return Quality(
+      expected: reception.expected, lost: reception.lost, lossRuns: reception.lossRuns,
+      jitter: reception.jitter, roundTrip: transports[slot].roundTrip,
+      packetTime: transports[slot].remote.packetTime, codec: transports[slot].remote.codec)
+  }
+}

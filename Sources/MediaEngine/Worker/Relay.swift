@@ -1,0 +1,174 @@
+import Base
+import MediaControl
+import RTPWire
+
+// The life of an RTP packet (and below, of an RTCP packet): valid? from the far end? counted; passed on.
+// Until the source is known to be the far end's, nothing but `refused` and `malformed` is counted.
+
+extension Worker {
+  mutating func receiveMedia(_ slot: Int) {
+    guard let arrival = buffer.receive(from: ports.sockets[2 * slot]) else { return }
+    counters.received &+= 1
+    guard let header = RTPHeader(buffer.bytes(arrival.length)) else {
+      transports[slot].malformed &+= 1
+      counters.malformed &+= 1
+      return
+    }
+    guard admitMedia(arrival.source, slot) else { return }
+    transports[slot].lastHeard = now
+    transports[slot].lastMedia = now
+    if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }
+    let rate = transports[slot].clockRate(header.payloadType)
+    streams[slot].reception.receive(
+      header, arrival: arrival.stamp == 0 ? wall : arrival.stamp, clockRate: rate)
+    let peer = Int(transports[slot].peer)
+    if peer >= 0 {
+      forwardMedia(arrival.length, to: peer)
+    } else if transports[slot].isEcho {
+      echo(header, arrival.length, slot)
+    } else if !applications[slot].isActive {
+      counters.unbridged &+= 1
+    }
+  }
+
+  /// Whether the packet is the far end's, learning where that is (`SourceLatch`).
+  private mutating func admitMedia(_ source: SocketAddress, _ slot: Int) -> Bool {
+    guard transports[slot].hasRemote else { return refuse(slot) }
+    guard transports[slot].remote.weReceive else {
+      counters.unwanted &+= 1
+      return false
+    }
+    if transports[slot].latch.state != .fixed, destinations.isOwn(source) { return refuse(slot) }
+    let verdict = transports[slot].latch.admit(
+      source, media: transports[slot].remote.rtp.ip,
+      signalling: transports[slot].remote.signallingSource, policy: transports[slot].remote.latch)
+    switch verdict {
+    case .accepted: return true
+    case .refused: return refuse(slot)
+    case .latched:
+      aim(slot)
+      facts.append(.latched(transports[slot].id, source, at: now))
+      return true
+    }
+  }
+
+  private mutating func refuse(_ slot: Int) -> Bool {
+    transports[slot].refused &+= 1
+    counters.refused &+= 1
+    return false
+  }
+
+  /// Sends the packet in the buffer to the far end of `slot`, as it came.
+  private mutating func forwardMedia(_ length: Int, to slot: Int) {
+    guard transports[slot].remote.weSend, !transports[slot].target.isNowhere else {
+      counters.unsendable &+= 1
+      return
+    }
+    if buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) {
+      transports[slot].sent &+= 1
+      counters.relayed &+= 1
+    } else {
+      counters.sendFailures &+= 1
+    }
+  }
+
+  /// Works out anew where packets for the far end of `slot` go.
+  mutating func aim(_ slot: Int) {
+    let remote = transports[slot].remote
+    let latch = transports[slot].latch
+    let control = transports[slot].controlLatch
+    transports[slot].target = target(latch.state == .open ? remote.rtp : latch.address, slot)
+    transports[slot].controlTarget =
+      target(control.state == .open ? remote.rtcp : control.address, slot)
+  }
+
+  private func target(_ address: SocketAddress, _ slot: Int) -> SendTarget {
+    let allowed = destinations.allows(
+      address, from: ports.boundAddress(ofSlot: slot),
+      signalling: transports[slot].remote.signallingSource)
+    return allowed ? SendTarget(address) : SendTarget()
+  }
+}
+
+extension Worker {
+  /// RTCP is read by us and passed on whole: its SSRCs are those of the packets, which pass unchanged too.
+  /// It flows in every direction of the session, on hold as well (RFC 3264 §5.1).
+  mutating func receiveControl(_ slot: Int) {
+    guard let arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
+    counters.controlReceived &+= 1
+    guard RTCPReader.isValid(buffer.bytes(arrival.length)) else {
+      transports[slot].malformed &+= 1
+      counters.malformed &+= 1
+      return
+    }
+    guard admitControl(arrival.source, slot) else { return }
+    transports[slot].lastHeard = now
+    transports[slot].controlPackets &+= 1
+    readControl(arrival, slot)
+    let peer = Int(transports[slot].peer)
+    guard peer >= 0 else { return }
+    guard !transports[peer].controlTarget.isNowhere else {
+      counters.unsendable &+= 1
+      return
+    }
+    let socket = ports.sockets[2 * peer + 1]
+    if buffer.send(arrival.length, from: socket, to: transports[peer].controlTarget) {
+      counters.controlRelayed &+= 1
+    } else {
+      counters.sendFailures &+= 1
+    }
+  }
+
+  /// A latch of its own, without a window: who may be learnt is whoever SDP or signalling named, or the
+  /// address that RTP has proven.
+  private mutating func admitControl(_ source: SocketAddress, _ slot: Int) -> Bool {
+    guard transports[slot].hasRemote else { return refuse(slot) }
+    if transports[slot].controlLatch.state != .fixed, destinations.isOwn(source) {
+      return refuse(slot)
+    }
+    let media = transports[slot].latch
+    let proven = media.state == .fixed && media.address.ip == source.ip
+    let verdict = transports[slot].controlLatch.admit(
+      source, media: proven ? source.ip : transports[slot].remote.rtcp.ip,
+      signalling: transports[slot].remote.signallingSource, policy: .signalled)
+    switch verdict {
+    case .accepted: return true
+    case .refused: return refuse(slot)
+    case .latched:
+      aim(slot)
+      return true
+    }
+  }
+
+  private mutating func readControl(_ arrival: Arrival, _ slot: Int) {
+    let time = arrival.stamp == 0 ? wall : arrival.stamp
+    let peer = Int(transports[slot].peer)
+    let sentSource = peer >= 0 ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
+    var reader = RTCPReader()
+    while let packet = reader.next(in: buffer.bytes(arrival.length)) {
+      if let info = packet.senderInfo(in: buffer.bytes(arrival.length)) {
+        let mark = ReportMark(middle: info.middle, wall: time)
+        transports[slot].reportHeard = mark
+        if peer >= 0 { transports[peer].reportSent = ReportMark(middle: info.middle, wall: wall) }
+      }
+      var index = 0
+      while let block = packet.reportBlock(index, in: buffer.bytes(arrival.length)) {
+        // What the far end says of the flow that we send it; other sources are not ours to report.
+        if block.ssrc == sentSource { note(block, at: time, slot) }
+        index += 1
+      }
+    }
+  }
+
+  private mutating func note(_ block: RTCPReportBlock, at time: UInt64, _ slot: Int) {
+    let rate = UInt64(max(transports[slot].remote.clockRate, 1))
+    transports[slot].remoteFractionLost = block.fractionLost
+    transports[slot].remoteJitter = UInt32(clamping: UInt64(block.jitter) &* 1_000_000 / rate)
+    // Round trip between us and the far end, also for an SR that we only passed on: from when it left us.
+    let sent = transports[slot].reportSent
+    guard sent.wall != 0, sent.middle == block.lastSR, time >= sent.wall else { return }
+    let held = UInt64(block.delaySinceLastSR) &* 1_000_000 >> 16
+    let elapsed = (time - sent.wall) / 1_000
+    if elapsed >= held { transports[slot].roundTrip = UInt32(clamping: elapsed - held) }
+  }
+}

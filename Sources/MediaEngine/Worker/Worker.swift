@@ -1,0 +1,188 @@
+import Base
+import MediaControl
+import RTPWire
+
+/// One thread of the media plane: its sockets, transports, timers and applications, and the loop.
+///
+/// At rest it sleeps in epoll until a packet, a command or a deadline. Above `busyPacketsPerSecond` it
+/// sleeps until the next tick instead and then takes all that came: being woken for each packet costs more
+/// than relaying it. The kernel stamps each packet at its arrival, so the tick shows up in no jitter.
+///
+/// Sockets are not connected to their latched peer: that saved nothing that could be measured, and hides
+/// strangers from the counters.
+struct Worker: ~Copyable {
+  static let signalToken = UInt64.max
+  /// Ready sockets are taken in rounds of one packet each, so that a flood on one port cannot hold up the
+  /// others; what is left after these rounds waits for the next wake-up.
+  static let rounds = 64
+
+  let ports: BoundPorts
+  let mailbox: Mailbox
+  let destinations: Destinations
+  let settings: MediaSettings
+  let sink: @Sendable ([MediaFact]) -> Void
+
+  var poller: Poller
+  var buffer = PacketBuffer()
+  var random: RandomSource
+  /// Indexed by slot.
+  var transports: [Transport]
+  var streams: [RTPStream]
+  var applications: [Application]
+  var timers: DeadlineHeap
+  var slots: [MediaTransportID: Int] = [:]
+  var announcements = AnnouncementTable()
+  var facts: [MediaFact] = []
+  var commands: [MediaCommand] = []
+  var counters = MediaCounters()
+  /// Of the wake-up that is being handled.
+  var now: Instant
+  var wall: UInt64
+  var load: LoadGauge
+
+  init(
+    ports: BoundPorts, poller: Int32, mailbox: Mailbox, destinations: Destinations,
+    settings: MediaSettings, seed: UInt64, sink: @escaping @Sendable ([MediaFact]) -> Void
+  ) {
+    self.ports = ports
+    self.mailbox = mailbox
+    self.destinations = destinations
+    self.settings = settings
+    self.sink = sink
+    self.poller = Poller(adopting: poller, capacity: 512)
+    random = RandomSource(seed: seed)
+    transports = Array(repeating: Transport(), count: ports.slots)
+    streams = Array(repeating: RTPStream(), count: ports.slots)
+    applications = Array(repeating: Application(), count: ports.slots)
+    timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
+    now = Clock.now
+    wall = Clock.wall
+    load = LoadGauge(busyPacketsPerSecond: settings.busyPacketsPerSecond, now: now)
+    commands.reserveCapacity(256)
+    facts.reserveCapacity(256)
+  }
+
+  mutating func run() {
+    _ = poller.add(mailbox.signal.descriptor, token: Self.signalToken)
+    var running = true
+    while running {
+      waitForWork()
+      now = Clock.now
+      wall = Clock.wall
+      counters.wakeups &+= 1
+      running = handleReady()
+      fireTimers()
+      report()
+    }
+    counters.cpuNanoseconds = Clock.threadTime
+    mailbox.publish(counters)
+  }
+
+  private mutating func waitForWork() {
+    if load.isBusy {
+      counters.ticks &+= 1
+      load.sleepUntilTick(settings.tick)
+      poller.wait(timeout: 0)
+      return
+    }
+    guard let next = timers.next else { return poller.wait(timeout: -1) }
+    poller.wait(timeout: max((next - Clock.now).nanoseconds, 0))
+  }
+
+  /// Takes one packet of each ready socket, again until none is ready or the rounds are used up. False
+  /// when the worker is to end.
+  private mutating func handleReady() -> Bool {
+    var running = true
+    for round in 0..<Self.rounds {
+      if round > 0 { poller.wait(timeout: 0) }
+      let ready = poller.ready
+      if ready == 0 { break }
+      var commandsWait = false
+      for index in 0..<ready {
+        let token = poller[index]
+        if token == Self.signalToken {
+          commandsWait = true
+        } else if token & 1 == 0 {
+          receiveMedia(Int(token >> 1))
+        } else {
+          receiveControl(Int(token >> 1))
+        }
+      }
+      load.packets &+= ready
+      // After the packets of the round: a socket whose transport just closed may be among them.
+      if commandsWait { running = handleMailbox() && running }
+      // Woken by a single packet, as it is at low rates: the next wait finds out what else there is.
+      if ready < 2 && !load.isBusy { break }
+    }
+    return running
+  }
+
+  private mutating func fireTimers() {
+    // What becomes due while these are handled belongs to the next wake-up.
+    let horizon = now
+    while let (timer, due) = timers.pop(at: horizon) {
+      let slot = timer / TimerKind.allCases.count
+      switch TimerKind(rawValue: timer % TimerKind.allCases.count) {
+      case .application: runApplication(slot, due: due)
+      case .report: sendReport(slot)
+      case .watch: checkSilence(slot)
+      case nil: break
+      }
+    }
+  }
+
+  private mutating func report() {
+    if load.measure(now: now) { counters.cpuNanoseconds = Clock.threadTime }
+    counters.openTransports = slots.count
+    mailbox.publish(counters)
+    guard !facts.isEmpty else { return }
+    sink(facts)
+    facts.removeAll(keepingCapacity: true)
+  }
+
+  func timer(_ kind: TimerKind, _ slot: Int) -> Int {
+    slot * TimerKind.allCases.count + kind.rawValue
+  }
+}
+
+/// The timers of a slot.
+enum TimerKind: Int, CaseIterable { case application, report, watch }
+
+/// Packets per second over the last tenth of a second, and the tick that follows from it.
+struct LoadGauge: Sendable {
+  static let window = Interval.milliseconds(100)
+
+  /// Since the window began; counted by the worker.
+  var packets = 0
+  private(set) var isBusy = false
+  private let threshold: Int
+  private var windowStart: Instant
+  private var nextTick = Instant.zero
+
+  init(busyPacketsPerSecond: Int, now: Instant) {
+    threshold = max(busyPacketsPerSecond / 10, 1)
+    windowStart = now
+  }
+
+  /// True when a window ended.
+  mutating func measure(now: Instant) -> Bool {
+    let elapsed = now - windowStart
+    guard elapsed >= Self.window else { return false }
+    // The rate, not the count: a worker that slept long sees old windows as one. Leaving the busy state
+    // needs a rate well below the one that led into it.
+    let tenths = max(Int(elapsed.nanoseconds / Self.window.nanoseconds), 1)
+    let rate = packets / tenths
+    isBusy = rate >= threshold || isBusy && rate >= threshold / 2
+    packets = 0
+    windowStart = now
+    return true
+  }
+
+  mutating func sleepUntilTick(_ tick: Interval) {
+    let now = Clock.now
+    nextTick = nextTick + tick
+    // Late by more than a tick: go on from here instead of catching up.
+    if nextTick < now { nextTick = now + tick }
+    Clock.sleep(until: nextTick)
+  }
+}

@@ -1,0 +1,93 @@
+import Base
+import MediaControl
+import MediaEngine
+import Testing
+
+@Suite(.serialized) struct StartTests {
+  private func start(
+    _ bound: IPAddress, _ ports: ClosedRange<UInt16>, settings: MediaSettings = MediaSettings(),
+    log: FactLog = FactLog()
+  ) throws -> (MediaPlane, MediaReadiness) {
+    let plane = try MediaPlane(
+      addresses: [MediaAddress(name: "wan", bound: bound, ports: ports)], announcements: [],
+      settings: settings, sink: { log.append($0) })
+    return (plane, try plane.start())
+  }
+
+  @Test func anAddressThatIsNotOursSaysSo() {
+    let elsewhere = IPAddress(v4: 0xc000_0201)
+    #expect(throws: MediaStartError.addressUnavailable(name: "wan", address: elsewhere)) {
+      try start(elsewhere, 19_000...19_009)
+    }
+    let error = MediaStartError.addressUnavailable(name: "wan", address: elsewhere)
+    #expect(error.description.contains("192.0.2.1"))
+  }
+
+  @Test func takenPortsAreReportedAndOnlyAllOfThemFail() throws {
+    // One of two pairs, by its RTCP port.
+    let holder = try Peer(port: 19_023)
+    let log = FactLog()
+    let (plane, readiness) = try start(.loopbackV4, 19_020...19_023, log: log)
+    #expect(readiness == MediaReadiness(bound: 1, takenByOthers: 1, beyondLimit: 0))
+    #expect(log.all == [.ready(address: 0, ports: 19_020...19_023, failed: [19_022])])
+    #expect(throws: MediaStartError.allPortsTaken(name: "wan", ports: 19_020...19_023)) {
+      try start(.loopbackV4, 19_020...19_023)
+    }
+    #expect(throws: MediaStartError.alreadyStarted) { try plane.start() }
+    plane.stop()
+    let (again, _) = try start(.loopbackV4, 19_020...19_023)
+    again.stop()
+    _ = holder.address
+  }
+
+  @Test func theNumberOfPairsIsBounded() throws {
+    var settings = MediaSettings()
+    settings.maxPortPairs = 3
+    let log = FactLog()
+    let (plane, readiness) = try start(.loopbackV4, 19_040...19_059, settings: settings, log: log)
+    #expect(readiness == MediaReadiness(bound: 3, takenByOthers: 0, beyondLimit: 7))
+    #expect(log.all == [.ready(address: 0, ports: 19_040...19_045, failed: [])])
+    plane.stop()
+    #expect(throws: MediaStartError.noPortPair(name: "wan")) {
+      try start(.loopbackV4, 19_041...19_042)
+    }
+    settings.reservedDescriptors = .max / 2
+    #expect(throws: MediaStartError.self) {
+      try start(.loopbackV4, 19_040...19_059, settings: settings)
+    }
+  }
+
+  @Test func commandsThatMakeNoSenseAreRefused() throws {
+    let rig = try Rig()
+    let end = try rig.open()
+    let ghost = MediaTransportID(raw: 77)
+    let foreign = MediaTransportID(raw: 78)
+    for command: MediaCommand in [
+      .remote(ghost, RemoteMedia(SocketAddress(.loopbackV4, 9))), .bridge(end.id, ghost),
+      .play(ghost, .echo), .watch(ghost, silenceMilliseconds: 1), .measure(ghost), .close(ghost),
+      .open(ghost, end.lease), .open(foreign, LocalMedia(address: 9, port: 20_000)),
+      .open(foreign, LocalMedia(address: 0, port: end.lease.port + 1)),
+      .open(foreign, LocalMedia(address: 0, port: 1)), .bridge(end.id, end.id),
+    ] {
+      rig.plane.submit([command])
+    }
+    _ = rig.measure(end)
+    let refused = rig.log.all.compactMap { if case .refused(let id) = $0 { id } else { nil } }
+    #expect(refused.count == 11)
+    #expect(rig.plane.counters.commandsRefused == 11)
+    rig.plane.stop()
+    rig.plane.submit([.measure(end.id)])
+    #expect(rig.log.all.last == .refused(end.id))
+  }
+
+  @Test func aFullQueueRefusesButStillCloses() throws {
+    var settings = MediaSettings()
+    settings.maxQueuedCommands = 10
+    let rig = try Rig(settings: settings)
+    let end = try rig.open()
+    rig.plane.submit(Array(repeating: .measure(end.id), count: 25) + [.close(end.id)])
+    #expect(rig.log.wait { $0 == .closed(end.id) ? true : nil } == true)
+    #expect(rig.log.all.count { $0 == .refused(end.id) } == 15)
+    #expect(rig.plane.counters.commandsDropped == 15)
+  }
+}
