@@ -59,6 +59,12 @@ extension RawSpan {
       let raw = unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: UInt64.self)
       return UInt64(littleEndian: raw)
     }
+    return partialWord(at: index)
+  }
+
+  /// Out of line, so that the loops around `word(at:)` stay small.
+  @usableFromInline @inline(never)
+  func partialWord(at index: Int) -> UInt64 {
     var word: UInt64 = 0
     for i in 0..<8 { word |= UInt64(byte(at: index &+ i)) &<< UInt64(8 &* i) }
     return word

@@ -1,1 +1,48 @@
-print("bench")
+import Foundation
+
+// demarc-bench                      every measurement that needs no socket, as a table and into
+//                                   bench/results/latest.json
+// demarc-bench only NAME            one bench
+// demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else (for callgrind)
+// demarc-bench record NAME VALUE UNIT   adds a value measured elsewhere to the file
+
+let resultsPath = "bench/results/latest.json"
+
+let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
+  ("parse", parseBench)
+]
+
+let workloads: [(String) -> ((Int) -> Void)?] = [parseWorkload]
+
+func fail(_ message: String) -> Never {
+  FileHandle.standardError.write(Data("demarc-bench: \(message)\n".utf8))
+  exit(2)
+}
+
+@MainActor
+func run(_ name: String?) throws {
+  var results = BenchResults()
+  let chosen = benches.filter { name == nil || $0.name == name }
+  if chosen.isEmpty { fail("no such bench; there are \(benches.map(\.name))") }
+  if mallocCount() == nil { print("(allocations aren't counted: see scripts/bench.sh)") }
+  for bench in chosen { bench.run(&results) }
+  print(results.table)
+  try results.write(to: resultsPath)
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch (arguments.first, arguments.count) {
+case (nil, _): try run(nil)
+case ("only", 2): try run(arguments[1])
+case ("repeat", 3):
+  guard let count = Int(arguments[2]), count > 0,
+    let workload = workloads.lazy.compactMap({ $0(arguments[1]) }).first
+  else { fail("no such workload: \(arguments[1]) \(arguments[2])") }
+  workload(count)
+case ("record", 4):
+  guard let value = Double(arguments[2]) else { fail("no number: \(arguments[2])") }
+  var results = BenchResults()
+  results.record(arguments[1], value, arguments[3])
+  try results.write(to: resultsPath)
+default: fail("usage: demarc-bench [only NAME | repeat WORKLOAD N | record NAME VALUE UNIT]")
+}

@@ -178,61 +178,72 @@ extension Message {
     throws(SIPParseError) -> IndexedField?
   {
     let start = at
-    guard start < SIPLimits.headerBytes else { throw SIPParseError(.headersTooLong, at: start) }
-    if bytes.byte(at: start) == 0x0d, bytes.byte(at: start &+ 1) == 0x0a {
-      at = start &+ 2
-      return nil
-    }
-    guard start < bytes.byteCount else { throw SIPParseError(.incomplete, at: start) }
-    let colon = try endOfName(bytes, start)
+    let colon = bytes.find(
+      UInt8(ascii: ":"), from: start, to: start &+ SIPLimits.headerNameBytes &+ 1)
     var nameEnd = colon
     while nameEnd > start, isBlank(bytes.byte(at: nameEnd &- 1)) { nameEnd &-= 1 }
     let id = index.id(ofName: bytes, start, nameEnd &- start)
-    if id == .other {
-      let valid = bytes.skip(.token, start, nameEnd)
-      guard nameEnd > start, valid == nameEnd else { throw SIPParseError(.headerName, at: valid) }
+    if id == .other, try isEndOfHeaders(bytes, start, nameEnd, colon) {
+      at = start &+ 2
+      return nil
     }
-    let value = try value(bytes, &at, colon &+ 1)
+    var first = colon &+ 1
+    while isBlank(bytes.byte(at: first)) { first &+= 1 }
+    var end = bytes.findControl(from: first, to: bytes.byteCount)
+    // CR, LF, and no white space that would go on with the line. The rest is out of the way.
+    let lineBreak = bytes.word(at: end)
+    if lineBreak & 0xffff != 0x0a0d || isBlank(UInt8(truncatingIfNeeded: lineBreak &>> 16)) {
+      end = try foldedEnd(bytes, first)
+    }
+    at = end &+ 2
+    guard at <= SIPLimits.headerBytes else {
+      throw SIPParseError(.headersTooLong, at: SIPLimits.headerBytes)
+    }
+    while end > first, bytes.byte(at: end &- 1).isLinearSpace { end &-= 1 }
+    // An empty first line of a folded value.
+    if bytes.byte(at: first) == 0x0d { first = min(bytes.skipSpace(first, end), end) }
     return IndexedField(
       nameOffset: UInt16(truncatingIfNeeded: start),
-      valueOffset: UInt16(truncatingIfNeeded: value.offset),
-      valueCount: UInt16(truncatingIfNeeded: value.count),
+      valueOffset: UInt16(truncatingIfNeeded: first),
+      valueCount: UInt16(truncatingIfNeeded: end &- first),
       nameCount: UInt8(truncatingIfNeeded: nameEnd &- start), id: id)
   }
 
   @inline(__always)
   private static func isBlank(_ c: UInt8) -> Bool { c == 0x20 || c == 0x09 }
 
-  @inline(__always)
-  private static func endOfName(_ bytes: RawSpan, _ start: Int) throws(SIPParseError) -> Int {
-    let limit = min(start &+ SIPLimits.headerNameBytes, bytes.byteCount)
-    let colon = bytes.find(UInt8(ascii: ":"), from: start, to: limit)
-    guard colon < limit else { throw SIPParseError(.headerName, at: start) }
-    return colon
+  /// What a name that is none of ours is: false for any other token before a colon, true for the empty
+  /// line.
+  @inline(never)
+  private static func isEndOfHeaders(_ bytes: RawSpan, _ start: Int, _ nameEnd: Int, _ colon: Int)
+    throws(SIPParseError) -> Bool
+  {
+    if bytes.byte(at: start) == 0x0d, bytes.byte(at: start &+ 1) == 0x0a {
+      guard start &+ 2 <= SIPLimits.headerBytes else {
+        throw SIPParseError(.headersTooLong, at: start)
+      }
+      return true
+    }
+    guard start < bytes.byteCount else { throw SIPParseError(.incomplete, at: start) }
+    let valid = bytes.skip(.token, start, nameEnd)
+    guard nameEnd > start, valid == nameEnd, colon &- start <= SIPLimits.headerNameBytes,
+      bytes.byte(at: colon) == UInt8(ascii: ":")
+    else {
+      throw SIPParseError(.headerName, at: valid)
+    }
+    return false
   }
 
-  /// The value that starts after the colon, without white space at its ends; `at` moves behind the
-  /// line break that ends it.
-  @inline(__always)
-  private static func value(_ bytes: RawSpan, _ at: inout Int, _ start: Int)
-    throws(SIPParseError) -> ByteRange
-  {
-    var first = start
-    while isBlank(bytes.byte(at: first)) { first &+= 1 }
-    var end = try lineEnd(bytes, first)
-    let folded = isBlank(bytes.byte(at: end &+ 2))
+  /// Where the value at `start` ends that goes on over several lines, or holds control characters: the
+  /// offset of its last CRLF.
+  @inline(never)
+  private static func foldedEnd(_ bytes: RawSpan, _ start: Int) throws(SIPParseError) -> Int {
+    var end = try lineEnd(bytes, start)
     while isBlank(bytes.byte(at: end &+ 2)) { end = try lineEnd(bytes, end &+ 2) }
-    guard end &+ 2 <= SIPLimits.headerBytes else {
-      throw SIPParseError(.headersTooLong, at: SIPLimits.headerBytes)
-    }
-    at = end &+ 2
-    if folded { return bytes.trimmed(first, end) }
-    while end > first, isBlank(bytes.byte(at: end &- 1)) { end &-= 1 }
-    return ByteRange(from: first, to: end)
+    return end
   }
 
   /// The offset of the CRLF that ends the line at `start`.
-  @inline(__always)
   private static func lineEnd(_ bytes: RawSpan, _ start: Int) throws(SIPParseError) -> Int {
     var i = start
     while true {
@@ -245,7 +256,6 @@ extension Message {
   }
 
   /// HTAB anywhere, and a quoted-pair other than of CR and LF.
-  @inline(never)
   private static func acceptControl(_ bytes: RawSpan, _ line: Int, _ i: Int)
     throws(SIPParseError)
   {

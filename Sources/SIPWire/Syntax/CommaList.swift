@@ -26,14 +26,14 @@ package struct CommaList {
 
   private static func endOfElement(_ bytes: RawSpan, _ start: Int, _ end: Int) -> Int {
     var i = start
-    while i < end {
+    while true {
+      i = bytes.find(
+        UInt8(ascii: ","), UInt8(ascii: "\""), UInt8(ascii: "<"), from: i, to: end)
       switch bytes.byte(at: i) {
-      case UInt8(ascii: ","): return i
-      case UInt8(ascii: "\""): i = bytes.endOfQuotedString(i, end) ?? end
-      case UInt8(ascii: "<"): i = bytes.find(UInt8(ascii: ">"), from: i, to: end) &+ 1
-      default: i &+= 1
+      case UInt8(ascii: "\"") where i < end: i = bytes.endOfQuotedString(i, end) ?? end
+      case UInt8(ascii: "<") where i < end: i = bytes.find(UInt8(ascii: ">"), from: i, to: end)
+      default: return min(i, end)
       }
     }
-    return min(i, end)
   }
 }
