@@ -34,7 +34,7 @@ struct Layer {
 
 let layers: [Layer] = [
   // 1
-  Layer(name: "Base", imports: ["CLinux"]),
+  Layer(name: "Base", imports: []),
   Layer(name: "CryptoCore", imports: ["Base", "COpenSSL"]),
   // 2
   Layer(name: "SIPWire", imports: ["Base"]),

@@ -172,11 +172,20 @@ final class ShardLoop {
     flush()
   }
 
+  /// The arrays are handed over, not shared: emptying one that a sink still holds would copy its capacity.
   private func flush() {
     let outbox = shard.outbox
     guard !outbox.isEmpty else { return }
-    if !outbox.media.isEmpty { sinks.media(outbox.media) }
-    if !outbox.facts.isEmpty { sinks.facts(outbox.facts) }
+    if !outbox.media.isEmpty {
+      let commands = outbox.media
+      outbox.media = []
+      sinks.media(commands)
+    }
+    if !outbox.facts.isEmpty {
+      let facts = outbox.facts
+      outbox.facts = []
+      sinks.facts(facts)
+    }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
     for answer in outbox.answers { sinks.answer(answer.token, answer.answer) }
     outbox.removeAll()

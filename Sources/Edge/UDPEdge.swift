@@ -72,7 +72,7 @@ package final class UDPEdge: Sendable {
     }
     self.thread = Mutex(thread)
     if let problem = gate.wait() {
-      thread.join()
+      stop()
       throw problem
     }
   }

@@ -90,7 +90,7 @@ import Testing
     var random = RandomSource(seed: 1)
     let alphabet = Array("0123456789abcf:::...%[] ".utf8)
     var accepted = 0
-    for _ in 0..<200_000 {
+    for _ in 0..<50_000 {
       let text = (0..<random.next(below: 24)).map { _ in
         alphabet[random.next(below: alphabet.count)]
       }
@@ -98,7 +98,7 @@ import Testing
       accepted += 1
       #expect(IPAddress(address.description) == address)
     }
-    #expect(accepted > 100)
+    #expect(accepted > 20)
     for _ in 0..<5_000 {
       // Sparse groups, so that runs of zeros of every shape occur.
       func half() -> UInt64 {

@@ -2,9 +2,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 // What the edge asks of the kernel for signalling: clocks, waiting, and datagrams in batches.
 // Addresses are in host order; IPv4 sits in the low 32 bits of `low`. Functions that can fail return
@@ -27,33 +24,6 @@ static inline uint64_t clinux_thread_time(void) { return clinux_clock(CLOCK_THRE
 void clinux_sleep(uint64_t nanoseconds);
 /// Resident memory of the process in bytes; 0 when /proc is not there.
 uint64_t clinux_resident_bytes(void);
-
-// MARK: Bytes
-
-/// The index of the first CR in `count` bytes, or `count`. Inlined into Swift: the way to SIMD.
-static inline long clinux_find_cr(const void *bytes, long count) {
-    const uint8_t *p = (const uint8_t *)bytes;
-    long i = 0;
-#if defined(__SSE2__)
-    const __m128i cr = _mm_set1_epi8('\r');
-    for (; i + 16 <= count; i += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(p + i));
-        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(block, cr));
-        if (mask) return i + __builtin_ctz(mask);
-    }
-#else
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    for (; i + 8 <= count; i += 8) {
-        uint64_t word;
-        __builtin_memcpy(&word, p + i, 8);
-        word ^= ones * '\r';
-        if ((word - ones) & ~word & highs) break;
-    }
-#endif
-    for (; i < count; i++)
-        if (p[i] == '\r') return i;
-    return count;
-}
 
 // MARK: Waiting
 
