@@ -1,0 +1,190 @@
+import Base
+package import Policy
+
+/// Whether passwords are written. They are for the store; nobody else is shown them.
+package enum SecretsPolicy: Sendable { case omitted, written }
+
+extension Resources {
+  /// As a document that reads back to the same resources (with its secrets).
+  package func document(
+    _ sections: [ResourceSection] = ResourceSection.allCases, secrets: SecretsPolicy
+  ) -> DocumentNode {
+    let writer = ResourceWriter(secrets: secrets)
+    return .group(sections.map { ($0.rawValue, .list(writer.items($0, of: self))) })
+  }
+
+  /// One resource by its name (a number by its number); nil: there is none. In several tenants: the
+  /// first of them, unless one is given.
+  package func document(
+    _ section: ResourceSection, named name: String, tenant: String? = nil, secrets: SecretsPolicy
+  ) -> DocumentNode? {
+    let key = section == .numbers ? "number" : "name"
+    return ResourceWriter(secrets: secrets).items(section, of: self).first { item in
+      item.text(key) == name && (tenant == nil || (item.text("tenant") ?? tenant) == tenant)
+    }
+  }
+}
+
+extension DocumentNode {
+  static var nowhere: DocumentPosition { DocumentPosition(line: 0, column: 0) }
+
+  static func group(_ pairs: [(String, DocumentNode?)]) -> DocumentNode {
+    .mapping(
+      pairs.compactMap { key, value in
+        value.map { DocumentEntry(key: key, keyPosition: nowhere, value: $0) }
+      }, nowhere)
+  }
+  static func list(_ nodes: [DocumentNode]) -> DocumentNode { .sequence(nodes, nowhere) }
+  /// Text; written in quotes where it could be read as something else.
+  static func text(_ text: String) -> DocumentNode {
+    .scalar(DocumentScalar(text, isQuoted: true, at: nowhere))
+  }
+  /// A number, true or false.
+  static func bare(_ value: some CustomStringConvertible) -> DocumentNode {
+    .scalar(DocumentScalar(value.description, isQuoted: false, at: nowhere))
+  }
+  static func texts(_ texts: [String]) -> DocumentNode? {
+    texts.isEmpty ? nil : list(texts.map { .text($0) })
+  }
+
+  func text(_ key: String) -> String? {
+    guard case .mapping(let entries, _) = self,
+      case .scalar(let scalar)? = entries.first(where: { $0.key == key })?.value
+    else { return nil }
+    return scalar.text
+  }
+}
+
+/// The schema of `ResourceReader`, the other way. What has its default value is written too, so that a
+/// document shows everything that there is to say.
+private struct ResourceWriter {
+  let secrets: SecretsPolicy
+
+  func items(_ section: ResourceSection, of resources: Resources) -> [DocumentNode] {
+    switch section {
+    case .tenants: resources.tenants.map(node)
+    case .networks: resources.networks.map(node)
+    case .trunks: resources.trunks.map(node)
+    case .users: resources.users.map(node)
+    case .applications: resources.applications.map(node)
+    case .numbers: resources.numbers.map(node)
+    case .routes: resources.routes.map(node)
+    }
+  }
+
+  private func node(_ tenant: Tenant) -> DocumentNode {
+    .group([
+      ("name", .text(tenant.name)), ("domains", .texts(tenant.domains)),
+      ("digestAlgorithms", .texts(tenant.digestAlgorithms.map(\.documentName))),
+    ])
+  }
+
+  private func node(_ network: Network) -> DocumentNode {
+    .group([
+      ("name", .text(network.name)), ("listeners", .texts(network.listeners)),
+      ("media", .texts(network.media)),
+      ("advertisedSignalling", network.advertisedSignalling.map { .text($0.description) }),
+      ("advertisedMedia", network.advertisedMedia.map { .text($0.description) }),
+      ("trusted", .bare(network.trusted)),
+    ])
+  }
+
+  private func node(_ trunk: Trunk) -> DocumentNode {
+    .group([
+      ("name", .text(trunk.name)), ("tenant", .text(trunk.tenant)),
+      ("kind", .text(trunk.kind.rawValue)), ("network", .text(trunk.network)),
+      ("targets", .texts(trunk.targets.map(\.description))),
+      ("sources", .texts(trunk.sources.map(\.documentText))),
+      ("credentials", trunk.credentials.map(node)),
+      ("authentication", trunk.authentication.map(node)),
+      ("maxCalls", trunk.maxCalls.map { .bare($0) }),
+      ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
+      ("codecs", .texts(trunk.codecs)), ("wideLatching", .bare(trunk.wideLatching)),
+      ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
+    ])
+  }
+
+  private func node(_ credentials: Credentials) -> DocumentNode {
+    .group([("username", .text(credentials.username)), ("password", secret(credentials.password))])
+  }
+
+  private func secret(_ password: String) -> DocumentNode? {
+    secrets == .written ? .text(password) : nil
+  }
+
+  private func node(_ user: User) -> DocumentNode {
+    .group([
+      ("name", .text(user.name)), ("tenant", .text(user.tenant)), ("network", .text(user.network)),
+      ("extension", .text(user.extension)), ("password", secret(user.password)),
+      ("callerID", user.callerID.map { .text($0) }), ("maxContacts", .bare(user.maxContacts)),
+      ("mediaTimeout", .text(user.mediaTimeout.documentText)),
+    ])
+  }
+
+  private func node(_ application: Application) -> DocumentNode {
+    .group([
+      ("name", .text(application.name)), ("tenant", .text(application.tenant)),
+      ("kind", .text(application.kind.rawValue)),
+      ("extension", application.extension.map { .text($0) }),
+      ("file", application.file.map { .text($0) }),
+    ])
+  }
+
+  private func node(_ number: Number) -> DocumentNode {
+    .group([
+      ("number", .text(number.number)), ("tenant", .text(number.tenant)),
+      ("destinations", .list(number.destinations.map(node))),
+    ])
+  }
+
+  private func node(_ hop: DestinationHop) -> DocumentNode {
+    let target: (String, DocumentNode?) =
+      switch hop.to {
+      case .user(let name): ("user", .text(name))
+      case .trunk(let name): ("trunk", .text(name))
+      case .application(let name): ("application", .text(name))
+      case .number(let number): ("number", .text(number))
+      }
+    return .group([
+      target, ("timeout", .text(hop.timeout.documentText)),
+      ("continueOn", .list(hop.continueOn.map { .text($0.name) })),
+    ])
+  }
+
+  private func node(_ route: Route) -> DocumentNode {
+    .group([
+      ("name", .text(route.name)), ("tenant", .text(route.tenant)),
+      ("prefix", .text(route.prefix)), ("strip", .bare(route.strip)),
+      ("prepend", .text(route.prepend)), ("carriers", .list(route.carriers.map(node))),
+      ("timeout", .text(route.timeout.documentText)),
+      ("failoverOn", .list(route.failoverOn.map { .text($0.name) })),
+    ])
+  }
+
+  private func node(_ carrier: RouteCarrier) -> DocumentNode {
+    .group([
+      ("trunk", .text(carrier.trunk)), ("priority", .bare(carrier.priority)),
+      ("weight", .bare(carrier.weight)),
+    ])
+  }
+}
+
+extension SourceMatch {
+  var documentText: String {
+    let width = network.family == .v4 ? 32 : 128
+    if let port { return SocketAddress(network, port).description }
+    return prefixLength == width ? network.description : "\(network)/\(prefixLength)"
+  }
+}
+
+extension Interval {
+  /// In the largest unit that divides it: `90s`, `2m`, `500ms`.
+  var documentText: String {
+    let milliseconds = nanoseconds / 1_000_000
+    for (unit, size) in [("h", Int64(3_600_000)), ("m", 60_000), ("s", 1_000)]
+    where milliseconds != 0 && milliseconds % size == 0 {
+      return "\(milliseconds / size)\(unit)"
+    }
+    return "\(milliseconds)ms"
+  }
+}

@@ -1,0 +1,27 @@
+package import Policy
+
+/// The kinds of resources, with the names that they have in documents, the API and the command line.
+package enum ResourceSection: String, Sendable, CaseIterable {
+  case tenants, networks, trunks, users, applications, numbers, routes
+}
+
+extension Resources {
+  /// How many there are of a kind.
+  package func count(_ section: ResourceSection) -> Int {
+    switch section {
+    case .tenants: tenants.count
+    case .networks: networks.count
+    case .trunks: trunks.count
+    case .users: users.count
+    case .applications: applications.count
+    case .numbers: numbers.count
+    case .routes: routes.count
+    }
+  }
+
+  /// By kind, as the API answers it.
+  package var counts: [String: Int] {
+    Dictionary(
+      uniqueKeysWithValues: ResourceSection.allCases.map { ($0.rawValue, count($0)) })
+  }
+}

@@ -1,0 +1,138 @@
+package import Base
+package import Persistence
+package import Policy
+import Synchronization
+
+/// The resources that are in force, and the only way to change them: a document that was compiled first
+/// and stored next, whole or not at all.
+package final class ResourceStore: Sendable {
+  /// What the process has that resources refer to, by name and in the order of the indices.
+  package struct Surroundings: Sendable {
+    package var listeners: [(name: String, address: SocketAddress)]
+    package var media: [(name: String, address: IPAddress)]
+
+    package init(
+      listeners: [(name: String, address: SocketAddress)],
+      media: [(name: String, address: IPAddress)]
+    ) {
+      self.listeners = listeners
+      self.media = media
+    }
+  }
+
+  /// What an apply or a check came to.
+  package struct Outcome: Sendable {
+    package var configuration: Configuration
+    /// False: the document says what was in force already; nothing was stored.
+    package var changed: Bool
+  }
+
+  package enum Failure: Error, Sendable {
+    case invalid(ConfigErrors)
+    case store(StoreError)
+  }
+
+  private let store: any CallStore
+  private let surroundings: Surroundings
+  private let state: Mutex<Configuration>
+
+  /// Loads what was in force. Resources that do not fit the listeners any more are an error that names
+  /// each: starting without them would refuse calls silently.
+  package init(store: any CallStore, surroundings: Surroundings) throws(Failure) {
+    self.store = store
+    self.surroundings = surroundings
+    let latest: ResourceRevision?
+    do throws(StoreError) {
+      latest = try store.latestResources()
+    } catch {
+      throw .store(error)
+    }
+    guard let latest else {
+      state = Mutex(Configuration())
+      return
+    }
+    let source = "stored resources, revision \(latest.revision)"
+    let document = try Self.invalid { () throws(ConfigErrors) in
+      try ResourceDocument.parse(stored: latest.document, source: source)
+    }
+    state = Mutex(try Self.compile(document, latest.revision, surroundings))
+  }
+
+  package var current: Configuration { state.withLock { $0 } }
+
+  /// What `apply` would do; nothing is stored.
+  package func check(_ text: String, source: String) throws(Failure) -> Outcome {
+    let current = current
+    let document = try Self.parse(text, source, current.resources)
+    let configuration = try Self.compile(document, current.revision, surroundings)
+    return Outcome(
+      configuration: configuration, changed: document.resources != current.resources)
+  }
+
+  /// Replaces each section that the document has by what it says; sections that it leaves out stay.
+  /// Stored before it is in force. The caller hands the configuration to the shards.
+  package func apply(_ text: String, source: String, at milliseconds: Int64) throws(Failure)
+    -> Outcome
+  {
+    // One apply at a time: each is checked against what the one before left.
+    let result: Result<Outcome, Failure> = state.withLock { current in
+      do throws(Failure) {
+        let document = try Self.parse(text, source, current.resources)
+        // Compiled before anything is stored; the number is known only afterwards.
+        let next = current.revision + 1
+        var configuration = try Self.compile(document, next, surroundings)
+        guard document.resources != current.resources else {
+          return .success(Outcome(configuration: current, changed: false))
+        }
+        let canonical = DocumentWriter.json(document.resources.document(secrets: .written))
+        let revision = try save(canonical, milliseconds)
+        if revision != next {
+          configuration = try Self.compile(document, revision, surroundings)
+        }
+        current = configuration
+        return .success(Outcome(configuration: configuration, changed: true))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  private func save(_ document: String, _ milliseconds: Int64) throws(Failure) -> UInt64 {
+    do throws(StoreError) {
+      return try store.save(resources: document, at: milliseconds)
+    } catch {
+      throw .store(error)
+    }
+  }
+
+  private static func parse(_ text: String, _ source: String, _ existing: Resources)
+    throws(Failure) -> ResourceDocument
+  {
+    try invalid { () throws(ConfigErrors) in
+      try ResourceDocument.parse(text, source: source, over: existing)
+    }
+  }
+
+  private static func invalid<Value>(_ body: () throws(ConfigErrors) -> Value) throws(Failure)
+    -> Value
+  {
+    do throws(ConfigErrors) {
+      return try body()
+    } catch {
+      throw .invalid(error)
+    }
+  }
+
+  private static func compile(
+    _ document: ResourceDocument, _ revision: UInt64, _ surroundings: Surroundings
+  ) throws(Failure) -> Configuration {
+    do throws(ConfigurationProblems) {
+      return try Configuration(
+        resources: document.resources, revision: revision, listeners: surroundings.listeners,
+        media: surroundings.media)
+    } catch {
+      throw .invalid(ConfigErrors(error.problems.map(document.map.locate)))
+    }
+  }
+}
