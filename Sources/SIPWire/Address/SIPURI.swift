@@ -87,14 +87,15 @@ package struct SIPURI: Hashable, Sendable {
 
   private func hasValidParameters(_ bytes: RawSpan) -> Bool {
     var walk = URIParameters(params)
-    while walk.next(bytes) != nil {}
-    return !walk.isMalformed
+    var count = 0
+    while walk.next(bytes) != nil { count &+= 1 }
+    return !walk.isMalformed && count <= SIPLimits.uriParameters
   }
 
   /// `hname "=" hvalue *( "&" hname "=" hvalue )`
   private static func hasValidHeaders(_ bytes: RawSpan, _ headers: ByteRange) -> Bool {
     var at = headers.start
-    while true {
+    for _ in 0..<SIPLimits.uriParameters {
       let end = bytes.find(UInt8(ascii: "&"), from: at, to: headers.end)
       let equals = bytes.find(UInt8(ascii: "="), from: at, to: end)
       guard equals > at, equals < end,
@@ -104,6 +105,7 @@ package struct SIPURI: Hashable, Sendable {
       if end == headers.end { return true }
       at = end &+ 1
     }
+    return false
   }
 
   /// `telephone-subscriber`: digits and visual separators, then parameters (RFC 3966 §3).

@@ -6,6 +6,8 @@ package enum SIPLimits {
   package static let headerBytes = 32_768
   package static let headerFields = 128
   package static let headerNameBytes = 255
+  /// Of one URI, and as many headers behind its question mark: comparing two URIs takes their product.
+  package static let uriParameters = 32
 }
 
 /// Why a message could not be read, and the offset of the octet that showed it.

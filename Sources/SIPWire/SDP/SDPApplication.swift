@@ -9,6 +9,13 @@ package struct SDPChoice: Hashable, Sendable {
   package var payloadType: UInt8
   /// Nil: the far end sends digits in no way that we read.
   package var telephoneEvent: UInt8?
+
+  package init(line: Int, encoding: AudioEncoding, payloadType: UInt8, telephoneEvent: UInt8?) {
+    self.line = line
+    self.encoding = encoding
+    self.payloadType = payloadType
+    self.telephoneEvent = telephoneEvent
+  }
 }
 
 // Descriptions for our own applications, which speak PCMU, PCMA and telephone-event, 20 ms a packet.

@@ -89,7 +89,7 @@ struct SDPParser {
       guard c != 0 else { throw SDPParseError(.line, at: lineEnd) }
       lineEnd &+= 1
     }
-    at = lineEnd &+ 1
+    at = min(lineEnd &+ 1, end)
     if lineEnd < end, bytes.byte(at: lineEnd) == 0x0d {
       guard at < end, bytes.byte(at: at) == 0x0a else {
         throw SDPParseError(.line, at: lineEnd)

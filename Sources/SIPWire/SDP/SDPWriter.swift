@@ -22,6 +22,11 @@ package struct SDPLines: Sendable {
     package var port: UInt16 = 0
     /// Nil: as the description has it.
     package var direction: SDPDirection?
+
+    package init(port: UInt16 = 0, direction: SDPDirection? = nil) {
+      self.port = port
+      self.direction = direction
+    }
   }
 
   private var lines = InlineArray<16, Line>(repeating: Line())
