@@ -52,19 +52,19 @@ private final class CannedOperations: ServerOperations {
     filters.withLock { $0.append(filter) }
     return PageResource(items: [], nextCursor: "next")
   }
-  func exportRecords(_ filter: RecordFilter, format: RecordFormat) async throws -> RecordExport {
+  func exportRecords(_ filter: RecordFilter, format: RecordFormat) async throws -> ExportBatch {
     if filter.cursor == "bad" {
       throw APIFailure(.badRequest, "the cursor is not one of ours", remedy: "Begin again.")
     }
     if filter.cursor == "cut" { throw CancellationError() }
     let round = filter.cursor.flatMap { Int($0) } ?? 0
     let next = filter.party == "trunk:cut" ? "cut" : round == 200 ? nil : "\(round + 1)"
-    return RecordExport(
+    return ExportBatch(
       lines: Array(String(repeating: "\(round),0123456789\n", count: 1_000).utf8), nextCursor: next)
   }
   func purgeRecords(before: Int64) async throws -> Int { Int(before) }
-  func resources(kind: String?, name: String?) async throws -> [UInt8] {
-    Array("{\"kind\":\"\(kind ?? "-")\",\"name\":\"\(name ?? "-")\"}".utf8)
+  func resources(_ view: ResourceView) async throws -> [UInt8] {
+    Array("{\"kind\":\"\(view.kind ?? "-")\",\"name\":\"\(view.name ?? "-")\"}".utf8)
   }
   func check(_ document: [UInt8]) async throws -> ApplyResource {
     throw APIFailure(
@@ -262,12 +262,12 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     let server = APIServer(
       .tcp(host: "127.0.0.1", port: 0), router: router.metricsOnly(), log: log)
     let port = try #require(try await server.start())
-    let text = try #require(plainGet(port: port, path: "/metrics"))
+    let text = try #require(await plainGet(port: port, path: "/metrics"))
     #expect(text.contains("text/plain; version=0.0.4"))
     #expect(text.contains("demarc_build_info"))
-    #expect(plainGet(port: port, path: "/v1/calls")?.hasPrefix("HTTP/1.1 404") == true)
+    #expect(await plainGet(port: port, path: "/v1/calls")?.hasPrefix("HTTP/1.1 404") == true)
     await server.stop()
-    #expect(plainGet(port: port, path: "/metrics") == nil)
+    #expect(await plainGet(port: port, path: "/metrics") == nil)
   }
 }
 

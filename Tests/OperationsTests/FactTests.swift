@@ -85,7 +85,7 @@ private func ended(_ serial: UInt64, cause: Cause = .normalClearing) -> Fact {
     page.trunks = [
       TrunkStatus(name: "b\"eta", tenant: "t", calls: 4), TrunkStatus(name: "a", tenant: "t"),
     ]
-    page.trunkLimits = ["a": 30]
+    page.trunkLimits = [TrunkKey(tenant: "t", name: "a"): 30]
     page.tally.observe(ended(1))
     page.tally.observe(ended(2, cause: .busy))
     page.requests = [APIRequestCount(method: "GET", route: "/v1/calls", status: 200, count: 9)]
@@ -97,8 +97,8 @@ private func ended(_ serial: UInt64, cause: Cause = .normalClearing) -> Fact {
     #expect(lines.contains(#"demarc_sip_messages_dropped_total{reason="unparsable"} 3"#))
     #expect(lines.contains(#"demarc_sip_messages_dropped_total{reason="strayAck"} 0"#))
     #expect(lines.contains(#"demarc_sip_requests_refused_total{cause="forbidden"} 2"#))
-    #expect(lines.contains(#"demarc_trunk_calls{trunk="b\"eta"} 4"#))
-    #expect(lines.contains(#"demarc_trunk_calls_limit{trunk="a"} 30"#))
+    #expect(lines.contains(#"demarc_trunk_calls{tenant="t",trunk="b\"eta"} 4"#))
+    #expect(lines.contains(#"demarc_trunk_calls_limit{tenant="t",trunk="a"} 30"#))
     #expect(lines.contains(#"demarc_calls_ended_total{cause="busy",by="caller"} 1"#))
     #expect(lines.contains(#"demarc_call_setup_seconds_bucket{le="0.25"} 0"#))
     #expect(lines.contains(#"demarc_call_setup_seconds_bucket{le="0.5"} 2"#))

@@ -1,7 +1,11 @@
 import Glibc
 
 /// The whole answer to `GET path` on loopback, head and body, as text; nil when nobody listens.
-func plainGet(port: Int, path: String) -> String? {
+func plainGet(port: Int, path: String) async -> String? {
+  await offThePool { blockingGet(port: port, path: path) }
+}
+
+private func blockingGet(port: Int, path: String) -> String? {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   guard descriptor >= 0 else { return nil }
   defer { close(descriptor) }

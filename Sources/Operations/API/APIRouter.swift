@@ -117,10 +117,16 @@ package struct APIRouter: Sendable {
   private func addResources(_ router: Router<BasicRequestContext>) {
     for path: RouterPath in ["v1/resources", "v1/resources/{kind}", "v1/resources/{kind}/{name}"] {
       router.get(path) { request, context in
-        _ = try Self.query(request)
-        return try await Self.json(
-          bytes: operations.resources(
-            kind: Self.parameter("kind", context), name: Self.parameter("name", context)))
+        let query = try Self.query(request, allowed: ["tenant", "format"])
+        let name = try query.choice("format", among: ResourceView.Format.allCases.map(\.rawValue))
+        let format = name.flatMap(ResourceView.Format.init(rawValue:)) ?? .json
+        let text = try await operations.resources(
+          ResourceView(
+            kind: Self.parameter("kind", context), name: Self.parameter("name", context),
+            tenant: query.text("tenant"), format: format))
+        return format == .json
+          ? Self.json(bytes: text)
+          : Self.text(String(decoding: text, as: UTF8.self), type: "application/yaml")
       }
     }
     router.post("v1/resources:check") { request, _ in

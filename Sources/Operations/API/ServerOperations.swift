@@ -22,12 +22,12 @@ package protocol ServerOperations: Sendable {
   /// batch of CSV begins with the names of the columns.
   func exportRecords(
     _ filter: RecordFilter, format: RecordFormat
-  ) async throws -> RecordExport
+  ) async throws -> ExportBatch
   /// Removes the records that ended before the moment; how many there were.
   func purgeRecords(before millisecondsSince1970: Int64) async throws -> Int
 
-  /// JSON. `kind` nil: the whole document; `name` nil: all of a kind. Secrets are not shown.
-  func resources(kind: String?, name: String?) async throws -> [UInt8]
+  /// What is in force. Secrets are not shown.
+  func resources(_ view: ResourceView) async throws -> [UInt8]
   /// YAML or JSON. Throws `.invalidResources` with all problems.
   func check(_ document: [UInt8]) async throws -> ApplyResource
   /// The same, and makes it what calls are routed by: whole or not at all.
@@ -48,7 +48,7 @@ package enum RecordFormat: String, Sendable, CaseIterable {
   }
 }
 
-package struct RecordExport: Hashable, Sendable {
+package struct ExportBatch: Hashable, Sendable {
   package var lines: [UInt8]
   package var nextCursor: String?
 
@@ -77,4 +77,26 @@ package struct RecordFilter: Hashable, Sendable {
   package var cursor: String?
 
   package init() {}
+}
+
+/// Which resources, and written how.
+package struct ResourceView: Hashable, Sendable {
+  package enum Format: String, Sendable, CaseIterable { case json, yaml }
+
+  /// Nil: the whole document.
+  package var kind: String?
+  /// Nil: all of the kind.
+  package var name: String?
+  /// Where several tenants have one of that name; nil: the first.
+  package var tenant: String?
+  package var format: Format
+
+  package init(
+    kind: String? = nil, name: String? = nil, tenant: String? = nil, format: Format = .json
+  ) {
+    self.kind = kind
+    self.name = name
+    self.tenant = tenant
+    self.format = format
+  }
 }

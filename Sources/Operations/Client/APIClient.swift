@@ -110,7 +110,11 @@ package struct APIClient: Sendable {
     let channel = try await connect()
     do {
       return try await channel.executeThenClose { inbound, outbound in
-        try await write(request, to: outbound)
+        do {
+          try await write(request, to: outbound)
+        } catch is ChannelError {
+          // The server answered and closed before it had all of the request: the answer says why.
+        }
         return try await read(inbound, onBody: onBody)
       }
     } catch let error as APIClientError {
@@ -165,11 +169,11 @@ package struct APIClient: Sendable {
     let head = HTTPRequestHead(
       version: .http1_1, method: HTTPMethod(rawValue: request.method.rawValue),
       uri: request.target, headers: headers)
-    try await outbound.write(.head(head))
+    var parts: [HTTPClientRequestPart] = [.head(head)]
     if !request.body.isEmpty {
-      try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: request.body))))
+      parts.append(.body(.byteBuffer(ByteBuffer(bytes: request.body))))
     }
-    try await outbound.write(.end(nil))
+    try await outbound.write(contentsOf: parts + [.end(nil)])
   }
 
   private func read(

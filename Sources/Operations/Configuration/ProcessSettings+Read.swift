@@ -24,7 +24,7 @@ extension ProcessSettings {
     "store.path", "store.retentionDays", "api.socket", "metrics.address", "metrics.port",
     "log.level", "log.format", "log.personal", "limits.calls", "limits.transactions",
     "limits.registrations",
-    "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts",
+    "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
   ]
 
   /// Variables of ours that are no settings.
@@ -173,7 +173,7 @@ extension DocumentReader {
   private mutating func limits(_ parent: DocumentFields, _ limits: inout LimitSettings) {
     let keys = [
       "calls", "transactions", "registrations", "messageMemory", "ladderMemory",
-      "unconfirmedFacts",
+      "unconfirmedFacts", "drainTime",
     ]
     guard let fields = group(parent, "limits", keys: keys) else { return }
     limits.calls ?= optional(fields, "calls", .number(1...1_000_000, example: 20_000))
@@ -188,6 +188,7 @@ extension DocumentReader {
     limits.unconfirmedFacts
       ?= optional(
         fields, "unconfirmedFacts", .number(100...10_000_000, example: 50_000))
+    limits.drainTime ?= optional(fields, "drainTime", .duration(example: "30s"))
   }
 
   private mutating func listeners(_ parent: DocumentFields) -> [ListenerSettings] {

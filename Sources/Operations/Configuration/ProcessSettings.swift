@@ -77,6 +77,8 @@ package struct LimitSettings: Hashable, Sendable {
   package var ladderMemory: Int
   /// Facts that the store has not confirmed; above it new calls get 503.
   package var unconfirmedFacts: Int
+  /// How long calls may go on after the order to end; what is left then is hung up.
+  package var drainTime = Interval.seconds(30)
 
   package init() {
     let limits = ShardLimits()

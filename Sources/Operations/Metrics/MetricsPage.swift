@@ -1,27 +1,17 @@
 package import CallCore
+package import Edge
+package import MediaEngine
+package import Persistence
 
-/// How the store does, as the page tells it.
-package struct StoreMetrics: Hashable, Sendable {
-  /// Whether the last write came through.
-  package var healthy = true
-  /// Facts that were taken and are not on disk yet.
-  package var waiting = 0
-  package var durableUpTo: UInt64 = 0
-  package var commits: UInt64 = 0
-  package var failures: UInt64 = 0
-  package var lastCommitSeconds = 0.0
-  package var commitSeconds = 0.0
-  package init() {}
-}
+/// Names of trunks are a tenant's own.
+package struct TrunkKey: Hashable, Sendable {
+  package var tenant: String
+  package var name: String
 
-/// What media workers counted since the start.
-package struct MediaMetrics: Hashable, Sendable {
-  package var relayed: UInt64 = 0
-  package var refused: UInt64 = 0
-  package var malformed: UInt64 = 0
-  package var dropped: UInt64 = 0
-  package var transports = 0
-  package init() {}
+  package init(tenant: String, name: String) {
+    self.tenant = tenant
+    self.name = name
+  }
 }
 
 /// Everything that `/metrics` says, collected at one moment.
@@ -36,13 +26,14 @@ package struct MetricsPage: Sendable {
   package var draining = false
   package var shard = ShardCounters()
   package var trunks: [TrunkStatus] = []
-  /// By name of the trunk: its limit of concurrent calls, where it has one.
-  package var trunkLimits: [String: Int] = [:]
+  /// Its limit of concurrent calls, for each trunk that has one.
+  package var trunkLimits: [TrunkKey: Int] = [:]
   package var tally = FactTally()
   package var readers: [(reader: String, FactReaderCounters)] = []
-  package var store = StoreMetrics()
-  package var media = MediaMetrics()
-  package var edgeDropped: [String: UInt64] = [:]
+  package var store = RecordWriter.Counters()
+  package var storeBytes: Int64 = 0
+  package var media = MediaCounters()
+  package var edge: EdgeCounters.Reading?
   package var logLines: UInt64 = 0
   package var logDropped: UInt64 = 0
   package var requests: [APIRequestCount] = []
@@ -99,12 +90,31 @@ package struct MetricsPage: Sendable {
     text.single(
       "authentication_failures_total", .counter, "Answers to a challenge that were not accepted.",
       tally.authenticationFailures)
+    text.single(
+      "sip_stray_acks_total", .counter, "ACKs that belong to nothing that is kept.",
+      shard.strayAcks)
     text.single("sip_transactions", .gauge, "Transactions that are alive.", shard.transactions)
     text.single("timers", .gauge, "Timers that are running.", shard.timers)
+    text.single(
+      "trace_bytes", .gauge, "Memory of the messages that are kept for ladders.", shard.traceBytes)
     text.single("bindings", .gauge, "Contacts that are registered.", shard.bindings)
+    guard let edge else { return }
     text.each(
-      "edge_dropped_total", .counter, "Datagrams that the sockets' loop gave up, by reason.",
-      by: "reason", sorted(edgeDropped))
+      "sip_datagrams_total", .counter, "Datagrams that crossed the listeners' sockets.",
+      by: "direction", [("received", edge.datagramsReceived), ("sent", edge.datagramsSent)])
+    text.each(
+      "sip_datagrams_dropped_total", .counter, "Datagrams that were given up, by reason.",
+      by: "reason",
+      [
+        ("kernel", edge.kernelDrops), ("discarded", edge.datagramsDiscarded),
+        ("refused", edge.datagramsRefused), ("receiveError", edge.receiveErrors),
+      ])
+    text.single(
+      "sip_datagrams_deferred_total", .counter, "Datagrams that waited for a full socket.",
+      edge.datagramsDeferred)
+    text.single(
+      "sip_unreachable_total", .counter, "Destinations that were reported as unreachable.",
+      edge.unreachable)
   }
 
   private func calls(_ text: inout MetricsText) {
@@ -134,18 +144,31 @@ package struct MetricsPage: Sendable {
   }
 
   private func trunks(_ text: inout MetricsText) {
-    let ordered = trunks.sorted { $0.name < $1.name }
-    text.family("trunk_calls", .gauge, "Calls that are alive on a trunk.")
-    for trunk in ordered { text.sample(trunk.calls, ["trunk": trunk.name]) }
-    text.family("trunk_attempts_total", .counter, "Calls that a trunk was given or gave.")
-    for trunk in ordered { text.sample(trunk.attempts, ["trunk": trunk.name]) }
-    text.family("trunk_refused_total", .counter, "Calls refused because of a trunk's limits.")
-    for trunk in ordered { text.sample(trunk.refusedByLimit, ["trunk": trunk.name]) }
-    text.family("trunk_usable", .gauge, "Whether a target of the trunk answers.")
-    for trunk in ordered { text.sample(trunk.usable ? 1 : 0, ["trunk": trunk.name]) }
-    text.family("trunk_calls_limit", .gauge, "Concurrent calls that a trunk may have.")
-    for trunk in ordered {
-      if let limit = trunkLimits[trunk.name] { text.sample(limit, ["trunk": trunk.name]) }
+    let ordered = trunks.sorted { ($0.tenant, $0.name) < ($1.tenant, $1.name) }
+    each(ordered, "trunk_calls", .gauge, "Calls that are alive on a trunk.", &text) { $0.calls }
+    each(ordered, "trunk_attempts_total", .counter, "Calls that a trunk was given or gave.", &text)
+    {
+      $0.attempts
+    }
+    each(
+      ordered, "trunk_refused_total", .counter, "Calls refused because of a trunk's limits.", &text
+    ) { $0.refusedByLimit }
+    each(ordered, "trunk_usable", .gauge, "Whether a target of the trunk answers.", &text) {
+      $0.usable ? 1 : 0
+    }
+    each(
+      ordered, "trunk_calls_limit", .gauge, "Concurrent calls that a trunk may have.", &text
+    ) { trunkLimits[TrunkKey(tenant: $0.tenant, name: $0.name)] }
+  }
+
+  private func each<Value: BinaryInteger>(
+    _ trunks: [TrunkStatus], _ name: String, _ kind: MetricsText.Kind, _ help: String,
+    _ text: inout MetricsText, value: (TrunkStatus) -> Value?
+  ) {
+    text.family(name, kind, help)
+    for trunk in trunks {
+      guard let value = value(trunk) else { continue }
+      text.sample(value, ["tenant": trunk.tenant, "trunk": trunk.name])
     }
   }
 
@@ -153,13 +176,30 @@ package struct MetricsPage: Sendable {
     text.each(
       "media_ports", .gauge, "RTP port pairs by state.", by: "state",
       [("leased", shard.portsLeased), ("free", shard.portsFree)])
-    text.single("media_transports", .gauge, "Media transports that are open.", media.transports)
+    text.single(
+      "media_transports", .gauge, "Media transports that are open.", media.openTransports)
     text.each(
-      "media_packets_total", .counter, "Packets by what was done with them.", by: "outcome",
+      "media_packets_received_total", .counter, "Packets that reached the media ports.", by: "kind",
+      [("rtp", media.received), ("rtcp", media.controlReceived)])
+    text.each(
+      "media_packets_relayed_total", .counter, "Packets handed on to the other side.", by: "kind",
+      [("rtp", media.relayed), ("rtcp", media.controlRelayed)])
+    text.single(
+      "media_packets_played_total", .counter, "Packets that applications sent.",
+      media.applicationPackets)
+    text.each(
+      "media_packets_dropped_total", .counter, "Packets that were not handed on, by reason.",
+      by: "reason",
       [
-        ("relayed", media.relayed), ("refused", media.refused), ("malformed", media.malformed),
-        ("dropped", media.dropped),
+        ("refused", media.refused), ("malformed", media.malformed), ("unwanted", media.unwanted),
+        ("unbridged", media.unbridged), ("unsendable", media.unsendable),
+        ("sendFailure", media.sendFailures), ("kernel", media.kernelDropped),
       ])
+    text.single(
+      "media_commands_refused_total", .counter, "Commands that media could not follow.",
+      media.commandsRefused &+ media.commandsDropped)
+    text.family("media_cpu_seconds_total", .counter, "CPU time of the media workers.")
+    text.sample(Double(media.cpuNanoseconds) / 1e9)
     text.single(
       "media_silences_total", .counter, "Times that a side of a call sent nothing for too long.",
       tally.mediaSilences)
@@ -174,14 +214,18 @@ package struct MetricsPage: Sendable {
     text.each(
       "facts_dropped_total", .counter, "Facts that a reader was too slow for.", by: "reader",
       readers.map { ($0.reader, $0.1.dropped) })
-    text.single("store_up", .gauge, "Whether the store takes writes.", store.healthy ? 1 : 0)
+    text.single(
+      "store_up", .gauge, "Whether the store takes writes.", store.state == .writing ? 1 : 0)
     text.single("store_waiting", .gauge, "Facts that wait for the store.", store.waiting)
-    text.single("store_commits_total", .counter, "Groups of facts made durable.", store.commits)
-    text.single("store_failures_total", .counter, "Groups that failed at first.", store.failures)
-    text.family("store_commit_seconds_total", .counter, "Time spent in commits.")
-    text.sample(store.commitSeconds)
-    text.family("store_last_commit_seconds", .gauge, "How long the last commit took.")
-    text.sample(store.lastCommitSeconds)
+    text.single("store_batches_total", .counter, "Groups of facts made durable.", store.batches)
+    text.single("store_facts_total", .counter, "Facts made durable.", store.facts)
+    text.single("store_failures_total", .counter, "Writes that failed at first.", store.failures)
+    text.single(
+      "store_left_out_total", .counter, "Refreshes that were left out because too much waited.",
+      store.leftOut)
+    text.single(
+      "store_durable_sequence", .gauge, "The last fact that is on disk.", store.durableUpTo)
+    text.single("store_bytes", .gauge, "Size of the store with its log.", storeBytes)
     text.single("log_lines_total", .counter, "Lines that the log took.", logLines)
     text.single(
       "log_lines_dropped_total", .counter, "Lines that the log's reader was too slow for.",

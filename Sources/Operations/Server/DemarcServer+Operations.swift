@@ -1,0 +1,221 @@
+import Base
+package import CallCore
+import Edge
+import Foundation
+import MediaControl
+import Persistence
+import Policy
+import Synchronization
+
+// What the local API asks of a server.
+
+extension DemarcServer: ServerOperations {
+  package func status() async throws -> StatusResource {
+    let now = MonotonicClock.now
+    let counters = try await shardCounters()
+    let media = settings.media.map { address in
+      StatusResource.Address(
+        name: address.name,
+        address: "\(address.bound) ports \(address.ports.lowerBound)-\(address.ports.upperBound)")
+    }
+    return StatusResource(
+      version: Version.text,
+      state: isDraining.load(ordering: .relaxed) ? "draining" : "running",
+      started: Timestamp.text(WallTime.process.milliseconds(at: startedAt)),
+      uptimeSeconds: Double((now - startedAt).milliseconds) / 1_000,
+      processId: Int(ProcessInfo.processInfo.processIdentifier), revision: revision,
+      listeners: addresses.map { StatusResource.Address(name: $0.name, address: "\($0.bound)") },
+      media: media, socket: settings.socket, store: settings.store,
+      metrics: metricsAddress.map { "http://\($0)/metrics" }, activeCalls: counters.sessions,
+      callsAttempted: counters.callsAttempted, callsAnswered: counters.callsAnswered,
+      registrations: counters.bindings, mediaPortsFree: counters.portsFree,
+      unconfirmedFacts: counters.unconfirmedFacts)
+  }
+
+  package func calls() async throws -> [CallResource] {
+    guard case .calls(let records) = try await queries.ask(.calls) else { return [] }
+    let (wall, now) = (WallTime.process, MonotonicClock.now)
+    return records.map { CallResource($0, wall: wall, now: now) }
+  }
+
+  package func call(_ id: CallID) async throws -> CallResource? {
+    if let record = try await knownRecord(id) {
+      return CallResource(record, wall: .process, now: MonotonicClock.now)
+    }
+    let store = store
+    return try await fromStore { try store.record(id) }.map { CallResource($0) }
+  }
+
+  /// Of a call that lives or ended lately.
+  private func knownRecord(_ id: CallID) async throws -> CallRecord? {
+    if case .call(let record?) = try await queries.ask(.call(id)) { return record }
+    stream.flush()
+    return recent.record(of: id)
+  }
+
+  package func ladder(_ id: CallID, includesText: Bool) async throws -> LadderResource? {
+    guard case .ladder(let traced) = try await queries.ask(.ladder(id)), !traced.isEmpty else {
+      return nil
+    }
+    return LadderResource(
+      call: id, traced: traced, record: try await knownRecord(id), includesText: includesText,
+      wall: .process)
+  }
+
+  package func hangUp(_ id: CallID) async throws -> Bool {
+    guard case .call(.some) = try await queries.ask(.call(id)) else { return false }
+    post.send(.hangUp(id))
+    return true
+  }
+
+  package func records(_ filter: RecordFilter) async throws -> PageResource<CallResource> {
+    let store = store
+    let query = RecordQuery(filter)
+    let page = try await fromStore { try store.records(query) }
+    return PageResource(items: page.records.map { CallResource($0) }, nextCursor: page.next)
+  }
+
+  package func exportRecords(
+    _ filter: RecordFilter, format: RecordFormat
+  ) async throws -> ExportBatch {
+    let store = store
+    var query = RecordQuery(filter)
+    query.order = .oldestFirst
+    query.limit = 500
+    let wanted: RecordExport.Format = format == .csv ? .csv : .jsonl
+    return try await fromStore { [query] in
+      let page = try store.records(query)
+      var lines = query.cursor == nil ? RecordExport.header(wanted) : []
+      for record in page.records { lines += RecordExport.line(record, wanted) }
+      return ExportBatch(lines: lines, nextCursor: page.next)
+    }
+  }
+
+  package func purgeRecords(before milliseconds: Int64) async throws -> Int {
+    let store = store
+    return try await fromStore { try store.purge(endedBefore: milliseconds) }
+  }
+
+  package func resources(_ view: ResourceView) async throws -> [UInt8] {
+    try keeper.view(view)
+  }
+
+  package func check(_ document: [UInt8]) async throws -> ApplyResource {
+    let keeper = keeper
+    return try await blocking.run { try keeper.check(document) }
+  }
+
+  package func apply(_ document: [UInt8]) async throws -> ApplyResource {
+    let keeper = keeper
+    return try await blocking.run { try keeper.apply(document) }
+  }
+
+  package func trunks() async throws -> [TrunkStateResource] {
+    guard case .trunks(let statuses) = try await queries.ask(.trunks) else { return [] }
+    let known = Dictionary(
+      statuses.map { (TrunkKey(tenant: $0.tenant, name: $0.name), $0) },
+      uniquingKeysWith: { first, _ in first })
+    return keeper.current.trunks.map { trunk in
+      TrunkStateResource(trunk, known[TrunkKey(tenant: trunk.tenant, name: trunk.name)])
+    }
+  }
+
+  package func registrations() async throws -> [RegistrationResource] {
+    guard case .registrations(let bindings) = try await queries.ask(.registrations) else {
+      return []
+    }
+    let (wall, now) = (WallTime.process, MonotonicClock.now)
+    return bindings.sorted { ($0.tenant, $0.user, $0.contact) < ($1.tenant, $1.user, $1.contact) }
+      .map { binding in
+        let index = Int(binding.listener)
+        return RegistrationResource(
+          tenant: binding.tenant, user: binding.user, contact: binding.contact,
+          source: "\(binding.source)",
+          listener: settings.listeners.indices.contains(index)
+            ? settings.listeners[index].name : "",
+          expires: Timestamp.text(wall.milliseconds(at: binding.expires)),
+          expiresInSeconds: max(0, (binding.expires - now).wholeSeconds),
+          userAgent: binding.userAgent)
+      }
+  }
+
+  func shardCounters() async throws -> ShardCounters {
+    guard case .counters(let counters) = try await queries.ask(.counters) else {
+      return ShardCounters()
+    }
+    return counters
+  }
+
+  private func fromStore<Value: Sendable>(
+    _ work: @escaping @Sendable () throws -> Value
+  ) async throws -> Value {
+    do {
+      return try await blocking.run(work)
+    } catch let error as StoreError {
+      throw APIFailure(.unavailable, error.message, remedy: error.remedy)
+    }
+  }
+}
+
+extension RecordQuery {
+  init(_ filter: RecordFilter) {
+    self.init()
+    tenant = filter.tenant
+    since = filter.since
+    until = filter.until
+    party = filter.party
+    number = filter.number
+    state = filter.state.flatMap { CallState(rawValue: $0) }
+    cause = filter.cause.flatMap { name in Cause.allCases.first { $0.name == name } }
+    limit = filter.limit
+    cursor = filter.cursor
+  }
+}
+
+extension TrunkStateResource {
+  init(_ trunk: Trunk, _ status: TrunkStatus?) {
+    self.init(
+      name: trunk.name, tenant: trunk.tenant, kind: trunk.kind.rawValue, network: trunk.network)
+    targets = trunk.targets.map { "\($0)" }
+    maxCalls = trunk.maxCalls
+    callsPerSecond = trunk.callsPerSecond
+    guard let status else { return }
+    calls = status.calls
+    attempts = status.attempts
+    refusedByLimit = status.refusedByLimit
+    usable = status.usable
+  }
+}
+
+extension CallResource {
+  /// From the store: wall-clock times and monotonic durations as they were written.
+  init(_ record: StoredRecord) {
+    self.init(
+      id: "\(record.id)", tenant: record.tenant, state: record.state.rawValue,
+      setup: Timestamp.text(record.setup))
+    from = record.from
+    to = record.to
+    callerNumber = record.callerNumber
+    calledNumber = record.calledNumber
+    source = record.source.isEmpty ? nil : record.source
+    sipCallId = record.sipCallID
+    ringing = record.ringing.map { Timestamp.text($0) }
+    answer = record.answer.map { Timestamp.text($0) }
+    end = record.end.map { Timestamp.text($0) }
+    seconds = record.talk.map { Double($0) / 1_000 }
+    releasedBy = record.releasedBy?.rawValue
+    status = record.status == 0 ? nil : record.status
+    cause = record.cause?.name
+    codec = record.codec.isEmpty ? nil : record.codec
+    quality = CallQualityResource(caller: record.fromCaller, callee: record.fromCallee)
+    attempts = record.attempts.map { attempt in
+      var resource = CallAttemptResource(
+        target: attempt.target, started: Timestamp.text(attempt.started))
+      resource.address = attempt.address.isEmpty ? nil : attempt.address
+      resource.ended = attempt.duration.map { Timestamp.text(attempt.started + $0) }
+      resource.status = attempt.status == 0 ? nil : attempt.status
+      resource.cause = attempt.cause?.name
+      return resource
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import Base
+import CallCore
+import Edge
+import MediaControl
+import MediaEngine
+import Persistence
+import Policy
+import Synchronization
+
+/// The resources that calls are routed by, and their way into the shard and the media plane: whole or not
+/// at all.
+final class ResourceKeeper: Sendable {
+  private let resources: ResourceStore
+  private let log: LogSink
+  /// Held for the length of a change, so that the store, media and the shard see changes in one order.
+  private let plane = Mutex(Plane())
+
+  private struct Plane {
+    var media: MediaPlane?
+    var post: ShardPost?
+  }
+
+  /// - Parameter document: applied before anything is in force; nil: what was applied last.
+  init(
+    store: SQLiteStore, settings: ServerSettings, document: [UInt8]?, log: LogSink
+  ) throws {
+    self.log = log
+    let surroundings = ResourceStore.Surroundings(
+      listeners: settings.listeners.map { ($0.name, $0.bound) },
+      media: settings.media.map { ($0.name, $0.bound) })
+    do throws(ResourceStore.Failure) {
+      resources = try ResourceStore(store: store, surroundings: surroundings)
+    } catch {
+      throw error.apiFailure
+    }
+    if let document { _ = try apply(document) }
+  }
+
+  var current: Configuration { resources.current }
+
+  /// From here on, changes go to the media plane and the shard as well.
+  func attach(media: MediaPlane, post: ShardPost) {
+    plane.withLock { $0 = Plane(media: media, post: post) }
+  }
+
+  func check(_ document: [UInt8]) throws(APIFailure) -> ApplyResource {
+    let outcome = try failing { () throws(ResourceStore.Failure) in
+      try resources.check(try Self.text(document), source: Self.source)
+    }
+    return ApplyResource(outcome)
+  }
+
+  func apply(_ document: [UInt8]) throws(APIFailure) -> ApplyResource {
+    let result: Result<ApplyResource, APIFailure> = plane.withLock { plane in
+      do throws(APIFailure) {
+        return .success(try change(document, plane))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  /// Announcements are read before anything is stored: a file that cannot be played is found now, not by
+  /// a caller.
+  private func change(_ document: [UInt8], _ plane: Plane) throws(APIFailure) -> ApplyResource {
+    let text = try failing { () throws(ResourceStore.Failure) in try Self.text(document) }
+    let before = current
+    let planned = try failing { () throws(ResourceStore.Failure) in
+      try resources.check(text, source: Self.source)
+    }
+    try play(planned.configuration, on: plane.media)
+    do throws(APIFailure) {
+      let outcome = try failing { () throws(ResourceStore.Failure) in
+        try resources.apply(
+          text, source: Self.source,
+          at: Int64(clamping: WallClock.now.milliseconds(at: MonotonicClock.now)))
+      }
+      if outcome.changed { plane.post?.send(.configuration(outcome.configuration)) }
+      return ApplyResource(outcome)
+    } catch {
+      try play(before, on: plane.media)
+      throw error
+    }
+  }
+
+  private func play(_ configuration: Configuration, on media: MediaPlane?) throws(APIFailure) {
+    do throws(AnnouncementError) {
+      try media?.replaceAnnouncements(configuration.announcementSources)
+    } catch {
+      throw APIFailure(
+        .invalidResources, "an announcement cannot be played",
+        remedy: "Nothing was changed. \(error)",
+        problems: [
+          APIFailure.Problem(path: "applications", message: "\(error)", remedy: "Replace the file.")
+        ])
+    }
+  }
+
+  func view(_ wanted: ResourceView) throws(APIFailure) -> [UInt8] {
+    let resources = current.resources
+    let node: DocumentNode
+    if let kind = wanted.kind {
+      guard let section = ResourceSection(rawValue: kind) else {
+        let kinds = ResourceSection.allCases.map(\.rawValue)
+        let meant = nearestMatch(to: kind, in: kinds).map { "Did you mean `\($0)`? " } ?? ""
+        throw APIFailure(
+          .notFound, "there is no kind of resource `\(kind)`",
+          remedy: "\(meant)Kinds: \(kinds.joined(separator: ", ")).")
+      }
+      guard let found = Self.find(section, wanted, in: resources) else {
+        throw APIFailure(
+          .notFound, "there is nothing named `\(wanted.name ?? "")` among the \(kind)",
+          remedy: "`demarc get \(kind)` lists them.")
+      }
+      node = found
+    } else {
+      node = resources.document(secrets: .omitted)
+    }
+    switch wanted.format {
+    case .json: return Array(DocumentWriter.json(node).utf8)
+    case .yaml: return Array(DocumentWriter.yaml(node).utf8)
+    }
+  }
+
+  private static func find(
+    _ section: ResourceSection, _ wanted: ResourceView, in resources: Resources
+  ) -> DocumentNode? {
+    if let name = wanted.name {
+      return resources.document(section, named: name, tenant: wanted.tenant, secrets: .omitted)
+    }
+    return resources.document([section], secrets: .omitted)
+  }
+
+  /// What errors call the text that came by the API; the command puts its file's name there.
+  private static let source = "document"
+
+  private static func text(_ document: [UInt8]) throws(ResourceStore.Failure) -> String {
+    guard let text = String(validating: document, as: UTF8.self) else {
+      throw .invalid(
+        ConfigErrors([
+          ConfigError(
+            source: source, message: "the document is not text in UTF-8",
+            remedy: "Save it as UTF-8.")
+        ]))
+    }
+    return text
+  }
+
+  private func failing<Value>(
+    _ body: () throws(ResourceStore.Failure) -> Value
+  ) throws(APIFailure) -> Value {
+    do throws(ResourceStore.Failure) {
+      return try body()
+    } catch {
+      throw error.apiFailure
+    }
+  }
+}
+
+extension ApplyResource {
+  init(_ outcome: ResourceStore.Outcome) {
+    self.init(
+      revision: outcome.configuration.revision, changed: outcome.changed,
+      counts: outcome.configuration.resources.counts)
+  }
+}
+
+extension ResourceStore.Failure {
+  var apiFailure: APIFailure {
+    switch self {
+    case .invalid(let errors): APIFailure(errors)
+    case .store(let error): APIFailure(.unavailable, error.message, remedy: error.remedy)
+    }
+  }
+}
+
+extension APIFailure {
+  package init(_ errors: ConfigErrors) {
+    let count = errors.errors.count
+    self.init(
+      .invalidResources, count == 1 ? "there is 1 problem" : "there are \(count) problems",
+      remedy: "Nothing was changed.",
+      problems: errors.errors.map { error in
+        Problem(
+          path: error.path, line: error.line > 0 ? error.line : nil,
+          column: error.line > 0 ? error.column : nil, message: error.message,
+          suggestion: error.suggestion, remedy: error.remedy)
+      })
+  }
+}

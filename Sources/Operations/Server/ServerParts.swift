@@ -1,0 +1,159 @@
+import Base
+import CallCore
+import Edge
+import Foundation
+import MediaControl
+import MediaEngine
+import Persistence
+import Policy
+
+/// A server before its edge: everything that the shard's thread will talk to.
+struct ServerParts {
+  let settings: ServerSettings
+  let log: LogSink
+  let startedAt: Instant
+  let store: SQLiteStore
+  let recovery: Recovery
+  let keeper: ResourceKeeper
+  let media: MediaPlane
+  let post = ShardPost()
+  let writer: RecordWriter
+  let stream: FactStream
+  let tally = FactCounters()
+  let recent = RecentCalls()
+  let drainWatch = DrainWatch()
+  let queries: ShardQueries
+  let requests = APICounters()
+
+  init(_ settings: ServerSettings, document: [UInt8]?, log: LogSink) throws {
+    startedAt = MonotonicClock.now
+    self.settings = settings
+    self.log = log
+    store = try Self.openStore(settings)
+    do {
+      recovery = try store.recover(clock: .process)
+      keeper = try ResourceKeeper(
+        store: store, settings: settings, document: document, log: log)
+      media = try Self.startMedia(settings, keeper.current, post: post, log: log)
+    } catch {
+      store.close()
+      throw error
+    }
+    keeper.attach(media: media, post: post)
+    queries = ShardQueries { [post] in post.send($0) }
+    writer = RecordWriter(
+      store: store, clock: .process,
+      durable: { [post] sequence in post.send(.durable(upTo: sequence)) },
+      stateChanged: { [log] state in log.write(Self.describe(state)) })
+    stream = Self.makeStream(tally: tally, recent: recent, log: log)
+  }
+
+  private static func openStore(_ settings: ServerSettings) throws -> SQLiteStore {
+    let folder = URL(fileURLWithPath: settings.store).deletingLastPathComponent().path
+    do {
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+      throw ServerError(
+        "the store's folder \(folder) cannot be made: \(error.localizedDescription). "
+          + "Make it, or choose another in the settings.")
+    }
+    return try SQLiteStore(path: settings.store, listeners: settings.listeners.map(\.name))
+  }
+
+  private static func startMedia(
+    _ settings: ServerSettings, _ configuration: Configuration, post: ShardPost, log: LogSink
+  ) throws -> MediaPlane {
+    let media = try MediaPlane(
+      addresses: settings.media, announcements: configuration.announcementSources,
+      settings: MediaSettings()
+    ) { facts in
+      for fact in facts { post.send(.media(fact)) }
+    }
+    let readiness = try media.start()
+    if readiness.takenByOthers + readiness.beyondLimit > 0 {
+      log.write(
+        LogLine(
+          .warning, "media ports missing",
+          [
+            LogField("bound", readiness.bound), LogField("takenByOthers", readiness.takenByOthers),
+            LogField("beyondLimit", readiness.beyondLimit),
+          ]))
+    }
+    return media
+  }
+
+  private static func makeStream(
+    tally: FactCounters, recent: RecentCalls, log: LogSink
+  ) -> FactStream {
+    let counting = FactReader(name: "counters", limit: 100_000) { tally.observe($0) }
+    let indexing = FactReader(name: "recent", limit: 100_000) { recent.observe($0) }
+    let logging = FactLogReader(sink: log)
+    let telling = FactReader(name: "log", limit: 100_000) { logging.tell($0) }
+    return FactStream(readers: [counting, indexing, telling])
+  }
+
+  private static func describe(_ state: RecordWriter.State) -> LogLine {
+    switch state {
+    case .writing: LogLine(.info, "store writes again")
+    case .failing(let error):
+      LogLine(
+        .error, "store does not write",
+        [LogField("reason", error.message), LogField("remedy", error.remedy)])
+    }
+  }
+
+  /// Binds the listeners and starts the shard's thread: from here on there are calls.
+  func makeEdge() throws -> UDPEdge {
+    let wall = WallClock.now
+    var shard = ShardSettings(
+      incarnation: wall.milliseconds(at: startedAt), secret: SystemRandom.bytes(32),
+      listeners: settings.listeners, mediaAddresses: settings.media)
+    shard.node = settings.node
+    shard.limits = settings.limits
+    let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
+    let edge = try UDPEdge(
+      settings: shard, configuration: keeper.current,
+      sinks: EdgeSinks(
+        media: { media.submit($0) },
+        facts: { facts in
+          writer.submit(facts)
+          stream.publish(facts)
+          drainWatch.observe(facts)
+        },
+        answer: { queries.answer([(token: $0, answer: $1)]) }))
+    if !recovery.bindings.isEmpty { edge.post(.restoreBindings(recovery.bindings)) }
+    post.open(edge)
+    return edge
+  }
+
+  /// After a start that failed half-way.
+  func abandon() {
+    post.close()
+    media.stop()
+    _ = writer.stop(within: .seconds(2))
+    store.close()
+  }
+}
+
+extension StoreClock {
+  /// The process's own clocks.
+  static let process = StoreClock(
+    now: { MonotonicClock.now },
+    wall: { Int64(clamping: WallClock.now.milliseconds(at: $0)) })
+}
+
+extension WallTime {
+  /// One anchor for a whole answer, so that its times belong together.
+  static var process: WallTime {
+    let clock = WallClock.now
+    return WallTime { Int64(clamping: clock.milliseconds(at: $0)) }
+  }
+}
+
+extension Configuration {
+  /// What the media plane reads for it, in its own order.
+  var announcementSources: [AnnouncementSource] {
+    announcements.map { AnnouncementSource(name: $0.name, path: $0.file ?? "") }
+  }
+}

@@ -1,0 +1,60 @@
+package import Base
+package import CallCore
+package import MediaControl
+
+/// What a server is started with, wherever it was written down.
+package struct ServerSettings: Sendable {
+  package var node: UInt16 = 1
+  package var listeners: [Listener]
+  package var media: [MediaAddress]
+  /// The file of the embedded store, and the local API's socket.
+  package var store: String
+  package var socket: String
+  /// Where scrapers find `/metrics`; nil: on the local API alone.
+  package var metrics: SocketAddress?
+  package var limits = ShardLimits()
+  /// How long calls may go on after the order to end.
+  package var drainTime = Interval.seconds(30)
+  /// Records of calls that ended longer ago are removed every hour; nil: kept for ever.
+  package var retention: Interval?
+
+  package init(
+    listeners: [Listener], media: [MediaAddress], store: String, socket: String,
+    metrics: SocketAddress? = nil
+  ) {
+    self.listeners = listeners
+    self.media = media
+    self.store = store
+    self.socket = socket
+    self.metrics = metrics
+  }
+}
+
+/// Why a server did not start or a command could not be done: what, and what to do.
+package struct ServerError: Error, Hashable, Sendable, CustomStringConvertible {
+  package var message: String
+  package var problems: [APIFailure.Problem]
+
+  package init(_ message: String, problems: [APIFailure.Problem] = []) {
+    self.message = message
+    self.problems = problems
+  }
+
+  package var description: String { message }
+}
+
+extension ServerSettings {
+  package init(_ process: ProcessSettings) {
+    self.init(
+      listeners: process.listeners.map {
+        Listener(name: $0.name, bound: SocketAddress($0.address, $0.port))
+      },
+      media: process.media, store: process.store.path, socket: process.api.socket,
+      metrics: process.metrics.map { SocketAddress($0.address, $0.port) })
+    limits = process.limits.shard
+    drainTime = process.limits.drainTime
+    if process.store.retentionDays > 0 {
+      retention = .seconds(process.store.retentionDays * 86_400)
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import CallCore
+import Edge
+import Synchronization
+
+/// The way to a shard for those who were there before its edge: media, whose ports are ready first, and the
+/// store. What comes too early waits, what comes too late is dropped.
+final class ShardPost: Sendable {
+  private enum State {
+    case waiting([ShardInput])
+    case open(UDPEdge)
+    case closed
+  }
+
+  private let state = Mutex(State.waiting([]))
+
+  func send(_ input: ShardInput) {
+    let edge = state.withLock { state -> UDPEdge? in
+      switch state {
+      case .waiting(let inputs):
+        state = .waiting(inputs + [input])
+        return nil
+      case .open(let edge): return edge
+      case .closed: return nil
+      }
+    }
+    edge?.post(input)
+  }
+
+  /// What waited goes first.
+  func open(_ edge: UDPEdge) {
+    state.withLock { state in
+      if case .waiting(let inputs) = state {
+        for input in inputs { edge.post(input) }
+        state = .open(edge)
+      }
+    }
+  }
+
+  func close() {
+    state.withLock { $0 = .closed }
+  }
+}

@@ -1,0 +1,60 @@
+import Dispatch
+import Glibc
+import Synchronization
+
+/// The orders to end that a process gets: SIGINT, SIGTERM and, when its terminal goes, SIGHUP.
+///
+/// The first asks for a quiet end, the second for a quick one; at the third the process ends where it
+/// stands.
+package final class SignalWatch {
+  package let orders: SignalOrders
+  private let sources: [any DispatchSourceSignal]
+
+  package init() {
+    signal(SIGPIPE, SIG_IGN)
+    let queue = DispatchQueue(label: "demarc.signals")
+    let orders = SignalOrders()
+    self.orders = orders
+    sources = [SIGINT, SIGTERM, SIGHUP].map { number in
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+      source.setEventHandler { orders.add() }
+      source.resume()
+      return source
+    }
+  }
+}
+
+package final class SignalOrders: Sendable {
+  private struct State {
+    var count = 0
+    var waiter: CheckedContinuation<Void, Never>?
+  }
+
+  private let state = Mutex(State())
+
+  fileprivate init() {}
+
+  package var count: Int { state.withLock { $0.count } }
+
+  /// Returns at the first order.
+  package func first() async {
+    await withCheckedContinuation { continuation in
+      let isOver = state.withLock { state in
+        if state.count == 0 { state.waiter = continuation }
+        return state.count > 0
+      }
+      if isOver { continuation.resume() }
+    }
+  }
+
+  fileprivate func add() {
+    let (count, waiter) = state.withLock { state in
+      state.count += 1
+      defer { state.waiter = nil }
+      return (state.count, state.waiter)
+    }
+    if count >= 3 { _exit(1) }
+    waiter?.resume()
+  }
+}
