@@ -9,6 +9,12 @@ struct DocumentReader {
 
   init(source: String) { self.source = source }
 
+  /// What was collected, in the order of the document.
+  func check() throws(ConfigErrors) {
+    guard !errors.isEmpty else { return }
+    throw ConfigErrors(errors.sorted { ($0.line, $0.column) < ($1.line, $1.column) })
+  }
+
   mutating func report(
     _ position: DocumentPosition, _ path: [PathElement], _ message: String,
     suggestion: String? = nil, remedy: String

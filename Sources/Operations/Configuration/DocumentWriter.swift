@@ -1,3 +1,5 @@
+import Base
+
 /// A `DocumentNode` as text: JSON for machines (which is YAML too), block YAML for people.
 package enum DocumentWriter {
   package static func json(_ node: DocumentNode, indented: Bool = false) -> String {
@@ -112,9 +114,16 @@ package enum DocumentWriter {
         }
       }
     if isPlain, !words.contains(text.lowercased()) { return text }
+    if isDuration(text) || IPAddress(text)?.family == .v4 { return text }
     var out = ""
     quote(text, to: &out)
     return out
+  }
+
+  /// `500ms`: digits and a unit, which no number of YAML ends with.
+  private static func isDuration(_ text: String) -> Bool {
+    let unit = text.drop { $0.isASCII && $0.isNumber }
+    return unit.count < text.count && ["ms", "s", "m", "h"].contains(unit)
   }
 
   /// RFC 8259 §7, in the part that YAML's double quotes have too.

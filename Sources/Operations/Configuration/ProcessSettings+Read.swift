@@ -60,7 +60,7 @@ extension ProcessSettings {
     if let text { root = try YAMLDocument.parse(text, source: source) }
     for override in overrides { root = root.setting(override) }
     let settings = reader.settings(root)
-    guard reader.errors.isEmpty else { throw ConfigErrors(reader.errors) }
+    try reader.check()
     return settings
   }
 
@@ -250,7 +250,7 @@ extension DocumentReader {
           fields.position, path + ["ports"], "a call needs two ports on each of its sides",
           remedy: "Widen the range; four ports for each call at a time.")
       }
-      addresses.append(media)
+      if !errorsHave(path) { addresses.append(media) }
     }
     return addresses
   }

@@ -61,7 +61,7 @@ package struct ResourceDocument: Sendable {
   {
     var reader = ResourceReader(source: source, existing: existing)
     let resources = reader.read(root)
-    guard reader.reader.errors.isEmpty else { throw ConfigErrors(reader.reader.errors) }
+    try reader.reader.check()
     return ResourceDocument(
       resources: resources, sections: reader.sections,
       map: SourceMap(source: source, root: root, sections: reader.sections))

@@ -17,9 +17,11 @@ enum YAMLDocument {
     } catch {
       throw ConfigErrors([ConfigError(yaml: error, source: source)])
     }
-    guard let root else { return .mapping([], DocumentPosition(line: 1, column: 1)) }
+    let nothing = DocumentNode.mapping([], DocumentPosition(line: 1, column: 1))
+    guard let root else { return nothing }
     var converter = Converter(source: source)
-    let node = converter.convert(root)
+    var node = converter.convert(root)
+    if case .scalar(let scalar) = node, scalar.isNull { node = nothing }
     guard converter.errors.isEmpty else { throw ConfigErrors(converter.errors) }
     return node
   }

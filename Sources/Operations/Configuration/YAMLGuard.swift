@@ -15,6 +15,8 @@ struct YAMLGuard {
   private var flowDepth = 0
   /// Whether the next character begins a value (or a key).
   private var atStart = true
+  /// Within brackets a quoted key's colon needs no blank after it: `{"a":"b"}`.
+  private var isAfterQuotes = false
   private var errors: [ConfigError] = []
   private let source: String
 
@@ -41,6 +43,8 @@ struct YAMLGuard {
     scanIndentation()
     while position < bytes.count, errors.count < 20 {
       let byte = bytes[position]
+      let mayEndKey = isAfterQuotes && flowDepth > 0
+      isAfterQuotes = isAfterQuotes && isBlank(at: position)
       switch byte {
       case 0x0a:
         newLine()
@@ -68,7 +72,7 @@ struct YAMLGuard {
       case UInt8(ascii: ",") where flowDepth > 0:
         position += 1
         atStart = true
-      case UInt8(ascii: ":") where endsToken(at: position + 1):
+      case UInt8(ascii: ":") where mayEndKey || endsToken(at: position + 1):
         position += 1
         atStart = true
       default:
@@ -152,6 +156,7 @@ struct YAMLGuard {
           continue
         }
         atStart = false
+        isAfterQuotes = true
         return
       default: break
       }
