@@ -3,7 +3,8 @@ import Foundation
 // demarc-bench                      every measurement that needs no socket, as a table and into
 //                                   bench/results/latest.json
 // demarc-bench only NAME            one bench
-// demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else (for callgrind)
+// demarc-bench workloads            what can be repeated: a name and two counts, for callgrind, a line
+// demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else
 // demarc-bench record NAME VALUE UNIT   adds a value measured elsewhere to the file
 
 let resultsPath = "bench/results/latest.json"
@@ -12,7 +13,11 @@ let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
   ("parse", parseBench)
 ]
 
-let workloads: [(String) -> ((Int) -> Void)?] = [parseWorkload]
+/// What a name stands for, and two counts whose difference tells what one run costs.
+let workloads: [(name: String, few: Int, many: Int, make: (String) -> ((Int) -> Void)?)] = [
+  ("parse_invite", 1_000, 3_000, parseWorkload),
+  ("parse_sdp", 1_000, 3_000, parseWorkload),
+]
 
 func fail(_ message: String) -> Never {
   FileHandle.standardError.write(Data("demarc-bench: \(message)\n".utf8))
@@ -34,9 +39,11 @@ let arguments = Array(CommandLine.arguments.dropFirst())
 switch (arguments.first, arguments.count) {
 case (nil, _): try run(nil)
 case ("only", 2): try run(arguments[1])
+case ("workloads", 1):
+  for workload in workloads { print(workload.name, workload.few, workload.many) }
 case ("repeat", 3):
   guard let count = Int(arguments[2]), count > 0,
-    let workload = workloads.lazy.compactMap({ $0(arguments[1]) }).first
+    let workload = workloads.first(where: { $0.name == arguments[1] })?.make(arguments[1])
   else { fail("no such workload: \(arguments[1]) \(arguments[2])") }
   workload(count)
 case ("record", 4):
@@ -44,5 +51,6 @@ case ("record", 4):
   var results = BenchResults()
   results.record(arguments[1], value, arguments[3])
   try results.write(to: resultsPath)
-default: fail("usage: demarc-bench [only NAME | repeat WORKLOAD N | record NAME VALUE UNIT]")
+default:
+  fail("usage: demarc-bench [only NAME | workloads | repeat WORKLOAD N | record NAME VALUE UNIT]")
 }

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Runs one fuzz target: Fuzz/run.sh TARGET SECONDS, where TARGET is a file of Fuzz/targets.
+#
+# SwiftPM cannot link a libFuzzer executable, so this compiles the modules that the target needs by hand,
+# with the package's settings and -sanitize=fuzzer,address, into .build-fuzz.
+#
+# Inputs come from Fuzz/seeds and Fuzz/corpus (committed); what is found goes to .build-fuzz/corpus, a
+# crash to Fuzz/crashes, where the tests replay it for ever. `Fuzz/run.sh keep TARGET` takes those of the
+# found inputs that reach something new into Fuzz/corpus.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { printf 'usage: Fuzz/run.sh TARGET SECONDS | Fuzz/run.sh keep TARGET\ntargets:%s\n' \
+  "$(for t in Fuzz/targets/*.swift; do printf ' %s' "$(basename "$t" .swift)"; done)" >&2; exit 2; }
+
+keep=
+if [[ ${1:-} == keep ]]; then keep=yes; shift; fi
+target=${1:-}
+seconds=${2:-0}
+[[ -f Fuzz/targets/$target.swift && $seconds =~ ^[0-9]+$ ]] || usage
+
+# What the target imports, in the order of the layers, and sources of the tests that it shares.
+shared=()
+case $target in
+  shard) modules=(Base CryptoCore SIPWire RTPWire SIPCore MediaControl Policy CallCore) ;;
+  *)
+    modules=(Base SIPWire)
+    shared=(Tests/SIPWireTests/Exercise.swift)
+    ;;
+esac
+
+out=.build-fuzz
+mkdir -p "$out/CLinux"
+flags=(-O -g -swift-version 6 -parse-as-library -package-name demarc -strict-memory-safety
+  -enable-upcoming-feature ExistentialAny -enable-upcoming-feature InternalImportsByDefault
+  -enable-upcoming-feature MemberImportVisibility
+  -enable-upcoming-feature NonisolatedNonsendingByDefault
+  -enable-experimental-feature Lifetimes
+  -sanitize=fuzzer,address -I "$out" -I "$out/CLinux" -I Sources/COpenSSL
+  -Xcc -D_GNU_SOURCE)
+
+newer() { # newer OUTPUT SOURCE...: whether a source is newer than the output, or there is none
+  local output=$1 source
+  shift
+  [[ -e $output ]] || return 0
+  for source in "$@"; do if [[ $source -nt $output ]]; then return 0; fi; done
+  return 1
+}
+
+objects=()
+stale=
+# C, then each module; once one was compiled, all that stand behind it are too.
+clang=$(dirname "$(readlink -f "$(command -v swiftc)")")/clang
+printf 'module CLinux { umbrella "%s" export * }\n' "$PWD/Sources/CLinux/include" >"$out/CLinux/module.modulemap.new"
+if cmp -s "$out/CLinux/module.modulemap.new" "$out/CLinux/module.modulemap"; then
+  rm "$out/CLinux/module.modulemap.new"
+else
+  mv "$out/CLinux/module.modulemap.new" "$out/CLinux/module.modulemap"
+fi
+for source in Sources/CLinux/*.c; do
+  object=$out/CLinux/$(basename "$source" .c).o
+  if newer "$object" "$source" Sources/CLinux/include/*.h; then
+    "$clang" -O1 -g -fsanitize=address -D_GNU_SOURCE -I Sources/CLinux/include -c "$source" -o "$object"
+    stale=yes
+  fi
+  objects+=("$object")
+done
+for module in "${modules[@]}"; do
+  mapfile -t sources < <(find "Sources/$module" -name '*.swift' | sort)
+  if [[ -n $stale ]] || newer "$out/$module.o" "${sources[@]}"; then
+    echo "fuzz: compiling $module" >&2
+    swiftc "${flags[@]}" -wmo -module-name "$module" -emit-module \
+      -emit-module-path "$out/$module.swiftmodule" -c "${sources[@]}" -o "$out/$module.o"
+    stale=yes
+  fi
+  objects+=("$out/$module.o")
+done
+if [[ -n $stale ]] || newer "$out/$target" "Fuzz/targets/$target.swift" "${shared[@]}"; then
+  swiftc "${flags[@]}" -wmo -module-name "fuzz_$target" "Fuzz/targets/$target.swift" "${shared[@]}" \
+    "${objects[@]}" -lcrypto -o "$out/$target"
+fi
+
+found=$out/corpus/$target
+mkdir -p "$found" "Fuzz/corpus/$target" "Fuzz/crashes/$target"
+options=(-dict=Fuzz/sip.dict -max_len=8192 -timeout=5 -rss_limit_mb=2048
+  "-artifact_prefix=Fuzz/crashes/$target/")
+inputs=()
+for folder in "Fuzz/seeds/$target" "Fuzz/corpus/$target" "Fuzz/crashes/$target"; do
+  if [[ -d $folder ]]; then inputs+=("$folder"); fi
+done
+if [[ -n $keep ]]; then
+  exec "$out/$target" "${options[@]}" -max_len=2048 -merge=1 "Fuzz/corpus/$target" \
+    "Fuzz/seeds/$target" "$found"
+fi
+exec "$out/$target" "${options[@]}" "-max_total_time=$seconds" -print_final_stats=1 "$found" "${inputs[@]}"
