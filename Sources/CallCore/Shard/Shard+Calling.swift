@@ -200,8 +200,13 @@ extension Shard {
 
   func inviteAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     guard let leg = transaction.leg else {
-      // The leg is gone; a 2xx still wants its ACK.
-      return repeatAcknowledgement(transaction, message)
+      // The leg is gone; a 2xx still wants its ACK, and one of another branch its BYE too.
+      guard transaction.purpose == .invite, (200..<300).contains(message.status) else {
+        return repeatAcknowledgement(transaction, message)
+      }
+      let key = tagKey(message)
+      return key == transaction.acceptedTag
+        ? repeatAcknowledgement(transaction, message) : divorce(transaction, message, key)
     }
     if transaction.purpose == .reInvite { return reInviteAnswered(leg, transaction, message) }
     if message.status < 200 {
@@ -301,13 +306,13 @@ extension Shard {
   private func succeeded(
     _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
   ) {
-    let key = hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
+    let key = tagKey(message)
     if let accepted = transaction.acceptedTag {
       if accepted == key {
         counters.retransmissionsReceived &+= 1
         return repeatAcknowledgement(transaction, message)
       }
-      return divorce(leg, transaction, message, key)
+      return divorce(transaction, message, key)
     }
     transaction.acceptedTag = key
     let fork = fork(of: leg, message)
@@ -378,25 +383,42 @@ extension Shard {
     return settings.listeners.contains { $0.bound == address } ? leg.source : address
   }
 
-  /// Another branch of a fork answered too: it is acknowledged and ended at once (§13.2.2.4).
+  /// What tells the branches of a fork apart.
+  private func tagKey(_ message: borrowing Message) -> HashKey {
+    hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
+  }
+
+  /// Another branch of a fork answered too: it is acknowledged and ended at once (§13.2.2.4). All of its
+  /// dialog is in the 2xx, so that this works when the first branch's leg is long gone.
   private func divorce(
-    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message, _ key: HashKey
+    _ transaction: ClientTransaction, _ message: borrowing Message, _ key: HashKey
   ) {
+    guard let from = message.from, let value = message.first(.from),
+      let owner = mint.read(message.bytes.extracting(from.tag)), owner.kind == .tag
+    else { return }
     let other = Leg(
-      side: .b, isOurs: true, call: leg.call, destination: leg.source, listener: leg.listener,
-      network: leg.network)
+      side: transaction.side, isOurs: true,
+      call: CallID(incarnation: settings.incarnation, serial: transaction.serial),
+      destination: transaction.destination, listener: transaction.listener,
+      network: configuration.network(ofListener: transaction.listener) ?? 0)
     guard let handle = legs.insert(other) else { return }
     other.handle = handle
-    other.tagOwner = leg.tagHandle
-    other.localCSeq = leg.localCSeq
-    other.text = blocks.store(blocks.bytes(leg.text)) ?? .none
-    other.callID = leg.callID
-    other.local = leg.local
-    other.target = leg.target
+    other.tagOwner = owner.owner
+    other.localCSeq = transaction.cseq
+    body.begin()
+    other.callID = write(message.bytes, message.callID)
+    // We wrote this From ourselves: our tag ends it.
+    other.local = write(
+      message.bytes, ByteRange(from: value.start, to: max(from.tag.start - 5, value.start)))
+    other.target = writeTarget(message, fallback: transaction.destination)
+    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let stored else { return end(other) }
+    other.text = stored
     guard confirm(other, message) else { return end(other) }
     other.state = .confirmed
     writeAcknowledgement(other, cseq: transaction.cseq, withBody: false)
-    send(to: other.destination, other.listener, serial: other.call.serial, side: .b)
+    send(to: other.destination, other.listener, serial: other.call.serial, side: other.side)
     guard !transaction.divorcedTags.contains(key), transaction.divorcedTags.count < 8 else {
       return end(other)
     }

@@ -13,19 +13,19 @@ extension Shard {
     _ arrival: Arrival
   ) {
     if !message.body.isEmpty, !acceptsBody(message) {
-      return replyStateless(message, fields, 415, arrival, leg: leg)
+      return replyInDialog(message, fields, key, 415, leg, arrival)
     }
     guard let session = leg.session, session.state == .answered, leg.state == .confirmed else {
-      return replyStateless(message, fields, 491, arrival, leg: leg)
+      return replyInDialog(message, fields, key, 491, leg, arrival)
     }
     // §14.2: one that is still open, of theirs 500, of ours 491.
-    if leg.inviteServer != nil { return replyStateless(message, fields, 500, arrival, leg: leg) }
+    if leg.inviteServer != nil { return replyInDialog(message, fields, key, 500, leg, arrival) }
     if leg.inviteClient?.isPending == true {
-      return replyStateless(message, fields, 491, arrival, leg: leg)
+      return replyInDialog(message, fields, key, 491, leg, arrival)
     }
     let other = session.other(leg)
     if let other, !isQuiet(other) {
-      return replyStateless(message, fields, 491, arrival, leg: leg)
+      return replyInDialog(message, fields, key, 491, leg, arrival)
     }
     guard let transaction = makeServer(message, fields, key, arrival) else {
       return replyStateless(message, fields, 503, arrival, leg: leg)

@@ -190,11 +190,25 @@ extension Shard {
     switch message.method {
     case .bye: byeReceived(leg, message, fields, key, arrival)
     case .invite: reInviteReceived(leg, message, fields, key, arrival)
-    case .options: replyStateless(message, fields, 200, arrival, leg: leg, withCapabilities: true)
-    case .other: replyStateless(message, fields, 501, arrival, leg: leg)
+    case .options: replyInDialog(message, fields, key, 200, leg, arrival)
+    case .other: replyInDialog(message, fields, key, 501, leg, arrival)
     case .register, .prack, .update, .info, .subscribe, .notify, .refer, .message, .publish:
-      replyStateless(message, fields, 405, arrival, leg: leg)
+      replyInDialog(message, fields, key, 405, leg, arrival)
     case .ack, .cancel: break  // handled before
     }
+  }
+
+  /// Answers a request of a dialog in a transaction of its own: its repetitions get the same answer,
+  /// whatever has changed since.
+  func replyInDialog(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ status: Int,
+    _ leg: Leg, _ arrival: Arrival
+  ) {
+    guard let transaction = makeServer(message, fields, key, arrival) else {
+      return replyStateless(message, fields, 503, arrival, leg: leg)
+    }
+    transaction.serial = leg.call.serial
+    transaction.side = leg.side
+    respond(transaction, status, leg: leg)
   }
 }

@@ -57,7 +57,9 @@ extension Shard {
     outbox.datagrams.append("\r\n")
     if status > 100 {
       if let leg, status < 300 { writeContact(leg, into: &outbox.datagrams) }
-      if transaction.method == .invite || status == 405 {
+      if transaction.method == .invite || transaction.method == .options || status == 405
+        || status == 501
+      {
         writeCapabilities(into: &outbox.datagrams)
       }
       outbox.datagrams.append(extra)
