@@ -128,6 +128,9 @@ targets.append(
       "CallCore", "MediaEngine", "Simulation",
     ],
     swiftSettings: settings))
+targets.append(
+  .executableTarget(
+    name: "demarc-sim", dependencies: ["Base", "Simulation"], swiftSettings: settings))
 if !coreOnly {
   targets.append(
     .executableTarget(

@@ -1,0 +1,89 @@
+package import Base
+
+/// A session description as the agents see it: one audio stream.
+package struct AgentSDP: Hashable, Sendable {
+  package enum Direction: String, Sendable {
+    case sendrecv, sendonly, recvonly, inactive
+
+    /// What the answer to this offer may be at most (RFC 3264 §6.1).
+    package var mirrored: Direction {
+      switch self {
+      case .sendrecv: .sendrecv
+      case .sendonly: .recvonly
+      case .recvonly: .sendonly
+      case .inactive: .inactive
+      }
+    }
+  }
+
+  package var media: SocketAddress
+  package var payloads: [Int]
+  package var direction = Direction.sendrecv
+  package var streams = 1
+
+  package init(media: SocketAddress, payloads: [Int], direction: Direction = .sendrecv) {
+    self.media = media
+    self.payloads = payloads
+    self.direction = direction
+  }
+
+  /// Nil where it is none, or names no address for its audio.
+  package init?(_ text: String) {
+    var ip: IPAddress?
+    var port: UInt16?
+    var payloads: [Int] = []
+    var direction = Direction.sendrecv
+    var streams = 0
+    guard text.hasPrefix("v=0\r\n"), text.hasSuffix("\r\n") else { return nil }
+    for line in text.split(separator: "\r\n") {
+      if line.hasPrefix("c=IN IP") { ip = line.split(separator: " ").last.flatMap(AgentText.ip) }
+      if line.hasPrefix("m=") {
+        streams += 1
+        let words = line.split(separator: " ")
+        guard words.count >= 4, streams == 1 else { continue }
+        port = UInt16(words[1])
+        payloads = words[3...].compactMap { Int($0) }
+      }
+      if line.hasPrefix("a="), let found = Direction(rawValue: String(line.dropFirst(2))) {
+        direction = found
+      }
+    }
+    guard let ip, let port else { return nil }
+    self.init(media: SocketAddress(ip, port), payloads: payloads, direction: direction)
+    self.streams = streams
+  }
+
+  private static let names = [
+    0: "PCMU/8000", 8: "PCMA/8000", 9: "G722/8000", 18: "G729/8000", 101: "telephone-event/8000",
+  ]
+
+  /// `canary` stands where nothing may pass to the other side: user, session name and host of o=.
+  package func text(canary: String, version: Int) -> String {
+    let family = media.ip.family == .v4 ? "IP4" : "IP6"
+    var lines = [
+      "v=0", "o=\(canary) 1 \(version) IN \(family) \(canary).invalid", "s=\(canary)",
+      "c=IN \(family) \(AgentText.host(media.ip))", "t=0 0",
+      "m=audio \(media.port) RTP/AVP " + payloads.map(String.init).joined(separator: " "),
+    ]
+    for payload in payloads {
+      guard let name = AgentSDP.names[payload] else { continue }
+      lines.append("a=rtpmap:\(payload) \(name)")
+      if payload == 101 { lines.append("a=fmtp:101 0-15") }
+    }
+    lines.append("a=ptime:20")
+    lines.append("a=\(direction.rawValue)")
+    return lines.joined(separator: "\r\n") + "\r\n"
+  }
+
+  /// The answer of an agent that speaks `payloads`; nil where nothing is common.
+  package func answer(media: SocketAddress, payloads own: [Int], holding: Bool) -> AgentSDP? {
+    let common = payloads.filter { own.contains($0) }
+    guard common.contains(where: { $0 < 96 }) else { return nil }
+    let mirrored = direction.mirrored
+    return AgentSDP(
+      media: media, payloads: common,
+      direction: holding
+        ? (mirrored == .sendrecv ? .sendonly : mirrored == .recvonly ? .inactive : mirrored)
+        : mirrored)
+  }
+}

@@ -1,0 +1,136 @@
+package import Base
+
+/// When a caller acknowledges a 2xx.
+package enum AckHabit: Hashable, Sendable {
+  case prompt, never
+  /// Only the copy with this number (from 1) and those after it.
+  case fromCopy(Int)
+}
+
+/// What an agent answers a challenge with.
+package enum CredentialHabit: Hashable, Sendable {
+  case right, wrong, none
+  /// The right response once more with a nonce count that was used before (RFC 7616 §5.5).
+  case replayed
+}
+
+/// A re-INVITE sent some time after the answer.
+package struct Reoffer: Hashable, Sendable {
+  package var after: Interval
+  package var direction: AgentSDP.Direction
+  /// A new media port, as after an address change (RFC 3665 §3.7).
+  package var movesMedia = false
+  /// No SDP: the other side offers.
+  package var withoutOffer = false
+
+  package init(
+    after: Interval, direction: AgentSDP.Direction = .sendrecv, movesMedia: Bool = false,
+    withoutOffer: Bool = false
+  ) {
+    self.after = after
+    self.direction = direction
+    self.movesMedia = movesMedia
+    self.withoutOffer = withoutOffer
+  }
+}
+
+/// What a caller does. Without a word in it, the caller waits for ever and never hangs up.
+package struct CallerScript: Hashable, Sendable {
+  package var payloads = [0, 8, 101]
+  /// INVITE without SDP: the answer travels in the ACK (RFC 3665 §3.6).
+  package var delayedOffer = false
+  /// From the INVITE; waits for a first provisional response (RFC 3261 §9.1).
+  package var cancelAfter: Interval?
+  /// From the arrival of the 200.
+  package var hangUpAfter: Interval?
+  /// From the INVITE: nothing is sent or answered any more.
+  package var dieAfter: Interval?
+  package var ack = AckHabit.prompt
+  package var credentials = CredentialHabit.right
+  package var reoffers: [Reoffer] = []
+  package var extraHeaders: [String] = []
+  /// In place of the agent's own user part in From.
+  package var callerNumber: String?
+
+  package init() {}
+
+  package func cancelling(after: Interval) -> CallerScript { with { $0.cancelAfter = after } }
+  package func hangingUp(after: Interval) -> CallerScript { with { $0.hangUpAfter = after } }
+
+  package func with(_ change: (inout CallerScript) -> Void) -> CallerScript {
+    var copy = self
+    change(&copy)
+    return copy
+  }
+}
+
+/// One response of a callee.
+package struct CalleeStep: Hashable, Sendable {
+  /// From the arrival of the INVITE.
+  package var after: Interval
+  package var status: Int
+  /// Which branch of a forking proxy behind this agent answers: each has its own To tag.
+  package var fork: Int
+  package var sdp: Bool
+
+  package init(after: Interval, status: Int, fork: Int = 0, sdp: Bool = false) {
+    self.after = after
+    self.status = status
+    self.fork = fork
+    self.sdp = sdp
+  }
+}
+
+/// What a callee does with an INVITE.
+package struct CalleeScript: Hashable, Sendable {
+  package var payloads = [8, 0, 101]
+  /// A 100 at once, as an element that takes more than 200 ms sends it (RFC 3261 §17.2.1).
+  package var trying = true
+  package var steps: [CalleeStep] = []
+  /// From the 200.
+  package var hangUpAfter: Interval?
+  /// The BYE leaves before the ACK arrived, which RFC 3261 §15 forbids and networks bring about.
+  package var hangsUpUnacknowledged = false
+  /// From the INVITE; zero: no response at all.
+  package var dieAfter: Interval?
+  /// CANCEL is answered, and the call is taken all the same: the 200 that crossed it.
+  package var answersCancelled = false
+  /// After the first 200, another branch answers too (RFC 3261 §13.2.2.4).
+  package var secondAnswerAfter: Interval?
+  package var reoffers: [Reoffer] = []
+  package var retryAfter: Int?
+
+  package init() {}
+
+  package static func answering(
+    after: Interval = .seconds(2), ringing: Interval? = .milliseconds(200)
+  )
+    -> CalleeScript
+  {
+    CalleeScript().with {
+      if let ringing { $0.steps.append(CalleeStep(after: ringing, status: 180)) }
+      $0.steps.append(CalleeStep(after: after, status: 200, sdp: true))
+    }
+  }
+
+  package static func refusing(_ status: Int, after: Interval = .milliseconds(300)) -> CalleeScript
+  {
+    CalleeScript().with { $0.steps = [CalleeStep(after: after, status: status)] }
+  }
+
+  package static func ringingOnly() -> CalleeScript {
+    CalleeScript().with { $0.steps = [CalleeStep(after: .milliseconds(200), status: 180)] }
+  }
+
+  /// Not even a 100.
+  package static let dead = CalleeScript().with {
+    $0.trying = false
+    $0.dieAfter = .zero
+  }
+
+  package func with(_ change: (inout CalleeScript) -> Void) -> CalleeScript {
+    var copy = self
+    change(&copy)
+    return copy
+  }
+}

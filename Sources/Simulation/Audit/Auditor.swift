@@ -1,0 +1,286 @@
+package import Base
+import CallCore
+import Policy
+
+/// Watches everything that passes the edge of the engine under test, and holds it to RELIABILITY's
+/// invariants. It knows only messages, facts and instants; nothing of the engine's inside.
+package final class Auditor {
+  /// One Call-ID between the engine and a peer.
+  struct Leg {
+    /// The engine sent its first INVITE.
+    var isOurs: Bool
+    var peer: SocketAddress
+    var started: Instant
+    /// The first final answer, BYE or 2xx of each kind.
+    var firstSuccess: Instant?
+    var firstRinging: Instant?
+    var refused: (status: Int, at: Instant)?
+    var bye: Instant?
+    /// A provisional response came, so that a CANCEL could be sent (§9.1).
+    var canCancel = false
+    /// Far-end tags whose 2xx came in (ours) or own tags whose 2xx went out (theirs), and those of BYEs.
+    var successTags: Set<String> = []
+    var byeTags: Set<String> = []
+    var lastReceived: Instant
+    var lastSent: Instant
+    var plan: Int?
+
+    var released: Instant? { bye ?? refused?.at }
+  }
+
+  /// An INVITE of a peer's, by branch.
+  struct InviteServer {
+    var callID: String
+    var finals: Set<String> = []
+  }
+
+  /// A 2xx of ours to an INVITE, by Call-ID, CSeq and To tag.
+  struct Success {
+    var callID: String
+    var tag: String
+    var sent: [Instant] = []
+    var acknowledged: Instant?
+  }
+
+  unowned let world: World
+  var legs: [String: Leg] = [:]
+  var inviteServers: [String: InviteServer] = [:]
+  var successes: [String: Success] = [:]
+  var sequences: [String: (last: UInt32, branches: Set<String>)] = [:]
+  var copies: [String: Int] = [:]
+  var sources: Set<SocketAddress> = []
+  var calls: [CallID: CallTrack] = [:]
+  var attemptOfCaller: [String: CallID] = [:]
+  var confirmedSequence: UInt64 = 0
+  var lastSequence: UInt64 = 0
+  /// Which of a swarm's plans a first INVITE of ours belongs to, and which A leg each plan has.
+  package var planOfInvite: (AgentMessage, SocketAddress) -> Int? = { _, _ in nil }
+  package var planOfCaller: (String) -> Int? = { _ in nil }
+  var callOfPlan: [Int: CallID] = [:]
+
+  init(world: World) {
+    self.world = world
+    for trunk in world.settings.resources.trunks { sources.formUnion(trunk.targets) }
+  }
+
+  /// After a crash, nothing is owed for what was under way.
+  package func forget() {
+    legs = [:]
+    inviteServers = [:]
+    successes = [:]
+    sequences = [:]
+    copies = [:]
+    calls = [:]
+    attemptOfCaller = [:]
+    callOfPlan = [:]
+    confirmedSequence = 0
+    lastSequence = 0
+  }
+
+  func call(ofPlan plan: Int) -> CallID? { callOfPlan[plan] }
+  /// Plans whose second leg got its INVITE.
+  var plansInvited: Set<Int> { Set(legs.values.filter(\.isOurs).compactMap(\.plan)) }
+  func legs(ofPlan plan: Int) -> [String] { legs.filter { $0.value.plan == plan }.map(\.key) }
+
+  func fail(_ rule: Rule, _ text: String, _ callID: String) { world.violate(rule, text, callID) }
+
+  // MARK: From peers
+
+  func received(_ datagram: Datagram) {
+    sources.insert(datagram.from)
+    guard let message = datagram.message else { return }
+    if let uri = message.uri(.contact), let address = AgentText.address(inURI: uri) {
+      sources.insert(address)
+    }
+    legs[message.callID]?.lastReceived = world.now
+    if message.isRequest {
+      receivedRequest(message, from: datagram.from)
+    } else if message.method == .invite, let leg = legs[message.callID], leg.isOurs {
+      receivedAnswer(message)
+    }
+  }
+
+  private func receivedRequest(_ message: AgentMessage, from: SocketAddress) {
+    switch message.method {
+    case .invite:
+      let key = message.branch
+      if inviteServers[key] == nil { inviteServers[key] = InviteServer(callID: message.callID) }
+      if message.toTag.isEmpty, legs[message.callID] == nil {
+        legs[message.callID] = Leg(
+          isOurs: false, peer: from, started: world.now, lastReceived: world.now,
+          lastSent: world.now, plan: planOfCaller(message.callID))
+      }
+    case .ack:
+      let key = Auditor.successKey(message.callID, message.cseq, message.toTag)
+      if successes[key] != nil, successes[key]?.acknowledged == nil {
+        successes[key]?.acknowledged = world.now
+      }
+    case .bye:
+      noteBye(message, tag: legs[message.callID]?.isOurs == true ? message.fromTag : message.toTag)
+    case .cancel, .options, .register, .other:
+      break
+    }
+  }
+
+  private func receivedAnswer(_ message: AgentMessage) {
+    guard var leg = legs[message.callID] else { return }
+    if message.status < 200 {
+      leg.canCancel = true
+    } else if (200..<300).contains(message.status) {
+      leg.firstSuccess = leg.firstSuccess ?? world.now
+      leg.successTags.insert(message.toTag)
+    } else if message.status >= 300, leg.firstSuccess == nil {
+      // A challenge is no end: the INVITE comes again with credentials.
+      if message.status != 401, message.status != 407 {
+        leg.refused = leg.refused ?? (message.status, world.now)
+      }
+    }
+    legs[message.callID] = leg
+  }
+
+  private func noteBye(_ message: AgentMessage, tag: String) {
+    guard var leg = legs[message.callID] else { return }
+    if leg.successTags.contains(tag) {
+      leg.bye = leg.bye ?? world.now
+      leg.byeTags.insert(tag)
+    }
+    legs[message.callID] = leg
+  }
+
+  static func successKey(_ callID: String, _ cseq: UInt32, _ tag: String) -> String {
+    "\(callID) \(cseq) \(tag)"
+  }
+
+  // MARK: From the engine
+
+  func sent(_ datagram: Datagram) {
+    if !sources.contains(datagram.to) {
+      fail(.destination, "\(AgentText.hostPort(datagram.to)) was never heard of", "")
+    }
+    checkCanaries(datagram)
+    guard let message = datagram.message else { return }
+    legs[message.callID]?.lastSent = world.now
+    if message.isRequest {
+      sentRequest(message, to: datagram.to)
+    } else if message.method == .invite {
+      sentAnswer(message)
+    }
+    let key = message.branch + message.methodText + String(message.status) + message.toTag
+    copies[key, default: 0] += 1
+    if copies[key] == 1, message.hasBody { checkDescription(message) }
+    if copies[key] == 64 {
+      fail(.retransmission, "\(message.methodText) sent 64 times", message.callID)
+    }
+  }
+
+  private func sentRequest(_ message: AgentMessage, to: SocketAddress) {
+    if message.method == .invite, message.toTag.isEmpty { sentFirstInvite(message, to: to) }
+    if message.method == .bye {
+      noteBye(message, tag: legs[message.callID]?.isOurs == true ? message.toTag : message.fromTag)
+    }
+    if message.method == .other { fail(.method, "unasked \(message.methodText)", message.callID) }
+    guard message.method != .ack, message.method != .cancel else { return }
+    let key = message.callID + message.fromTag + message.toTag
+    var known = sequences[key] ?? (0, [])
+    if known.branches.insert(message.branch).inserted {
+      if message.cseq <= known.last {
+        fail(
+          .cseq, "\(message.methodText) CSeq \(message.cseq) after \(known.last)", message.callID)
+      }
+      known.last = message.cseq
+    }
+    sequences[key] = known
+  }
+
+  private func sentFirstInvite(_ message: AgentMessage, to: SocketAddress) {
+    guard copies[message.branch + "INVITE0"] == nil else { return }
+    let plan = planOfInvite(message, to)
+    if legs[message.callID] == nil {
+      legs[message.callID] = Leg(
+        isOurs: true, peer: to, started: world.now, lastReceived: world.now, lastSent: world.now,
+        plan: plan)
+    }
+    if let hops = message.value(.maxForwards).flatMap({ Int($0) }), hops >= 70 {
+      fail(.method, "Max-Forwards did not fall", message.callID)
+    }
+    guard let plan else { return }
+    guard let call = callOfPlan[plan], let track = calls[call] else {
+      fail(.durability, "INVITE of a call that was never attempted", message.callID)
+      return
+    }
+    if track.attemptedSequence > confirmedSequence {
+      fail(.durability, "INVITE before its attempt was durable", message.callID)
+    }
+    if track.ended > 0 { fail(.orphan, "INVITE after the call's end", message.callID) }
+  }
+
+  private func sentAnswer(_ message: AgentMessage) {
+    guard message.status >= 200 else {
+      if message.status > 100, legs[message.callID]?.firstRinging == nil {
+        legs[message.callID]?.firstRinging = world.now
+      }
+      return
+    }
+    if inviteServers[message.branch] == nil {
+      fail(.finalResponse, "\(message.status) to an INVITE that never came", message.callID)
+    }
+    inviteServers[message.branch]?.finals.insert("\(message.status) \(message.toTag)")
+    guard var leg = legs[message.callID], !leg.isOurs else { return }
+    if message.status >= 300 {
+      if leg.firstSuccess == nil, message.status != 401, message.status != 407 {
+        leg.refused = leg.refused ?? (message.status, world.now)
+      }
+      legs[message.callID] = leg
+      return
+    }
+    leg.firstSuccess = leg.firstSuccess ?? world.now
+    leg.successTags.insert(message.toTag)
+    legs[message.callID] = leg
+    let key = Auditor.successKey(message.callID, message.cseq, message.toTag)
+    var success = successes[key] ?? Success(callID: message.callID, tag: message.toTag)
+    if success.acknowledged != nil {
+      fail(.retransmission, "2xx again after its ACK", message.callID)
+    }
+    success.sent.append(world.now)
+    successes[key] = success
+  }
+
+  /// The address in our SDP is one of ours, and was open when it was first named.
+  private func checkDescription(_ message: AgentMessage) {
+    guard let sdp = AgentSDP(message.bodyText), sdp.media.port != 0 else { return }
+    if !world.media.isOpen(sdp.media) {
+      fail(.sdp, "\(AgentText.hostPort(sdp.media)) in SDP is not open", message.callID)
+    }
+  }
+
+  /// Whatever a peer wrote as its own must not reach another.
+  private func checkCanaries(_ datagram: Datagram) {
+    guard let own = world.canary(of: datagram.to) else { return }
+    let prefix = Auditor.canaryPrefix
+    var index = 0
+    let last = datagram.bytes.count - prefix.count - 3
+    while index <= last {
+      // 'z' is rare: the rest is compared only behind it.
+      if datagram.bytes[index] == prefix[0], matches(datagram.bytes, at: index, prefix) {
+        let token = datagram.bytes[index..<(index + prefix.count + 3)]
+        if !token.elementsEqual(own) {
+          fail(
+            .canary,
+            "\(String(decoding: token, as: UTF8.self)) in \(datagram.message?.methodText ?? "?") to another",
+            datagram.message?.callID ?? "")
+        }
+        index += prefix.count
+      }
+      index += 1
+    }
+  }
+
+  private static let canaryPrefix = Array(Agent.canaryPrefix.utf8)
+
+  private func matches(_ bytes: [UInt8], at start: Int, _ prefix: [UInt8]) -> Bool {
+    for offset in 1..<prefix.count where bytes[start + offset] | 0x20 != prefix[offset] {
+      return false
+    }
+    return true
+  }
+}

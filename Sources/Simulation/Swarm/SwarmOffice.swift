@@ -1,0 +1,105 @@
+import Base
+import CallCore
+import MediaControl
+import Policy
+
+/// The trunk that swarms run through: many phones, three carriers of which one asks for a password, a
+/// PBX, and numbers with chains.
+struct SwarmOffice {
+  let phones: Int
+  /// Indexes of agents: phones first, then these.
+  var pbx: Int { phones }
+  var carriers: [Int] { [phones + 1, phones + 2, phones + 3] }
+
+  static let pbxNumber = "+4930999"
+  static let echo = "*43"
+  static let announcement = "*44"
+  static let eastCredentials = Credentials(username: "demarc", password: "east-secret")
+
+  func phoneExtension(_ index: Int) -> String { String(1_000 + index) }
+  func number(_ index: Int) -> String { "+4930" + phoneExtension(index) }
+  func name(_ index: Int) -> String { "phone\(index)" }
+  func password(_ index: Int) -> String { "secret\(index)" }
+
+  func address(_ agent: Int) -> SocketAddress {
+    if agent < pbx {
+      return Scene.address(10, 0, 1, UInt32(1 + agent % 250), port: UInt16(5_060 + agent / 250))
+    }
+    if agent == pbx { return Scene.address(10, 0, 0, 20) }
+    return Scene.address(198, 51, 100, UInt32(10 * (agent - pbx)))
+  }
+
+  func resources() -> Resources {
+    var resources = Resources()
+    resources.tenants = [Tenant(name: "acme", domains: ["trunk.example"])]
+    resources.networks = [
+      Network(name: "office", listeners: ["inside"], media: ["inside"]),
+      Network(name: "carriers", listeners: ["outside"], media: ["outside"]),
+    ]
+    let names = ["north", "south", "east"]
+    resources.trunks = zip(names, carriers).map { name, agent in
+      Trunk(
+        name: name, tenant: "acme", kind: .carrier, network: "carriers", targets: [address(agent)],
+        credentials: name == "east" ? SwarmOffice.eastCredentials : nil)
+    }
+    resources.trunks.append(
+      Trunk(name: "pbx", tenant: "acme", kind: .pbx, network: "office", targets: [address(pbx)]))
+    for phone in 0..<phones {
+      resources.users.append(
+        User(
+          name: name(phone), tenant: "acme", network: "office", extension: phoneExtension(phone),
+          password: password(phone)))
+      resources.numbers.append(
+        Number(
+          number: number(phone), tenant: "acme",
+          destinations: [
+            DestinationHop(to: .user(name(phone)), timeout: .seconds(12)),
+            DestinationHop(to: .user(name((phone + 1) % phones)), timeout: .seconds(15)),
+            DestinationHop(to: .trunk("pbx"), timeout: .seconds(20)),
+          ]))
+    }
+    resources.numbers.append(
+      Number(
+        number: SwarmOffice.pbxNumber, tenant: "acme",
+        destinations: [DestinationHop(to: .trunk("pbx"), timeout: .seconds(25))]))
+    resources.routes = [
+      Route(
+        name: "world", tenant: "acme", prefix: "+44",
+        carriers: [
+          RouteCarrier(trunk: "north", priority: 1, weight: 60),
+          RouteCarrier(trunk: "east", priority: 1, weight: 40),
+          RouteCarrier(trunk: "south", priority: 2),
+        ])
+    ]
+    resources.applications = [
+      Application(name: "echo", tenant: "acme", kind: .echo, extension: SwarmOffice.echo),
+      Application(
+        name: "hello", tenant: "acme", kind: .announcement, extension: SwarmOffice.announcement,
+        file: "hello.wav"),
+    ]
+    return resources
+  }
+
+  func settings(seed: UInt64) -> WorldSettings {
+    var settings = Scene.settings(seed: seed, resources: resources())
+    settings.mediaAddresses = [
+      MediaAddress(name: "inside", bound: Scene.inside.ip, ports: 30_000...33_999),
+      MediaAddress(name: "outside", bound: Scene.outside.ip, ports: 30_000...33_999),
+    ]
+    return settings
+  }
+
+  func populate(_ world: World) {
+    for phone in 0..<phones {
+      let agent = world.agent(
+        name(phone), at: address(phone), trunk: Scene.inside, user: name(phone))
+      agent.credentials = Credentials(username: name(phone), password: password(phone))
+    }
+    _ = world.agent("pbx", at: address(pbx), trunk: Scene.inside, user: "+49301")
+    for (name, carrier) in zip(["north", "south", "east"], carriers) {
+      let agent = world.agent(
+        name, at: address(carrier), trunk: Scene.outside, user: "+43\(carrier)")
+      if name == "east" { agent.demands = SwarmOffice.eastCredentials }
+    }
+  }
+}

@@ -1,0 +1,210 @@
+package import Base
+import CallCore
+package import MediaControl
+
+/// The media plane of the world: it answers commands with facts as the real one does, holds the engine
+/// to the contract of `MediaCommand`, and knows who is talking. No packet is made.
+package final class SimulatedMedia {
+  private struct Transport {
+    var local: LocalMedia
+    var remote: RemoteMedia?
+    var latched: SocketAddress?
+    var opened: Instant
+    var watch = 0
+    var closing = false
+  }
+
+  /// An agent's RTP: whether it flows, and since when it does not.
+  private struct Flow {
+    var talking = false
+    var last: Instant
+    var heardBy: MediaTransportID?
+  }
+
+  /// A closed port rests for so long before it may be opened again (E10).
+  package static let quarantine = Interval.seconds(5)
+
+  private var transports: [MediaTransportID: Transport] = [:]
+  private var used: Set<MediaTransportID> = []
+  private var ports: [LocalMedia: MediaTransportID] = [:]
+  private var closedAt: [LocalMedia: Instant] = [:]
+  private var flows: [SocketAddress: Flow] = [:]
+  package private(set) var opens = 0
+  package private(set) var closes = 0
+  package let addresses: [MediaAddress]
+  /// What stands in SDP for each media address.
+  let advertised: [IPAddress]
+  unowned let world: World
+  private var random: SeededRandom
+
+  init(
+    addresses: [MediaAddress], advertised: [IPAddress], world: World, random: SeededRandom
+  ) {
+    self.addresses = addresses
+    self.advertised = advertised
+    self.world = world
+    self.random = random
+  }
+
+  package var openCount: Int { transports.count }
+
+  func start() {
+    for (index, address) in addresses.enumerated() {
+      world.input(.media(.ready(address: UInt16(index), ports: address.ports, failed: [])))
+    }
+  }
+
+  func crash() {
+    transports = [:]
+    ports = [:]
+    used = []
+    closedAt = [:]
+    opens = 0
+    closes = 0
+  }
+
+  /// Whether SDP may name this address of ours now.
+  func isOpen(_ address: SocketAddress) -> Bool {
+    ports.keys.contains { $0.port == address.port && advertised[Int($0.address)] == address.ip }
+  }
+
+  // MARK: Agents
+
+  /// An address that an agent may put into SDP.
+  func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
+
+  func talk(_ media: SocketAddress, at now: Instant) {
+    guard var flow = flows[media], !flow.talking else { return }
+    flow.talking = true
+    flows[media] = flow
+    if let transport = flow.heardBy { latch(transport) }
+  }
+
+  func silence(_ media: SocketAddress, at now: Instant) {
+    guard flows[media]?.talking == true else { return }
+    flows[media]?.talking = false
+    flows[media]?.last = now
+  }
+
+  // MARK: Commands
+
+  func handle(_ command: MediaCommand) {
+    switch command {
+    case .open(let id, let local): openPort(id, local)
+    case .remote(let id, let remote): setRemote(id, remote)
+    case .bridge(let a, let b):
+      if known(a, command), known(b, command), a == b { breach("bridged with itself") }
+    case .play(let id, let application):
+      if known(id, command) { play(id, application) }
+    case .watch(let id, let milliseconds):
+      guard known(id, command) else { return }
+      transports[id]?.watch += 1
+      if milliseconds > 0 { check(id, after: .milliseconds(Int(milliseconds)), Int(milliseconds)) }
+    case .measure(let id):
+      if known(id, command) { report(.quality(id, StreamQuality())) }
+    case .close(let id): close(id, command)
+    }
+  }
+
+  private func breach(_ text: String) { world.violate(.media, text, "") }
+
+  private func known(_ id: MediaTransportID, _ command: MediaCommand) -> Bool {
+    if let transport = transports[id], !transport.closing { return true }
+    breach("unknown transport in \(command)")
+    report(.refused(id))
+    return false
+  }
+
+  private func openPort(_ id: MediaTransportID, _ local: LocalMedia) {
+    if !used.insert(id).inserted { breach("transport \(id.raw) opened twice") }
+    guard Int(local.address) < addresses.count,
+      addresses[Int(local.address)].ports.contains(local.port), local.port % 2 == 0
+    else {
+      breach("port \(local.port) is not of the range")
+      return report(.refused(id))
+    }
+    if ports[local] != nil { breach("port \(local.port) opened twice") }
+    if let closed = closedAt[local], world.now - closed < SimulatedMedia.quarantine {
+      breach("port \(local.port) opened in its quarantine")
+    }
+    opens += 1
+    ports[local] = id
+    transports[id] = Transport(local: local, opened: world.now)
+    report(.opened(id))
+  }
+
+  private func setRemote(_ id: MediaTransportID, _ remote: RemoteMedia) {
+    guard known(id, .remote(id, remote)) else { return }
+    if !remote.rtp.ip.isUnspecified, remote.rtp.port != 0 {
+      if flows[remote.rtp] == nil {
+        world.violate(
+          .destination, "media to \(AgentText.hostPort(remote.rtp)), which nobody named", "")
+      }
+      flows[remote.rtp]?.heardBy = id
+    }
+    transports[id]?.remote = remote
+    if flows[remote.rtp]?.talking == true { latch(id) }
+  }
+
+  private func latch(_ id: MediaTransportID) {
+    guard let remote = transports[id]?.remote, transports[id]?.latched != remote.rtp else { return }
+    transports[id]?.latched = remote.rtp
+    report(.latched(id, remote.rtp, at: world.now), after: random.interval(5...60))
+  }
+
+  private func play(_ id: MediaTransportID, _ application: MediaApplication) {
+    switch application {
+    case .echo, .milliwatt: break
+    case .announcement, .qualityTest:
+      world.after(random.interval(2_000...6_000)) { [self] in
+        if transports[id] != nil { report(.applicationEnded(id)) }
+      }
+    }
+  }
+
+  private func check(_ id: MediaTransportID, after: Interval, _ milliseconds: Int) {
+    guard let watch = transports[id]?.watch else { return }
+    let epoch = world.epoch
+    let since = world.now
+    world.after(after) { [self] in
+      guard epoch == world.epoch, let transport = transports[id], transport.watch == watch,
+        !transport.closing
+      else { return }
+      let flow = transport.remote.flatMap { flows[$0.rtp] }
+      let last = flow.map { $0.talking ? world.now : max($0.last, transport.opened) } ?? since
+      let quiet = (world.now - last).milliseconds
+      if quiet >= milliseconds {
+        report(.silent(id, last: last))
+      } else {
+        check(id, after: .milliseconds(milliseconds - quiet), milliseconds)
+      }
+    }
+  }
+
+  private func close(_ id: MediaTransportID, _ command: MediaCommand) {
+    guard known(id, command), let local = transports[id]?.local else { return }
+    closes += 1
+    transports[id]?.closing = true
+    var quality = StreamQuality()
+    quality.packets = 1
+    let delay = random.interval(0...3)
+    let epoch = world.epoch
+    world.after(delay) { [self] in
+      guard epoch == world.epoch else { return }
+      transports[id] = nil
+      ports[local] = nil
+      closedAt[local] = world.now
+      world.input(.media(.quality(id, quality)))
+      world.input(.media(.closed(id)))
+    }
+  }
+
+  private func report(_ fact: MediaFact, after: Interval? = nil) {
+    let epoch = world.epoch
+    world.after(after ?? random.interval(0...2)) { [self] in
+      guard epoch == world.epoch else { return }
+      if case .latched(let id, _, _) = fact, transports[id] == nil { return }
+      world.input(.media(fact))
+    }
+  }
+}

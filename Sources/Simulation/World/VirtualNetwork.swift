@@ -1,0 +1,79 @@
+package import Base
+
+/// One UDP datagram on its way through the virtual network.
+package struct Datagram {
+  package var from: SocketAddress
+  package var to: SocketAddress
+  package var bytes: [UInt8]
+  /// Nil where the agents' parser could not read it.
+  package var message: AgentMessage?
+}
+
+/// What a path does to datagrams, each way.
+package struct LinkQuality: Hashable, Sendable {
+  /// Probabilities from 0 to 1.
+  package var loss = 0.0
+  package var duplication = 0.0
+  package var delay = Interval.milliseconds(5)
+  /// Added to the delay, uniform from 0: more than the distance of two datagrams reorders them.
+  package var jitter = Interval.zero
+  package var partitioned = false
+
+  package init(
+    loss: Double = 0, duplication: Double = 0, delay: Interval = .milliseconds(5),
+    jitter: Interval = .zero
+  ) {
+    self.loss = loss
+    self.duplication = duplication
+    self.delay = delay
+    self.jitter = jitter
+  }
+
+  package static let perfect = LinkQuality()
+
+  package var isReliable: Bool { loss == 0 && !partitioned }
+}
+
+/// The paths between the trunk under test and each agent. Chance is drawn per path, so that traffic
+/// on one changes nothing on another.
+struct VirtualNetwork {
+  private struct Link {
+    var quality: LinkQuality
+    var random: SeededRandom
+  }
+
+  private var links: [SocketAddress: Link] = [:]
+  private var random: SeededRandom
+  package var defaultQuality: LinkQuality
+
+  init(random: SeededRandom, defaultQuality: LinkQuality) {
+    self.random = random
+    self.defaultQuality = defaultQuality
+  }
+
+  /// Every agent's path exists before the first datagram: the draws don't depend on who speaks first.
+  mutating func attach(_ agent: SocketAddress) {
+    links[agent] = Link(quality: defaultQuality, random: random.fork())
+  }
+
+  mutating func set(_ quality: LinkQuality, for agent: SocketAddress) {
+    links[agent]?.quality = quality
+  }
+
+  func quality(of agent: SocketAddress) -> LinkQuality? { links[agent]?.quality }
+
+  /// The delays after which copies of a datagram arrive: none when it is lost, two when duplicated.
+  mutating func fates(of agent: SocketAddress) -> [Interval] {
+    guard var link = links[agent], !link.quality.partitioned else { return [] }
+    defer { links[agent] = link }
+    guard !link.random.chance(link.quality.loss) else { return [] }
+    var delays = [delay(&link)]
+    if link.random.chance(link.quality.duplication) { delays.append(delay(&link)) }
+    return delays
+  }
+
+  private func delay(_ link: inout Link) -> Interval {
+    let jitter = Int(link.quality.jitter.nanoseconds / 1_000)
+    return link.quality.delay + .microseconds(link.random.below(jitter + 1))
+  }
+}

@@ -1,0 +1,328 @@
+package import Base
+package import CallCore
+package import MediaControl
+package import Policy
+
+/// The rules whose breach a world notes; each is one of RELIABILITY's invariants or of RFC 3261's.
+package enum Rule: String, Sendable, CaseIterable {
+  case wellFormed, dialog, cseq, sdp, media, destination, canary, finalResponse, retransmission
+  case durability, record, ending, orphan, rest, success, acknowledgement, method
+}
+
+package struct Violation: Hashable, Sendable, CustomStringConvertible {
+  package var rule: Rule
+  package var text: String
+  package var at: Instant
+  /// Of the call that it concerns; empty: none in particular.
+  package var callID: String
+
+  package var description: String { "[\(rule.rawValue)] \(at.nanoseconds / 1_000_000) ms: \(text)" }
+}
+
+/// What a world is made of. The same seed and settings make the same run, to the last byte.
+package struct WorldSettings: Sendable {
+  package var seed: UInt64 = 1
+  package var resources = Resources()
+  package var listeners: [Listener] = []
+  package var mediaAddresses: [MediaAddress] = []
+  /// What stands in SDP for each media address; the bound one where it is missing.
+  package var advertisedMedia: [IPAddress] = []
+  package var link = LinkQuality.perfect
+  package var limits = ShardLimits()
+  package init() {}
+}
+
+/// The real engine on a virtual clock, between a virtual network, a store and a media plane of its own,
+/// with scripted agents around it. Single-threaded; time passes only in `run`.
+package final class World {
+  package let settings: WorldSettings
+  package private(set) var now = Instant(nanoseconds: 1_000_000_000)
+  private var queue = EventQueue()
+  private var network: VirtualNetwork
+  private var random: SeededRandom
+  package private(set) var shard: Shard?
+  package private(set) lazy var media = SimulatedMedia(
+    addresses: settings.mediaAddresses, advertised: settings.advertisedMedia, world: self,
+    random: mediaRandom)
+  package private(set) lazy var store = SimulatedStore(world: self, random: storeRandom)
+  package private(set) lazy var auditor = Auditor(world: self)
+  private let mediaRandom: SeededRandom
+  private let storeRandom: SeededRandom
+  package private(set) var agents: [Agent] = []
+  private var agentsByAddress: [SocketAddress: Agent] = [:]
+  private let listenersByAddress: [SocketAddress: ListenerIndex]
+  /// Counts the crashes: what was under way in an earlier epoch does not arrive.
+  package private(set) var epoch = 0
+  package private(set) var violations: [Violation] = []
+  /// Every fact of the present epoch, stored or not.
+  package private(set) var facts: [Fact] = []
+  package var trace = WorldTrace()
+  /// A planted bug, to see that the invariants notice it.
+  package var mutation: Mutation?
+  /// Chosen datagrams get lost on top of what the links lose; asked once for each, in order.
+  package var loses: ((AgentMessage) -> Bool)?
+  private var answers: [UInt64: ShardAnswer] = [:]
+  private var queries: UInt64 = 0
+  private var revision: UInt64 = 0
+  private var nextMediaPort: [IPAddress: UInt16] = [:]
+  package private(set) var datagramsSent = 0
+
+  package init(_ settings: WorldSettings) {
+    var filled = settings
+    for address in settings.mediaAddresses.dropFirst(settings.advertisedMedia.count) {
+      filled.advertisedMedia.append(address.bound)
+    }
+    self.settings = filled
+    random = SeededRandom(seed: settings.seed)
+    mediaRandom = random.fork()
+    storeRandom = random.fork()
+    network = VirtualNetwork(random: random.fork(), defaultQuality: settings.link)
+    var listeners: [SocketAddress: ListenerIndex] = [:]
+    for (index, listener) in settings.listeners.enumerated() {
+      listeners[listener.bound] = ListenerIndex(index)
+    }
+    listenersByAddress = listeners
+  }
+
+  // MARK: The engine's life
+
+  /// Starts the engine, first or after a crash. What was registered before comes back from the store.
+  package func start(restoring bindings: [Binding] = []) throws(ConfigurationProblems) {
+    revision += 1
+    let configuration = try compile(settings.resources)
+    var engine = ShardSettings(
+      incarnation: UInt64(1_700_000_000_000 + epoch), secret: random.bytes(32),
+      listeners: settings.listeners, mediaAddresses: settings.mediaAddresses)
+    engine.limits = settings.limits
+    shard = Shard(settings: engine, configuration: configuration, now: now)
+    drain()
+    media.start()
+    if !bindings.isEmpty { input(.restoreBindings(bindings)) }
+  }
+
+  /// New resources, taken at once by new calls.
+  package func apply(_ resources: Resources) throws(ConfigurationProblems) {
+    revision += 1
+    input(.configuration(try compile(resources)))
+  }
+
+  private func compile(_ resources: Resources) throws(ConfigurationProblems) -> Configuration {
+    try Configuration(
+      resources: resources, revision: revision,
+      listeners: settings.listeners.map { ($0.name, $0.bound) },
+      media: settings.mediaAddresses.map { ($0.name, $0.bound) })
+  }
+
+  /// The process is gone between two instructions: all that it had not stored goes with it.
+  package func crash() {
+    shard = nil
+    epoch += 1
+    store.crash()
+    media.crash()
+    facts = []
+  }
+
+  package func input(_ input: ShardInput) {
+    guard let shard else { return }
+    shard.handle(input, at: now)
+    drain()
+  }
+
+  func confirm(upTo sequence: UInt64) {
+    auditor.confirmed(upTo: sequence)
+    input(.durable(upTo: sequence))
+  }
+
+  /// Answered at once: nothing of the world passes meanwhile.
+  package func ask(_ query: ShardQuery) -> ShardAnswer? {
+    queries += 1
+    let token = queries
+    input(.query(query, token: token))
+    return answers.removeValue(forKey: token)
+  }
+
+  package var counters: ShardCounters {
+    if case .counters(let counters)? = ask(.counters) { return counters }
+    return ShardCounters()
+  }
+
+  /// Carries away what the engine wants done.
+  private func drain() {
+    guard let shard, !shard.outbox.isEmpty else { return }
+    let commands = shard.outbox.media
+    let newFacts = shard.outbox.facts
+    for (token, answer) in shard.outbox.answers { answers[token] = answer }
+    let datagrams = World.records(shard.outbox.datagrams)
+    shard.outbox.removeAll()
+    for command in commands.flatMap({ mutation?.command($0) ?? [$0] }) { media.handle(command) }
+    let kept = newFacts.flatMap { mutation?.fact($0) ?? [$0] }
+    for fact in kept { auditor.fact(fact) }
+    facts += kept
+    store.append(kept)
+    let early = mutation?.confirmsEarly == true ? kept.last : nil
+    for (listener, to, bytes) in datagrams {
+      guard Int(listener) < settings.listeners.count else {
+        violate(.destination, "no listener \(listener)", "")
+        continue
+      }
+      emit(bytes, from: settings.listeners[Int(listener)].bound, to: to)
+    }
+    if let early { input(.durable(upTo: early.sequence)) }
+  }
+
+  private static func records(
+    _ buffer: borrowing OutputBuffer
+  ) -> [(listener: ListenerIndex, to: SocketAddress, bytes: [UInt8])] {
+    var records: [(listener: ListenerIndex, to: SocketAddress, bytes: [UInt8])] = []
+    for record in 0..<buffer.count {
+      let span = buffer.bytes(of: record)
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(span.byteCount)
+      for index in 0..<span.byteCount { bytes.append(span.byte(at: index)) }
+      records.append((buffer.listener(of: record), buffer.destination(of: record), bytes))
+    }
+    return records
+  }
+
+  // MARK: The network
+
+  package func agent(
+    _ name: String, at address: SocketAddress, trunk: SocketAddress, user: String
+  ) -> Agent {
+    let agent = Agent(
+      index: agents.count, name: name, address: address, trunk: trunk, user: user, world: self,
+      random: random.fork())
+    agents.append(agent)
+    agentsByAddress[address] = agent
+    network.attach(address)
+    return agent
+  }
+
+  func canary(of address: SocketAddress) -> [UInt8]? {
+    agentsByAddress[address]?.canaryBytes
+  }
+
+  package func setLink(_ quality: LinkQuality, of agent: Agent) {
+    network.set(quality, for: agent.address)
+  }
+
+  package func setLinks(_ quality: LinkQuality) {
+    for agent in agents { network.set(quality, for: agent.address) }
+  }
+
+  package func link(of agent: Agent) -> LinkQuality {
+    network.quality(of: agent.address) ?? .perfect
+  }
+
+  package func isListener(_ address: SocketAddress) -> Bool { listenersByAddress[address] != nil }
+
+  func newMediaAddress(of agent: Agent) -> SocketAddress {
+    let port = nextMediaPort[agent.address.ip, default: 20_000]
+    nextMediaPort[agent.address.ip] = port >= 65_000 ? 20_000 : port + 2
+    let address = SocketAddress(agent.address.ip, port)
+    media.know(address)
+    return address
+  }
+
+  /// From an agent.
+  func send(_ bytes: [UInt8], from: SocketAddress, to: SocketAddress) {
+    let message = try? AgentMessage(bytes)
+    let datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
+    // Without an engine the agents speak to one another, which is how they are tested themselves.
+    guard isListener(to) || (shard == nil && agentsByAddress[to] != nil) else {
+      violate(
+        .destination, "an agent was told to send to \(AgentText.hostPort(to))",
+        message?.callID ?? "")
+      return
+    }
+    carry(datagram, path: from)
+  }
+
+  /// From the engine.
+  private func emit(_ original: [UInt8], from: SocketAddress, to destination: SocketAddress) {
+    for (bytes, to) in mutation?.altered(original, to: destination) ?? [(original, destination)] {
+      datagramsSent += 1
+      var message: AgentMessage?
+      do {
+        message = try AgentMessage(bytes)
+      } catch {
+        violate(.wellFormed, "\(error.reason): \(String(decoding: bytes, as: UTF8.self))", "")
+      }
+      let datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
+      auditor.sent(datagram)
+      guard agentsByAddress[to] != nil else {
+        violate(
+          .destination, "sent to \(AgentText.hostPort(to)), where nobody is", message?.callID ?? "")
+        continue
+      }
+      carry(datagram, path: to)
+    }
+  }
+
+  private func carry(_ datagram: Datagram, path: SocketAddress) {
+    var delays = network.fates(of: path)
+    if let message = datagram.message, loses?(message) == true { delays = [] }
+    trace.note(datagram, at: now, lost: delays.isEmpty)
+    for delay in delays { queue.add(.arrival(datagram), at: now + delay) }
+  }
+
+  private func arrive(_ datagram: Datagram) {
+    if let agent = agentsByAddress[datagram.to] {
+      if let message = datagram.message { agent.receive(message, from: datagram.from) }
+    } else if let listener = listenersByAddress[datagram.to], let shard {
+      auditor.received(datagram)
+      shard.receive(datagram.bytes.rawSpan, from: datagram.from, on: listener, at: now)
+      drain()
+    }
+  }
+
+  // MARK: Time
+
+  package func after(_ interval: Interval, _ action: @escaping () -> Void) {
+    queue.add(.action(action), at: now + interval)
+  }
+
+  package func run(for interval: Interval) { run(until: now + interval) }
+
+  package func run(until end: Instant) {
+    while step(until: end) {}
+    now = max(now, end)
+  }
+
+  /// Runs until nothing is pending any more, at most for so long; false: something still was.
+  @discardableResult
+  package func settle(within limit: Interval = .seconds(900)) -> Bool {
+    let end = now + limit
+    while step(until: end) {}
+    return queue.next == nil && shard?.nextDeadline == nil
+  }
+
+  /// The engine's timers go before events of the same instant.
+  private func step(until end: Instant) -> Bool {
+    let deadline = shard?.nextDeadline
+    let event = queue.next
+    if let deadline, deadline <= end, event.map({ deadline <= $0 }) ?? true {
+      now = max(now, deadline)
+      while let shard {
+        let more = shard.advance(to: now)
+        drain()
+        if !more { break }
+      }
+      return true
+    }
+    guard let event, event <= end else { return false }
+    now = max(now, event)
+    switch queue.removeFirst() {
+    case .arrival(let datagram): arrive(datagram)
+    case .action(let action): action()
+    case nil: break
+    }
+    return true
+  }
+
+  package func violate(_ rule: Rule, _ text: String, _ callID: String) {
+    // One broken thing may breach a rule at each step: the first hundred tell it.
+    guard violations.count < 100 else { return }
+    violations.append(Violation(rule: rule, text: text, at: now, callID: callID))
+  }
+}

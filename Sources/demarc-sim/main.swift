@@ -1,0 +1,51 @@
+import Glibc
+import Simulation
+
+// demarc-sim SEED [CALLS]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS]   many runs, a line for each
+//
+// Exit code 0 when every invariant held, 1 when one did not, 2 for arguments that make no sense.
+
+func parse(_ text: String) -> ClosedRange<UInt64>? {
+  let parts = text.split(separator: "-").compactMap { UInt64($0) }
+  guard let first = parts.first, let last = parts.last, parts.count <= 2, first <= last else {
+    return nil
+  }
+  return first...last
+}
+
+func run(_ seeds: ClosedRange<UInt64>, calls: Int) throws -> Bool {
+  var rules: [String: Int] = [:]
+  var examples: [String: String] = [:]
+  var clean = true
+  for seed in seeds {
+    let outcome = try Swarm(SwarmSettings(seed: seed, calls: calls)).run()
+    clean = clean && outcome.isClean
+    print(
+      "seed \(seed): \(outcome.calls) calls, \(outcome.answered) answered, "
+        + "\(outcome.succeeded) of \(outcome.expected) as promised, \(outcome.datagrams) datagrams, "
+        + "\(outcome.virtualSeconds) s, \(outcome.violations.count) violations")
+    if seeds.count == 1 {
+      for violation in outcome.violations { print(violation) }
+      print(outcome.report)
+    }
+    for violation in outcome.violations {
+      let words = violation.text.split(separator: " ").filter { !$0.contains { $0.isNumber } }
+      let kind = "[\(violation.rule.rawValue)] " + words.joined(separator: " ").prefix(70)
+      rules[kind, default: 0] += 1
+      examples[kind] = examples[kind] ?? "seed \(seed): \(violation)"
+    }
+  }
+  for (kind, count) in rules.sorted(by: { $0.value > $1.value }) {
+    print("\(count)  \(kind)\n      \(examples[kind] ?? "")")
+  }
+  return clean
+}
+
+let arguments = CommandLine.arguments.dropFirst()
+guard let seeds = arguments.first.flatMap(parse) else {
+  print("demarc-sim SEED|FIRST-LAST [CALLS]")
+  exit(2)
+}
+let calls = arguments.dropFirst().first.flatMap { Int($0) } ?? 260
+exit(try run(seeds, calls: calls) ? 0 : 1)

@@ -1,0 +1,63 @@
+import Base
+import CallCore
+import Simulation
+import Testing
+
+/// Seeded random runs against the invariants. A failure prints its seed: `make sim SEED=…` repeats it.
+@Suite struct SwarmTests {
+  static let worlds = 80
+  static let callsPerWorld = 260
+
+  @Test(arguments: 0..<8) func wildCalls(part: Int) throws {
+    for number in 0..<(SwarmTests.worlds / 8) {
+      let seed = UInt64(part * 1_000 + number + 1)
+      let outcome = try Swarm(SwarmSettings(seed: seed, calls: SwarmTests.callsPerWorld)).run()
+      #expect(outcome.isClean, "\n\(outcome.report)\nmake sim SEED=\(seed)")
+      #expect(outcome.answered > outcome.calls / 10)
+    }
+  }
+
+  /// C1's figures.
+  @Test(arguments: [(0.1, 0.999), (0.3, 0.99)]) func setupUnderLoss(loss: Double, share: Double)
+    throws
+  {
+    var expected = 0
+    var succeeded = 0
+    for seed in 1...4 {
+      var settings = SwarmSettings(seed: UInt64(seed) + 50_000, calls: 500)
+      settings.temper = .gentle
+      settings.link = LinkQuality(
+        loss: loss, duplication: 0.02, delay: .milliseconds(15), jitter: .milliseconds(30))
+      let outcome = try Swarm(settings).run()
+      #expect(outcome.isClean, "\n\(outcome.report)")
+      expected += outcome.expected
+      succeeded += outcome.succeeded
+    }
+    #expect(Double(succeeded) >= Double(expected) * share, "\(succeeded) of \(expected)")
+  }
+
+  /// H3, I1 as far as the engine goes: whatever the instant, no INVITE was sent whose attempt is not in
+  /// what the store kept, and the next process works.
+  @Test(arguments: 1...12) func crashes(seed: Int) throws {
+    let swarm = try Swarm(SwarmSettings(seed: UInt64(seed) + 90_000, calls: 120))
+    let report = try swarm.runWithCrash()
+    #expect(report.isEmpty, "\n\(report)")
+  }
+
+  @Test func aSeedRepeatsItself() throws {
+    let runs = try (0..<2).map { _ in
+      try Swarm(SwarmSettings(seed: 4_711, calls: 80)).run().datagrams
+    }
+    #expect(runs[0] == runs[1] && runs[0] > 500)
+  }
+
+  /// The invariants can fail: each planted bug is noticed.
+  @Test(arguments: 0..<PlantedBugs.all.count) func plantedBug(number: Int) throws {
+    let bug = PlantedBugs.all[number]
+    var settings = SwarmSettings(seed: 77, calls: 120)
+    settings.link = .perfect
+    settings.mutation = bug.make
+    let outcome = try Swarm(settings).run()
+    #expect(!outcome.isClean, "nothing noticed that \(bug.name)")
+  }
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# One simulated swarm: `sim.sh SEED` replays it with the ladder of what failed first, `sim.sh` draws a
+# seed and names it. CALLS changes the number of calls; a seed means the same run only with the same number.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seed="${1:-}"
+if [ -z "$seed" ]; then
+  seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+  echo "seed $seed"
+fi
+swift build -c release -Xswiftc -enable-testing --product demarc-sim
+exec "$(swift build -c release -Xswiftc -enable-testing --show-bin-path)/demarc-sim" "$seed" "${CALLS:-260}"
