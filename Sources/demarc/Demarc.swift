@@ -27,7 +27,7 @@ struct DemarcCommand: AsyncParsableCommand {
         3  no server can be reached
       """,
     subcommands: [
-      DemoCommand.self,
+      RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       CallsCommand.self, CallCommand.self, RecordsCommand.self, TrunksCommand.self,
       RegistrationsCommand.self, StatusCommand.self, VersionCommand.self,
     ])
@@ -78,15 +78,30 @@ enum CommandExit {
   static let notReachable: Int32 = 3
 }
 
-/// What went wrong here, not at the server.
+/// What went wrong, as it is told on standard error, and the exit that goes with it.
 struct CommandFailure: Error {
-  var message: String
   var exitCode = CommandExit.failure
+  private var content: Content
 
-  init(_ message: String) { self.message = message }
+  private enum Content {
+    case message(String)
+    case refusal(APIFailure, file: String?)
+    case mistakes(ConfigErrors)
+  }
+
+  init(_ message: String) { content = .message(message) }
+
+  /// A refusal whose lines and columns are those of a file.
+  init(_ failure: APIFailure, file: String?) { content = .refusal(failure, file: file) }
+
+  init(_ errors: ConfigErrors) { content = .mistakes(errors) }
 
   func text(on terminal: Terminal) -> String {
-    "\(terminal.toned("error: ", .bad))\(message)\n"
+    switch content {
+    case .message(let message): "\(terminal.toned("error: ", .bad))\(message)\n"
+    case .refusal(let failure, let file): FailureView.text(failure, file: file, on: terminal)
+    case .mistakes(let errors): FailureView.text(errors, on: terminal)
+    }
   }
 
   static func exitCode(for error: APIClientError) -> Int32 {

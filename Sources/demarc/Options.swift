@@ -6,16 +6,17 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable { case table, jso
 
 /// How to reach the server, for every command that asks it something.
 struct ServerOptions: ParsableArguments {
-  @Option(help: "The server's socket. (environment: DEMARC_SOCKET; default: run/demarc.sock)")
+  @Option(
+    help: "The server's socket. (environment: DEMARC_SOCKET; default: as demarc.yaml here says)")
   var socket: String?
 
   @Option(help: "Seconds that the server may say nothing.")
   var timeout = 15
 
+  /// Settings that cannot be read are the server's trouble, not that of a question to it.
   var client: APIClient {
-    let environment = ProcessInfo.processInfo.environment
-    let path = socket ?? environment["DEMARC_SOCKET"] ?? "run/demarc.sock"
-    return APIClient(socket: path, timeoutSeconds: timeout)
+    let settings = (try? SettingsFile(nil).read()) ?? ProcessSettings()
+    return APIClient(socket: socket ?? settings.api.socket, timeoutSeconds: timeout)
   }
 }
 

@@ -18,7 +18,12 @@ package final class APIServer: Sendable {
   private let address: Address
   private let application: Application<RouterResponder<BasicRequestContext>>
   private let started: StartSignal
-  private let task = Mutex<Task<Void, Never>?>(nil)
+  private let running = Mutex(Running())
+
+  private struct Running {
+    var task: Task<Void, Never>?
+    var channel: (any Channel)?
+  }
 
   package init(_ address: Address, router: Router<BasicRequestContext>, log: LogSink) {
     let started = StartSignal()
@@ -39,7 +44,7 @@ package final class APIServer: Sendable {
             maxHeaderFieldCount: 100))),
       configuration: ApplicationConfiguration(address: bind, serverName: "Demarc"),
       onServerRunning: { channel in
-        started.settle(Self.protect(address), port: channel.localAddress?.port)
+        started.settle(Self.protect(address), channel)
       },
       logger: Logger(label: "api") { LogSinkHandler(label: $0, sink: log) })
   }
@@ -50,7 +55,7 @@ package final class APIServer: Sendable {
     if case .unix(let path) = address { try await Self.prepare(path) }
     let application = application
     let started = started
-    let running = Task {
+    let task = Task {
       do {
         try await application.run()
         started.fail("it ended")
@@ -58,26 +63,30 @@ package final class APIServer: Sendable {
         started.fail("\(error)")
       }
     }
-    task.withLock { $0 = running }
+    running.withLock { $0.task = task }
     switch await started.outcome() {
-    case .running(let port): return port
+    case .running(let channel):
+      running.withLock { $0.channel = channel }
+      return channel.localAddress?.port
     case .failed(let reason):
+      task.cancel()
       throw APIFailure(
         .conflict, "\(addressText) cannot be listened on: \(reason)",
         remedy: "Choose another address in the settings, or end what holds this one.")
     }
   }
 
+  /// Takes no more connections, then ends those that are there.
   package func stop() async {
-    let running = task.withLock { exchanged(&$0) }
-    running?.cancel()
-    await running?.value
+    let running = running.withLock { running in
+      let last = running
+      running = Running()
+      return last
+    }
+    try? await running.channel?.close()
+    running.task?.cancel()
+    await running.task?.value
     if case .unix(let path) = address { try? FileManager.default.removeItem(atPath: path) }
-  }
-
-  private func exchanged(_ task: inout Task<Void, Never>?) -> Task<Void, Never>? {
-    defer { task = nil }
-    return task
   }
 
   private var addressText: String {
@@ -133,7 +142,7 @@ package final class APIServer: Sendable {
 /// One outcome, told to one waiter, in either order.
 private final class StartSignal: Sendable {
   enum Outcome: Sendable {
-    case running(port: Int?)
+    case running(any Channel)
     case failed(String)
   }
 
@@ -144,8 +153,8 @@ private final class StartSignal: Sendable {
 
   private let state = Mutex(State())
 
-  func settle(_ failure: String?, port: Int?) {
-    settle(failure.map(Outcome.failed) ?? .running(port: port))
+  func settle(_ failure: String?, _ channel: any Channel) {
+    settle(failure.map(Outcome.failed) ?? .running(channel))
   }
   func fail(_ reason: String) { settle(.failed(reason)) }
 

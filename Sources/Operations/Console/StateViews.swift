@@ -67,7 +67,7 @@ package enum StateViews {
   }
 }
 
-/// What the server refuses, as lines on standard error.
+/// What is refused, as lines on standard error.
 package enum FailureView {
   /// `file` stands before line and column, as compilers write it.
   package static func text(
@@ -77,13 +77,32 @@ package enum FailureView {
     for problem in failure.problems {
       let place = [file, problem.line.map { String($0) }, problem.column.map { String($0) }]
         .compactMap { $0 }.joined(separator: ":")
-      let meant = problem.suggestion.map { "; did you mean `\($0)`?" } ?? ""
-      text += terminal.toned(place.isEmpty ? "" : "\(Table.clean(place)): ", .heading)
-      text += problem.path.isEmpty ? "" : "\(Table.clean(problem.path)): "
-      text += Table.clean(problem.message + meant) + "\n"
-      text += terminal.toned("    " + Table.clean(problem.remedy), .faint) + "\n"
+      text += lines(
+        place: place, problem.message, problem.suggestion, problem.remedy, on: terminal)
     }
     let message = terminal.toned("error: ", .bad) + Table.clean(failure.message)
     return text + "\(message). \(Table.clean(failure.remedy))\n"
+  }
+
+  package static func text(_ errors: ConfigErrors, on terminal: Terminal) -> String {
+    var text = ""
+    for error in errors.errors {
+      let place = error.line > 0 ? "\(error.source):\(error.line):\(error.column)" : error.source
+      text += lines(place: place, error.message, error.suggestion, error.remedy, on: terminal)
+    }
+    let count = errors.errors.count
+    return text + terminal.toned("error: ", .bad)
+      + (count == 1 ? "there is 1 problem.\n" : "there are \(count) problems.\n")
+  }
+
+  /// `file:3:5: what is wrong; did you mean …?`, and under it what to do.
+  private static func lines(
+    place: String, _ message: String, _ suggestion: String?, _ remedy: String,
+    on terminal: Terminal
+  ) -> String {
+    let meant = suggestion.map { "; did you mean `\($0)`?" } ?? ""
+    let start = place.isEmpty ? "" : terminal.toned("\(Table.clean(place)): ", .heading)
+    return start + Table.clean(message + meant) + "\n"
+      + terminal.toned("    " + Table.clean(remedy), .faint) + "\n"
   }
 }

@@ -44,8 +44,8 @@ extension DemarcServer {
     return records.count
   }
 
-  /// In the order of the arrows: who makes facts first, who keeps them last.
-  private func stop() async -> Bool {
+  /// In the order of the arrows: who makes facts first, who keeps them last. True: all are on the disk.
+  func stop() async -> Bool {
     let (api, retention) = listeners.withLock { listeners in
       defer { listeners = Listeners() }
       return (listeners.api, listeners.retention)

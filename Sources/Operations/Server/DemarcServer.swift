@@ -66,15 +66,21 @@ package final class DemarcServer: Sendable {
     _ settings: ServerSettings, document: [UInt8]? = nil, log: LogSink
   ) async throws -> DemarcServer {
     let parts = try ServerParts(settings, document: document, log: log)
+    let server: DemarcServer
     do {
-      let server = DemarcServer(parts, edge: try parts.makeEdge())
-      try await server.listen()
-      server.tellStarted(recovery: parts.recovery)
-      return server
+      server = DemarcServer(parts, edge: try parts.makeEdge())
     } catch {
       parts.abandon()
       throw error
     }
+    do {
+      try await server.listen()
+    } catch {
+      _ = await server.stop()
+      throw error
+    }
+    server.tellStarted(recovery: parts.recovery)
+    return server
   }
 
   /// Where the listeners are bound, with the ports that the system chose where 0 was asked.

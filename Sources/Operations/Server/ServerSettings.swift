@@ -58,3 +58,10 @@ extension ServerSettings {
     }
   }
 }
+
+extension ProcessSettings {
+  /// What resources can name as media addresses.
+  package var mediaNames: [(name: String, address: IPAddress)] {
+    media.map { ($0.name, $0.bound) }
+  }
+}

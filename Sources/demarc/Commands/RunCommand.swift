@@ -1,0 +1,136 @@
+import ArgumentParser
+import Base
+import Foundation
+import Glibc
+import Operations
+
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Start the server and stay until it is told to end.",
+    discussion: """
+      Settings come from the file, from the environment over it (log.level is DEMARC_LOG_LEVEL) and from \
+      the options over both. Without a file: UDP on 127.0.0.1:5060, everything else in ./run.
+
+      The first SIGINT or SIGTERM refuses new calls with 503 and lets the others end within \
+      limits.drainTime (30 s); the second hangs them up; the third ends the process where it stands. The \
+      log goes to standard error.
+
+      EXAMPLES
+        demarc run
+        demarc run --config /etc/demarc/demarc.yaml
+        demarc run --config demarc.yaml --resources acme.yaml
+        DEMARC_LOG_FORMAT=json demarc run --log-level debug
+      """)
+
+  @Option(
+    help: "The settings' file. (environment: DEMARC_CONFIG; default: demarc.yaml if it is here)")
+  var config: String?
+  @Option(help: "Resources to apply before the first call; otherwise those applied last.")
+  var resources: String?
+  @Option(name: .customLong("log-level"), help: "debug, info, warning or error.")
+  var logLevel: String?
+  @Option(help: "The socket of the local API.")
+  var socket: String?
+  @Option(help: "The store's file.")
+  var store: String?
+
+  func run() async throws {
+    umask(0o077)
+    let signals = SignalWatch()
+    let settings = try SettingsFile(config).read(flags: flags)
+    let document = try resources.map { try InputFile($0).bytes() }
+    let log = LogSink(
+      descriptor: STDERR_FILENO, level: settings.log.level,
+      formatter: LogFormatter(
+        format: settings.log.format, showsPersonal: settings.log.personal),
+      clock: { Int64(Date().timeIntervalSince1970 * 1_000) })
+    let server: DemarcServer
+    do {
+      server = try await DemarcServer.start(
+        ServerSettings(settings), document: document, log: log)
+    } catch let failure as APIFailure {
+      throw CommandFailure(failure, file: resources)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+    try await Console.print(StartView.text(server, on: .standardOutput()))
+    await signals.orders.first()
+    let orders = signals.orders
+    let ending = await server.end(hurry: { orders.count > 1 })
+    guard ending.recordsKept else {
+      throw CommandFailure(
+        "not every call record could be written. The log says why; the store has all that were.")
+    }
+  }
+
+  private var flags: [SettingOverride] {
+    let given = [
+      ("log.level", logLevel, "--log-level"), ("api.socket", socket, "--socket"),
+      ("store.path", store, "--store"),
+    ]
+    return given.compactMap { path, value, origin in
+      value.map { SettingOverride(path: path, value: $0, origin: origin) }
+    }
+  }
+}
+
+/// `demarc.yaml`, where it was named, or where it lies.
+struct SettingsFile {
+  private let path: String?
+
+  init(_ path: String?) {
+    let environment = ProcessInfo.processInfo.environment
+    if let named = path ?? environment["DEMARC_CONFIG"] {
+      self.path = named
+    } else {
+      self.path = FileManager.default.fileExists(atPath: "demarc.yaml") ? "demarc.yaml" : nil
+    }
+  }
+
+  func read(flags: [SettingOverride] = []) throws -> ProcessSettings {
+    let text = try path.map { try InputFile($0).text() }
+    do {
+      return try ProcessSettings.read(
+        text, source: path ?? "defaults", environment: ProcessInfo.processInfo.environment,
+        flags: flags)
+    } catch {
+      throw CommandFailure(error)
+    }
+  }
+}
+
+/// A file that a command reads, or standard input as `-`.
+struct InputFile {
+  private static let sizeLimit = 64 << 20
+  let path: String
+
+  init(_ path: String) { self.path = path }
+
+  /// What errors call it.
+  var name: String { path == "-" ? "standard input" : path }
+
+  func bytes() throws -> [UInt8] {
+    do {
+      let handle =
+        path == "-"
+        ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+      let data = try handle.read(upToCount: Self.sizeLimit + 1) ?? Data()
+      guard data.count <= Self.sizeLimit else {
+        throw CommandFailure("\(name) is larger than \(Self.sizeLimit >> 20) MB")
+      }
+      return Array(data)
+    } catch let failure as CommandFailure {
+      throw failure
+    } catch {
+      throw CommandFailure(
+        "\(name) cannot be read: \(error.localizedDescription). Check its name and its mode.")
+    }
+  }
+
+  func text() throws -> String {
+    guard let text = String(validating: try bytes(), as: UTF8.self) else {
+      throw CommandFailure("\(name) is not text in UTF-8. Save it as UTF-8.")
+    }
+    return text
+  }
+}
