@@ -8,8 +8,9 @@ import RTPWire
 /// sleeps until the next tick instead and then takes all that came: being woken for each packet costs more
 /// than relaying it. The kernel stamps each packet at its arrival, so the tick shows up in no jitter.
 ///
-/// Sockets are not connected to their latched peer: that saved nothing that could be measured, and hides
-/// strangers from the counters.
+/// Sockets are not connected to their latched peer. That would save a route lookup a send (0.3 to 1 us of
+/// 6, measured on loopback), but the kernel would then answer strangers with ICMP instead of our counting
+/// them, and each change of a latch would be a system call and an instant in which the port is deaf.
 struct Worker: ~Copyable {
   static let signalToken = UInt64.max
   /// Ready sockets are taken in rounds of one packet each, so that a flood on one port cannot hold up the

@@ -1,0 +1,164 @@
+import Base
+import CLinux
+import Foundation
+import MediaControl
+import MediaEngine
+import RTPWire
+
+/// What a relayed RTP packet costs in user space: 200 two-way calls of 20 ms packets (20 000 packets a
+/// second) through the real media plane on loopback.
+///
+/// CPU is that of the worker's thread alone, by its own clock. On loopback the kernel does the receiver's
+/// half of a send in the sender's time, so the figure contains the delivery to the sink, which a network
+/// card's interrupt would carry otherwise. Delay is from the generator's send to the kernel's stamp at
+/// the sink: two hops of loopback and the relay.
+func relayBench(into results: inout BenchResults) {
+  var settings = MediaSettings()
+  record(RelayLoad.run(settings, seconds: 4), "relay_userspace", &results)
+  // The same without the tick: woken by the packets. What the tick buys, and what it costs in delay.
+  settings.busyPacketsPerSecond = .max
+  record(RelayLoad.run(settings, seconds: 2), "relay_woken", &results)
+}
+
+private func record(_ outcome: RelayLoad.Outcome?, _ name: String, _ results: inout BenchResults) {
+  guard let outcome else { return print("\(name): not measured") }
+  results.record("\(name)_packet_us", outcome.packetMicroseconds, "us")
+  results.record("\(name)_packets_per_s", outcome.packetsPerSecond, "1/s")
+  results.record("\(name)_lost", Double(outcome.lost), "packets")
+  results.record("\(name)_delay_p50_us", outcome.delay(0.5), "us")
+  results.record("\(name)_delay_p99_us", outcome.delay(0.99), "us")
+}
+
+/// A generator and sink in one socket: every call's both far ends are this socket, told apart by our ports.
+private final class RelayLoad {
+  static let calls = 200
+  /// The generator sends in steps of 250 us, the 400 streams evenly spread over 20 ms.
+  static let step: UInt64 = 250_000
+  static let streamsPerStep = 2 * calls * 250 / 20_000
+
+  struct Outcome {
+    var packetMicroseconds: Double
+    var packetsPerSecond: Double
+    var lost: Int
+    var delays: [Double]
+
+    func delay(_ quantile: Double) -> Double {
+      delays.isEmpty ? .nan : delays[min(Int(Double(delays.count) * quantile), delays.count - 1)]
+    }
+  }
+
+  private let plane: MediaPlane
+  private let socket: Int32
+  private var targets: [clmedia_target] = []
+  private var packet = [UInt8](repeating: 0, count: RTPHeader.size + 160)
+  private var buffer = [UInt8](repeating: 0, count: 2_048)
+  private var round = 0
+  private var sent = 0
+  private var arrived = 0
+  private var delays: [Double] = []
+
+  static func run(_ settings: MediaSettings, seconds: Int) -> Outcome? {
+    guard let load = RelayLoad(settings) else { return nil }
+    load.generate(nanoseconds: 1_000_000_000)  // latches, warms up, reaches the busy state
+    load.settle()
+    return load.measure(seconds: seconds)
+  }
+
+  private init?(_ settings: MediaSettings) {
+    let ports = UInt16(21_000)...UInt16(21_000 + 4 * UInt16(Self.calls) - 1)
+    guard
+      let plane = try? MediaPlane(
+        addresses: [MediaAddress(name: "bench", bound: .loopbackV4, ports: ports)],
+        announcements: [], settings: settings, sink: { _ in }),
+      let readiness = try? plane.start(), readiness.bound == 2 * Self.calls
+    else { return nil }
+    self.plane = plane
+    let farEnd = SocketAddress(.loopbackV4, 20_998)
+    socket = clmedia_bind(clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: 20_998, family: 4))
+    guard socket >= 0 else { return nil }
+    clmedia_unmute(socket)
+    var size: Int32 = 8 << 20
+    unsafe setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(4))
+    let remote = RemoteMedia(
+      rtp: farEnd, rtcp: SocketAddress(farEnd.ip, farEnd.port + 1), signallingSource: farEnd.ip,
+      latch: .signalled, weSend: true, weReceive: true, codec: .pcmu, payloadType: 0,
+      clockRate: 8_000, packetTime: 20, telephoneEvent: 101)
+    var commands: [MediaCommand] = []
+    for index in 0..<2 * Self.calls {
+      let id = MediaTransportID(raw: UInt64(index))
+      let port = ports.lowerBound + 2 * UInt16(index)
+      commands += [.open(id, LocalMedia(address: 0, port: port)), .remote(id, remote)]
+      if index % 2 == 1 { commands.append(.bridge(id, MediaTransportID(raw: UInt64(index - 1)))) }
+      targets.append(
+        clmedia_target_make(
+          clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: port, family: 4)))
+    }
+    plane.submit(commands)
+    delays.reserveCapacity(200_000)
+  }
+
+  deinit {
+    plane.stop()
+    clmedia_close(socket)
+  }
+
+  private func measure(seconds: Int) -> Outcome? {
+    let before = plane.counters
+    sent = 0
+    arrived = 0
+    delays.removeAll(keepingCapacity: true)
+    generate(nanoseconds: UInt64(seconds) * 1_000_000_000)
+    settle()
+    let after = plane.counters
+    let relayed = Double(after.relayed - before.relayed)
+    guard relayed > 0 else { return nil }
+    delays.sort()
+    return Outcome(
+      packetMicroseconds: Double(after.cpuNanoseconds - before.cpuNanoseconds) / relayed / 1_000,
+      packetsPerSecond: relayed / Double(seconds), lost: sent - arrived, delays: delays)
+  }
+
+  private func generate(nanoseconds: UInt64) {
+    let start = clmedia_monotonic()
+    var due = start
+    while due < start + nanoseconds {
+      for _ in 0..<Self.streamsPerStep { sendNext() }
+      drain()
+      due += Self.step
+      clmedia_sleep_until(due)
+    }
+  }
+
+  /// What is under way arrives, and the worker's figures become current.
+  private func settle() {
+    for _ in 0..<30 {
+      clmedia_sleep_until(clmedia_monotonic() + 10_000_000)
+      drain()
+    }
+  }
+
+  private func sendNext() {
+    let stream = round % targets.count
+    let number = round / targets.count
+    round += 1
+    var elements = packet.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    RTPHeader(
+      payloadType: 0, marker: false, sequence: UInt16(truncatingIfNeeded: number),
+      timestamp: UInt32(truncatingIfNeeded: number * 160), ssrc: UInt32(stream)
+    ).write(to: &bytes)
+    bytes.storeBytes(of: clmedia_wall_clock(), toByteOffset: RTPHeader.size, as: UInt64.self)
+    if unsafe clmedia_send(socket, packet, packet.count, &targets[stream]) == 0 { sent += 1 }
+  }
+
+  private func drain() {
+    var info = clmedia_packet()
+    while unsafe clmedia_receive(socket, &buffer, buffer.count, &info) == 1 {
+      arrived += 1
+      let sentAt = unsafe buffer.withUnsafeBytes {
+        unsafe $0.loadUnaligned(fromByteOffset: RTPHeader.size, as: UInt64.self)
+      }
+      delays.append(Double(Int64(bitPattern: info.stamp &- sentAt)) / 1_000)
+    }
+  }
+}
