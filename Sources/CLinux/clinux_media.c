@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -86,25 +85,27 @@ int clmedia_bind(clmedia_address address) {
     }
     // A kernel without either still carries media: jitter is then measured from our own clock.
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-    int failure = clmedia_mute(fd);
-    if (failure == 0 && bind(fd, (const void *)target.words, target.length) < 0) failure = -errno;
-    if (failure == 0) return fd;
+    if (bind(fd, (const void *)target.words, target.length) == 0) return fd;
+    int failure = -errno;
     close(fd);
     return failure;
 }
 
+// Connected to itself, a socket matches packets from its own address and port alone: nobody's. That costs
+// 0.8 us and back 0.4; a socket filter that drops everything costs 7 (it is compiled each time).
 int clmedia_mute(int fd) {
-    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-    struct sock_fprog program = {.len = 1, .filter = &nothing};
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
+    struct sockaddr_storage own;
+    socklen_t size = sizeof own;
+    if (getsockname(fd, (void *)&own, &size) < 0) return -errno;
+    return connect(fd, (const void *)&own, size) < 0 ? -errno : 0;
 }
 
 int clmedia_unmute(int fd) {
     char byte;
     // A socket buffer holds some hundreds of datagrams; the mute one takes no more.
     for (int i = 0; i < 4096 && recv(fd, &byte, 1, MSG_DONTWAIT) >= 0; i++) {}
-    int unused = 0;
-    return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) < 0 ? -errno : 0;
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    return connect(fd, &nobody, sizeof nobody) < 0 ? -errno : 0;
 }
 
 uint32_t clmedia_drops(int fd) {

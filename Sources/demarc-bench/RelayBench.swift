@@ -74,9 +74,9 @@ private final class RelayLoad {
     else { return nil }
     self.plane = plane
     let farEnd = SocketAddress(.loopbackV4, 20_998)
-    socket = clmedia_bind(clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: 20_998, family: 4))
+    socket = clmedia_bind(
+      clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: 20_998, family: 4))
     guard socket >= 0 else { return nil }
-    clmedia_unmute(socket)
     var size: Int32 = 8 << 20
     unsafe setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(4))
     let remote = RemoteMedia(

@@ -1,6 +1,6 @@
 import Foundation
 
-// demarc-bench                      every measurement that needs no socket, as a table and into
+// demarc-bench                      every measurement inside one process, as a table and into
 //                                   bench/results/latest.json
 // demarc-bench only NAME            one bench
 // demarc-bench workloads            what can be repeated: a name and two counts, for callgrind, a line
@@ -10,7 +10,7 @@ import Foundation
 let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
-  ("parse", parseBench)
+  ("parse", parseBench), ("relay", relayBench),
 ]
 
 /// What a name stands for, and two counts whose difference tells what one run costs.

@@ -13,7 +13,6 @@ final class Peer {
       clmedia_address(
         high: ip.high, low: ip.low, port: port, family: ip.family == .v4 ? 4 : 6))
     guard descriptor >= 0 else { throw PeerError(code: -descriptor) }
-    clmedia_unmute(descriptor)
     var raw = sockaddr_storage()
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
     let descriptor = descriptor

@@ -11,6 +11,7 @@ final class FactLog: Sendable {
   private let facts = Mutex<[MediaFact]>([])
 
   func append(_ new: [MediaFact]) { facts.withLock { $0 += new } }
+  func removeAll() { facts.withLock { $0 = [] } }
   var all: [MediaFact] { facts.withLock { $0 } }
 
   /// The first fact that `pick` takes; nil after two seconds.
@@ -25,27 +26,42 @@ final class FactLog: Sendable {
 
 /// A running media plane on ports of its own, and the commands of a test.
 final class Rig {
-  private static let nextPort = Atomic<Int>(20_000)
+  /// Below the ephemeral ports, from a place of its own in each process: other runs may be under way.
+  private static let nextPort = Atomic<Int>(Int.random(in: 5_000..<14_000) * 2)
+
+  static func ports(pairs: Int) -> ClosedRange<UInt16> {
+    let first = nextPort.add(2 * pairs, ordering: .relaxed).oldValue
+    return UInt16(first)...UInt16(first + 2 * pairs - 1)
+  }
 
   let plane: MediaPlane
   let log = FactLog()
   let bound: IPAddress
   private var pool: MediaPortPool
   private var serial: UInt64 = 0
+  private var now = Instant.zero
 
   init(
-    _ bound: IPAddress = .loopbackV4, pairs: Int = 8, announcements: [AnnouncementSource] = [],
+    _ bound: IPAddress = .loopbackV4, pairs: Int = 2 * 6, announcements: [AnnouncementSource] = [],
     settings: MediaSettings = MediaSettings()
   ) throws {
-    let first = Self.nextPort.add(2 * pairs, ordering: .relaxed).oldValue
-    let ports = UInt16(first)...UInt16(first + 2 * pairs - 1)
-    let addresses = [MediaAddress(name: "test", bound: bound, ports: ports)]
     self.bound = bound
-    pool = MediaPortPool(addresses: addresses)
-    plane = try MediaPlane(
-      addresses: addresses, announcements: announcements, settings: settings,
-      sink: { [log] in log.append($0) })
-    try plane.start()
+    var ports = Self.ports(pairs: pairs)
+    var running: MediaPlane?
+    for _ in 0..<20 where running == nil {
+      let plane = try MediaPlane(
+        addresses: [MediaAddress(name: "test", bound: bound, ports: ports)],
+        announcements: announcements, settings: settings, sink: { [log] in log.append($0) })
+      if let readiness = try? plane.start(), readiness.bound == pairs {
+        running = plane
+      } else {
+        plane.stop()
+        log.removeAll()
+        ports = Self.ports(pairs: pairs)
+      }
+    }
+    plane = try #require(running)
+    pool = MediaPortPool(addresses: [MediaAddress(name: "test", bound: bound, ports: ports)])
     for case .ready(let address, let ports, let failed) in log.all {
       pool.add(address: Int(address), ports: ports, except: failed)
     }
@@ -63,7 +79,13 @@ final class Rig {
     return End(id: id, media: SocketAddress(bound, lease.port), lease: lease)
   }
 
-  func lease() -> LocalMedia? { pool.lease(address: 0, at: .zero) }
+  func lease() -> LocalMedia? { pool.lease(address: 0, at: now) }
+
+  /// Gives the ports of closed transports back, with their quarantine over.
+  func release(_ ends: End...) {
+    for end in ends { _ = pool.release(end.lease, at: now) }
+    now = now + MediaPortPool.quarantine
+  }
 
   /// Two transports, bridged, with these peers at the far ends.
   func bridge(_ a: RemoteMedia, _ b: RemoteMedia) throws -> (a: End, b: End) {

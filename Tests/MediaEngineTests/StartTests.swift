@@ -25,35 +25,39 @@ import Testing
 
   @Test func takenPortsAreReportedAndOnlyAllOfThemFail() throws {
     // One of two pairs, by its RTCP port.
-    let holder = try Peer(port: 19_023)
+    let ports = Rig.ports(pairs: 2)
+    let (first, last) = (ports.lowerBound, ports.upperBound)
+    let holder = try Peer(port: last)
     let log = FactLog()
-    let (plane, readiness) = try start(.loopbackV4, 19_020...19_023, log: log)
+    let (plane, readiness) = try start(.loopbackV4, ports, log: log)
     #expect(readiness == MediaReadiness(bound: 1, takenByOthers: 1, beyondLimit: 0))
-    #expect(log.all == [.ready(address: 0, ports: 19_020...19_023, failed: [19_022])])
-    #expect(throws: MediaStartError.allPortsTaken(name: "wan", ports: 19_020...19_023)) {
-      try start(.loopbackV4, 19_020...19_023)
+    #expect(log.all == [.ready(address: 0, ports: ports, failed: [first + 2])])
+    #expect(throws: MediaStartError.allPortsTaken(name: "wan", ports: ports)) {
+      try start(.loopbackV4, ports)
     }
     #expect(throws: MediaStartError.alreadyStarted) { try plane.start() }
     plane.stop()
-    let (again, _) = try start(.loopbackV4, 19_020...19_023)
+    let (again, _) = try start(.loopbackV4, ports)
     again.stop()
     _ = holder.address
   }
 
   @Test func theNumberOfPairsIsBounded() throws {
+    let ports = Rig.ports(pairs: 10)
+    let first = ports.lowerBound
     var settings = MediaSettings()
     settings.maxPortPairs = 3
     let log = FactLog()
-    let (plane, readiness) = try start(.loopbackV4, 19_040...19_059, settings: settings, log: log)
+    let (plane, readiness) = try start(.loopbackV4, ports, settings: settings, log: log)
     #expect(readiness == MediaReadiness(bound: 3, takenByOthers: 0, beyondLimit: 7))
-    #expect(log.all == [.ready(address: 0, ports: 19_040...19_045, failed: [])])
+    #expect(log.all == [.ready(address: 0, ports: first...first + 5, failed: [])])
     plane.stop()
     #expect(throws: MediaStartError.noPortPair(name: "wan")) {
-      try start(.loopbackV4, 19_041...19_042)
+      try start(.loopbackV4, first + 1...first + 2)
     }
     settings.reservedDescriptors = .max / 2
     #expect(throws: MediaStartError.self) {
-      try start(.loopbackV4, 19_040...19_059, settings: settings)
+      try start(.loopbackV4, ports, settings: settings)
     }
   }
 

@@ -27,13 +27,14 @@ typedef struct {
 
 clmedia_target clmedia_target_make(clmedia_address address);
 
-/// A bound, non-blocking UDP socket with receive time-stamps and DSCP EF, mute from the start.
+/// A bound, non-blocking UDP socket with receive time-stamps and DSCP EF.
 int clmedia_bind(clmedia_address address);
-/// A mute socket drops in the kernel whatever arrives; nothing queues in it.
+/// A mute socket keeps its port, and the kernel takes nothing for it: senders are told that the port is
+/// unreachable, as if it were closed. Its port must have been chosen, not left to the kernel.
 int clmedia_mute(int fd);
 /// Empties what a mute socket still holds (bounded), then lets it hear.
 int clmedia_unmute(int fd);
-/// Datagrams that the kernel dropped for this socket since it was made (full buffer, or mute).
+/// Datagrams that the kernel dropped for this socket since it was made because its buffer was full.
 uint32_t clmedia_drops(int fd);
 
 /// 1: a datagram; 0: none; negative: -errno.

@@ -52,6 +52,11 @@ enum MediaSocket {
   static func bind(_ address: SocketAddress) throws(SystemError) -> Int32 {
     let socket = clmedia_bind(clmedia_address(address))
     guard socket >= 0 else { throw SystemError(result: socket) }
+    let muted = clmedia_mute(socket)
+    guard muted == 0 else {
+      close(socket)
+      throw SystemError(result: muted)
+    }
     return socket
   }
   static func mute(_ socket: Int32) { _ = clmedia_mute(socket) }

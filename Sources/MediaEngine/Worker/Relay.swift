@@ -91,12 +91,16 @@ extension Worker {
 }
 
 extension Worker {
+  /// No compound is longer than a packet on the wire; walking 64 kB for a stranger would be a gift.
+  private static var largestControl: Int { 1_500 }
+
   /// RTCP is read by us and passed on whole: its SSRCs are those of the packets, which pass unchanged too.
   /// It flows in every direction of the session, on hold as well (RFC 3264 §5.1).
   mutating func receiveControl(_ slot: Int) {
     guard let arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
     counters.controlReceived &+= 1
-    guard RTCPReader.isValid(buffer.bytes(arrival.length)) else {
+    guard arrival.length <= Self.largestControl, RTCPReader.isValid(buffer.bytes(arrival.length))
+    else {
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
       return
