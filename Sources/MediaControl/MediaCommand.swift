@@ -110,7 +110,8 @@ package enum MediaCommand: Hashable, Sendable {
   case bridge(MediaTransportID, MediaTransportID)
   /// Feed a transport by an application instead of a peer.
   case play(MediaTransportID, MediaApplication)
-  /// Report `.silent` when nothing was received for so many ms; 0 ends the watch (hold).
+  /// Report `.silent` each time that nothing of the far end (RTP or RTCP) was received for so many ms;
+  /// 0 ends the watch (hold).
   case watch(MediaTransportID, silenceMilliseconds: UInt32)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
@@ -153,9 +154,11 @@ package enum MediaFact: Hashable, Sendable {
   /// These port pairs of an address are bound and may be leased; `failed` were taken by others.
   case ready(address: UInt16, ports: ClosedRange<UInt16>, failed: [UInt16])
   case opened(MediaTransportID)
-  /// A command named an unknown transport, or the port could not be used.
+  /// A command named an unknown transport or a port that cannot be used, found the queue full, or asked for
+  /// an application that cannot be played (no such announcement, a codec that we do not speak).
   case refused(MediaTransportID)
-  /// The first accepted packet: where the far end really is.
+  /// The first accepted packet of a source: where the far end really is. Again after a re-offer that moved
+  /// it, and while a window is open (`LatchPolicy.window`).
   case latched(MediaTransportID, SocketAddress, at: Instant)
   case silent(MediaTransportID, last: Instant)
   case quality(MediaTransportID, StreamQuality)

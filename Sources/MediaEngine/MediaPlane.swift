@@ -12,7 +12,7 @@ import Synchronization
 package final class MediaPlane: Sendable {
   private enum State {
     case idle
-    case running(WorkerThread, BoundPorts, Mailbox)
+    case running(WorkerThread, Mailbox)
     case stopped(Mailbox?)
   }
 
@@ -36,26 +36,27 @@ package final class MediaPlane: Sendable {
 
   deinit { stop() }
 
-  /// Binds the ports, starts the worker and reports `.ready` for each address. Some ports taken by others
-  /// is no error; none left is.
+  /// Binds the first ports of each address, reports them as `.ready` and starts the worker, which binds the
+  /// others and reports them as they come. Some ports taken by others is no error; none left is.
   @discardableResult
   package func start() throws(MediaStartError) -> MediaReadiness {
-    let ports = try launch()
-    sink(ports.facts)
-    return ports.readiness
+    let (readiness, facts) = try launch()
+    sink(facts)
+    return readiness
   }
 
-  private func launch() throws(MediaStartError) -> BoundPorts {
+  private func launch() throws(MediaStartError) -> (MediaReadiness, [MediaFact]) {
     try state.withLock { state throws(MediaStartError) in
       guard case .idle = state else { throw .alreadyStarted }
-      let ports = try BoundPorts(addresses, settings: settings)
+      var ports = try PortTable(addresses, settings: settings)
       var poller: Int32 = -1
       do throws(SystemError) {
         let mailbox = try Mailbox(limit: settings.maxQueuedCommands)
         mailbox.post(announcements.withLock { $0 })
         poller = try Poller.makeDescriptor()
-        state = .running(try makeThread(ports, poller, mailbox), ports, mailbox)
-        return ports
+        let facts = ports.takeFacts()
+        state = .running(try makeThread(ports, poller, mailbox), mailbox)
+        return (ports.readiness, facts)
       } catch {
         ports.close()
         if poller >= 0 { MediaSocket.close(poller) }
@@ -65,7 +66,7 @@ package final class MediaPlane: Sendable {
   }
 
   private func makeThread(
-    _ ports: BoundPorts, _ poller: Int32, _ mailbox: Mailbox
+    _ ports: PortTable, _ poller: Int32, _ mailbox: Mailbox
   ) throws(SystemError) -> WorkerThread {
     let destinations = Destinations(addresses, interfaces: Process.ownAddresses())
     let (settings, sink) = (settings, sink)
@@ -97,7 +98,7 @@ package final class MediaPlane: Sendable {
     state.withLock { state in
       switch state {
       case .idle, .stopped(nil): MediaCounters()
-      case .running(_, _, let mailbox), .stopped(let mailbox?): mailbox.counters
+      case .running(_, let mailbox), .stopped(let mailbox?): mailbox.counters
       }
     }
   }
@@ -107,22 +108,21 @@ package final class MediaPlane: Sendable {
   package func stop() {
     let last = state.withLock { state in
       let last = state
-      if case .running(_, _, let mailbox) = last {
+      if case .running(_, let mailbox) = last {
         state = .stopped(mailbox)
       } else if case .idle = last {
         state = .stopped(nil)
       }
       return last
     }
-    guard case .running(let thread, let ports, let mailbox) = last else { return }
+    guard case .running(let thread, let mailbox) = last else { return }
     mailbox.stop()
     thread.join()
-    ports.close()
   }
 
   private var mailbox: Mailbox? {
     state.withLock { state in
-      guard case .running(_, _, let mailbox) = state else { return nil }
+      guard case .running(_, let mailbox) = state else { return nil }
       return mailbox
     }
   }

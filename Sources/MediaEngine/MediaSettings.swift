@@ -56,11 +56,14 @@ package struct MediaReadiness: Hashable, Sendable {
   package var takenByOthers = 0
   /// Left out because of `maxPortPairs` or the limit of open files.
   package var beyondLimit = 0
+  /// Being bound by the worker; `.ready` tells as they come.
+  package var pending = 0
 
-  package init(bound: Int = 0, takenByOthers: Int = 0, beyondLimit: Int = 0) {
+  package init(bound: Int = 0, takenByOthers: Int = 0, beyondLimit: Int = 0, pending: Int = 0) {
     self.bound = bound
     self.takenByOthers = takenByOthers
     self.beyondLimit = beyondLimit
+    self.pending = pending
   }
 }
 

@@ -61,6 +61,34 @@ import Testing
     }
   }
 
+  /// A wide range does not hold up the start: the rest follows, and the pool takes it as it comes.
+  @Test func theRestOfAWideRangeFollows() throws {
+    let log = FactLog()
+    let ports = Rig.ports(pairs: 900)
+    let (plane, readiness) = try start(.loopbackV4, ports, log: log)
+    #expect(readiness.pending == 900 - readiness.bound - readiness.takenByOthers)
+    #expect(readiness.pending > 0)
+    var pool = MediaPortPool(addresses: [
+      MediaAddress(name: "wan", bound: .loopbackV4, ports: ports)
+    ])
+    let complete = log.wait { fact in
+      if case .ready(_, let range, _) = fact, range.upperBound == ports.upperBound {
+        true
+      } else {
+        nil
+      }
+    }
+    #expect(complete == true)
+    var failed = 0
+    for case .ready(let address, let range, let taken) in log.all {
+      pool.add(address: Int(address), ports: range, except: taken)
+      failed += taken.count
+    }
+    #expect(pool.free == 900 - failed)
+    #expect(failed < 20)
+    plane.stop()
+  }
+
   @Test func commandsThatMakeNoSenseAreRefused() throws {
     let rig = try Rig()
     let end = try rig.open()

@@ -128,10 +128,8 @@ extension Worker {
     transports[slot].isOpen = false
   }
 
-  /// Both sockets together; the kernel's counters wrap, so only differences mean anything.
-  private func drops(_ slot: Int) -> UInt32 {
-    MediaSocket.drops(ports.sockets[2 * slot]) &+ MediaSocket.drops(ports.sockets[2 * slot + 1])
-  }
+  /// Of the RTP socket; the kernel's counter wraps, so only differences mean anything.
+  private func drops(_ slot: Int) -> UInt32 { MediaSocket.drops(ports.sockets[2 * slot]) }
 
   private mutating func unbridge(_ slot: Int) {
     let peer = Int(transports[slot].peer)

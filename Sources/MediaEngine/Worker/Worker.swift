@@ -14,15 +14,18 @@ import RTPWire
 struct Worker: ~Copyable {
   static let signalToken = UInt64.max
   /// Ready sockets are taken in rounds of one packet each, so that a flood on one port cannot hold up the
-  /// others; what is left after these rounds waits for the next wake-up.
-  static let rounds = 64
+  /// others; what is left after this time waits until timers and facts had their turn.
+  static let longestBatch = Interval.milliseconds(2)
 
-  let ports: BoundPorts
+  /// Port pairs bound between two looks at the sockets, after the start: less than a millisecond's work.
+  static let pairsPerWake = 32
+
   let mailbox: Mailbox
   let destinations: Destinations
   let settings: MediaSettings
   let sink: @Sendable ([MediaFact]) -> Void
 
+  var ports: PortTable
   var poller: Poller
   var buffer = PacketBuffer()
   var random: RandomSource
@@ -42,7 +45,7 @@ struct Worker: ~Copyable {
   var load: LoadGauge
 
   init(
-    ports: BoundPorts, poller: Int32, mailbox: Mailbox, destinations: Destinations,
+    ports: PortTable, poller: Int32, mailbox: Mailbox, destinations: Destinations,
     settings: MediaSettings, seed: UInt64, sink: @escaping @Sendable ([MediaFact]) -> Void
   ) {
     self.ports = ports
@@ -75,11 +78,17 @@ struct Worker: ~Copyable {
       fireTimers()
       report()
     }
+    ports.close()
     counters.cpuNanoseconds = Clock.threadTime
     mailbox.publish(counters)
   }
 
   private mutating func waitForWork() {
+    if !ports.isComplete {
+      ports.bindMore(Self.pairsPerWake)
+      facts += ports.takeFacts(atLeast: 1_024)
+      return poller.wait(timeout: 0)
+    }
     if load.isBusy {
       counters.ticks &+= 1
       load.sleepUntilTick(settings.tick)
@@ -90,12 +99,12 @@ struct Worker: ~Copyable {
     poller.wait(timeout: max((next - Clock.now).nanoseconds, 0))
   }
 
-  /// Takes one packet of each ready socket, again until none is ready or the rounds are used up. False
-  /// when the worker is to end.
+  /// Takes one packet of each ready socket, again until none is ready or the time is used up. False when
+  /// the worker is to end.
   private mutating func handleReady() -> Bool {
     var running = true
-    for round in 0..<Self.rounds {
-      if round > 0 { poller.wait(timeout: 0) }
+    let begin = now
+    while true {
       let ready = poller.ready
       if ready == 0 { break }
       var commandsWait = false
@@ -114,6 +123,9 @@ struct Worker: ~Copyable {
       if commandsWait { running = handleMailbox() && running }
       // Woken by a single packet, as it is at low rates: the next wait finds out what else there is.
       if ready < 2 && !load.isBusy { break }
+      now = Clock.now
+      if now - begin >= Self.longestBatch { break }
+      poller.wait(timeout: 0)
     }
     return running
   }
