@@ -10,13 +10,14 @@ import Foundation
 let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
-  ("parse", parseBench), ("relay", relayBench),
+  ("parse", parseBench), ("relay", relayBench), ("engine", engineBench),
 ]
 
 /// What a name stands for, and two counts whose difference tells what one run costs.
 let workloads: [(name: String, few: Int, many: Int, make: (String) -> ((Int) -> Void)?)] = [
   ("parse_invite", 1_000, 3_000, parseWorkload),
   ("parse_sdp", 1_000, 3_000, parseWorkload),
+  ("engine_call", 1_000, 3_000, engineWorkload),
 ]
 
 func fail(_ message: String) -> Never {

@@ -1,4 +1,5 @@
 #pragma once
+#include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -24,6 +25,11 @@ static inline uint64_t clinux_thread_time(void) { return clinux_clock(CLOCK_THRE
 void clinux_sleep(uint64_t nanoseconds);
 /// Resident memory of the process in bytes; 0 when /proc is not there.
 uint64_t clinux_resident_bytes(void);
+/// Bytes that malloc has handed out and not got back, mapped blocks included.
+static inline uint64_t clinux_heap_bytes(void) {
+    struct mallinfo2 info = mallinfo2();
+    return (uint64_t)info.uordblks + (uint64_t)info.hblkhd;
+}
 
 // MARK: Waiting
 
