@@ -129,7 +129,7 @@ package final class RecordWriter: Sendable {
 extension RecordWriter {
   private func run() {
     let time = ContinuousClock()
-    var lastWrite = time.now - options.lazyLinger
+    var lastWrite = time.now - max(options.linger, options.lazyLinger)
     while true {
       guard wake.wait(timeout: .now() + options.heartbeat.dispatch) == .success else {
         // Should it fail, the next write will too, and tells.

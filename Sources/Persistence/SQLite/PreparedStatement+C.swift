@@ -45,8 +45,9 @@ final class PreparedStatement {
     if let value { bind(index, value) } else { unsafe _ = sqlite3_bind_null(statement, index) }
   }
 
+  /// A zero byte, which ends the text for half of those who read it, becomes U+FFFD.
   func bind(_ index: Int32, _ value: String) {
-    var text = value
+    var text = value.utf8.contains(0) ? value.replacing("\0", with: "\u{fffd}") : value
     text.withUTF8 { utf8 in
       let count = unsafe cut(utf8)
       unsafe _ = sqlite3_bind_text(

@@ -81,6 +81,7 @@ extension SQLiteStore {
       sizes.bindings = try Int.fetchOne(db, sql: "SELECT count(*) FROM binding") ?? 0
       return sizes
     }
+    sizes.rowsWritten = pool.writeWithoutTransaction { Int64($0.totalChangesCount) }
     for file in [path, path + "-wal"] {
       let attributes = try? FileManager.default.attributesOfItem(atPath: file)
       sizes.bytes += (attributes?[.size] as? NSNumber)?.int64Value ?? 0

@@ -48,6 +48,30 @@ package final class SQLiteStore: CallStore {
     }
   }
 
+  /// A quota: beyond so many pages of 4 KiB, writing fails with `.full` until it is raised or records are
+  /// purged. What is there already stays.
+  package func limit(pages: Int) throws(StoreError) {
+    do {
+      try pool.writeWithoutTransaction { db in
+        try db.execute(sql: "PRAGMA max_page_count = \(max(1, pages))")
+      }
+    } catch {
+      throw StoreError(any: error, path: path)
+    }
+  }
+
+  /// A setting of the writer's connection ("synchronous"); nil: SQLite has none of that name.
+  package func setting(_ name: String) throws(StoreError) -> String? {
+    do {
+      return try pool.writeWithoutTransaction { db in
+        try String.fetchOne(
+          db, sql: "SELECT * FROM pragma_\(name.filter { $0.isLetter || $0 == "_" })")
+      }
+    } catch {
+      throw StoreError(any: error, path: path)
+    }
+  }
+
   package func close() {
     // The statements first: a connection with live statements cannot be closed.
     pool.writeWithoutTransaction { _ in writer.withLock { $0 = nil } }
