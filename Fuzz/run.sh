@@ -23,6 +23,7 @@ seconds=${2:-0}
 shared=()
 case $target in
   shard) modules=(Base CryptoCore SIPWire RTPWire SIPCore MediaControl Policy CallCore) ;;
+  media) modules=(Base RTPWire MediaControl) ;;
   *)
     modules=(Base SIPWire)
     shared=(Tests/SIPWireTests/Exercise.swift)

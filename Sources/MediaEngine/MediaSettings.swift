@@ -97,6 +97,9 @@ package struct MediaCounters: Hashable, Sendable {
   /// Commands that found the queue full.
   package var commandsDropped: UInt64 = 0
   package var openTransports = 0
+  /// Port pairs held, and those of our ranges that others hold.
+  package var portPairsBound = 0
+  package var portPairsTaken = 0
   /// CPU time of the workers.
   package var cpuNanoseconds: UInt64 = 0
 

@@ -25,6 +25,7 @@ private func record(_ outcome: RelayLoad.Outcome?, _ name: String, _ results: in
   results.record("\(name)_packet_us", outcome.packetMicroseconds, "us")
   results.record("\(name)_packets_per_s", outcome.packetsPerSecond, "1/s")
   results.record("\(name)_lost", Double(outcome.lost), "packets")
+  if let mallocs = outcome.mallocs { results.record("\(name)_mallocs", mallocs, "1") }
   results.record("\(name)_delay_p50_us", outcome.delay(0.5), "us")
   results.record("\(name)_delay_p99_us", outcome.delay(0.99), "us")
 }
@@ -40,6 +41,8 @@ private final class RelayLoad {
     var packetMicroseconds: Double
     var packetsPerSecond: Double
     var lost: Int
+    /// Per packet, generator and all; nil where they are not counted.
+    var mallocs: Double?
     var delays: [Double]
 
     func delay(_ quantile: Double) -> Double {
@@ -58,25 +61,32 @@ private final class RelayLoad {
   private var delays: [Double] = []
 
   static func run(_ settings: MediaSettings, seconds: Int) -> Outcome? {
-    guard let load = RelayLoad(settings) else { return nil }
+    // Ports that nothing else on the machine holds.
+    let places = stride(from: UInt16(11_000), to: 31_000, by: 1_000)
+    guard let load = places.lazy.compactMap({ RelayLoad(settings, from: $0) }).first else {
+      return nil
+    }
     load.generate(nanoseconds: 1_000_000_000)  // latches, warms up, reaches the busy state
     load.settle()
     return load.measure(seconds: seconds)
   }
 
-  private init?(_ settings: MediaSettings) {
-    let ports = UInt16(21_000)...UInt16(21_000 + 4 * UInt16(Self.calls) - 1)
+  private init?(_ settings: MediaSettings, from first: UInt16) {
+    let ports = first...first + 4 * UInt16(Self.calls) - 1
+    let farEnd = SocketAddress(.loopbackV4, first - 1)
     guard
       let plane = try? MediaPlane(
-        addresses: [MediaAddress(name: "bench", bound: .loopbackV4, ports: ports)],
-        announcements: [], settings: settings, sink: { _ in }),
-      let readiness = try? plane.start(), readiness.bound == 2 * Self.calls
+        addresses: [MediaAddress(name: "bench", bound: farEnd.ip, ports: ports)],
+        announcements: [], settings: settings, sink: { _ in })
     else { return nil }
     self.plane = plane
-    let farEnd = SocketAddress(.loopbackV4, 20_998)
     socket = clmedia_bind(
-      clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: 20_998, family: 4))
-    guard socket >= 0 else { return nil }
+      clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: farEnd.port, family: 4))
+    guard socket >= 0, (try? plane.start()) != nil else { return nil }
+    while plane.counters.portPairsBound + plane.counters.portPairsTaken < 2 * Self.calls {
+      clmedia_sleep_until(clmedia_monotonic() + 1_000_000)
+    }
+    guard plane.counters.portPairsTaken == 0 else { return nil }
     var size: Int32 = 8 << 20
     unsafe setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(4))
     let remote = RemoteMedia(
@@ -99,23 +109,30 @@ private final class RelayLoad {
 
   deinit {
     plane.stop()
-    clmedia_close(socket)
+    if socket >= 0 { clmedia_close(socket) }
   }
 
   private func measure(seconds: Int) -> Outcome? {
     let before = plane.counters
+    let mallocsBefore = mallocCount()
     sent = 0
     arrived = 0
     delays.removeAll(keepingCapacity: true)
     generate(nanoseconds: UInt64(seconds) * 1_000_000_000)
     settle()
     let after = plane.counters
+    let mallocsAfter = mallocCount()
     let relayed = Double(after.relayed - before.relayed)
     guard relayed > 0 else { return nil }
+    var mallocs: Double?
+    if let mallocsBefore, let mallocsAfter {
+      mallocs = Double(mallocsAfter - mallocsBefore) / relayed
+    }
     delays.sort()
     return Outcome(
       packetMicroseconds: Double(after.cpuNanoseconds - before.cpuNanoseconds) / relayed / 1_000,
-      packetsPerSecond: relayed / Double(seconds), lost: sent - arrived, delays: delays)
+      packetsPerSecond: relayed / Double(seconds), lost: sent - arrived, mallocs: mallocs,
+      delays: delays)
   }
 
   private func generate(nanoseconds: UInt64) {

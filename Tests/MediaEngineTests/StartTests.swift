@@ -1,4 +1,5 @@
 import Base
+import Glibc
 import MediaControl
 import MediaEngine
 import Testing
@@ -86,6 +87,9 @@ import Testing
     }
     #expect(pool.free == 900 - failed)
     #expect(failed < 20)
+    usleep(20_000)
+    #expect(plane.counters.portPairsBound == 900 - failed)
+    #expect(plane.counters.portPairsTaken == failed)
     plane.stop()
   }
 

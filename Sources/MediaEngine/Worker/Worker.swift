@@ -147,6 +147,8 @@ struct Worker: ~Copyable {
   private mutating func report() {
     if load.measure(now: now) { counters.cpuNanoseconds = Clock.threadTime }
     counters.openTransports = slots.count
+    counters.portPairsBound = ports.readiness.bound
+    counters.portPairsTaken = ports.readiness.takenByOthers
     mailbox.publish(counters)
     guard !facts.isEmpty else { return }
     sink(facts)
