@@ -287,4 +287,63 @@ struct HandCall {
     }
     try FileManager.default.removeItem(atPath: folder)
   }
+
+  /// A listener was renamed, and the resources with it: both come in one start.
+  @Test func resourcesThatFitNoMoreAreReplacedAtTheStart() async throws {
+    let folder =
+      FileManager.default.temporaryDirectory.path + "/demarc-\(UUID().uuidString.prefix(8))"
+    try await ServerRig.with(in: folder) { _ in }
+    let store = "\(folder)/demarc.db"
+    let log = LogSink(
+      descriptor: -1, level: .error, formatter: LogFormatter(format: .text), clock: { 0 })
+    let renamed = ServerSettings(
+      listeners: [Listener(name: "outside", bound: SocketAddress(.loopbackV4, 0))],
+      media: [MediaAddress(name: "media", bound: .loopbackV4, ports: 35_900...35_939)],
+      store: store, socket: "\(folder)/demarc.sock")
+    let failure = await #expect(throws: APIFailure.self) {
+      _ = try await DemarcServer.start(renamed, log: log)
+    }
+    #expect(failure?.problems.first?.message.contains("`udp`") == true)
+    let document = ServerRig.document.replacing("listeners: [udp]", with: "listeners: [outside]")
+    let server = try await DemarcServer.start(renamed, document: Array(document.utf8), log: log)
+    #expect(server.revision == 2)
+    _ = await server.end()
+    try FileManager.default.removeItem(atPath: folder)
+  }
+
+  /// What fails half-way leaves nothing behind: the next start has the store, the ports and the socket.
+  @Test func aStartThatFailsLeavesNothingBehind() async throws {
+    let folder =
+      FileManager.default.temporaryDirectory.path + "/demarc-\(UUID().uuidString.prefix(8))"
+    let log = LogSink(
+      descriptor: -1, level: .error, formatter: LogFormatter(format: .text), clock: { 0 })
+    try await ServerRig.with { other in
+      var settings = other.settings
+      settings.store = "\(folder)/demarc.db"
+      settings.media[0].ports = 35_940...35_979
+      // The other's socket, then its metrics port, then its listener.
+      await #expect(throws: APIFailure.self) {
+        _ = try await DemarcServer.start(settings, log: log)
+      }
+      settings.socket = "\(folder)/demarc.sock"
+      settings.metrics = other.server.metricsAddress
+      await #expect(throws: APIFailure.self) {
+        _ = try await DemarcServer.start(settings, log: log)
+      }
+      settings.metrics = nil
+      settings.listeners = other.server.addresses
+      await #expect(throws: (any Error).self) {
+        _ = try await DemarcServer.start(settings, log: log)
+      }
+      settings.listeners = other.settings.listeners
+      let server = try await DemarcServer.start(
+        settings, document: Array(ServerRig.document.utf8), log: log)
+      let busy = settings
+      await #expect(throws: (any Error).self) {
+        _ = try await DemarcServer.start(busy, log: log)
+      }
+      _ = await server.end()
+    }
+    try FileManager.default.removeItem(atPath: folder)
+  }
 }

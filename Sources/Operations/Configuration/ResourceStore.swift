@@ -41,21 +41,49 @@ package final class ResourceStore: Sendable {
   package init(store: any CallStore, surroundings: Surroundings) throws(Failure) {
     self.store = store
     self.surroundings = surroundings
+    guard let (document, revision) = try Self.latest(store) else {
+      state = Mutex(Configuration())
+      return
+    }
+    state = Mutex(try Self.compile(document, revision, surroundings))
+  }
+
+  /// Applies a document over what was in force before anything is: so resources that do not fit the
+  /// listeners any more can be replaced, together with the listeners.
+  package init(
+    store: any CallStore, surroundings: Surroundings, applying text: String, source: String,
+    at milliseconds: Int64
+  ) throws(Failure) {
+    self.store = store
+    self.surroundings = surroundings
+    let (stored, revision) = try Self.latest(store) ?? (nil, 0)
+    let document = try Self.parse(text, source, stored?.resources ?? Resources())
+    let isNew = document.resources != stored?.resources
+    var configuration = try Self.compile(document, isNew ? revision + 1 : revision, surroundings)
+    if isNew {
+      let saved = try Self.save(document.resources, in: store, milliseconds)
+      if saved != configuration.revision {
+        configuration = try Self.compile(document, saved, surroundings)
+      }
+    }
+    state = Mutex(configuration)
+  }
+
+  private static func latest(
+    _ store: any CallStore
+  ) throws(Failure) -> (ResourceDocument, UInt64)? {
     let latest: ResourceRevision?
     do throws(StoreError) {
       latest = try store.latestResources()
     } catch {
       throw .store(error)
     }
-    guard let latest else {
-      state = Mutex(Configuration())
-      return
-    }
+    guard let latest else { return nil }
     let source = "stored resources, revision \(latest.revision)"
-    let document = try Self.invalid { () throws(ConfigErrors) in
+    let document = try invalid { () throws(ConfigErrors) in
       try ResourceDocument.parse(stored: latest.document, source: source)
     }
-    state = Mutex(try Self.compile(document, latest.revision, surroundings))
+    return (document, latest.revision)
   }
 
   package var current: Configuration { state.withLock { $0 } }
@@ -84,8 +112,7 @@ package final class ResourceStore: Sendable {
         guard document.resources != current.resources else {
           return .success(Outcome(configuration: current, changed: false))
         }
-        let canonical = DocumentWriter.json(document.resources.document(secrets: .written))
-        let revision = try save(canonical, milliseconds)
+        let revision = try Self.save(document.resources, in: store, milliseconds)
         if revision != next {
           configuration = try Self.compile(document, revision, surroundings)
         }
@@ -98,9 +125,12 @@ package final class ResourceStore: Sendable {
     return try result.get()
   }
 
-  private func save(_ document: String, _ milliseconds: Int64) throws(Failure) -> UInt64 {
+  private static func save(
+    _ resources: Resources, in store: any CallStore, _ milliseconds: Int64
+  ) throws(Failure) -> UInt64 {
     do throws(StoreError) {
-      return try store.save(resources: document, at: milliseconds)
+      return try store.save(
+        resources: DocumentWriter.json(resources.document(secrets: .written)), at: milliseconds)
     } catch {
       throw .store(error)
     }

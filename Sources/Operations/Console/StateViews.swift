@@ -27,10 +27,10 @@ package enum StateViews {
   package static func registrations(_ registrations: [RegistrationResource]) -> Table {
     Table(
       [
-        TableColumn("USER", shrinksTo: 8), TableColumn("TENANT", shrinksTo: 8),
-        TableColumn("CONTACT", shrinksTo: 20), TableColumn("SOURCE"),
-        TableColumn("LISTENER", shrinksTo: 8), TableColumn("EXPIRES IN", .right),
-        TableColumn("USER AGENT", shrinksTo: 12),
+        TableColumn("USER", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("CONTACT", shrinksTo: 12), TableColumn("SOURCE"),
+        TableColumn("LISTENER", shrinksTo: 4), TableColumn("EXPIRES IN", .right),
+        TableColumn("USER AGENT", shrinksTo: 8),
       ],
       rows: registrations.map { binding in
         [

@@ -219,6 +219,10 @@ package struct MetricsPage: Sendable {
     text.single("store_waiting", .gauge, "Facts that wait for the store.", store.waiting)
     text.single("store_batches_total", .counter, "Groups of facts made durable.", store.batches)
     text.single("store_facts_total", .counter, "Facts made durable.", store.facts)
+    text.family("store_write_seconds_total", .counter, "Time spent in making facts durable.")
+    text.sample(store.writeSeconds)
+    text.family("store_last_write_seconds", .gauge, "How long the last group took to be durable.")
+    text.sample(store.lastWriteSeconds)
     text.single("store_failures_total", .counter, "Writes that failed at first.", store.failures)
     text.single(
       "store_left_out_total", .counter, "Refreshes that were left out because too much waited.",

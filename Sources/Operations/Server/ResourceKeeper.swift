@@ -29,11 +29,20 @@ final class ResourceKeeper: Sendable {
       listeners: settings.listeners.map { ($0.name, $0.bound) },
       media: settings.media.map { ($0.name, $0.bound) })
     do throws(ResourceStore.Failure) {
-      resources = try ResourceStore(store: store, surroundings: surroundings)
+      if let document {
+        resources = try ResourceStore(
+          store: store, surroundings: surroundings, applying: try Self.text(document),
+          source: Self.source, at: Self.now)
+      } else {
+        resources = try ResourceStore(store: store, surroundings: surroundings)
+      }
     } catch {
       throw error.apiFailure
     }
-    if let document { _ = try apply(document) }
+  }
+
+  private static var now: Int64 {
+    Int64(clamping: WallClock.now.milliseconds(at: MonotonicClock.now))
   }
 
   var current: Configuration { resources.current }
@@ -72,9 +81,7 @@ final class ResourceKeeper: Sendable {
     try play(planned.configuration, on: plane.media)
     do throws(APIFailure) {
       let outcome = try failing { () throws(ResourceStore.Failure) in
-        try resources.apply(
-          text, source: Self.source,
-          at: Int64(clamping: WallClock.now.milliseconds(at: MonotonicClock.now)))
+        try resources.apply(text, source: Self.source, at: Self.now)
       }
       if outcome.changed { plane.post?.send(.configuration(outcome.configuration)) }
       return ApplyResource(outcome)

@@ -39,6 +39,9 @@ package final class RecordWriter: Sendable {
     package var leftOut: UInt64 = 0
     package var waiting = 0
     package var durableUpTo: UInt64 = 0
+    /// Time spent in writes that came to the disk, and in the last of them.
+    package var writeSeconds = 0.0
+    package var lastWriteSeconds = 0.0
     package var state = State.writing
     package init() {}
   }
@@ -180,8 +183,12 @@ extension RecordWriter {
     var hasFailed = false
     while true {
       do throws(StoreError) {
+        let began = ContinuousClock.now
         try store.write(batch, clock: clock)
+        let seconds = (ContinuousClock.now - began).seconds
         queue.withLock { queue in
+          queue.counters.writeSeconds += seconds
+          queue.counters.lastWriteSeconds = seconds
           queue.counters.batches &+= 1
           queue.counters.facts &+= UInt64(batch.count)
           queue.counters.state = .writing
