@@ -23,6 +23,10 @@ package struct ByteRange: Hashable, Sendable, BitwiseCopyable {
 
   @inlinable package var isEmpty: Bool { count == 0 }
   @inlinable package var start: Int { Int(offset) }
+  /// At most the first `limit` bytes of it.
+  @inlinable package func first(_ limit: Int) -> ByteRange {
+    ByteRange(start, Swift.min(Int(count), limit))
+  }
   /// One past the last byte.
   @inlinable package var end: Int { Int(offset) + Int(count) }
 }

@@ -54,6 +54,7 @@ final class Leg {
   var successInterval = Interval.zero
   var successTimer = TimerID.none
   var successDeadline = TimerID.none
+  var awaitsAck = false
   /// A BYE is due as soon as the ACK allows it (§15).
   var byeWanted = false
   /// The 2xx carried an offer, so the ACK will carry the answer.

@@ -35,6 +35,9 @@ final class Session {
   var answerTimer = TimerID.none
   var responseTimer = TimerID.none
   var closeTimer = TimerID.none
+  var progressTimer = TimerID.none
+  /// The caller's number was proved: by our own user's configuration, or inside a trusted network.
+  var callerIsAsserted = false
   var ingressSeat: Int?
   var egressSeat: Int?
   var application: MediaApplication?

@@ -51,6 +51,10 @@ package struct ShardLimits: Sendable {
   /// Facts that the store has not confirmed; above it new calls get 503.
   package var unconfirmedFacts = 50_000
   package var timersPerAdvance = 2_000
+  /// Calls that begin to be routed between two drains.
+  package var startsPerAdvance = 500
+  /// How long a call may wait for its record before it is refused.
+  package var recordPatience = Interval.seconds(5)
   package init() {}
 }
 

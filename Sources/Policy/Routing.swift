@@ -153,7 +153,9 @@ extension ConfigurationTables {
     }
     if let chain = numbers[key] { return .number(chain) }
     if let user = users[key] { return .user(user) }
-    if let route = prefixes.element(at: tenant)?.longestMatch(number) {
+    if DialString.isDialString(number),
+      let route = prefixes.element(at: tenant)?.longestMatch(number)
+    {
       return .route(Int(route), dialled: number)
     }
     return nil

@@ -34,7 +34,6 @@ extension Shard {
   ) -> Verdict {
     let bytes = message.bytes
     guard let tenant = tenant(message, fields, network: network) else { return .unknown }
-    var isStale = false
     var i = message.next(.authorization, after: -1)
     while let at = i {
       i = message.next(.authorization, after: at)
@@ -46,21 +45,19 @@ extension Shard {
       let (password, verdict) = account(name, tenant: tenant, network: network, arrival)
       let result = digest.verify(
         bytes, credentials, method: bytes.extracting(message.methodToken),
-        realm: configuration.realm(ofTenant: tenant), password: password, at: now)
-      switch result {
-      case .accepted:
-        if let verdict { return verdict }
-      case .stale: isStale = true
-      case .refused: break
-      }
+        realm: configuration.realm(ofTenant: tenant), password: password,
+        allowing: configuration.tenants[tenant].digestAlgorithms, at: now)
+      if result == .accepted, let verdict { return verdict }
       if result != .stale, noise.take(at: now) {
         tell(
           .authenticationFailed(
             username: name, source: arrival.source,
             reason: verdict == nil ? "no such user here" : "wrong response"))
       }
+      // One guess a request, whatever number of fields it brings.
+      return .challenge(isStale: result == .stale)
     }
-    return .challenge(isStale: isStale)
+    return .challenge(isStale: false)
   }
 
   /// The password to check and what it would prove. An unknown name costs the same work with a password

@@ -56,7 +56,7 @@ extension Shard {
   private func writeBracketed(_ user: String, at host: SocketAddress) -> ByteRange {
     let start = body.position
     body.append("<sip:")
-    body.append(user)
+    body.append(UserPart.escaped(user))
     body.append("@")
     body.append(host)
     body.append(">")
@@ -112,7 +112,7 @@ extension Shard {
   private func writeAssertedIdentity(_ leg: Leg, _ session: Session) {
     guard session.configuration.networks.indices.contains(leg.network),
       session.configuration.networks[leg.network].trusted,
-      session.record.callerNumber != "anonymous"
+      session.callerIsAsserted
     else { return }
     outbox.datagrams.append("P-Asserted-Identity: <sip:")
     outbox.datagrams.append(session.record.callerNumber)
@@ -263,10 +263,12 @@ extension Shard {
     {
       hasBody = relay(
         offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
+      if hasBody { completeAnswer(session) }
     }
     caller.fork = fork
     let shown = message.status == 180 || message.status == 182 ? message.status : 183
     respond(server, shown, fork: fork, leg: caller, withBody: hasBody)
+    restart(&session.progressTimer, .progress, .seconds(60), session.handle)
     if hasBody { body.abandon() }
   }
 
@@ -286,7 +288,9 @@ extension Shard {
     let isChallenge = status == 401 || status == 407
     // A peer's challenge or redirection means nothing to the caller; the rest it may know.
     let shown = isChallenge ? 502 : status < 400 ? 480 : status
-    let cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)
+    var cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)
+    // Nobody has cancelled: the callee says 487 by itself.
+    if cause == .cancelled { cause = .carrierRejected }
     lost(session, shown, cause)
   }
 
@@ -315,6 +319,7 @@ extension Shard {
       return divorce(transaction, message, key)
     }
     transaction.acceptedTag = key
+    leg.challengesAnswered = 0
     let fork = fork(of: leg, message)
     guard confirm(leg, message) else {
       // Without memory for the dialog nothing can be sent in it: the other side times out.
@@ -377,6 +382,12 @@ extension Shard {
     guard let uri = SIPURI.parse(text, range), let ip = uri.hostAddress(in: text),
       ip.family == leg.source.ip.family, !ip.isUnspecified, !ip.isMulticast
     else { return leg.source }
+    // A peer elsewhere can't mean our own machine, a link, or everybody.
+    if ip.isLoopback && !leg.source.ip.isLoopback || ip.isLinkLocal && !leg.source.ip.isLinkLocal
+      || ip == IPAddress(v4: .max)
+    {
+      return leg.source
+    }
     // A private address behind a public source is what a NAT failed to rewrite.
     if ip != leg.source.ip, ip.isPrivate, !leg.source.ip.isPrivate { return leg.source }
     let address = SocketAddress(ip, uri.port ?? 5060)
@@ -433,7 +444,7 @@ extension Shard {
     guard !leg.text.isNone else { return }
     writeAcknowledgement(leg, cseq: transaction.cseq, withBody: withBody)
     blocks.free(&transaction.acknowledgement)
-    transaction.acknowledgement = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+    if clients.isLive(transaction.handle) { transaction.acknowledgement = keepOpenRecord() }
     transaction.acknowledgeTo = leg.destination
     send(to: leg.destination, leg.listener, serial: leg.call.serial, side: leg.side)
   }

@@ -31,7 +31,8 @@ extension Shard {
 
   /// Keeps what has been written as the request, sends it and starts the machine's timers.
   func launch(_ transaction: ClientTransaction) {
-    transaction.request = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+    transaction.request = keepOpenRecord()
+    waiting(for: transaction.destination, 1)
     send(
       to: transaction.destination, transaction.listener, serial: transaction.serial,
       side: transaction.side)
@@ -129,7 +130,14 @@ extension Shard {
     case .start(.expire, let after):
       restart(&transaction.expireTimer, .clientExpire, after, transaction.handle)
     case .stop(.resend): wheel.cancel(&transaction.resendTimer)
-    case .stop(.expire): wheel.cancel(&transaction.expireTimer)
+    case .stop(.expire):
+      // A first INVITE may ring for as long as its hop allows. A re-INVITE has nobody who would wait for
+      // a person, and one without a leg nobody at all: they end 64·T1 after the provisional response.
+      if transaction.purpose == .reInvite || transaction.leg == nil {
+        restart(&transaction.expireTimer, .clientExpire, timers.lifetime, transaction.handle)
+      } else {
+        wheel.cancel(&transaction.expireTimer)
+      }
     case .deliver, .acknowledge, .timedOut: break  // need the message or the owner: see above
     case .terminated: remove(transaction)
     }
@@ -158,7 +166,29 @@ extension Shard {
     if let leg = transaction.leg, leg.inviteClient === transaction { leg.inviteClient = nil }
     transaction.leg = nil
     transaction.cancel = nil
-    _ = clients.remove(transaction.handle)
+    if clients.remove(transaction.handle) != nil { waiting(for: transaction.destination, -1) }
+  }
+
+  /// How many transactions have a peer's address: an ICMP message about any other costs nothing.
+  private func waiting(for destination: SocketAddress, _ change: Int32) {
+    let key = hash.key(destination, seed: 0x400)
+    let count = (clientsByDestination.find(key) ?? 0) &+ change
+    if count > 0 {
+      _ = clientsByDestination.insert(key, count)
+    } else {
+      _ = clientsByDestination.remove(key)
+    }
+  }
+
+  func awaits(_ destination: SocketAddress) -> Bool {
+    clientsByDestination.contains(hash.key(destination, seed: 0x400))
+  }
+
+  /// The open record of the outbox as a block; `.none` for one that was cut off, or when there is no room:
+  /// it is then sent at most once and not repeated.
+  func keepOpenRecord() -> Block {
+    guard !outbox.datagrams.isOverflowing else { return .none }
+    return outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
   }
 
   /// What a transaction in its last state still needs is only the ACK that it may have to repeat.
@@ -176,7 +206,7 @@ extension Shard {
       guard writeFollowUp(transaction, "ACK", to: message.bytes, message.first(.to) ?? .none) else {
         return outbox.datagrams.abandon()
       }
-      transaction.acknowledgement = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+      transaction.acknowledgement = keepOpenRecord()
       outbox.datagrams.abandon()
       forgetRequest(transaction)
     } else {

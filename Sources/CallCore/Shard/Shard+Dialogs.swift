@@ -29,6 +29,7 @@ extension Shard {
       return release(session, by: .system, .mediaUnacceptable)
     }
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
+    completeAnswer(session)
     caller.fork = fork
     sendSuccess(caller, server)
     body.abandon()
@@ -68,6 +69,7 @@ extension Shard {
   func sendSuccess(_ leg: Leg, _ server: ServerTransaction) {
     leg.state = .confirmed
     respond(server, 200, fork: leg.fork, leg: leg, withBody: true)
+    leg.awaitsAck = true
     blocks.free(&leg.success)
     leg.success = server.response
     server.response = .none
@@ -102,6 +104,7 @@ extension Shard {
   }
 
   private func stopSuccess(_ leg: Leg) {
+    leg.awaitsAck = false
     wheel.cancel(&leg.successTimer)
     wheel.cancel(&leg.successDeadline)
     blocks.free(&leg.success)
@@ -109,7 +112,8 @@ extension Shard {
 
   /// The ACK for a 2xx of ours.
   func acknowledged(_ leg: Leg, _ message: borrowing Message, _ fields: RequestFields) {
-    guard !leg.success.isNone else {
+    // §13.2.2.4: an ACK is for the INVITE of its CSeq; a repeated one of an earlier INVITE is for nothing.
+    guard leg.awaitsAck, leg.inviteServer?.cseq ?? fields.cseq.number == fields.cseq.number else {
       counters.retransmissionsReceived &+= 1
       return
     }
@@ -132,13 +136,14 @@ extension Shard {
     guard let session = leg.session, session.state == .answered else { return }
     let isUsable = !message.body.isEmpty && acceptsSDP(message) && describes(message, leg)
     guard let other = session.other(leg) else {
-      if !isUsable { release(session, by: .system, .mediaUnacceptable) }
-      return
+      guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
+      return watchSilence(session)
     }
     guard let held = other.ackHeld else { return }
     other.ackHeld = nil
     var hasBody = false
     if isUsable, let codecs = codecs(leg.codecs, other.codecs) {
+      other.sdpVersion &+= 1
       hasBody = relay(
         offered, message.bytes.extracting(message.body), to: other, codecs: codecs)
     }
@@ -154,22 +159,34 @@ extension Shard {
   func cancelledByPeer(_ leg: Leg) {
     guard let session = leg.session, leg.side == .a, session.state != .answered else {
       // A re-INVITE that its sender takes back: the session stays as it was.
-      if let server = leg.inviteServer, server.isProceeding { respond(server, 487, leg: leg) }
-      return
+      return cancelReInvite(leg)
     }
     release(session, by: .caller, .cancelled)
+  }
+
+  private func cancelReInvite(_ leg: Leg) {
+    guard let server = leg.inviteServer, server.isProceeding else { return }
+    respond(server, 487, leg: leg)
+    server.leg = nil
+    leg.inviteServer = nil
+    leg.pendingRemote = nil
+    guard let session = leg.session else { return }
+    blocks.free(&session.offer)
+    if let open = session.other(leg)?.inviteClient, open.isPending { cancel(open) }
   }
 
   func byeReceived(
     _ leg: Leg, _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey,
     _ arrival: Arrival
   ) {
-    guard let transaction = makeServer(message, fields, key, arrival) else {
-      return replyStateless(message, fields, 503, arrival, leg: leg)
+    // The end of a call is accepted whatever is lacking.
+    if let transaction = makeServer(message, fields, key, arrival) {
+      transaction.serial = leg.call.serial
+      transaction.side = leg.side
+      respond(transaction, 200)
+    } else {
+      replyStateless(message, fields, 200, arrival, leg: leg)
     }
-    transaction.serial = leg.call.serial
-    transaction.side = leg.side
-    respond(transaction, 200)
     let session = leg.session
     // §15.1.2: an INVITE that is still open is answered 487.
     if let server = leg.inviteServer, server.isProceeding { respond(server, 487, leg: leg) }
@@ -205,7 +222,7 @@ extension Shard {
         acknowledge(leg, held, withBody: false)
       }
       // §15: the callee's side must not send BYE before the ACK or the end of waiting for it.
-      if leg.success.isNone { sendBye(leg) } else { leg.byeWanted = true }
+      if leg.awaitsAck { leg.byeWanted = true } else { sendBye(leg) }
     case .abandoned, .ending, .ended: break
     }
   }
@@ -222,7 +239,9 @@ extension Shard {
     }
   }
 
-  func sendBye(_ leg: Leg) {
+  func sendBye(
+    _ leg: Leg, answering challenge: DigestResponder.Challenge? = nil, of bytes: RawSpan = RawSpan()
+  ) {
     guard leg.state == .confirmed || leg.state == .abandoned else { return }
     leg.localCSeq &+= 1
     guard let transaction = openClient(.bye, .bye, cseq: leg.localCSeq, leg: leg) else {
@@ -233,14 +252,26 @@ extension Shard {
     writeRequestLine(leg, "BYE")
     writeVia(transaction, into: &outbox.datagrams)
     writeDialog(leg, "BYE", cseq: leg.localCSeq)
+    if let challenge, let credentials = leg.credentials {
+      writeCredentials(challenge, bytes, "BYE", leg, credentials)
+    }
     writeUserAgent()
     writeBody(present: false, into: &outbox.datagrams)
     launch(transaction)
   }
 
-  /// The final answer to a BYE or CANCEL of ours; any will do (§15.1.1).
+  /// The final answer to a BYE or CANCEL of ours; any will do (§15.1.1), but a challenge that can be met is
+  /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     guard transaction.purpose == .bye, let leg = transaction.leg else { return }
+    if message.status == 401 || message.status == 407, leg.state == .ending,
+      leg.credentials != nil, leg.challengesAnswered < 3,
+      let challenge = DigestResponder.choose(message)
+    {
+      leg.challengesAnswered += 1
+      leg.state = .confirmed
+      return sendBye(leg, answering: challenge, of: message.bytes)
+    }
     end(leg)
   }
 

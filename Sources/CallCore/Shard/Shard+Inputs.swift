@@ -31,14 +31,23 @@ extension Shard {
   /// The store has these facts: calls that waited for theirs begin to be routed.
   private func confirmed(upTo sequence: UInt64) {
     durableSequence = max(durableSequence, min(sequence, lastFactSequence))
-    var ready = 0
-    while ready < awaitingRecord.count, awaitingRecord[ready].sequence <= durableSequence {
-      ready += 1
+    var count = 0
+    while count < awaitingRecord.count, awaitingRecord[count].sequence <= durableSequence {
+      count += 1
     }
-    guard ready > 0 else { return }
-    let sessions = awaitingRecord[..<ready].map(\.session)
-    awaitingRecord.removeFirst(ready)
-    for session in sessions where session.state == .awaitingRecord {
+    guard count > 0 else { return }
+    ready.append(contentsOf: awaitingRecord[..<count].map(\.session))
+    awaitingRecord.removeFirst(count)
+    startReady()
+  }
+
+  /// Begins the first hop of calls whose record is safe, at most `limits.startsPerAdvance` at a time.
+  func startReady() {
+    guard !ready.isEmpty else { return }
+    let starting = Array(ready.prefix(settings.limits.startsPerAdvance))
+    ready.removeFirst(starting.count)
+    for session in starting where session.state == .awaitingRecord {
+      wheel.cancel(&session.answerTimer)
       session.state = .routing
       startHop(session, 0)
     }
@@ -52,6 +61,7 @@ extension Shard {
 
   /// ICMP says that nobody listens there: what waits for an answer from it need not wait.
   private func unreachable(_ address: SocketAddress) {
+    guard awaits(address) else { return }
     for handle in clients.handles {
       guard let transaction = client(handle), transaction.destination == address else { continue }
       handleClient(transaction, timer: nil)

@@ -50,34 +50,38 @@ extension Shard {
     let called = dialledNumber(message)
     lastCallSerial &+= 1
     let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
+    let shown = callerNumber(message, fields, caller)
     var record = CallRecord(
       id: id, tenant: tenant.map { configuration.tenants[$0].name } ?? "",
       from: name(of: caller), calledNumber: called,
-      callerNumber: callerNumber(message, fields, caller), source: arrival.source,
-      sipCallID: message.bytes.string(fields.callID), setup: now)
+      callerNumber: shown.number, source: arrival.source,
+      sipCallID: message.bytes.string(fields.callID.first(256)), setup: now)
     counters.callsAttempted &+= 1
     transaction.serial = id.serial
     traceIncoming(message, id.serial, .a, arrival)
     respond(transaction, 100)
 
     let plan = resolve(called, caller, tenant: tenant)
+    // The attempt counts against the trunk's limits whether or not the number leads anywhere.
     var ingress: Int?
-    var refusal: Cause?
-    switch plan {
-    case .failure(let cause): refusal = cause
-    case .success:
-      if case .trunk(let trunk) = caller {
-        let seat = seats.seat(of: configuration.trunks[trunk])
-        refusal = seats.take(seat, at: now)
-        if refusal == nil { ingress = seat }
+    if case .trunk(let trunk) = caller {
+      let seat = seats.seat(of: configuration.trunks[trunk])
+      if let cause = seats.take(seat, at: now) {
+        return refuseCall(&record, transaction, cause)
       }
+      ingress = seat
     }
-    guard refusal == nil, case .success(let route) = plan, let tenant else {
-      return refuseCall(&record, transaction, refusal ?? .internalFault)
+    guard let tenant, case .success(let route) = plan else {
+      if let ingress { seats.release(ingress) }
+      guard case .failure(let cause) = plan else {
+        return refuseCall(&record, transaction, .forbidden)
+      }
+      return refuseCall(&record, transaction, cause)
     }
     let session = Session(
       id: id, configuration: configuration, tenant: tenant, record: record, plan: route)
     session.ingressSeat = ingress
+    session.callerIsAsserted = shown.isAsserted
     guard let handle = sessions.insert(session) else {
       if let ingress { seats.release(ingress) }
       return refuseCall(&record, transaction, .capacity)
@@ -92,6 +96,8 @@ extension Shard {
     guard takeOffer(session, message, caller) else { return }
     let sequence = tell(.callAttempted(session.record), call: id)
     awaitingRecord.append((sequence, session))
+    restart(
+      &session.answerTimer, .answer, settings.limits.recordPatience, session.handle)
   }
 
   private func tenant(of caller: CallerKind) -> Int? {
@@ -118,25 +124,31 @@ extension Shard {
   /// The user part of the request URI, unescaped; of a tel URI the number.
   private func dialledNumber(_ message: borrowing Message) -> String {
     guard let uri = SIPURI.parse(message.bytes, message.requestURI) else { return "" }
-    let part = uri.scheme == .tel ? uri.opaque : uri.user
-    return Escapes.string(message.bytes, part)
+    return Escapes.string(message.bytes, uri.user)
   }
 
-  /// A user is shown as its configuration says; a trunk says itself who calls.
+  /// Who is shown as calling, and whether we know it to be true. A user is shown as its configuration says; a
+  /// trunk says itself who calls, and is believed inside a trusted network only. A number that its owner
+  /// withholds is shown to nobody (RFC 3323 §4.2, RFC 3325 §7).
   private func callerNumber(
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind
-  ) -> String {
+  ) -> (number: String, isAsserted: Bool) {
+    let bytes = message.bytes
+    if let privacy = message.first(.privacy),
+      !bytes.extracting(privacy).equalsIgnoringCase("none")
+    {
+      return ("anonymous", false)
+    }
     switch caller {
     case .user(let index):
       let user = configuration.users[index]
-      return user.callerID ?? user.extension
+      return (user.callerID ?? user.extension, true)
     case .trunk(let trunk):
       let asserted = isTrusted(trunk: trunk) ? assertedIdentity(message) : nil
-      guard let uri = SIPURI.parse(message.bytes, asserted ?? fields.from.uri) else {
-        return "anonymous"
+      guard let uri = SIPURI.parse(bytes, asserted ?? fields.from.uri) else {
+        return ("anonymous", false)
       }
-      let text = Escapes.string(message.bytes, uri.scheme == .tel ? uri.opaque : uri.user)
-      return CallerName.fit(text)
+      return (UserPart.fit(Escapes.string(bytes, uri.user)), asserted != nil)
     }
   }
 
@@ -254,17 +266,35 @@ extension Shard {
   }
 }
 
-/// What may stand as a user part towards the other side: digits and letters of a number or a name.
-enum CallerName {
+/// The user part of a URI that we write.
+enum UserPart {
+  /// A caller as it may be shown to the other side: the digits and letters of a number or a name.
   static func fit(_ text: String) -> String {
-    let isFit = { (byte: UInt8) in
-      byte.isASCIIDigit || byte.isASCIILetter || byte == 0x2b || byte == 0x2d || byte == 0x2e
-        || byte == 0x5f || byte == 0x2a
-    }
-    guard !text.isEmpty, text.utf8.count <= 64, text.utf8.allSatisfy(isFit) else {
+    guard !text.isEmpty, text.utf8.count <= 64, text.utf8.allSatisfy(isPlain) else {
       return "anonymous"
     }
     return text
+  }
+
+  /// RFC 3261 §25.1: what is neither unreserved nor user-unreserved is escaped; nearly always nothing.
+  static func escaped(_ text: String) -> String {
+    if text.utf8.allSatisfy(isPlain) { return text }
+    var bytes: [UInt8] = []
+    for byte in text.utf8 {
+      if isPlain(byte) {
+        bytes.append(byte)
+      } else {
+        bytes.append(contentsOf: [0x25, .hexDigit(byte >> 4), .hexDigit(byte & 15)])
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x2a, 0x2b, 0x2d, 0x2e, 0x5f: true  // * + - . _
+    default: byte.isASCIIDigit || byte.isASCIILetter
+    }
   }
 }
 

@@ -16,6 +16,7 @@ extension Shard {
     if case .trunk(let trunk) = caller {
       leg.codecs = session.configuration.trunks[trunk].codecs
       leg.wideLatching = session.configuration.trunks[trunk].wideLatching
+      leg.credentials = session.configuration.trunks[trunk].credentials
     }
     guard takePort(leg) else {
       refuseBeforeRecord(session, .portsExhausted)
@@ -90,13 +91,22 @@ extension Shard {
     let description = sdp.media[line]
     let onHold = rtp.ip.isUnspecified
     return RemoteMedia(
-      rtp: rtp, rtcp: sdp.rtcpAddress(of: line) ?? SocketAddress(rtp.ip, rtp.port &+ 1),
+      rtp: rtp, rtcp: rtcpAddress(sdp, line, rtp),
       signallingSource: leg.source.ip, latch: leg.wideLatching ? .window : .signalled,
       weSend: description.direction.receives && !onHold, weReceive: description.direction.sends,
       codec: speech.encoding == .pcmu ? .pcmu : speech.encoding == .pcma ? .pcma : .unknown,
       payloadType: speech.payloadType, clockRate: speech.clockRate,
       packetTime: description.packetTime,
       telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255)
+  }
+
+  /// RFC 5761 §5.1.1: a=rtcp-mux is an offer that we do not take up, so RTCP has a port of its own.
+  private func rtcpAddress(
+    _ sdp: SessionDescription, _ line: Int, _ rtp: SocketAddress
+  ) -> SocketAddress {
+    let next = SocketAddress(rtp.ip, rtp.port &+ 1)
+    guard !sdp.media[line].hasRTCPMux || sdp.media[line].rtcpPort != nil else { return next }
+    return sdp.rtcpAddress(of: line) ?? next
   }
 
   /// `.remote` when something changed; the same transport, port and counters whatever it was.
@@ -135,6 +145,16 @@ extension Shard {
       lines: SDPLines(line: line, port: media.local.port, direction: direction), codecs: codecs,
       into: &body)
     return !body.isOverflowing
+  }
+
+  /// An answer must have as many m-lines as its offer (RFC 3264 §6); a callee that left some out has
+  /// rejected them.
+  func completeAnswer(_ session: Session) {
+    guard !session.offer.isNone else { return }
+    let answered = offered.media.count
+    let text = blocks.bytes(session.offer)
+    guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return }
+    SDPWriter.reject(offered, of: text, from: answered, into: &body)
   }
 
   /// The o= and c= of our description to a leg. Its version counts up with each new offer or answer

@@ -53,7 +53,7 @@ extension Shard {
       else { return nil }
       return CallTarget(
         name: "trunk:" + peer.name, address: address, listener: listener, network: network,
-        uri: "sip:\(hop.calledNumber)@\(address)", codecs: peer.codecs,
+        uri: "sip:\(UserPart.escaped(hop.calledNumber))@\(address)", codecs: peer.codecs,
         wideLatching: peer.wideLatching, followsSource: false, credentials: peer.credentials,
         silence: UInt32(clamping: peer.mediaTimeout.milliseconds))
     }
@@ -135,6 +135,19 @@ extension Shard {
     wheel.cancel(&session.answerTimer)
   }
 
+  /// §13.3.1.1: a provisional response at least each minute, so that no proxy on the way gives the call up.
+  func progressDue(_ handle: SlabHandle) {
+    guard let session = session(handle) else { return }
+    session.progressTimer = .none
+    guard session.state == .routing, let server = session.caller?.inviteServer, server.isProceeding,
+      !server.response.isNone
+    else { return }
+    resend(
+      server.response, to: server.replyTo, server.listener, serial: server.serial,
+      side: server.side)
+    restart(&session.progressTimer, .progress, .seconds(60), session.handle)
+  }
+
   /// Nothing but 100 came in time: faster than timer B, which would cost the caller 32 s (§17.1.1.2).
   func responseTimedOut(_ handle: SlabHandle) {
     guard let session = session(handle) else { return }
@@ -147,6 +160,9 @@ extension Shard {
   func answerTimedOut(_ handle: SlabHandle) {
     guard let session = session(handle) else { return }
     session.answerTimer = .none
+    if session.state == .awaitingRecord {
+      return release(session, by: .system, .recordsStalled)
+    }
     guard session.state == .routing, session.callee != nil else { return }
     lost(session, 480, .noAnswer)
   }
@@ -174,6 +190,7 @@ extension Shard {
     let wasAnswered = session.state == .answered
     session.state = .released
     stopHopTimers(session)
+    wheel.cancel(&session.progressTimer)
     endAttempt(session, status ?? cause.sipStatus, cause)
     session.record.end = now
     session.record.releasedBy = by

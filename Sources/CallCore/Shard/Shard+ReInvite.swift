@@ -42,7 +42,7 @@ extension Shard {
 
   /// No INVITE under way in either direction.
   private func isQuiet(_ leg: Leg) -> Bool {
-    leg.state == .confirmed && leg.inviteServer == nil && leg.success.isNone
+    leg.state == .confirmed && leg.inviteServer == nil && !leg.awaitsAck
       && leg.inviteClient?.isPending != true && leg.ackHeld == nil
   }
 
@@ -57,7 +57,10 @@ extension Shard {
         return refuseReInvite(leg, transaction, 488)
       }
       leg.pendingRemote = remote
-      session.offer = blocks.store(message.bytes.extracting(message.body)) ?? .none
+      guard let stored = blocks.store(message.bytes.extracting(message.body)) else {
+        return refuseReInvite(leg, transaction, 503)
+      }
+      session.offer = stored
     }
     other.challengesAnswered = 0
     if !sendReInvite(session, other, from: leg) { refuseReInvite(leg, transaction, 488) }
@@ -77,7 +80,7 @@ extension Shard {
   ) -> Bool {
     var hasBody = false
     if !session.offer.isNone {
-      leg.sdpVersion &+= 1
+      if challenge == nil { leg.sdpVersion &+= 1 }
       let text = blocks.bytes(session.offer)
       offered = SessionDescription()
       guard (try? SessionDescription.parse(text, into: &offered)) != nil,
@@ -123,7 +126,11 @@ extension Shard {
     guard let session = leg.session, session.state == .answered, let other = session.other(leg),
       let server = other.inviteServer, server.isProceeding
     else {
-      if message.status < 300 { acknowledge(leg, transaction, withBody: false) }
+      guard message.status < 300 else { return }
+      transaction.acceptedTag = HashKey(low: 0, high: 0)
+      acknowledge(leg, transaction, withBody: false)
+      // It crossed our CANCEL: this side has changed and the other has not.
+      if let session = leg.session { release(session, by: .system, .cancelled) }
       return
     }
     if message.status < 300 {
@@ -159,6 +166,7 @@ extension Shard {
     if let remote = other.pendingRemote { follow(remote, other) }
     other.pendingRemote = nil
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
+    completeAnswer(session)
     sendSuccess(other, server)
     body.abandon()
     if hadOffer {

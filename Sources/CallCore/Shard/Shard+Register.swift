@@ -52,7 +52,7 @@ extension Shard {
   ) -> RegisterOutcome {
     let bytes = message.bytes
     let userKey = Registrar.UserKey(tenant: account.tenant, user: account.name)
-    let callID = bytes.string(fields.callID)
+    let callID = bytes.string(fields.callID.first(256))
     let header = message.expires.map { Int($0) }
     var values = message.values(of: .contact)
     var requested: [(uri: String, expires: Int)] = []
@@ -95,7 +95,7 @@ extension Shard {
       guard
         put(
           uri, expires, userKey, account, callID: callID, cseq: fields.cseq.number,
-          agent: message.first(.userAgent).map { bytes.string($0) } ?? "", arrival)
+          agent: message.first(.userAgent).map { bytes.string($0.first(128)) } ?? "", arrival)
       else { return .status(503) }
     }
     return .done

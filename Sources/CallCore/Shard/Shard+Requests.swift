@@ -17,12 +17,11 @@ extension Shard {
   }
 
   func receiveRequest(_ message: borrowing Message, _ arrival: Arrival) {
-    guard let via = message.topVia(), let from = message.from, let to = message.to,
-      !message.callID.isEmpty, let cseq = message.cseq
-    else { return refuseMalformed(message, arrival) }
+    guard message.defect() == nil, let via = message.topVia(), let from = message.from,
+      let to = message.to, !message.callID.isEmpty, let cseq = message.cseq
+    else { return refuseMalformed(message, 400, arrival) }
     let fields = RequestFields(
       via: via, from: from, to: to, callID: message.callID, cseq: cseq)
-    guard cseq.method == message.method else { return refuseMalformed(message, arrival) }
 
     let key = serverKey(message, fields)
     if message.method == .ack { return receiveAck(message, fields, key, arrival) }
@@ -165,6 +164,8 @@ extension Shard {
     guard let token = mint.read(bytes.extracting(fields.to.tag)), token.kind == .tag,
       let leg = leg(token.owner), leg.state != .ended
     else { return nil }
+    // A callee's dialog begins with its 2xx: before that it has no tag to prove itself by.
+    guard !leg.isOurs || (leg.state != .early && leg.state != .abandoned) else { return nil }
     let text = blocks.bytes(leg.text)
     guard text.extracting(leg.callID).equals(bytes.extracting(fields.callID)),
       text.extracting(leg.remoteTag).equals(bytes.extracting(fields.from.tag))

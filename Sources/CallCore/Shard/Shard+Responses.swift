@@ -184,6 +184,14 @@ extension Shard {
   ) {
     writeServer(into: &outbox.datagrams)
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
+    // A source that has proved nothing may be somebody else's address: no answer that is much larger than
+    // the question (lists in Via or Require would be written out one by one).
+    if leg == nil, invite == nil,
+      outbox.datagrams.position > max(message.bytes.byteCount * 3 / 2, 768)
+    {
+      outbox.datagrams.abandon()
+      return drop(.replyImpossible, arrival)
+    }
     send(
       to: replyAddress(message, fields.via, arrival), arrival.listener,
       serial: leg?.call.serial ?? invite?.serial ?? 0, side: leg?.side ?? invite?.side ?? .a)
@@ -225,19 +233,19 @@ extension Shard {
   }
 
   /// 400 where the header fields allow an answer, silence and a count where they don't.
-  func refuseMalformed(_ message: borrowing Message, _ arrival: Arrival) {
+  func refuseMalformed(_ message: borrowing Message, _ status: Int, _ arrival: Arrival) {
     guard message.method != .ack, let via = message.topVia(), let from = message.from,
       let to = message.to, !message.callID.isEmpty,
       let cseq = message.cseq
     else { return drop(.replyImpossible, arrival) }
     let fields = RequestFields(via: via, from: from, to: to, callID: message.callID, cseq: cseq)
-    refuse(message, fields, 400, .malformed, arrival)
+    refuse(message, fields, status, status == 513 ? .messageTooLarge : .malformed, arrival)
   }
 
   func refuseUnparsable(_ bytes: RawSpan, _ error: SIPParseError, _ arrival: Arrival) {
     guard error.headersUsable, let message = Message.parseLenient(bytes, using: index),
       message.isRequest
     else { return drop(.unparsable, arrival) }
-    refuseMalformed(message, arrival)
+    refuseMalformed(message, error.status, arrival)
   }
 }

@@ -81,7 +81,7 @@ extension Shard {
   /// Keeps the open record as the transaction's last response, sends it, and moves the machine on.
   func commit(response status: Int, of transaction: ServerTransaction) {
     blocks.free(&transaction.response)
-    transaction.response = outbox.datagrams.withOpenBytes { blocks.store($0) } ?? .none
+    transaction.response = keepOpenRecord()
     send(
       to: transaction.replyTo, transaction.listener, serial: transaction.serial,
       side: transaction.side)

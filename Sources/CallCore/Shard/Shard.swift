@@ -42,11 +42,15 @@ package final class Shard {
   var serversByKey: KeyTable<SlabHandle>
   var serversByMerge: KeyTable<SlabHandle>
   var clients: Slab<ClientTransaction?>
+  var clientsByDestination: KeyTable<Int32>
   var legs: Slab<Leg?>
   var sessions: Slab<Session?>
   var sessionsBySerial: [UInt64: Session] = [:]
   /// Calls whose record the store has not confirmed, in order of their facts.
   var awaitingRecord: [(sequence: UInt64, session: Session)] = []
+  /// Calls whose record is confirmed and whose first hop has not begun yet: a store that comes back after a
+  /// stall must not start thousands between two drains.
+  var ready: [Session] = []
   var registrar: Registrar
   var seats: TrunkSeats
   var ports: MediaPortPool
@@ -82,6 +86,7 @@ package final class Shard {
     servers = Slab(limit: limits.transactions, placeholder: nil)
     serversByKey = KeyTable(capacity: 1_024, limit: limits.transactions)
     serversByMerge = KeyTable(capacity: 1_024, limit: limits.transactions)
+    clientsByDestination = KeyTable(limit: limits.transactions)
     clients = Slab(limit: limits.transactions, placeholder: nil)
     // Abandoned legs outlive their session by up to 64·T1, so there are more of them.
     legs = Slab(limit: limits.sessions * 4, placeholder: nil)
@@ -119,6 +124,7 @@ package final class Shard {
   package func advance(to now: Instant) -> Bool {
     self.now = max(self.now, now)
     var budget = settings.limits.timersPerAdvance
+    startReady()
     while let expired = wheel.popExpired(until: self.now) {
       fire(expired.kind, SlabHandle(packed: expired.owner), owner: expired.owner)
       budget -= 1
@@ -128,7 +134,7 @@ package final class Shard {
   }
 
   /// When `advance` is due next; nil while no timer runs.
-  package var nextDeadline: Instant? { wheel.nextDeadline }
+  package var nextDeadline: Instant? { ready.isEmpty ? wheel.nextDeadline : now }
 
   private func fire(_ kind: UInt8, _ handle: SlabHandle, owner: UInt64) {
     guard let timer = ShardTimer(rawValue: kind) else { return }
@@ -142,6 +148,7 @@ package final class Shard {
     case .answer: answerTimedOut(handle)
     case .response: responseTimedOut(handle)
     case .mediaClose: mediaCloseTimedOut(handle)
+    case .progress: progressDue(handle)
     case .binding: expireBinding(owner)
     }
   }
@@ -151,7 +158,7 @@ package final class Shard {
 enum ShardTimer: UInt8 {
   case serverResend, serverExpire, clientResend, clientExpire
   case successResend, successDeadline
-  case answer, response, mediaClose
+  case answer, response, mediaClose, progress
   case binding
 }
 

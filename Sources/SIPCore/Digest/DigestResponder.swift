@@ -20,7 +20,7 @@ package enum DigestResponder {
     while let at = i {
       let bytes = message.bytes
       if let params = AuthParams.parse(bytes, message.header(at).value), params.nonce != nil,
-        params.realm != nil, let algorithm = algorithm(bytes, params),
+        params.realm != nil, let algorithm = DigestAlgorithm(bytes, params),
         params.qop == nil || params.offersAuth(in: bytes)
       {
         let isStale = params.stale.map { bytes.extracting($0).equalsIgnoringCase("true") } ?? false
@@ -29,15 +29,6 @@ package enum DigestResponder {
       }
       i = message.next(id, after: at)
     }
-    return nil
-  }
-
-  private static func algorithm(_ bytes: RawSpan, _ params: AuthParams) -> DigestAlgorithm? {
-    guard let name = params.algorithm else { return .md5 }
-    let text = bytes.extracting(name)
-    if text.equalsIgnoringCase("MD5") { return .md5 }
-    if text.equalsIgnoringCase("SHA-256") { return .sha256 }
-    if text.equalsIgnoringCase("SHA-512-256") { return .sha512t256 }
     return nil
   }
 

@@ -22,15 +22,18 @@ package struct DigestVerifier: ~Copyable {
   private let seal: TokenSeal
   private let md5 = DigestContext(.md5)
   private let sha256 = DigestContext(.sha256)
+  private let sha512t256 = DigestContext(.sha512t256)
   private var serial: UInt64
   /// Counts of nonces in use: the highest nc in the upper half, a bit for each of the 32 up to it below.
   private var recent: KeyTable<UInt64>
   private var older: KeyTable<UInt64>
   private var turned = Instant.zero
+  /// Nonces issued before this are not taken any more: their counts had to make room.
+  private var floor = Instant.zero
   private let limit: Int
 
   /// Nil when the secret is shorter than 32 bytes or libcrypto has no AES.
-  package init?(secret: [UInt8], limit: Int = 100_000) {
+  package init?(secret: [UInt8], limit: Int = 262_144) {
     guard secret.count >= 32, let seal = TokenSeal(key: Array(secret[16..<32])) else { return nil }
     self.seal = seal
     self.limit = limit
@@ -40,7 +43,11 @@ package struct DigestVerifier: ~Copyable {
   }
 
   package func context(_ algorithm: DigestAlgorithm) -> DigestContext {
-    algorithm == .sha256 ? sha256 : md5
+    switch algorithm {
+    case .md5: md5
+    case .sha256: sha256
+    case .sha512t256: sha512t256
+    }
   }
 
   /// A challenge's header field, whole, for one algorithm.
@@ -56,19 +63,21 @@ package struct DigestVerifier: ~Copyable {
     output.append("\", nonce=\"")
     output.append(hex: high, digits: 16)
     output.append(hex: low, digits: 16)
-    output.append(algorithm == .sha256 ? "\", algorithm=SHA-256" : "\", algorithm=MD5")
+    output.append("\", algorithm=")
+    output.append(algorithm.token)
     if isStale { output.append(", stale=true") }
     output.append(", qop=\"auth\"\r\n")
   }
 
-  /// Whether `credentials` prove `password` for `method`. The work is the same for any wrong answer.
+  /// Whether `credentials` prove `password` for `method`, by one of the algorithms that were offered. The
+  /// work is the same for any wrong answer.
   package mutating func verify(
     _ bytes: RawSpan, _ credentials: AuthParams, method: RawSpan, realm: String, password: String,
-    at now: Instant
+    allowing algorithms: [DigestAlgorithm], at now: Instant
   ) -> Verdict {
     guard let username = credentials.username, let nonce = credentials.nonce,
       let uri = credentials.uri, let response = credentials.response,
-      let algorithm = Self.algorithm(bytes, credentials)
+      let algorithm = DigestAlgorithm(bytes, credentials), algorithms.contains(algorithm)
     else { return .refused }
     var usesCount = false
     if let qop = credentials.qop {
@@ -87,14 +96,6 @@ package struct DigestVerifier: ~Copyable {
       bytes.extracting(nonce), count: usesCount ? bytes.nonceCount(credentials.nc) : nil, at: now)
   }
 
-  private static func algorithm(_ bytes: RawSpan, _ params: AuthParams) -> DigestAlgorithm? {
-    guard let name = params.algorithm else { return .md5 }
-    let text = bytes.extracting(name)
-    if text.equalsIgnoringCase("MD5") { return .md5 }
-    if text.equalsIgnoringCase("SHA-256") { return .sha256 }
-    return nil
-  }
-
   /// The nonce must be ours and fresh, and its count not seen before. Without a count (RFC 2069 clients) a
   /// nonce is good for one request.
   private mutating func spend(_ nonce: RawSpan, count: UInt32?, at now: Instant) -> Verdict {
@@ -103,13 +104,15 @@ package struct DigestVerifier: ~Copyable {
     }
     let (head, _) = seal.open(high, low)
     let issued = Instant(nanoseconds: (head & 0xffff_ffff_ffff) &* 1_000_000)
-    guard head >> 48 == Self.mark, now - issued <= Self.lifetime,
+    guard head >> 48 == Self.mark, now - issued <= Self.lifetime, issued >= floor,
       now - issued >= .milliseconds(-1)
     else { return .stale }
     turn(now)
     let key = HashKey(low: low, high: high)
     let seen = recent.find(key) ?? older.find(key) ?? 0
-    guard let next = Self.accept(count ?? .max, after: seen), recent.insert(key, next) else {
+    guard let next = Self.accept(count ?? .max, after: seen) else { return .stale }
+    if recent.count >= limit, recent.find(key) == nil { makeRoom(now) }
+    guard recent.insert(key, next) else {
       return .stale
     }
     return .accepted
@@ -128,6 +131,14 @@ package struct DigestVerifier: ~Copyable {
     let back = highest - count
     guard back < 32, window & (1 << back) == 0 else { return nil }
     return seen | UInt64(1 << back)
+  }
+
+  /// Full before its time: the older half goes, and with it every nonce that it might have counted.
+  private mutating func makeRoom(_ now: Instant) {
+    floor = max(floor, turned)
+    turned = now
+    swap(&recent, &older)
+    recent.removeAll()
   }
 
   /// Counts older than a nonce's life go, half a table at a time.
@@ -192,5 +203,29 @@ extension RawSpan {
       value = value << 4 | UInt32(digit)
     }
     return value
+  }
+}
+
+extension DigestAlgorithm {
+  /// What the `algorithm` parameter names; MD5 without one, nil for one that is not known here.
+  init?(_ bytes: RawSpan, _ params: AuthParams) {
+    guard let name = params.algorithm else {
+      self = .md5
+      return
+    }
+    let text = bytes.extracting(name)
+    guard let known = Self.allCases.first(where: { text.equalsIgnoringCase($0.token) }) else {
+      return nil
+    }
+    self = known
+  }
+
+  /// As the header field names it (RFC 8760 §2.1).
+  var token: StaticString {
+    switch self {
+    case .md5: "MD5"
+    case .sha256: "SHA-256"
+    case .sha512t256: "SHA-512-256"
+    }
   }
 }

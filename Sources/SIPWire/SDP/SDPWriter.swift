@@ -116,6 +116,15 @@ package enum SDPWriter {
     }
   }
 
+  /// Rejects the m-lines of `sdp` from `line` on: what an answer that is too short leaves out.
+  package static func reject(
+    _ sdp: SessionDescription, of bytes: RawSpan, from line: Int, into out: inout OutputBuffer
+  ) {
+    for i in sdp.media.indices where i >= line {
+      rejected(sdp.media[i], sdp.formats(of: i).first, bytes, &out)
+    }
+  }
+
   /// v=, o=, s=, c= and t=.
   static func head(_ session: SDPSession, _ out: inout OutputBuffer) {
     out.append("v=0\r\no=- ")
