@@ -8,6 +8,8 @@
 # crash to Fuzz/crashes, where the tests replay it for ever. `Fuzz/run.sh keep TARGET` takes those of the
 # found inputs that reach something new into Fuzz/corpus.
 set -euo pipefail
+# Findings are told by libFuzzer; the runtime would take a minute for its own report.
+export SWIFT_BACKTRACE=enable=no
 cd "$(dirname "$0")/.."
 
 usage() { printf 'usage: Fuzz/run.sh TARGET SECONDS | Fuzz/run.sh keep TARGET\ntargets:%s\n' \
@@ -22,7 +24,10 @@ seconds=${2:-0}
 # What the target imports, in the order of the layers, and sources of the tests that it shares.
 shared=()
 case $target in
-  shard) modules=(Base CryptoCore SIPWire RTPWire SIPCore MediaControl Policy CallCore) ;;
+  shard)
+    modules=(Base CryptoCore SIPWire RTPWire SIPCore MediaControl Policy CallCore Simulation)
+    shared=(Tests/CallCoreTests/{ShardExercise,ScriptWriter}.swift)
+    ;;
   media) modules=(Base RTPWire MediaControl) ;;
   *)
     modules=(Base SIPWire)

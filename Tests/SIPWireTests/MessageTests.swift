@@ -281,6 +281,13 @@ import Testing
     ("Max-Forwards: 70", "Max-Forwards: 256", .malformedMaxForwards),
     ("Max-Forwards: 70", "Max-Forwards: x", .malformedMaxForwards),
     ("Max-Forwards: 70", "m: <sip:a@b>, <\r\nMax-Forwards: 70", .malformedContact),
+    ("Max-Forwards: 70", "m: <sip:a@b:5@c>\r\nMax-Forwards: 70", .malformedContact),
+    ("Max-Forwards: 70", "m: <sip:a@b:99999>\r\nMax-Forwards: 70", .malformedContact),
+    ("Max-Forwards: 70", "Max-Forwards: 70\r\nMAX-FORWARDS: 70", .repeatedField),
+    ("Max-Forwards: 70", "Max-Forwards: 70\r\nt: <sip:a@b>", .repeatedField),
+    ("Max-Forwards: 70", "Max-Forwards: 70\r\nCSeq: 314159 OPTIONS", .repeatedField),
+    ("Max-Forwards: 70", "c: a/b\r\nMax-Forwards: 70\r\nContent-Type: a/b", .repeatedField),
+    ("Max-Forwards: 70", "Expires: 1\r\nMax-Forwards: 70\r\nExpires: 1", .repeatedField),
     ("OPTIONS sip:bob@example.com", "OPTIONS <sip:bob@example.com>", .malformedRequestURI),
     ("OPTIONS sip:bob@example.com", "OPTIONS bob", .malformedRequestURI),
     ("OPTIONS sip:bob@example.com", "OPTIONS sip:", .malformedRequestURI),
@@ -292,6 +299,17 @@ import Testing
     try #require(text.contains(part))
     try parsed(text.replacing(part, with: replacement, maxReplacements: 1)) { m in
       #expect(m.defect() == expected)
+    }
+  }
+
+  @Test func identity() throws {
+    try parsed(request()) { m in
+      let identity = try m.identity()
+      #expect(identity.via == m.topVia())
+      #expect(identity.from == m.from)
+      #expect(identity.to == m.to)
+      #expect(identity.callID == m.callID)
+      #expect(identity.cseq == m.cseq)
     }
   }
 

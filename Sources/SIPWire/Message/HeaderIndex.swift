@@ -26,6 +26,8 @@ package final class HeaderIndex {
     repeating: IndexedField())
   /// The first field of each id.
   @exclusivity(unchecked) private var firsts = InlineArray<128, UInt8>(repeating: absent)
+  /// The ids below 64 that came more than once: all those of RFC 3261.
+  @exclusivity(unchecked) private var repeated: UInt64 = 0
   @exclusivity(unchecked) private var used = 0
   @exclusivity(unchecked) private(set) var generation: UInt32 = 0
   private let names = HeaderNames()
@@ -36,6 +38,7 @@ package final class HeaderIndex {
   func begin() {
     unsafe firsts = InlineArray(repeating: Self.absent)
     unsafe used = 0
+    unsafe repeated = 0
     unsafe generation &+= 1
   }
 
@@ -45,7 +48,11 @@ package final class HeaderIndex {
     guard unsafe used < Self.capacity else { return false }
     unsafe fields[used] = field
     let id = Int(field.id.rawValue)
-    if unsafe firsts[id] == Self.absent { unsafe firsts[id] = UInt8(truncatingIfNeeded: used) }
+    if unsafe firsts[id] == Self.absent {
+      unsafe firsts[id] = UInt8(truncatingIfNeeded: used)
+    } else {
+      unsafe repeated |= id < 64 ? 1 &<< UInt64(id) : 0
+    }
     unsafe used &+= 1
     return true
   }
@@ -72,5 +79,11 @@ package final class HeaderIndex {
     guard unsafe generation == self.generation else { return nil }
     let first = unsafe firsts[Int(id.rawValue)]
     return first == Self.absent ? nil : Int(first)
+  }
+
+  /// Whether one of these came more than once; `ids` has a bit for each, by raw value.
+  @inline(__always)
+  func repeats(_ ids: UInt64, _ generation: UInt32) -> Bool {
+    unsafe generation == self.generation && repeated & ids != 0
   }
 }

@@ -84,6 +84,9 @@ package struct Message: ~Escapable {
     return nil
   }
 
+  /// Whether one of these ids, all of RFC 3261, stands in more than one field.
+  func repeats(_ ids: UInt64) -> Bool { index.repeats(ids, generation) }
+
   /// Each element of the comma-separated lists that all fields of this name make up, in order.
   package func values(of id: HeaderID) -> HeaderValues {
     HeaderValues(index, generation, id)

@@ -1,4 +1,4 @@
-import Base
+package import Base
 
 /// What makes a message unfit to be worked with although its lines could be read.
 package enum MessageDefect: String, Error, Sendable, CaseIterable {
@@ -22,62 +22,98 @@ package enum MessageDefect: String, Error, Sendable, CaseIterable {
   package var phrase: String { rawValue }
 }
 
+/// What each message must have, read (RFC 3261 §8.1.1).
+package struct MessageIdentity: Hashable, Sendable {
+  package var via: Via
+  package var from: NameAddr
+  package var to: NameAddr
+  package var callID: ByteRange
+  package var cseq: CSeq
+}
+
 extension Message {
-  /// The first rule of RFC 3261 that the message breaks: the fields that each message must have
-  /// (§8.1.1) are there, those that must be alone (§7.3.1, table 2) are alone, and what a transaction or
-  /// dialog is told by can be read. Nil for a message that is fit.
+  /// What the message is told by, when it is fit to be worked with: the fields that each message must have
+  /// are there and can be read, those that must be alone (§7.3.1, §20 table 2) are alone, the CSeq fits the
+  /// method, and Request-URI, Max-Forwards and Contact hold what they should.
   ///
-  /// A request with a defect is answered 400, a response with one is dropped.
-  package func defect() -> MessageDefect? {
-    identityDefect() ?? repetitionDefect() ?? valueDefect()
+  /// A request that throws is answered 400, a response that does is dropped.
+  package func identity() throws(MessageDefect) -> MessageIdentity {
+    let identity = MessageIdentity(
+      via: try readVia(), from: try read(.from, .missingFrom, .malformedFrom),
+      to: try read(.to, .missingTo, .malformedTo), callID: try readCallID(),
+      cseq: try readCSeq())
+    guard !repeats(Self.alone) else { throw .repeatedField }
+    if first(.maxForwards) != nil, maxForwards == nil { throw .malformedMaxForwards }
+    if isRequest, SIPURI.parse(bytes, requestURI) == nil { throw .malformedRequestURI }
+    guard hasFitContacts else { throw .malformedContact }
+    return identity
   }
 
-  private func identityDefect() -> MessageDefect? {
-    guard first(.via) != nil else { return .missingVia }
-    guard topVia() != nil else { return .malformedVia }
-    guard first(.from) != nil else { return .missingFrom }
-    guard from != nil else { return .malformedFrom }
-    guard first(.to) != nil else { return .missingTo }
-    guard to != nil else { return .malformedTo }
-    guard let callID = first(.callID), !callID.isEmpty else { return .missingCallID }
-    guard isCallID(callID) else { return .malformedCallID }
-    guard first(.cseq) != nil else { return .missingCSeq }
-    guard let cseq else { return .malformedCSeq }
-    guard !isRequest || isMethod(cseq) else { return .cseqMethod }
-    return nil
+  /// What `identity` would throw.
+  package func defect() -> MessageDefect? {
+    do throws(MessageDefect) {
+      _ = try identity()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// The fields that must be alone, a bit each.
+  private static var alone: UInt64 {
+    bit(.from) | bit(.to) | bit(.callID) | bit(.cseq) | bit(.maxForwards) | bit(.contentType)
+      | bit(.expires)
+  }
+
+  private static func bit(_ id: HeaderID) -> UInt64 { 1 &<< UInt64(id.rawValue) }
+
+  private func readVia() throws(MessageDefect) -> Via {
+    guard first(.via) != nil else { throw .missingVia }
+    guard let via = topVia() else { throw .malformedVia }
+    return via
+  }
+
+  private func read(_ id: HeaderID, _ missing: MessageDefect, _ malformed: MessageDefect)
+    throws(MessageDefect) -> NameAddr
+  {
+    guard let value = first(id) else { throw missing }
+    guard let name = NameAddr.parse(bytes, value) else { throw malformed }
+    return name
   }
 
   /// `word [ "@" word ]`
-  private func isCallID(_ range: ByteRange) -> Bool {
+  private func readCallID() throws(MessageDefect) -> ByteRange {
+    guard let range = first(.callID), !range.isEmpty else { throw .missingCallID }
     var end = bytes.skip(.word, range.start, range.end)
     if bytes.byte(at: end) == UInt8(ascii: "@"), end < range.end, end > range.start {
       end = bytes.skip(.word, end &+ 1, range.end)
     }
-    return end == range.end && bytes.byte(at: end &- 1) != UInt8(ascii: "@")
+    guard end == range.end, bytes.byte(at: end &- 1) != UInt8(ascii: "@") else {
+      throw .malformedCallID
+    }
+    return range
   }
 
-  private func isMethod(_ cseq: CSeq) -> Bool {
-    cseq.method == method
+  private func readCSeq() throws(MessageDefect) -> CSeq {
+    guard first(.cseq) != nil else { throw .missingCSeq }
+    guard let cseq else { throw .malformedCSeq }
+    let isSame =
+      cseq.method == method
       && (method != .other
         || bytes.extracting(cseq.methodToken).equals(bytes.extracting(methodToken)))
+    guard !isRequest || isSame else { throw .cseqMethod }
+    return cseq
   }
 
-  private func repetitionDefect() -> MessageDefect? {
-    let isAlone =
-      count(.from) == 1 && count(.to) == 1 && count(.callID) == 1 && count(.cseq) == 1
-      && count(.maxForwards) <= 1 && count(.contentType) <= 1 && count(.expires) <= 1
-    return isAlone ? nil : .repeatedField
-  }
-
-  private func valueDefect() -> MessageDefect? {
-    if first(.maxForwards) != nil, maxForwards == nil { return .malformedMaxForwards }
-    if isRequest, SIPURI.parse(bytes, requestURI) == nil { return .malformedRequestURI }
+  /// Each value is `*`, or has a URI that can be read: it may become a Request-URI.
+  private var hasFitContacts: Bool {
     var contacts = values(of: .contact)
     while let value = contacts.next(bytes) {
-      guard NameAddr.parse(bytes, value) != nil || NameAddr.isWildcard(bytes, value) else {
-        return .malformedContact
-      }
+      if NameAddr.isWildcard(bytes, value) { continue }
+      guard let contact = NameAddr.parse(bytes, value),
+        SIPURI.parse(bytes, contact.uri) != nil
+      else { return false }
     }
-    return nil
+    return true
   }
 }
