@@ -173,11 +173,7 @@ extension RawSpan {
 
   /// The bytes as a copy that outlives the span.
   package func array(_ range: ByteRange) -> [UInt8] {
-    let part = extracting(range)
-    var copy: [UInt8] = []
-    copy.reserveCapacity(part.byteCount)
-    for i in 0..<part.byteCount { copy.append(part.byte(at: i)) }
-    return copy
+    unsafe extracting(range).withUnsafeBytes { unsafe [UInt8]($0) }
   }
 
   /// Text for people: invalid UTF-8, control characters and those that reorder a line become U+FFFD, so

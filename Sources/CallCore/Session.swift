@@ -27,6 +27,8 @@ final class Session {
   var targetIndex = 0
   /// The caller's SDP, kept until somebody answers: each hop gets it anew.
   var offer = Block.none
+  /// Its m-lines: an answer must have as many.
+  var offerLines = 0
   /// Why the last target was lost.
   var lastFailure: (status: Int, cause: Cause) = (480, .unreachable)
   /// Early dialogs that the caller has been shown so far, over all hops.

@@ -162,9 +162,7 @@ private struct RecordWriter {
 
   mutating func put(_ value: UInt8) { bytes.append(value) }
   mutating func put(_ value: UInt64) {
-    for shift in stride(from: 56, through: 0, by: -8) {
-      bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(shift)))
-    }
+    bytes.append(bigEndian: value)
   }
   mutating func put(_ text: [UInt8]) {
     let count = min(text.count, 0xffff)

@@ -52,7 +52,6 @@ extension Shard {
       return true
     }
     let text = blocks.bytes(session.offer)
-    offered = SessionDescription()
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let choice = SDPWriter.choose(from: offered)
     else { return false }

@@ -101,7 +101,6 @@ extension Shard {
   /// The caller's offer with our address and the codecs that both sides allow.
   private func writeOffer(_ leg: Leg, _ session: Session) -> Bool {
     let bytes = blocks.bytes(session.offer)
-    offered = SessionDescription()
     guard (try? SessionDescription.parse(bytes, into: &offered)) != nil,
       let codecs = codecs(session.caller?.codecs ?? [], leg.codecs)
     else { return false }
@@ -160,18 +159,21 @@ extension Shard {
 
   func writeContact(_ leg: Leg, into output: inout OutputBuffer) {
     output.append("Contact: <sip:")
-    output.append(ourAddress(leg.listener, network: leg.network))
+    writeOurAddress(leg.listener, into: &output)
     output.append(">\r\n")
   }
 
+  func writeOurAddress(_ listener: ListenerIndex, into output: inout OutputBuffer) {
+    guard addressTexts.indices.contains(Int(listener)) else { return }
+    output.append(addressTexts[Int(listener)])
+  }
+
   func writeUserAgent() {
-    outbox.datagrams.append("User-Agent: ")
-    outbox.datagrams.append(settings.serverName)
-    outbox.datagrams.append("\r\n")
+    outbox.datagrams.append(userAgentLine)
   }
 
   /// What SIP names for a listener: the advertised address of its network, else the bound one.
-  func ourAddress(_ listener: ListenerIndex, network: Int? = nil) -> SocketAddress {
+  func ourAddress(_ listener: ListenerIndex) -> SocketAddress {
     guard settings.listeners.indices.contains(Int(listener)) else {
       return SocketAddress(.anyV4, 0)
     }

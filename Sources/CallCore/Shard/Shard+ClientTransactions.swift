@@ -55,7 +55,7 @@ extension Shard {
   /// Up to the unique part of the branch. `rport` asks for the port that our NAT shows (RFC 3581 §3).
   func writeViaStart(_ listener: ListenerIndex, into output: inout OutputBuffer) {
     output.append("Via: SIP/2.0/UDP ")
-    output.append(ourAddress(listener))
+    writeOurAddress(listener, into: &output)
     output.append(";rport;branch=z9hG4bK")
   }
 

@@ -12,8 +12,7 @@ extension Shard {
     case .media(let fact): mediaReported(fact)
     case .durable(let sequence): confirmed(upTo: sequence)
     case .configuration(let next):
-      configuration = next
-      seats.follow(next)
+      follow(next)
       tell(.configurationApplied(revision: next.revision))
     case .restoreBindings(let bindings): restore(bindings)
     case .unreachable(let address): unreachable(address)

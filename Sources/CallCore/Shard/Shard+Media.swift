@@ -32,6 +32,7 @@ extension Shard {
       return false
     }
     session.offer = stored
+    session.offerLines = offered.media.count
     return true
   }
 
@@ -74,7 +75,6 @@ extension Shard {
 
   /// Reads the body into `offered`; nil, and nothing in `offered`, when it can't be used.
   func readDescription(_ message: borrowing Message, _ leg: Leg) -> RemoteMedia? {
-    offered = SessionDescription()
     do throws(SDPParseError) {
       try SessionDescription.parse(message.bytes.extracting(message.body), into: &offered)
     } catch {
@@ -150,8 +150,8 @@ extension Shard {
   /// An answer must have as many m-lines as its offer (RFC 3264 §6); a callee that left some out has
   /// rejected them.
   func completeAnswer(_ session: Session) {
-    guard !session.offer.isNone else { return }
     let answered = offered.media.count
+    guard !session.offer.isNone, answered < session.offerLines else { return }
     let text = blocks.bytes(session.offer)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return }
     SDPWriter.reject(offered, of: text, from: answered, into: &body)

@@ -61,6 +61,7 @@ extension Shard {
         return refuseReInvite(leg, transaction, 503)
       }
       session.offer = stored
+      session.offerLines = offered.media.count
     }
     other.challengesAnswered = 0
     if !sendReInvite(session, other, from: leg) { refuseReInvite(leg, transaction, 488) }
@@ -82,7 +83,6 @@ extension Shard {
     if !session.offer.isNone {
       if challenge == nil { leg.sdpVersion &+= 1 }
       let text = blocks.bytes(session.offer)
-      offered = SessionDescription()
       guard (try? SessionDescription.parse(text, into: &offered)) != nil,
         let codecs = codecs(source.codecs, leg.codecs),
         relay(offered, text, to: leg, codecs: codecs)

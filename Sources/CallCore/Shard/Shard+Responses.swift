@@ -198,9 +198,7 @@ extension Shard {
   }
 
   func writeServer(into output: inout OutputBuffer) {
-    output.append("Server: ")
-    output.append(settings.serverName)
-    output.append("\r\n")
+    output.append(serverLine)
   }
 
   /// A refusal that leaves a fact with its cause.

@@ -29,6 +29,10 @@ package final class Shard {
   var digest: DigestVerifier
   /// What an unknown name's password is compared with: random, so the work is the same and in vain.
   let impossiblePassword: String
+  /// What nearly every message repeats, as it is written: our address for each listener, who we are.
+  var addressTexts: [[UInt8]] = []
+  let serverLine: [UInt8]
+  let userAgentLine: [UInt8]
 
   var wheel: TimingWheel
   let blocks: PacketMemory
@@ -80,6 +84,8 @@ package final class Shard {
     hash = KeyedHash(secret0: secret.0, secret1: secret.1)
     random = RandomSource(seed: secret.2 ^ settings.incarnation)
     impossiblePassword = String(secret.1, radix: 36)
+    serverLine = Array("Server: \(settings.serverName)\r\n".utf8)
+    userAgentLine = Array("User-Agent: \(settings.serverName)\r\n".utf8)
     wheel = TimingWheel(start: now)
     blocks = PacketMemory(limitBytes: limits.blockBytes)
     trace = TraceRing(byteLimit: limits.traceBytes)
@@ -95,7 +101,16 @@ package final class Shard {
     seats = TrunkSeats()
     ports = MediaPortPool(addresses: settings.mediaAddresses)
     outbox = Outbox(limits: limits)
-    seats.follow(configuration)
+    follow(configuration)
+  }
+
+  /// Takes over a configuration: for the next call, the next limit, the next address that is written.
+  func follow(_ next: Configuration) {
+    configuration = next
+    seats.follow(next)
+    addressTexts = settings.listeners.indices.map {
+      Array(ourAddress(ListenerIndex($0)).description.utf8)
+    }
   }
 
   /// One datagram. Everything it causes is in `outbox` when this returns.
