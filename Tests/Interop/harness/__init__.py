@@ -1,0 +1,1 @@
+"""What the interoperability tests, the demonstration and the socket benchmark have in common."""

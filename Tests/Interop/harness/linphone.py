@@ -1,0 +1,84 @@
+"""linphone's command line client, in file mode: no sound card, no display."""
+
+import pathlib
+import subprocess
+import time
+
+from . import audio
+from .ports import free_port
+from .process import Process, wait_until
+
+_CONFIG = """\
+[sip]
+bind_address=127.0.0.1
+sip_port={port}
+sip_tcp_port=0
+sip_tls_port=0
+guess_hostname=0
+use_ipv6=0
+register_only_when_network_is_up=0
+default_proxy=0
+[rtp]
+audio_rtp_port={rtp}
+[proxy_0]
+reg_proxy=<sip:{registrar};transport=udp>
+reg_route=<sip:{registrar};transport=udp;lr>
+reg_identity=sip:{user}@{domain}
+reg_expires=120
+reg_sendregister=1
+publish=0
+[auth_info_0]
+username={user}
+passwd={password}
+realm={domain}
+domain={domain}
+"""
+
+
+class Linphone:
+    def __init__(self, folder, user, password, registrar, domain, says):
+        self.user = user
+        self.folder = pathlib.Path(folder) / f"linphone-{user}"
+        home = self.folder / "home"
+        (home / ".local/share/linphone").mkdir(parents=True)
+        self.says, self.record = self.folder / "says.wav", self.folder / "heard.wav"
+        audio.write_wav(self.says, says)
+        config = self.folder / "linphonerc"
+        config.write_text(_CONFIG.format(
+            port=free_port(), rtp=free_port(), registrar=registrar, user=user, password=password,
+            domain=domain))
+        self.process = Process(
+            f"linphone-{user}", ["linphonec", "-c", config], folder, stdin=subprocess.PIPE,
+            env={"HOME": str(home), "DISPLAY": ""})
+        # An IPv6 address of any interface would be offered otherwise.
+        self.type("ipv6 disable", "soundcard use files", f"play {self.says}", f"record {self.record}")
+
+    def type(self, *lines):
+        for line in lines:
+            self.process.child.stdin.write(line.encode() + b"\n")
+            self.process.child.stdin.flush()
+            time.sleep(0.3)
+
+    def wait_text(self, text, seconds):
+        wait_until(lambda: text in self.process.text(), seconds, f"linphone to say '{text}'", 0.1)
+
+    def registered(self, seconds=15):
+        # linphonec prints it by itself, or on being asked.
+        def done():
+            if "successful" in self.process.text() or "registered, identity" in self.process.text():
+                return True
+            self.type("status register")
+            return False
+        wait_until(done, seconds, "linphone to register", 0.3)
+
+    def heard(self):
+        return audio.read_growing_wav(self.record)
+
+    def stop(self):
+        if self.process.running():
+            try:
+                self.type("quit")
+                self.process.child.wait(4)
+            except (BrokenPipeError, subprocess.TimeoutExpired):
+                pass
+        self.process.stop()

@@ -1,0 +1,88 @@
+"""Real peers against a real Demarc, over real sockets.
+
+    python3 Tests/Interop/run.py [--demarc PATH] [--only NAME]... [--list] [--keep]
+
+One line a test, then `N passed, N failed`; the exit code is 0 only where none failed. What a failed test
+leaves (logs, scenarios, recordings) is kept, and its folder printed.
+"""
+
+import argparse
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from harness.case import Bench, all_cases  # noqa: E402
+from harness.process import Failure  # noqa: E402
+import suites  # noqa: E402,F401  (importing registers the tests)
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demarc", default=str(root / ".build/release/demarc"), help="the program to test")
+    parser.add_argument("--only", action="append", metavar="NAME", help="tests whose name contains NAME")
+    parser.add_argument("--list", action="store_true", help="print the names and do nothing")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of passed tests too")
+    options = parser.parse_args()
+
+    cases = [case for case in all_cases()
+             if not options.only or any(name in case.name for name in options.only)]
+    if options.list:
+        for case in cases:
+            print(f"{case.name:32} {case.summary}")
+        return 0
+    if not cases:
+        print(f"no test is called like {' or '.join(options.only)}; --list names them", file=sys.stderr)
+        return 2
+    if not pathlib.Path(options.demarc).exists():
+        print(f"{options.demarc} is not built: make build", file=sys.stderr)
+        return 2
+
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-interop-"))
+    bench = Bench(folder, options.demarc)
+    failed = []
+    began = time.monotonic()
+    try:
+        for case in cases:
+            if not run_one(case, bench):
+                failed.append(case.name)
+    finally:
+        bench.close()
+    if failed or options.keep:
+        print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    if failed:
+        print("failed: " + ", ".join(failed))
+    print(f"{time.monotonic() - began:.0f} s")
+    print(f"{len(cases) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def run_one(case, bench):
+    began = time.monotonic()
+    context = bench.begin(case)
+    problem = None
+    try:
+        case.run(context)
+    except Failure as failure:
+        problem = str(failure)
+    except Exception:  # a test that breaks has failed, and the others go on
+        problem = traceback.format_exc()
+    problem = context.finish(problem)
+    seconds = time.monotonic() - began
+    note = f"  {context.remark}" if context.remark and not problem else ""
+    print(f"{'FAIL' if problem else 'ok  '}  {case.name:32} {seconds:5.1f} s{note}", flush=True)
+    if problem:
+        print("      " + problem.strip().replace("\n", "\n      "))
+        print(f"      logs: {context.folder}", flush=True)
+    return problem is None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

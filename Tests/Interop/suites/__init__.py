@@ -1,0 +1,1 @@
+from . import sip, limits, phones, probes, hiding, hostile, recovery, rest  # noqa: F401
