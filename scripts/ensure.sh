@@ -13,10 +13,12 @@ say() { printf 'ensure: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
 
 # --- what each purpose needs -------------------------------------------------------------------------
-lint=(python3)
-build=(ca-certificates git libc6-dev libssl-dev libsqlite3-dev libstdc++-12-dev pkg-config)
+# What the Swift toolchain itself links with and calls, and then what Demarc does.
+swift=(binutils ca-certificates git libc6-dev libcurl4 libncurses6 libsqlite3-0 libstdc++-12-dev libxml2)
+lint=("${swift[@]}" python3)
+build=("${swift[@]}" libssl-dev libsqlite3-dev pkg-config)
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
-bench=("${build[@]}" python3 sip-tester valgrind)
+bench=("${build[@]}" gcc python3 python3-numpy sip-tester valgrind)
 test=("${demo[@]}" linphone-cli sipsak)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
@@ -46,9 +48,12 @@ HELP
   exit 1
 }
 
-check_swift() {
-  local version
+find_swift() {
   command -v swift >/dev/null || how_to_get_swift "there is no 'swift' on the PATH"
+}
+
+check_swift_version() {
+  local version
   version=$(swift --version 2>&1) || how_to_get_swift "'swift --version' fails: ${version%%$'\n'*}"
   [[ $version =~ Swift\ version\ ([0-9]+)\.([0-9]+) ]] ||
     how_to_get_swift "'swift --version' says something else: ${version%%$'\n'*}"
@@ -58,17 +63,19 @@ check_swift() {
 }
 
 # --- packages ----------------------------------------------------------------------------------------
+installed() {
+  dpkg-query --show --showformat='${db:Status-Status}\n' "$1" 2>/dev/null | grep --quiet '^installed$'
+}
+
 missing_packages() {
   local name
   for name in "${packages[@]}"; do
-    # A newer C++ library than the one named serves as well.
+    # A newer C++ library than the one named serves as well, and so does a library whose name Debian 13
+    # gave a t64 at its end.
     if [[ $name == libstdc++-*-dev ]] && compgen -G '/usr/include/c++/*/vector' >/dev/null; then
       continue
     fi
-    if ! dpkg-query --show --showformat='${db:Status-Status}\n' "$name" 2>/dev/null |
-      grep --quiet '^installed$'; then
-      printf '%s\n' "$name"
-    fi
+    installed "$name" || installed "${name}t64" || printf '%s\n' "$name"
   done
 }
 
@@ -107,7 +114,7 @@ install_packages() {
     fail "apt-get install failed (its message is above). By hand: apt-get install $*"
 }
 
-check_swift
+find_swift
 if command -v dpkg-query >/dev/null; then
   mapfile -t missing < <(missing_packages)
 else
@@ -115,3 +122,4 @@ else
   say "this is not Debian: trusting that these are there, by Debian's names: ${packages[*]}"
 fi
 if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
+check_swift_version

@@ -42,6 +42,32 @@ import Testing
     }
   }
 
+  /// The published catalogue says what the program says.
+  @Test func causesInTheDocumentAreThoseOfTheProgram() throws {
+    let row =
+      #/CauseRow\(\s*"(?<name>[a-z-]+)",\s*(?<sip>\d+),\s*(?<isdn>\d+),\s*"(?<what>[^"]*)",\s*"(?<remedy>[^"]*)"\)/#
+    let program = try repository.text("Sources/Policy/CauseCatalogue.swift").matches(of: row).map {
+      let row = $0.output
+      return "| `\(row.name)` | \(row.sip) | \(row.isdn) | \(row.what) | \(row.remedy) |"
+    }
+    let document = try repository.text("docs/causes.md").split(separator: "\n")
+      .filter { $0.hasPrefix("| `") }.map(String.init)
+    #expect(program.count > 30)
+    #expect(document == program)
+  }
+
+  @Test func metricsInDocumentsExist() throws {
+    var program = ""
+    for path in repository.files(under: "Sources/Operations/Metrics", ending: ".swift") {
+      program += try repository.text(path)
+    }
+    for document in documents {
+      for match in try repository.text(document).matches(of: #/\bdemarc_(?<name>[a-z_]+)\b/#) {
+        #expect(program.contains("\"\(match.output.name)\""), "\(document): \(match.output.0)")
+      }
+    }
+  }
+
   /// Every line of a ```console block as words, without the `$ ` of the prompt.
   private func consoleCommands() throws -> [(document: String, words: [String])] {
     var commands: [(String, [String])] = []
