@@ -4,13 +4,30 @@
 /// much. The calendar arithmetic is that of H. Hinnant's `days_from_civil`.
 package enum Timestamp {
   package static func text(_ millisecondsSince1970: Int64) -> String {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(24)
+    append(millisecondsSince1970, to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  package static func append(_ millisecondsSince1970: Int64, to bytes: inout [UInt8]) {
     let day = floorDivide(millisecondsSince1970, 86_400_000)
     let inDay = millisecondsSince1970 - day * 86_400_000
     let date = civil(fromDays: day)
-    return
-      "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))"
-      + "T\(padded(inDay / 3_600_000, 2)):\(padded(inDay / 60_000 % 60, 2))"
-      + ":\(padded(inDay / 1_000 % 60, 2)).\(padded(inDay % 1_000, 3))Z"
+    append(date.year, 4, to: &bytes)
+    bytes.append(45)
+    append(date.month, 2, to: &bytes)
+    bytes.append(45)
+    append(date.day, 2, to: &bytes)
+    bytes.append(84)
+    append(inDay / 3_600_000, 2, to: &bytes)
+    bytes.append(58)
+    append(inDay / 60_000 % 60, 2, to: &bytes)
+    bytes.append(58)
+    append(inDay / 1_000 % 60, 2, to: &bytes)
+    bytes.append(46)
+    append(inDay % 1_000, 3, to: &bytes)
+    bytes.append(90)
   }
 
   /// `2026-11-21`, `2026-11-21T03:01`, `…:31`, `…:31.963`, with `Z`, an offset (`+01:00`) or neither
@@ -44,9 +61,16 @@ package enum Timestamp {
     a / b - (a % b < 0 ? 1 : 0)
   }
 
-  private static func padded(_ value: Int64, _ width: Int) -> String {
-    let text = String(value)
-    return text.count >= width ? text : String(repeating: "0", count: width - text.count) + text
+  /// At least `width` digits; a year before 1 keeps its sign.
+  private static func append(_ value: Int64, _ width: Int, to bytes: inout [UInt8]) {
+    if value < 0 { bytes.append(45) }
+    let start = bytes.count
+    var rest = value.magnitude
+    while rest > 0 || bytes.count - start < width {
+      bytes.append(48 + UInt8(truncatingIfNeeded: rest % 10))
+      rest /= 10
+    }
+    bytes[start...].reverse()
   }
 
   private static func civil(fromDays days: Int64) -> (year: Int64, month: Int64, day: Int64) {

@@ -23,14 +23,16 @@ package final class FactReader: Sendable {
   private let state = Mutex(State())
 
   private struct State {
-    var pending: [Fact] = []
+    /// Batches as they were offered: readers share them.
+    var pending: [[Fact]] = []
+    var waiting = 0
     /// A drain is under way or due; nobody else need start one.
     var scheduled = false
     var counters = FactReaderCounters()
   }
 
   /// How long a drain waits for company before it starts: at load this makes one wake-up of many.
-  private static let linger = DispatchTimeInterval.milliseconds(2)
+  private static let linger = DispatchTimeInterval.milliseconds(20)
 
   /// `handle` is called with one batch at a time, in order, never concurrently.
   package init(name: String, limit: Int, handle: @escaping @Sendable ([Fact]) -> Void) {
@@ -42,12 +44,19 @@ package final class FactReader: Sendable {
 
   /// Takes as many of the facts as there is room for, the oldest first.
   package func offer(_ facts: [Fact]) {
+    if facts.isEmpty { return }
     let start = state.withLock { state in
-      let room = max(0, limit - state.pending.count)
+      let room = limit - state.waiting
       state.counters.offered &+= UInt64(facts.count)
-      if facts.count > room { state.counters.dropped &+= UInt64(facts.count - room) }
-      state.pending.append(contentsOf: facts.prefix(room))
-      if state.scheduled || state.pending.isEmpty { return false }
+      if facts.count <= room {
+        state.pending.append(facts)
+        state.waiting += facts.count
+      } else {
+        state.counters.dropped &+= UInt64(facts.count - room)
+        if room > 0 { state.pending.append(Array(facts.prefix(room))) }
+        state.waiting = limit
+      }
+      if state.scheduled { return false }
       state.scheduled = true
       return true
     }
@@ -62,25 +71,22 @@ package final class FactReader: Sendable {
   package var counters: FactReaderCounters {
     state.withLock { state in
       var counters = state.counters
-      counters.waiting = state.pending.count
+      counters.waiting = state.waiting
       return counters
     }
   }
 
   private func drain() {
     while true {
-      let batch = state.withLock { state in
-        if state.pending.isEmpty { state.scheduled = false }
-        return exchange(&state.pending, with: [])
+      let batches = state.withLock { state in
+        let taken = state.pending
+        state.pending = []
+        state.waiting = 0
+        if taken.isEmpty { state.scheduled = false }
+        return taken
       }
-      if batch.isEmpty { return }
-      handle(batch)
+      if batches.isEmpty { return }
+      for batch in batches { handle(batch) }
     }
   }
-}
-
-private func exchange<Value>(_ place: inout Value, with value: consuming Value) -> Value {
-  let old = place
-  place = value
-  return old
 }

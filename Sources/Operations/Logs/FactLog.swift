@@ -6,18 +6,35 @@ import Policy
 /// Facts as lines of the log: one line for each that is worth telling, at its level.
 package struct FactLog: Sendable {
   private var throttle = LogThrottle()
+  private let minimum: LogLevel
 
-  package init() {}
+  package init(minimum: LogLevel = .debug) {
+    self.minimum = minimum
+  }
 
-  /// Nil where the fact is no news for a log, or a peer causes too many of its kind.
+  /// Nil where the fact is no news for a log of this level, or a peer causes too many of its kind.
   package mutating func line(for fact: Fact) -> LogLine? {
+    guard FactLog.level(of: fact.event) >= minimum else { return nil }
     var line = FactLog.describe(fact)
-    if let call = fact.call { line.fields.insert(LogField("call", "\(call)"), at: 0) }
     if FactLog.isUnderPeersControl(fact.event) {
       guard let suppressed = throttle.pass(line.event, at: fact.at) else { return nil }
       if suppressed > 0 { line.fields.append(LogField("suppressed", suppressed)) }
     }
     return line
+  }
+
+  /// Asked first: most facts are detail, and describing one costs more than asking.
+  private static func level(of event: FactEvent) -> LogLevel {
+    switch event {
+    case .callAttempted, .callAnswered, .callEnded, .bindingAdded, .bindingRemoved,
+      .requestRefused, .configurationApplied, .drained:
+      .info
+    case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
+    case .hopTried, .callRinging, .sessionChanged, .mediaLatched, .messageDropped: .debug
+    case .mediaSilent, .authenticationFailed: .warning
+    case .targetState(_, _, let usable): usable ? .info : .warning
+    case .internalFault: .error
+    }
   }
 
   /// Whether a stranger can cause the fact without being let in.
@@ -32,73 +49,69 @@ package struct FactLog: Sendable {
   }
 
   private static func describe(_ fact: Fact) -> LogLine {
-    switch fact.event {
-    case .callAttempted(let record): attempted(record)
-    case .hopTried(let attempt):
-      LogLine(.debug, "hop tried", target(attempt))
-    case .hopEnded(let attempt):
-      LogLine(
-        attempt.cause == nil ? .debug : .info, "hop ended", target(attempt) + outcome(attempt))
-    case .callRinging:
-      LogLine(.debug, "call ringing")
+    let call = fact.call.map { [LogField("call", "\($0)")] } ?? []
+    let (event, fields) = describe(fact.event)
+    return LogLine(level(of: fact.event), event, call + fields)
+  }
+
+  private static func describe(_ event: FactEvent) -> (String, [LogField]) {
+    switch event {
+    case .callAttempted(let record): ("call attempted", attempted(record))
+    case .hopTried(let attempt): ("hop tried", target(attempt))
+    case .hopEnded(let attempt): ("hop ended", target(attempt) + outcome(attempt))
+    case .callRinging: ("call ringing", [])
     case .callAnswered(let record, _):
-      LogLine(
-        .info, "call answered", [LogField("to", record.to), LogField("codec", record.codec)])
-    case .sessionChanged:
-      LogLine(.debug, "session changed")
+      ("call answered", [LogField("to", record.to), LogField("codec", record.codec)])
+    case .sessionChanged: ("session changed", [])
     case .mediaLatched(let side, let address):
-      LogLine(
-        .debug, "media latched", [LogField("side", "\(side)"), LogField("address", "\(address)")])
-    case .mediaSilent(let side):
-      LogLine(.warning, "media silent", [LogField("side", "\(side)")])
-    case .callEnded(let record): ended(record)
-    case .bindingAdded(let binding):
-      LogLine(.info, "binding added", fields(binding))
-    case .bindingRemoved(let binding):
-      LogLine(.info, "binding removed", fields(binding))
+      ("media latched", [LogField("side", "\(side)"), LogField("address", "\(address)")])
+    case .mediaSilent(let side): ("media silent", [LogField("side", "\(side)")])
+    case .callEnded(let record): ("call ended", ended(record))
+    case .bindingAdded(let binding): ("binding added", fields(binding))
+    case .bindingRemoved(let binding): ("binding removed", fields(binding))
     case .authenticationFailed(let username, let source, let reason):
-      LogLine(
-        .warning, "authentication failed",
+      (
+        "authentication failed",
         [
           LogField("username", .personal(username)), LogField("source", "\(source)"),
           LogField("reason", reason),
-        ])
+        ]
+      )
     case .requestRefused(let method, let status, let cause, let source):
-      LogLine(
-        .info, "request refused",
+      (
+        "request refused",
         [
           LogField("method", method), LogField("status", status), LogField("cause", cause.name),
           LogField("source", "\(source)"),
-        ])
+        ]
+      )
     case .messageDropped(let reason, let source):
-      LogLine(
-        .debug, "message dropped",
-        [LogField("reason", reason.rawValue), LogField("source", "\(source)")])
+      (
+        "message dropped",
+        [LogField("reason", reason.rawValue), LogField("source", "\(source)")]
+      )
     case .targetState(let trunk, let address, let usable):
-      LogLine(
-        usable ? .info : .warning, usable ? "target usable" : "target unusable",
-        [LogField("trunk", trunk), LogField("address", "\(address)")])
-    case .internalFault(let place):
-      LogLine(.error, "internal fault", [LogField("where", place)])
+      (
+        usable ? "target usable" : "target unusable",
+        [LogField("trunk", trunk), LogField("address", "\(address)")]
+      )
+    case .internalFault(let place): ("internal fault", [LogField("where", place)])
     case .configurationApplied(let revision):
-      LogLine(.info, "configuration applied", [LogField("revision", revision)])
-    case .drained:
-      LogLine(.info, "drained")
+      ("configuration applied", [LogField("revision", revision)])
+    case .drained: ("drained", [])
     }
   }
 
-  private static func attempted(_ record: CallRecord) -> LogLine {
-    LogLine(
-      .info, "call attempted",
-      [
-        LogField("tenant", record.tenant), LogField("from", record.from), LogField("to", record.to),
-        LogField("caller", .personal(record.callerNumber)),
-        LogField("called", .personal(record.calledNumber)),
-        LogField("source", record.source.map { "\($0)" } ?? ""),
-      ])
+  private static func attempted(_ record: CallRecord) -> [LogField] {
+    [
+      LogField("tenant", record.tenant), LogField("from", record.from), LogField("to", record.to),
+      LogField("caller", .personal(record.callerNumber)),
+      LogField("called", .personal(record.calledNumber)),
+      LogField("source", record.source.map { "\($0)" } ?? ""),
+    ]
   }
 
-  private static func ended(_ record: CallRecord) -> LogLine {
+  private static func ended(_ record: CallRecord) -> [LogField] {
     var fields = [
       LogField("status", record.status), LogField("cause", record.cause?.name ?? ""),
       LogField("by", record.releasedBy?.rawValue ?? ""),
@@ -112,7 +125,7 @@ package struct FactLog: Sendable {
     where quality.mos > 0 {
       fields.append(LogField(key, .decimal(Double(quality.mos) / 100)))
     }
-    return LogLine(.info, "call ended", fields)
+    return fields
   }
 
   private static func target(_ attempt: CallAttempt) -> [LogField] {

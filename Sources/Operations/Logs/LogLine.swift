@@ -78,49 +78,64 @@ package struct LogFormatter: Sendable {
   }
 
   /// With a newline at its end.
+  package func append(
+    _ line: LogLine, at millisecondsSince1970: Int64, to out: inout [UInt8]
+  ) {
+    switch format {
+    case .text: plain(line, at: millisecondsSince1970, to: &out)
+    case .json: json(line, at: millisecondsSince1970, to: &out)
+    }
+    out.append(10)
+  }
+
   package func bytes(_ line: LogLine, at millisecondsSince1970: Int64) -> [UInt8] {
-    var text =
-      format == .text
-      ? plain(line, at: millisecondsSince1970) : json(line, at: millisecondsSince1970)
-    text.append("\n")
-    return Array(text.utf8)
+    var out: [UInt8] = []
+    append(line, at: millisecondsSince1970, to: &out)
+    return out
   }
 
-  private func plain(_ line: LogLine, at time: Int64) -> String {
-    var text = Timestamp.text(time)
-    let padding = String(repeating: " ", count: 8 - line.level.name.utf8.count)
-    text += " \(line.level.name)\(padding)\(line.event)"
-    if !line.fields.isEmpty { text.append(" ") }
+  private func plain(_ line: LogLine, at time: Int64, to out: inout [UInt8]) {
+    Timestamp.append(time, to: &out)
+    out.append(32)
+    out.append(contentsOf: line.level.name.utf8)
+    out.append(contentsOf: repeatElement(32, count: 8 - line.level.name.utf8.count))
+    out.append(contentsOf: line.event.utf8)
+    if !line.fields.isEmpty { out.append(32) }
     for field in line.fields {
-      text += " \(field.key)="
+      out.append(32)
+      out.append(contentsOf: field.key.utf8)
+      out.append(61)
       switch field.value {
-      case .text(let value): LogEscaping.appendValue(value, to: &text)
-      case .personal(let value): LogEscaping.appendValue(shown(value), to: &text)
-      case .integer(let value): text += String(value)
-      case .decimal(let value): text += Decimals.text(value)
-      case .flag(let value): text += value ? "true" : "false"
+      case .text(let value): LogEscaping.appendValue(value, to: &out)
+      case .personal(let value): LogEscaping.appendValue(shown(value), to: &out)
+      case .integer(let value): out.append(contentsOf: String(value).utf8)
+      case .decimal(let value): out.append(contentsOf: Decimals.text(value).utf8)
+      case .flag(let value): out.append(contentsOf: (value ? "true" : "false").utf8)
       }
     }
-    return text
   }
 
-  private func json(_ line: LogLine, at time: Int64) -> String {
-    var text = "{\"time\":\"\(Timestamp.text(time))\",\"level\":\"\(line.level.name)\",\"event\":"
-    LogEscaping.appendQuoted(line.event, to: &text, json: true)
+  private func json(_ line: LogLine, at time: Int64, to out: inout [UInt8]) {
+    out.append(contentsOf: "{\"time\":\"".utf8)
+    Timestamp.append(time, to: &out)
+    out.append(contentsOf: "\",\"level\":\"".utf8)
+    out.append(contentsOf: line.level.name.utf8)
+    out.append(contentsOf: "\",\"event\":".utf8)
+    LogEscaping.appendQuoted(line.event, to: &out, json: true)
     for field in line.fields {
-      text.append(",")
-      LogEscaping.appendQuoted(field.key, to: &text, json: true)
-      text.append(":")
+      out.append(44)
+      LogEscaping.appendQuoted(field.key, to: &out, json: true)
+      out.append(58)
       switch field.value {
-      case .text(let value): LogEscaping.appendQuoted(value, to: &text, json: true)
-      case .personal(let value): LogEscaping.appendQuoted(shown(value), to: &text, json: true)
-      case .integer(let value): text += String(value)
-      case .decimal(let value): text += value.isFinite ? Decimals.text(value) : "null"
-      case .flag(let value): text += value ? "true" : "false"
+      case .text(let value): LogEscaping.appendQuoted(value, to: &out, json: true)
+      case .personal(let value): LogEscaping.appendQuoted(shown(value), to: &out, json: true)
+      case .integer(let value): out.append(contentsOf: String(value).utf8)
+      case .decimal(let value):
+        out.append(contentsOf: (value.isFinite ? Decimals.text(value) : "null").utf8)
+      case .flag(let value): out.append(contentsOf: (value ? "true" : "false").utf8)
       }
     }
-    text.append("}")
-    return text
+    out.append(125)
   }
 
   private func shown(_ personal: String) -> String {
@@ -139,68 +154,5 @@ package enum Decimals {
     fraction = String(repeating: "0", count: 3 - fraction.count) + fraction
     while fraction.last == "0" { fraction.removeLast() }
     return "\(sign)\(thousandths / 1_000)\(fraction.isEmpty ? "" : ".")\(fraction)"
-  }
-}
-
-enum LogEscaping {
-  /// As it is when it is one plain word, quoted otherwise.
-  static func appendValue(_ value: String, to text: inout String) {
-    let plain = value.utf8.allSatisfy { byte in
-      byte > 0x20 && byte < 0x7f && byte != 0x22 && byte != 0x5c && byte != 0x3d
-    }
-    if plain && !value.isEmpty && value.utf8.count <= LogFormatter.valueLimit {
-      text += value
-    } else {
-      appendQuoted(value, to: &text, json: false)
-    }
-  }
-
-  static func appendQuoted(_ value: String, to text: inout String, json: Bool) {
-    text.append("\"")
-    for (count, scalar) in value.unicodeScalars.enumerated() {
-      if count == LogFormatter.valueLimit {
-        text.append("…")
-        break
-      }
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      default:
-        isDrawn(scalar) ? text.unicodeScalars.append(scalar) : escape(scalar, to: &text, json: json)
-      }
-    }
-    text.append("\"")
-  }
-
-  /// Whether a terminal draws it and does nothing else.
-  static func isDrawn(_ scalar: Unicode.Scalar) -> Bool {
-    if scalar.value < 0x7f { return scalar.value >= 0x20 }
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse,
-      .unassigned:
-      return false
-    default:
-      return true
-    }
-  }
-
-  private static func escape(_ scalar: Unicode.Scalar, to text: inout String, json: Bool) {
-    if json {
-      for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
-        text += "\\u" + hexadecimal(UInt32(unit), width: 4)
-      }
-    } else if scalar.value < 0x100 {
-      text += "\\x" + hexadecimal(scalar.value, width: 2)
-    } else {
-      text += "\\u{" + hexadecimal(scalar.value, width: 1) + "}"
-    }
-  }
-
-  private static func hexadecimal(_ value: UInt32, width: Int) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
   }
 }

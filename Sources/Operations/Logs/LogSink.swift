@@ -18,7 +18,7 @@ package final class LogSink: Sendable {
   private let descriptor: Int32
   private let limit: Int
   private let formatter: LogFormatter
-  private let minimum: LogLevel
+  let minimum: LogLevel
   private let clock: @Sendable () -> Int64
   private let queue = DispatchQueue(label: "demarc.log")
   private let state = Mutex(State())
@@ -47,14 +47,23 @@ package final class LogSink: Sendable {
 
   package func write(_ line: LogLine, at millisecondsSince1970: Int64) {
     guard takes(line.level) else { return }
-    let bytes = formatter.bytes(line, at: millisecondsSince1970)
+    write(formatter.bytes(line, at: millisecondsSince1970), lines: 1)
+  }
+
+  /// The line as bytes at the end of `out`; for `write(_:lines:)`.
+  func format(_ line: LogLine, at millisecondsSince1970: Int64, to out: inout [UInt8]) {
+    formatter.append(line, at: millisecondsSince1970, to: &out)
+  }
+
+  /// Whole lines, all or none.
+  func write(_ bytes: [UInt8], lines: Int) {
     let start = state.withLock { state in
       guard state.buffer.count + bytes.count <= limit else {
-        state.dropped &+= 1
-        state.droppedSinceTold &+= 1
+        state.dropped &+= UInt64(lines)
+        state.droppedSinceTold &+= UInt64(lines)
         return false
       }
-      state.lines &+= 1
+      state.lines &+= UInt64(lines)
       state.buffer.append(contentsOf: bytes)
       if state.scheduled { return false }
       state.scheduled = true

@@ -86,11 +86,14 @@ struct ServerParts {
   private static func makeStream(
     tally: FactCounters, recent: RecentCalls, log: LogSink
   ) -> FactStream {
-    let counting = FactReader(name: "counters", limit: 100_000) { tally.observe($0) }
-    let indexing = FactReader(name: "recent", limit: 100_000) { recent.observe($0) }
+    // One thread for what never waits; the log's own sink and the store's writer have theirs.
     let logging = FactLogReader(sink: log)
-    let telling = FactReader(name: "log", limit: 100_000) { logging.tell($0) }
-    return FactStream(readers: [counting, indexing, telling])
+    let observers = FactReader(name: "observers", limit: 100_000) { facts in
+      tally.observe(facts)
+      recent.observe(facts)
+      logging.tell(facts)
+    }
+    return FactStream(readers: [observers])
   }
 
   private static func describe(_ state: RecordWriter.State) -> LogLine {
