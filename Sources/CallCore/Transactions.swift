@@ -84,6 +84,8 @@ final class ClientTransaction {
   /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).
   var cancel: ClientTransaction?
   var cancelWanted = false
+  /// Retransmissions so far.
+  var copies: UInt8 = 0
   /// The To tag of the first 2xx; a 2xx with another tag is another branch of a fork.
   var acceptedTag: HashKey?
   var divorcedTags: [HashKey] = []

@@ -401,42 +401,71 @@ extension Shard {
     hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
   }
 
-  /// Another branch of a fork answered too: it is acknowledged and ended at once (§13.2.2.4). All of its
-  /// dialog is in the 2xx, so that this works when the first branch's leg is long gone.
+  /// Another branch of a fork answered too: it is acknowledged and ended at once (§13.2.2.4).
   private func divorce(
     _ transaction: ClientTransaction, _ message: borrowing Message, _ key: HashKey
+  ) {
+    let isKnown = transaction.divorcedTags.contains(key) || transaction.divorcedTags.count >= 8
+    if !isKnown { transaction.divorcedTags.append(key) }
+    endStranger(
+      message, cseq: transaction.cseq, destination: transaction.destination,
+      listener: transaction.listener, serial: transaction.serial, withBye: !isKnown)
+  }
+
+  /// A 2xx to an INVITE of ours whose transaction is long over: the last copy of an INVITE that nobody
+  /// wanted any more found a phone after all. Our sealed branch proves that we asked. False: it was not us.
+  func endsLateAnswer(
+    _ message: borrowing Message, _ via: Via, _ cseq: CSeq, _ arrival: Arrival
+  ) -> Bool {
+    guard cseq.method == .invite, (200..<300).contains(message.status),
+      ownBranch(message, via) != nil, !isOfLivingDialog(message)
+    else { return false }
+    endStranger(
+      message, cseq: cseq.number, destination: arrival.source, listener: arrival.listener,
+      serial: 0, withBye: true)
+    return true
+  }
+
+  /// A late copy of the answer that the dialog began with, or of one to a re-INVITE.
+  private func isOfLivingDialog(_ message: borrowing Message) -> Bool {
+    guard let from = message.from, let to = message.to,
+      let owner = mint.read(message.bytes.extracting(from.tag)), let leg = leg(owner.owner)
+    else { return false }
+    let text = blocks.bytes(leg.text)
+    return text.extracting(leg.remoteTag).equals(message.bytes.extracting(to.tag))
+  }
+
+  /// ACK, and BYE, for a dialog that has no leg. All of it is in the 2xx.
+  private func endStranger(
+    _ message: borrowing Message, cseq: UInt32, destination: SocketAddress,
+    listener: ListenerIndex, serial: UInt64, withBye: Bool
   ) {
     guard let from = message.from, let value = message.first(.from),
       let owner = mint.read(message.bytes.extracting(from.tag)), owner.kind == .tag
     else { return }
     let other = Leg(
-      side: transaction.side, isOurs: true,
-      call: CallID(incarnation: settings.incarnation, serial: transaction.serial),
-      destination: transaction.destination, listener: transaction.listener,
-      network: configuration.network(ofListener: transaction.listener) ?? 0)
+      side: .b, isOurs: true, call: CallID(incarnation: settings.incarnation, serial: serial),
+      destination: destination, listener: listener,
+      network: configuration.network(ofListener: listener) ?? 0)
     guard let handle = legs.insert(other) else { return }
     other.handle = handle
     other.tagOwner = owner.owner
-    other.localCSeq = transaction.cseq
+    other.localCSeq = cseq
     body.begin()
     other.callID = write(message.bytes, message.callID)
     // We wrote this From ourselves: our tag ends it.
     other.local = write(
       message.bytes, ByteRange(from: value.start, to: max(from.tag.start - 5, value.start)))
-    other.target = writeTarget(message, fallback: transaction.destination)
+    other.target = writeTarget(message, fallback: destination)
     let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
     body.abandon()
     guard let stored else { return end(other) }
     other.text = stored
     guard confirm(other, message) else { return end(other) }
     other.state = .confirmed
-    writeAcknowledgement(other, cseq: transaction.cseq, withBody: false)
-    send(to: other.destination, other.listener, serial: other.call.serial, side: other.side)
-    guard !transaction.divorcedTags.contains(key), transaction.divorcedTags.count < 8 else {
-      return end(other)
-    }
-    transaction.divorcedTags.append(key)
-    sendBye(other)
+    writeAcknowledgement(other, cseq: cseq, withBody: false)
+    send(to: other.destination, other.listener, serial: serial, side: other.side)
+    if withBye { sendBye(other) } else { end(other) }
   }
 
   // MARK: ACK for a 2xx (§13.2.2.4)

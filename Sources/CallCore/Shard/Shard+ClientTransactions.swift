@@ -121,6 +121,10 @@ extension Shard {
     switch effect {
     case .resend:
       guard !transaction.request.isNone else { return }
+      transaction.copies &+= 1
+      // An INVITE that nobody wants any more goes on asking for the provisional response that a CANCEL
+      // needs, but not with the last copy, which timer B leaves no time to cancel.
+      if transaction.cancelWanted, transaction.copies > 5 { return }
       counters.retransmissionsSent &+= 1
       resend(
         transaction.request, to: transaction.destination, transaction.listener,

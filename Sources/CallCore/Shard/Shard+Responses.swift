@@ -7,9 +7,12 @@ import Policy
 
 extension Shard {
   func receiveResponse(_ message: borrowing Message, _ arrival: Arrival) {
-    guard let via = message.topVia(), let cseq = message.cseq,
-      let transaction = clientTransaction(message, via, cseq)
-    else { return drop(.strayResponse, arrival) }
+    guard let via = message.topVia(), let cseq = message.cseq else {
+      return drop(.strayResponse, arrival)
+    }
+    guard let transaction = clientTransaction(message, via, cseq) else {
+      return endsLateAnswer(message, via, cseq, arrival) ? () : drop(.strayResponse, arrival)
+    }
     traceIncoming(message, transaction.serial, transaction.side, arrival)
     switch transaction.machine {
     case .invite:
@@ -25,16 +28,21 @@ extension Shard {
   private func clientTransaction(
     _ message: borrowing Message, _ via: Via, _ cseq: CSeq
   ) -> ClientTransaction? {
-    let branch = message.bytes.extracting(via.branch)
-    guard branch.byteCount == 7 + TokenMint.digits,
-      let token = mint.read(branch.slice(7, branch.byteCount)), token.kind == .branch,
-      let transaction = client(token.owner)
-    else { return nil }
+    guard let transaction = ownBranch(message, via).flatMap({ client($0) }) else { return nil }
     if transaction.method == cseq.method, transaction.cseq == cseq.number { return transaction }
     if let cancel = transaction.cancel, cseq.method == .cancel, cancel.cseq == cseq.number {
       return cancel
     }
     return nil
+  }
+
+  /// Whose transaction the branch names, living or not; nil when we did not write it.
+  func ownBranch(_ message: borrowing Message, _ via: Via) -> SlabHandle? {
+    let branch = message.bytes.extracting(via.branch)
+    guard branch.byteCount == 7 + TokenMint.digits,
+      let token = mint.read(branch.slice(7, branch.byteCount)), token.kind == .branch
+    else { return nil }
+    return token.owner
   }
 
   // MARK: What every response repeats
