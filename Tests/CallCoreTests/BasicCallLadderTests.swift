@@ -173,7 +173,6 @@ import Testing
         │ ◀── 200 OK (BYE) ── │                       │                     │     +17.040
         │                     │ ── BYE ───────────────────────────────────▶ │     +17.040
         │                     │ ◀── 200 OK (BYE) ────────────────────────── │     +17.045
-        │                     │ ── INVITE (SDP) ↻ ──▶ │                     │     +31.520
       """)
     #expect(call.ending == .hungUpHere)
     let attempts = try #require(scene.records.first).attempts
@@ -469,8 +468,6 @@ import Testing
         │                            │ ── INVITE (SDP) ↻ ────────────────────────▶ │     +12.520
         │                            │ ── INVITE (SDP) ↻ ──▶ │                     │     +15.520
         │                            │ ── INVITE (SDP) ↻ ────────────────────────▶ │     +20.520
-        │                            │ ── INVITE (SDP) ↻ ──▶ │                     │     +31.520
-        │                            │ ── INVITE (SDP) ↻ ────────────────────────▶ │     +36.520
       """)
     scene.expectRest()
   }

@@ -11,37 +11,7 @@ import Testing
     let scene = try Scene()
     scene.register(scene.alice)
     scene.north.onInvite = { _ in .answering(after: .milliseconds(2_004)) }
-    let call = scene.alice.call("+441234", CallerScript().cancelling(after: .milliseconds(2_012)))
-    scene.finish()
-    expectLadder(
-      scene, [scene.alice], [scene.north],
-      """
-      alice                          demarc                           north
-        │ ── INVITE (SDP) ────────────▶ │                               │
-        │ ◀── 100 Trying ────────────── │                               │
-        │                               │ ── INVITE (SDP) ────────────▶ │
-        │                               │ ◀── 100 Trying ────────────── │
-        │                               │ ◀── 180 Ringing ───────────── │
-        │ ◀── 180 Ringing ───────────── │                               │
-        │ ── CANCEL ──────────────────▶ │                               │
-        │ ◀── 200 OK (CANCEL) ───────── │                               │
-        │ ◀── 487 Request Terminated ── │                               │
-        │                               │ ── CANCEL ──────────────────▶ │
-        │ ── ACK ─────────────────────▶ │                               │
-        │                               │ ◀── 200 OK (CANCEL) ───────── │
-        │                               │ ◀── 487 Request Terminated ── │
-        │                               │ ── ACK ─────────────────────▶ │
-      """)
-    #expect(call.state == .ended)
-    scene.expectRest()
-  }
-
-  /// Our 200 to the caller crosses its CANCEL.
-  @Test func cancelCrossesOurAnswer() throws {
-    let scene = try Scene()
-    scene.register(scene.alice)
-    scene.north.onInvite = { _ in .answering(after: .milliseconds(2_000)) }
-    let call = scene.alice.call("+441234", CallerScript().cancelling(after: .milliseconds(2_018)))
+    let call = scene.alice.call("+441234", CallerScript().cancelling(after: .milliseconds(2_016)))
     scene.finish()
     expectLadder(
       scene, [scene.alice], [scene.north],
@@ -54,15 +24,47 @@ import Testing
         │                               │ ◀── 180 Ringing ────── │
         │ ◀── 180 Ringing ───────────── │                        │
         │ ── CANCEL ──────────────────▶ │                        │
-        │                               │ ◀── 200 OK (SDP) ───── │
         │ ◀── 200 OK (CANCEL) ───────── │                        │
         │ ◀── 487 Request Terminated ── │                        │
         │                               │ ── CANCEL ───────────▶ │
-        │                               │ ── ACK ──────────────▶ │
-        │                               │ ── BYE ──────────────▶ │
+        │                               │ ◀── 200 OK (SDP) ───── │
         │ ── ACK ─────────────────────▶ │                        │
         │                               │ ◀── 200 OK (CANCEL) ── │
+        │                               │ ── ACK ──────────────▶ │
+        │                               │ ── BYE ──────────────▶ │
         │                               │ ◀── 200 OK (BYE) ───── │
+      """)
+    #expect(call.state == .ended)
+    scene.expectRest()
+  }
+
+  /// Our 200 to the caller crosses its CANCEL.
+  @Test func cancelCrossesOurAnswer() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    scene.north.onInvite = { _ in .answering(after: .milliseconds(2_000)) }
+    let call = scene.alice.call("+441234", CallerScript().cancelling(after: .milliseconds(2_022)))
+    scene.finish()
+    expectLadder(
+      scene, [scene.alice], [scene.north],
+      """
+      alice                   demarc                 north
+        │ ── INVITE (SDP) ─────▶ │                     │
+        │ ◀── 100 Trying ─────── │                     │
+        │                        │ ── INVITE (SDP) ──▶ │
+        │                        │ ◀── 100 Trying ──── │
+        │                        │ ◀── 180 Ringing ─── │
+        │ ◀── 180 Ringing ────── │                     │
+        │                        │ ◀── 200 OK (SDP) ── │
+        │ ── CANCEL ───────────▶ │                     │
+        │ ◀── 200 OK (SDP) ───── │                     │
+        │                        │ ── ACK ───────────▶ │
+        │ ◀── 200 OK (CANCEL) ── │                     │
+        │ ── ACK ──────────────▶ │                     │
+        │ ── BYE ──────────────▶ │                     │
+        │ ◀── 200 OK (BYE) ───── │                     │
+        │                        │ ── BYE ───────────▶ │
+        │                        │ ◀── 200 OK (BYE) ── │
       """)
     #expect(call.state == .ended)
     scene.expectRest()

@@ -301,6 +301,88 @@ import Testing
     scene.expectRest()
   }
 
+  /// An ACK for an earlier INVITE of the dialog does not end the repeating of a later one's answer.
+  @Test func lateAckOfAnEarlierReoffer() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    let call = scene.alice.call(
+      "+441234",
+      CallerScript().with {
+        $0.reoffers = [Reoffer(after: .seconds(2)), Reoffer(after: .seconds(4))]
+        $0.hangUpAfter = .seconds(20)
+      })
+    scene.world.run(for: .milliseconds(5_500))
+    let acks = scene.world.trace.entries.filter {
+      $0.callID == call.callID && $0.bytes.starts(with: Array("ACK".utf8))
+    }
+    let earlier = try #require(acks.last).bytes
+    let number = try AgentMessage(earlier).cseq
+    var left = 3
+    scene.world.loses = { message in
+      guard message.method == .ack, message.isRequest, message.callID == call.callID,
+        message.cseq > number, left > 0
+      else { return false }
+      left -= 1
+      return true
+    }
+    scene.world.run(for: .milliseconds(560))
+    let since = scene.world.now
+    scene.alice.sendRaw(earlier)
+    scene.finish()
+    let copies = scene.world.trace.entries.filter {
+      $0.callID == call.callID && $0.at > since && $0.to == scene.alice.address
+        && (try? AgentMessage($0.bytes))?.method == .invite
+    }
+    #expect(acks.count == 2 && copies.count == 3)
+    #expect(call.ending == .hungUpHere && call.reoffersAnswered == [200, 200])
+    scene.expectRest()
+  }
+
+  /// Nobody is waiting any more when the callee speaks for the first time: ACK and BYE all the same.
+  @Test func answerAfterEverything() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    scene.north.onInvite = { _ in
+      CalleeScript().with {
+        $0.trying = false
+        $0.steps = [CalleeStep(after: .seconds(40), status: 200, sdp: true)]
+      }
+    }
+    scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(5)))
+    scene.finish()
+    expectLadder(
+      scene, [scene.alice], [scene.north, scene.south], times: true,
+      """
+      alice                demarc                   north                 south
+        │ ── INVITE (SDP) ──▶ │                       │                     │       0.000
+        │ ◀── 100 Trying ──── │                       │                     │      +0.005
+        │                     │ ── INVITE (SDP) ────▶ │                     │      +0.014
+        │                     │ ── INVITE (SDP) ↻ ──▶ │                     │      +0.520
+        │                     │ ── INVITE (SDP) ↻ ──▶ │                     │      +1.520
+        │                     │ ── INVITE (SDP) ↻ ──▶ │                     │      +3.520
+        │                     │ ── INVITE (SDP) ──────────────────────────▶ │      +5.020
+        │                     │ ◀── 100 Trying ──────────────────────────── │      +5.025
+        │                     │ ◀── 180 Ringing ─────────────────────────── │      +5.225
+        │ ◀── 180 Ringing ─── │                       │                     │      +5.230
+        │                     │ ◀── 200 OK (SDP) ────────────────────────── │      +7.025
+        │ ◀── 200 OK (SDP) ── │                       │                     │      +7.030
+        │                     │ ── ACK ───────────────────────────────────▶ │      +7.030
+        │ ── ACK ───────────▶ │                       │                     │      +7.035
+        │                     │ ── INVITE (SDP) ↻ ──▶ │                     │      +7.520
+        │ ── BYE ───────────▶ │                       │                     │     +12.035
+        │ ◀── 200 OK (BYE) ── │                       │                     │     +12.040
+        │                     │ ── BYE ───────────────────────────────────▶ │     +12.040
+        │                     │ ◀── 200 OK (BYE) ────────────────────────── │     +12.045
+        │                     │ ── INVITE (SDP) ↻ ──▶ │                     │     +15.520
+        │                     │ ◀── 200 OK (SDP) ──── │                     │     +40.019
+        │                     │ ── ACK ─────────────▶ │                     │     +40.024
+        │                     │ ── BYE ─────────────▶ │                     │     +40.024
+        │                     │ ◀── 200 OK (BYE) ──── │                     │     +40.029
+      """)
+    #expect(scene.north.calls.first?.ending == .hungUpThere)
+    scene.expectRest()
+  }
+
   /// Each datagram comes twice: nothing happens twice.
   @Test func everythingDoubled() throws {
     let scene = try Scene()

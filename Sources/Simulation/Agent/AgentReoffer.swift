@@ -10,6 +10,7 @@ extension AgentCall {
     guard state == .answered, !reofferPending else { return }
     reofferPending = true
     sdpVersion += 1
+    let before = (direction, media)
     direction = reoffer.direction
     if reoffer.movesMedia { move() }
     talk()
@@ -32,6 +33,12 @@ extension AgentCall {
       handled = true
       reofferPending = false
       reoffersAnswered.append(response.status)
+      if response.status >= 300 {
+        // §14.1: the session stays as it was.
+        if media != before.1 { world.media.silence(media, at: world.now) }
+        (direction, media) = before
+        talk()
+      }
       answeredReoffer(reoffer, response, isRetry: isRetry)
     }
   }

@@ -16,13 +16,16 @@ enum Noise {
     }
   }
 
-  /// An ACK for nothing: whole, and without an answer of its own.
+  /// An ACK for nothing: whole, and without an answer of its own. It has no canary, which a damaged copy
+  /// would make another's.
   private static func valid(_ agent: Agent) -> [UInt8] {
-    AgentWriter.request(
-      AgentWriter.Request(
-        method: .ack, uri: "sip:nobody@trunk.example", branch: agent.newBranch(),
-        from: "<sip:x@trunk.example>;tag=1", to: "<sip:y@trunk.example>;tag=2",
-        callID: "\(agent.canary)-noise\(agent.unique())", cseq: 1), agent: agent)
+    let number = agent.unique()
+    return Array(
+      ("ACK sip:nobody@trunk.example SIP/2.0\r\n"
+        + "Via: SIP/2.0/UDP \(AgentText.hostPort(agent.address));branch=z9hG4bKnoise\(number)\r\n"
+        + "Max-Forwards: 70\r\nFrom: <sip:x@trunk.example>;tag=1\r\n"
+        + "To: <sip:y@trunk.example>;tag=2\r\nCall-ID: noise\(agent.index)-\(number)\r\n"
+        + "CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n").utf8)
   }
 
   private static func truncated(_ bytes: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
