@@ -82,8 +82,9 @@ for module in "${modules[@]}"; do
   objects+=("$out/$module.o")
 done
 if [[ -n $stale ]] || newer "$out/$target" "Fuzz/targets/$target.swift" "${shared[@]}"; then
-  swiftc "${flags[@]}" -wmo -module-name "fuzz_$target" "Fuzz/targets/$target.swift" "${shared[@]}" \
-    "${objects[@]}" -lcrypto -o "$out/$target"
+  swiftc "${flags[@]}" -wmo -module-name "fuzz_$target" -c "Fuzz/targets/$target.swift" \
+    "${shared[@]}" -o "$out/$target.o"
+  swiftc -sanitize=fuzzer,address "$out/$target.o" "${objects[@]}" -lcrypto -o "$out/$target"
 fi
 
 found=$out/corpus/$target
@@ -95,7 +96,11 @@ for folder in "Fuzz/seeds/$target" "Fuzz/corpus/$target" "Fuzz/crashes/$target";
   if [[ -d $folder ]]; then inputs+=("$folder"); fi
 done
 if [[ -n $keep ]]; then
-  exec "$out/$target" "${options[@]}" -max_len=2048 -merge=1 "Fuzz/corpus/$target" \
-    "Fuzz/seeds/$target" "$found"
+  # The fewest inputs that reach every edge, found and kept ones together.
+  mv "Fuzz/corpus/$target" "$out/kept"
+  mkdir "Fuzz/corpus/$target"
+  "$out/$target" "${options[@]}" -max_len=2048 -set_cover_merge=1 -use_counters=0 \
+    "Fuzz/corpus/$target" "Fuzz/seeds/$target" "$out/kept" "$found" && rm -r "$out/kept"
+  exit
 fi
 exec "$out/$target" "${options[@]}" "-max_total_time=$seconds" -print_final_stats=1 "$found" "${inputs[@]}"
