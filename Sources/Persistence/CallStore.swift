@@ -87,7 +87,7 @@ package struct StoreSizes: Hashable, Sendable {
   package var bindings = 0
   /// The database with its write-ahead log.
   package var bytes: Int64 = 0
-  /// Rows inserted, changed and removed since the store was opened.
+  /// Rows inserted, changed and removed by facts since the store was opened.
   package var rowsWritten: Int64 = 0
   package init() {}
 }

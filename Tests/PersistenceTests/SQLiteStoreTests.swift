@@ -127,6 +127,35 @@ struct SQLiteStoreTests {
     }
   }
 
+  /// A page of records costs the page, however many records there are.
+  @Test func aPageIsNotSortedOutOfAllRecords() throws {
+    let folder = try Folder()
+    try SQLiteStore(path: folder.store).close()
+    let queue = try DatabaseQueue(path: folder.store)
+    var queries: [RecordQuery] = []
+    for order in [RecordQuery.Order.newestFirst, .oldestFirst] {
+      for cursor in [nil, "5"] {
+        var query = RecordQuery()
+        query.order = order
+        query.cursor = cursor
+        queries.append(query)
+        query.tenant = "acme"
+        query.number = "1"
+        queries.append(query)
+      }
+    }
+    for query in queries {
+      let select = try RecordSelect(query)
+      let plan = try queue.read { db in
+        try Row.fetchAll(
+          db, sql: "EXPLAIN QUERY PLAN \(select.sql)",
+          arguments: select.arguments)
+      }.map { $0["detail"] as String }
+      #expect(plan.contains { $0.hasPrefix("MERGE") }, "\(plan)")
+      #expect(!plan.contains { $0.contains("TEMP B-TREE") }, "\(plan)")
+    }
+  }
+
   /// Listeners may be numbered anew by a restart; a contact follows its listener's name.
   @Test func contactsFollowTheirListener() throws {
     let folder = try Folder()

@@ -3,6 +3,7 @@ internal import Foundation
 internal import GRDB
 internal import MediaControl
 internal import Policy
+internal import Synchronization
 
 extension SQLiteStore {
   package func record(_ id: CallID) throws(StoreError) -> StoredRecord? {
@@ -19,37 +20,11 @@ extension SQLiteStore {
   }
 
   package func records(_ query: RecordQuery) throws(StoreError) -> RecordPage {
-    var conditions: [String] = []
-    var arguments: [any DatabaseValueConvertible] = []
-    func add(_ condition: String, _ values: any DatabaseValueConvertible...) {
-      conditions.append(condition)
-      arguments.append(contentsOf: values)
-    }
-    let newestFirst = query.order == .newestFirst
-    if let cursor = query.cursor {
-      guard let row = Int64(cursor) else {
-        throw StoreError(.other, "`\(cursor)` is no cursor of this store")
-      }
-      add(newestFirst ? "row < ?" : "row > ?", row)
-    }
-    if let tenant = query.tenant { add("tenant = ?", tenant) }
-    if let since = query.since { add("setup_ms >= ?", since) }
-    if let until = query.until { add("setup_ms < ?", until) }
-    if let party = query.party { add("(from_party = ? OR to_party = ?)", party, party) }
-    if let number = query.number {
-      add("(called_number = ? OR caller_number = ?)", number, number)
-    }
-    if let state = query.state { add("state = ?", state.rawValue) }
-    if let cause = query.cause { add("cause = ?", cause.name) }
-    let limit = min(max(query.limit, 1), RecordQuery.maximumLimit)
-    arguments.append(limit + 1)
-    let filter = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
-    let sql =
-      "SELECT * FROM call \(filter) ORDER BY row \(newestFirst ? "DESC" : "ASC") LIMIT ?"
+    let select = try RecordSelect(query)
     return try reading { db in
-      let rows = try Row.fetchAll(db, sql: sql, arguments: StatementArguments(arguments))
-      let records = rows.prefix(limit).compactMap { StoredRecord($0) }
-      let last: Int64? = rows.count > limit ? rows[limit - 1]["row"] : nil
+      let rows = try Row.fetchAll(db, sql: select.sql, arguments: select.arguments)
+      let records = rows.prefix(select.limit).compactMap { StoredRecord($0) }
+      let last: Int64? = rows.count > select.limit ? rows[select.limit - 1]["row"] : nil
       return RecordPage(records: records, next: last.map { String($0) })
     }
   }
@@ -81,7 +56,7 @@ extension SQLiteStore {
       sizes.bindings = try Int.fetchOne(db, sql: "SELECT count(*) FROM binding") ?? 0
       return sizes
     }
-    sizes.rowsWritten = pool.writeWithoutTransaction { Int64($0.totalChangesCount) }
+    sizes.rowsWritten = rowsWritten.load(ordering: .relaxed)
     for file in [path, path + "-wal"] {
       let attributes = try? FileManager.default.attributesOfItem(atPath: file)
       sizes.bytes += (attributes?[.size] as? NSNumber)?.int64Value ?? 0

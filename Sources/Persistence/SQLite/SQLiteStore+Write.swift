@@ -46,8 +46,9 @@ extension SQLiteStore {
   private func onWriter(_ body: (WriterStatements) throws(StoreError) -> Void)
     throws(StoreError)
   {
-    let result: Result<Void, StoreError> = pool.writeWithoutTransaction { _ in
-      writer.withLock { statements in
+    let result: Result<Void, StoreError> = pool.writeWithoutTransaction { db in
+      defer { rowsWritten.store(Int64(db.totalChangesCount), ordering: .relaxed) }
+      return writer.withLock { statements in
         guard let statements else {
           return .failure(StoreError(.other, "the store is closed"))
         }

@@ -9,6 +9,7 @@ package final class SQLiteStore: CallStore {
   /// Listener names by index: a restart may number them differently.
   let listeners: [String]
   let writer: Mutex<WriterStatements?>
+  let rowsWritten = Atomic<Int64>(0)
   private let lock: FileLock
 
   /// Opens the store at `path`, making it (mode 0600, since it holds passwords) or bringing it up to this
