@@ -44,7 +44,9 @@ let layers: [Layer] = [
   Layer(name: "MediaControl", imports: ["Base", "RTPWire"]),
   // 4
   Layer(name: "Policy", imports: ["Base", "SIPWire", "CryptoCore"]),
-  Layer(name: "CallCore", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy"]),
+  Layer(
+    name: "CallCore",
+    imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy"]),
   // 5
   Layer(
     name: "MediaEngine",
@@ -61,7 +63,8 @@ let layers: [Layer] = [
   Layer(
     name: "Operations",
     imports: [
-      "Base", "CLinux", "CryptoCore", "SIPWire", "SIPCore", "RTPWire", "MediaControl", "Policy", "CallCore",
+      "Base", "CLinux", "CryptoCore", "SIPWire", "SIPCore", "RTPWire", "MediaControl", "Policy",
+      "CallCore",
       "MediaEngine", "Edge", "Persistence",
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "Yams", package: "Yams"),
@@ -90,7 +93,8 @@ let tests: [Layer] = [
   Layer(
     name: "CallCoreTests",
     imports: [
-      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore", "Simulation",
+      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore",
+      "Simulation",
     ]),
   Layer(name: "EdgeTests", imports: ["Base", "Policy", "MediaControl", "CallCore", "Edge"]),
   Layer(name: "ArchitectureTests", imports: []),
