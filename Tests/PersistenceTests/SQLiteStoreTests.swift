@@ -31,11 +31,23 @@ struct SQLiteStoreTests {
     first.close()
     let second = try SQLiteStore(path: folder.store)
     second.close()
-    let closed = #expect(throws: StoreError.self) {
-      var make = FactMaker()
-      try second.write([make.attempted(1)], clock: TestClock().clock)
-    }
-    #expect(closed != nil)
+  }
+
+  @Test func afterItsEndItOnlyRefuses() throws {
+    let folder = try Folder()
+    let store = try SQLiteStore(path: folder.store)
+    store.close()
+    store.close()
+    var make = FactMaker()
+    let (fact, clock) = (make.attempted(1), TestClock().clock)
+    let calls: [() throws -> Void] = [
+      { try store.write([fact], clock: clock) }, { try store.heartbeat(clock: clock) },
+      { _ = try store.recover(clock: clock) }, { _ = try store.record(fact.call ?? make.id(1)) },
+      { _ = try store.records(RecordQuery()) }, { _ = try store.purge(endedBefore: 1) },
+      { _ = try store.save(resources: "", at: 1) }, { _ = try store.latestResources() },
+      { _ = try store.sizes() }, { try store.limit(pages: 1) }, { _ = try store.setting("x") },
+    ]
+    for call in calls { #expect(throws: StoreError.self) { try call() } }
   }
 
   @Test func whatCannotBeOpenedSaysWhy() throws {

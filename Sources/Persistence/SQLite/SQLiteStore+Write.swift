@@ -47,11 +47,10 @@ extension SQLiteStore {
     throws(StoreError)
   {
     let result: Result<Void, StoreError> = pool.writeWithoutTransaction { db in
-      defer { rowsWritten.store(Int64(db.totalChangesCount), ordering: .relaxed) }
-      return writer.withLock { statements in
-        guard let statements else {
-          return .failure(StoreError(.other, "the store is closed"))
-        }
+      writer.withLock { statements in
+        // GRDB does not look whether its connection is open.
+        guard let statements else { return .failure(.closed) }
+        defer { rowsWritten.store(Int64(db.totalChangesCount), ordering: .relaxed) }
         do throws(StoreError) {
           return .success(try body(statements))
         } catch {

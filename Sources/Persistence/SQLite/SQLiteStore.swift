@@ -10,6 +10,7 @@ package final class SQLiteStore: CallStore {
   let listeners: [String]
   let writer: Mutex<WriterStatements?>
   let rowsWritten = Atomic<Int64>(0)
+  private let isClosed = Atomic<Bool>(false)
   private let lock: FileLock
 
   /// Opens the store at `path`, making it (mode 0600, since it holds passwords) or bringing it up to this
@@ -52,6 +53,7 @@ package final class SQLiteStore: CallStore {
   /// A quota: beyond so many pages of 4 KiB, writing fails with `.full` until it is raised or records are
   /// purged. What is there already stays.
   package func limit(pages: Int) throws(StoreError) {
+    if isClosed.load(ordering: .relaxed) { throw .closed }
     do {
       try pool.writeWithoutTransaction { db in
         try db.execute(sql: "PRAGMA max_page_count = \(max(1, pages))")
@@ -63,6 +65,7 @@ package final class SQLiteStore: CallStore {
 
   /// A setting of the writer's connection ("synchronous"); nil: SQLite has none of that name.
   package func setting(_ name: String) throws(StoreError) -> String? {
+    if isClosed.load(ordering: .relaxed) { throw .closed }
     do {
       return try pool.writeWithoutTransaction { db in
         try String.fetchOne(
@@ -74,6 +77,7 @@ package final class SQLiteStore: CallStore {
   }
 
   package func close() {
+    guard !isClosed.exchange(true, ordering: .relaxed) else { return }
     // The statements first: a connection with live statements cannot be closed.
     pool.writeWithoutTransaction { _ in writer.withLock { $0 = nil } }
     try? pool.close()
@@ -82,6 +86,7 @@ package final class SQLiteStore: CallStore {
 
   /// Runs `body` on a connection and turns what it throws into a `StoreError`.
   func reading<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+    if isClosed.load(ordering: .relaxed) { throw .closed }
     do {
       return try pool.read(body)
     } catch {
@@ -90,6 +95,7 @@ package final class SQLiteStore: CallStore {
   }
 
   func writing<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+    if isClosed.load(ordering: .relaxed) { throw .closed }
     do {
       return try pool.write(body)
     } catch {
@@ -99,6 +105,8 @@ package final class SQLiteStore: CallStore {
 }
 
 extension StoreError {
+  static let closed = StoreError(.other, "the store is closed")
+
   init(any error: any Error, path: String) {
     switch error {
     case let error as StoreError: self = error
