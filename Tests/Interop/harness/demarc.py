@@ -14,9 +14,9 @@ class Demarc:
     # Gauges of the metrics that are 0 when no call is left.
     LEFT_OVERS = ("demarc_calls_active", "demarc_sip_transactions", 'demarc_media_ports{state="leased"}')
 
-    def __init__(self, program, folder, sip_port, media_ports, ipv6):
+    def __init__(self, program, folder, sip_port, media_ports, ipv6, media_addresses=("127.0.0.1",)):
         self.program, self.folder = str(pathlib.Path(program).resolve()), pathlib.Path(folder)
-        self.sip_port, self.ipv6 = sip_port, ipv6
+        self.sip_port, self.ipv6, self.media_addresses = sip_port, ipv6, media_addresses
         self.first_media_port, self.media_port_count = media_ports
         # A Unix socket's path has to be short, and a test's folder may not be.
         self.socket = self.folder / "s"
@@ -26,7 +26,8 @@ class Demarc:
     def configuration(self):
         last = self.first_media_port + self.media_port_count - 1
         listeners = [{"name": "v4", "address": "127.0.0.1", "port": self.sip_port}]
-        media = [{"name": "v4", "address": "127.0.0.1", "ports": f"{self.first_media_port}-{last}"}]
+        media = [{"name": address, "address": address, "ports": f"{self.first_media_port}-{last}"}
+                 for address in self.media_addresses]
         if self.ipv6:
             listeners.append({"name": "v6", "address": "::1", "port": self.sip_port})
             few = min(last, self.first_media_port + 39)

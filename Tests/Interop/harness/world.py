@@ -39,7 +39,7 @@ HOP_TIMEOUT = 3
 class World:
     trunk_names = [*CARRIERS, "pbx", "pbx-digest", "six", "pbx-six"]
 
-    def __init__(self, folder, program, media_pairs=600):
+    def __init__(self, folder, program, media_pairs=600, media_addresses=("127.0.0.1",)):
         self.folder = pathlib.Path(folder)
         self.domain, self.modern_domain = "demarc.test", "modern.test"
         self.ports = {name: free_port() for name in self.trunk_names}
@@ -49,9 +49,10 @@ class World:
         self._serial = itertools.count(100001)
         self.announcement = audio.speech(ANNOUNCEMENT)
         audio.write_wav(self.folder / "announcement.wav", self.announcement)
+        first = free_range(2 * media_pairs, (*media_addresses, "::1"))
         self.demarc = Demarc(
-            program, self.folder, sip_port=free_port(), media_ports=(free_range(2 * media_pairs), 2 * media_pairs),
-            ipv6=has_ipv6())
+            program, self.folder, sip_port=free_port(), media_ports=(first, 2 * media_pairs), ipv6=has_ipv6(),
+            media_addresses=media_addresses)
         self.port = self.demarc.sip_port
         self.address = ("127.0.0.1", self.port)
         self.sip = f"127.0.0.1:{self.port}"
@@ -82,8 +83,8 @@ class World:
         return {"name": "modern", "domains": [self.modern_domain], "digestAlgorithms": ["SHA-256", "MD5"]}
 
     def networks(self):
-        networks = [{"name": "loopback", "listeners": ["v4"], "media": ["v4"]}]
-        if has_ipv6():
+        networks = [{"name": "loopback", "listeners": ["v4"], "media": list(self.demarc.media_addresses)}]
+        if self.demarc.ipv6:
             networks.append({"name": "loopback6", "listeners": ["v6"], "media": ["v6"]})
         return networks
 
@@ -109,7 +110,7 @@ class World:
         trunks.append(trunk(
             "pbx-digest", "pbx", authentication={"username": "pbx", "password": "pbx-secret"}))
         routes = dict(ROUTES)
-        if has_ipv6():
+        if self.demarc.ipv6:
             for name, kind in (("six", "carrier"), ("pbx-six", "pbx")):
                 address = f"[::1]:{self.ports[name]}"
                 trunks.append({"name": name, "tenant": "test", "kind": kind, "network": "loopback6",
