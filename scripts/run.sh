@@ -14,23 +14,18 @@ server=
 trap : INT
 trap '[[ -z $server ]] || kill -TERM "$server" 2>/dev/null || true' TERM
 
-"$program" run --config examples/demarc.yaml &
+"$program" run --config examples/demarc.yaml --resources examples/loopback.yaml &
 server=$!
 
 for _ in $(seq 100); do
   if "$program" status --socket "$socket" >/dev/null 2>&1; then break; fi
   if ! kill -0 "$server" 2>/dev/null; then
-    wait "$server" || exit $?
-    exit 1
+    wait "$server" && code=1 || code=$?
+    echo "Demarc did not start; what stands in the way is said above." >&2
+    exit "$code"
   fi
   sleep 0.1
 done
-
-if ! "$program" apply -f examples/loopback.yaml --socket "$socket" >/dev/null; then
-  kill -TERM "$server"
-  wait "$server" || true
-  exit 1
-fi
 
 cat <<TEXT
 
