@@ -67,6 +67,7 @@ let layers: [Layer] = [
       "CallCore",
       "MediaEngine", "Edge", "Persistence",
       .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdCore", package: "hummingbird"),
       .product(name: "Yams", package: "Yams"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),

@@ -162,10 +162,6 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     (APIRequest(.post, "/v1/records/purge", body: Array("{}".utf8)), 400, "bad-request"),
     (APIRequest(.post, "/v1/resources:check"), 422, "invalid-resources"),
     (APIRequest(.get, "/v1/registrations"), 500, "internal-fault"),
-    (
-      APIRequest(.post, "/v1/resources:apply", body: [UInt8](repeating: 32, count: 5 << 20)), 413,
-      "too-large"
-    ),
   ])
   func refusalsSayWhyAndWhatToDo(request: APIRequest, status: Int, code: String) async throws {
     try await withServer { client, _, _ in
@@ -175,6 +171,16 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
       #expect(failure.code.rawValue == code)
       #expect(!failure.message.isEmpty && !failure.remedy.isEmpty)
       #expect(failure.problems.count == (status == 422 ? 1 : 0))
+    }
+  }
+
+  @Test func aBodyWithoutEndIsRefused() async throws {
+    try await withServer { client, _, _ in
+      let body = [UInt8](repeating: 32, count: 5 << 20)
+      let reply = try await client.send(APIRequest(.post, "/v1/resources:apply", body: body))
+      #expect(reply.status == 413)
+      let code = try decode(APIFailure.Body.self, reply).error.code
+      #expect(code == .tooLarge)
     }
   }
 
@@ -252,6 +258,19 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     let long = APIClient(socket: "/" + String(repeating: "x", count: 200))
     await #expect(throws: APIClientError.self) {
       _ = try await long.send(APIRequest(.get, "/v1/status"))
+    }
+  }
+
+  /// More than there are places for at once.
+  @Test func aFloodOfQuestionsIsAnsweredInTurn() async throws {
+    try await withServer { client, _, _ in
+      let answered = try await withThrowingTaskGroup(of: Int.self) { group in
+        for _ in 0..<300 {
+          group.addTask { try await client.send(APIRequest(.get, "/v1/status")).status }
+        }
+        return try await group.reduce(0) { $0 + ($1 == 200 ? 1 : 0) }
+      }
+      #expect(answered == 300)
     }
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 package import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import Synchronization
@@ -14,6 +15,8 @@ package final class APIServer: Sendable {
 
   private static let headerLimit = 32 << 10
   private static let idleSeconds: Int64 = 60
+  /// More connections wait in the kernel's queue until others end.
+  private static let connectionLimit = 64
 
   private let address: Address
   private let application: Application<RouterResponder<BasicRequestContext>>
@@ -42,7 +45,9 @@ package final class APIServer: Sendable {
           httpDecoderConfiguration: .init(
             maxHeaderFieldSize: Self.headerLimit / 4, maxHeaderListSize: Self.headerLimit,
             maxHeaderFieldCount: 100))),
-      configuration: ApplicationConfiguration(address: bind, serverName: "Demarc"),
+      configuration: ApplicationConfiguration(
+        address: bind, serverName: "Demarc",
+        availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionLimit)),
       onServerRunning: { channel in
         started.settle(Self.protect(address), channel)
       },

@@ -130,8 +130,19 @@ package struct APIClient: Sendable {
 
   private typealias Connection = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
 
+  /// A server that is asked by many at once has a full queue for a moment: then this asks again.
   private func connect() async throws -> Connection {
     guard socket.utf8.count < 108 else { throw APIClientError.socketPathTooLong(socket) }
+    let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
+    while ContinuousClock.now < deadline {
+      if let connection = try await connectOnce() { return connection }
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    throw APIClientError.timedOut(seconds: timeoutSeconds)
+  }
+
+  /// Nil: the server's queue is full.
+  private func connectOnce() async throws -> Connection? {
     let seconds = timeoutSeconds
     do {
       return try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -147,6 +158,7 @@ package struct APIClient: Sendable {
         }
     } catch let error as IOError {
       switch error.errnoCode {
+      case EAGAIN: return nil
       case ENOENT, ECONNREFUSED: throw APIClientError.notReachable(socket: socket)
       case EACCES, EPERM: throw APIClientError.notPermitted(socket: socket)
       default: throw APIClientError.connection("\(error)")
