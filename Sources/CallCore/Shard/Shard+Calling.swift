@@ -406,7 +406,10 @@ extension Shard {
     _ transaction: ClientTransaction, _ message: borrowing Message, _ key: HashKey
   ) {
     let isKnown = transaction.divorcedTags.contains(key) || transaction.divorcedTags.count >= 8
-    if !isKnown { transaction.divorcedTags.append(key) }
+    if !isKnown {
+      transaction.divorcedTags.append(key)
+      _ = hasEnded(message)
+    }
     endStranger(
       message, cseq: transaction.cseq, destination: transaction.destination,
       listener: transaction.listener, serial: transaction.serial, withBye: !isKnown)
@@ -422,8 +425,17 @@ extension Shard {
     else { return false }
     endStranger(
       message, cseq: cseq.number, destination: arrival.source, listener: arrival.listener,
-      serial: 0, withBye: true)
+      serial: 0, withBye: !hasEnded(message))
     return true
+  }
+
+  /// Each copy of such an answer is acknowledged; a BYE is due on the first. True: it was not the first.
+  private func hasEnded(_ message: borrowing Message) -> Bool {
+    let key = hash.extend(tagKey(message), message.bytes.extracting(message.callID))
+    if lateAnswers.contains(key) { return true }
+    if lateAnswers.count == 16 { lateAnswers.removeFirst() }
+    lateAnswers.append(key)
+    return false
   }
 
   /// A late copy of the answer that the dialog began with, or of one to a re-INVITE.
@@ -450,7 +462,8 @@ extension Shard {
     guard let handle = legs.insert(other) else { return }
     other.handle = handle
     other.tagOwner = owner.owner
-    other.localCSeq = cseq
+    // Above whatever the dialog used if it had a leg once; gaps are allowed (§12.2.1.1).
+    other.localCSeq = cseq &+ 100
     body.begin()
     other.callID = write(message.bytes, message.callID)
     // We wrote this From ourselves: our tag ends it.

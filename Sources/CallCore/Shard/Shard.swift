@@ -18,6 +18,8 @@ package final class Shard {
   var now: Instant
   var isDraining = false
   var hasDrained = false
+  /// Dialogs that were hung up on a 2xx that came when everything was over; the last 16.
+  var lateAnswers: [HashKey] = []
 
   let index = HeaderIndex()
   /// For reading again what we wrote ourselves, while `index` still belongs to the message at hand.
