@@ -9,5 +9,5 @@ if [ -z "$seed" ]; then
   seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
   echo "seed $seed"
 fi
-swift build -c release -Xswiftc -enable-testing --product demarc-sim
-exec "$(swift build -c release -Xswiftc -enable-testing --show-bin-path)/demarc-sim" "$seed" "${CALLS:-260}"
+swift build -c release --product demarc-sim
+exec "$(swift build -c release --show-bin-path)/demarc-sim" "$seed" "${CALLS:-260}"

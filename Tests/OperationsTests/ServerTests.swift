@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// A whole server on loopback, with a folder of its own; ended and removed after `body`.
-struct ServerRig: Sendable {
+struct ServerRig {
   static let document = """
     tenants:
       - name: acme
@@ -38,7 +38,7 @@ struct ServerRig: Sendable {
 
   static func with(
     document: String? = ServerRig.document, in folder: String? = nil,
-    drainTime: Interval = .milliseconds(300), _ body: (ServerRig) async throws -> Void
+    _ body: (ServerRig) async throws -> Void
   ) async throws {
     let kept = folder != nil
     let folder =
@@ -51,7 +51,7 @@ struct ServerRig: Sendable {
       media: [MediaAddress(name: "media", bound: .loopbackV4, ports: base...(base + 39))],
       store: "\(folder)/demarc.db", socket: "\(folder)/demarc.sock",
       metrics: SocketAddress(.loopbackV4, 0))
-    settings.drainTime = drainTime
+    settings.drainTime = .milliseconds(300)
     let log = LogSink(
       descriptor: -1, level: .debug, formatter: LogFormatter(format: .json), clock: { 0 })
     let server = try await DemarcServer.start(
@@ -88,14 +88,8 @@ struct ServerRig: Sendable {
   }
 }
 
-final class Flag: Sendable {
-  private let state = Atomic(false)
-  var isSet: Bool { state.load(ordering: .acquiring) }
-  func set() { state.store(true, ordering: .releasing) }
-}
-
 /// A caller's side of one call, by hand.
-struct HandCall: Sendable {
+struct HandCall {
   let peer: UDPPeer
   let id = UUID().uuidString
   let server: UInt16
@@ -123,7 +117,8 @@ struct HandCall: Sendable {
     """
   }
 
-  func invite() {
+  /// INVITE, 200, ACK; the answer.
+  func connect() async throws -> String {
     let body = """
       v=0\r
       o=- 1 1 IN IP4 127.0.0.1\r
@@ -138,11 +133,6 @@ struct HandCall: Sendable {
       request(
         "INVITE", cseq: 1, to: "<sip:+441632960100@127.0.0.1>",
         extra: "Content-Type: application/sdp\r\n", body: body))
-  }
-
-  /// INVITE, 200, ACK; the answer.
-  func connect() async throws -> String {
-    invite()
     let answer = try #require(await peer.receive("SIP/2.0 200"))
     peer.send(
       request("ACK", cseq: 1, to: try #require(header("To", of: answer)), extra: "", body: ""))
@@ -235,27 +225,6 @@ struct HandCall: Sendable {
       try await answered
       #expect(ending.hungUp == 1)
       #expect(ending.recordsKept)
-    }
-  }
-
-  /// The second order: what has an hour to end is hung up now, and new calls were refused meanwhile.
-  @Test func aSecondOrderHurriesTheEnd() async throws {
-    try await ServerRig.with(drainTime: .seconds(3_600)) { rig in
-      let call = try HandCall(rig)
-      _ = try await call.connect()
-      let hurry = Flag()
-      async let ending = rig.server.end(hurry: { hurry.isSet })
-      try await rig.eventually {
-        try await rig.get("/v1/status", as: StatusResource.self).state == "draining"
-      }
-      let late = try HandCall(rig)
-      late.invite()
-      let refusal = await late.peer.receive("SIP/2.0 503")
-      #expect(refusal != nil)
-      hurry.set()
-      try await call.answerBye()
-      let outcome = await ending
-      #expect(outcome.hungUp == 1 && outcome.recordsKept)
     }
   }
 

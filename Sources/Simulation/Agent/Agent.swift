@@ -75,7 +75,19 @@ package final class Agent {
   func newBranch() -> String { "z9hG4bK\(canary)b\(unique())" }
   func newTag() -> String { "\(canary)t\(unique())" }
 
-  package var contact: String { "sip:\(user)@\(AgentText.hostPort(address))" }
+  /// What it believes its address to be, behind a NAT.
+  package var innerAddress: SocketAddress?
+
+  package var contact: String { "sip:\(user)@\(AgentText.hostPort(innerAddress ?? address))" }
+
+  /// The host starts anew: of calls and transactions it knows nothing more.
+  func reboot() {
+    for call in calls { call.die() }
+    for transaction in clientTransactions.values { transaction.state = .done }
+    for transaction in serverTransactions.values { transaction.acknowledged = true }
+    clientTransactions = [:]
+    serverTransactions = [:]
+  }
 
   func calls(_ callID: String) -> AgentCall? { callsByID[callID] }
 

@@ -130,7 +130,7 @@ extension Agent {
 
   /// Nothing gets lost on the way, and the engine has been there all the time.
   var mayExpectAnswers: Bool {
-    world.shard != nil && world.link(of: self).isReliable && world.epoch == 0
+    world.shard != nil && world.isReliable(self) && world.epoch == 0
   }
 
   // MARK: Server side

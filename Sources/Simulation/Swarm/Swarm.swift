@@ -48,6 +48,7 @@ package final class Swarm {
   private var planOfPair: [String: Int] = [:]
   private var tries: [Int: Int] = [:]
   let link: LinkQuality
+  private var troubled = false
 
   package init(_ settings: SwarmSettings) throws(ConfigurationProblems) {
     self.settings = settings
@@ -139,7 +140,36 @@ package final class Swarm {
   fileprivate func step(_ index: Int) {
     place(index)
     world.run(for: .milliseconds(random.below(settings.spacing)))
-    if settings.noise, settings.temper == .wild { makeNoise() }
+    if settings.noise, settings.temper == .wild {
+      makeNoise()
+      makeTrouble()
+    }
+  }
+
+  /// A path that is cut for a while, a host that is down, resources that are applied again.
+  private func makeTrouble() {
+    guard random.chance(0.012) else { return }
+    let agent = world.agents[random.below(world.agents.count)]
+    // Shorter than what retransmissions bridge: a longer cut leaves peers that nobody can reach.
+    let pause = random.interval(500...20_000)
+    switch random.below(3) {
+    case 0:
+      troubled = true
+      var cut = link
+      cut.partitioned = true
+      world.setLink(cut, of: agent)
+      world.after(pause) { [self] in world.setLink(link, of: agent) }
+    case 1:
+      troubled = true
+      world.setDown(true, agent)
+      world.after(pause) { [self] in world.setDown(false, agent) }
+    default:
+      do {
+        try world.apply(world.settings.resources)
+      } catch {
+        world.violate(.method, "resources refused: \(error)", "")
+      }
+    }
   }
 
   fileprivate func crashAfter() -> Int {
@@ -189,7 +219,7 @@ package final class Swarm {
       outcome.expected += 1
       if call.answeredAt != nil {
         outcome.succeeded += 1
-      } else if link.isReliable {
+      } else if link.isReliable, !troubled {
         world.violate(
           .success, "call \(plan.index) (\(plan.kind)) was to be answered: \(call.statuses)",
           call.callID)

@@ -28,6 +28,8 @@ package struct WorldSettings: Sendable {
   /// What stands in SDP for each media address; the bound one where it is missing.
   package var advertisedMedia: [IPAddress] = []
   package var link = LinkQuality.perfect
+  /// The address that a NAT shows in place of a listener's, both ways.
+  package var natted: [ListenerIndex: IPAddress] = [:]
   package var limits = ShardLimits()
   package init() {}
 }
@@ -51,6 +53,10 @@ package final class World {
   package private(set) var agents: [Agent] = []
   private var agentsByAddress: [SocketAddress: Agent] = [:]
   private let listenersByAddress: [SocketAddress: ListenerIndex]
+  /// Hosts that answer with ICMP instead of SIP.
+  private var unreachable: Set<SocketAddress> = []
+  /// Agents whose path lost something at some time.
+  private var unreliable: Set<SocketAddress> = []
   /// Counts the crashes: what was under way in an earlier epoch does not arrive.
   package private(set) var epoch = 0
   package private(set) var violations: [Violation] = []
@@ -79,9 +85,16 @@ package final class World {
     network = VirtualNetwork(random: random.fork(), defaultQuality: settings.link)
     var listeners: [SocketAddress: ListenerIndex] = [:]
     for (index, listener) in settings.listeners.enumerated() {
-      listeners[listener.bound] = ListenerIndex(index)
+      let index = ListenerIndex(index)
+      listeners[World.outer(listener.bound, index, settings)] = index
     }
     listenersByAddress = listeners
+  }
+
+  private static func outer(
+    _ bound: SocketAddress, _ listener: ListenerIndex, _ settings: WorldSettings
+  ) -> SocketAddress {
+    settings.natted[listener].map { SocketAddress($0, bound.port) } ?? bound
   }
 
   // MARK: The engine's life
@@ -165,7 +178,8 @@ package final class World {
         violate(.destination, "no listener \(listener)", "")
         continue
       }
-      emit(bytes, from: settings.listeners[Int(listener)].bound, to: to)
+      let bound = settings.listeners[Int(listener)].bound
+      emit(bytes, from: World.outer(bound, listener, settings), to: to)
     }
     if let early { input(.durable(upTo: early.sequence)) }
   }
@@ -203,12 +217,29 @@ package final class World {
   }
 
   package func setLink(_ quality: LinkQuality, of agent: Agent) {
+    if !quality.isReliable { unreliable.insert(agent.address) }
     network.set(quality, for: agent.address)
   }
 
   package func setLinks(_ quality: LinkQuality) {
-    for agent in agents { network.set(quality, for: agent.address) }
+    for agent in agents { setLink(quality, of: agent) }
   }
+
+  /// Pulls the plug of an agent's host, or puts it back: it has forgotten everything, and while it is
+  /// down its network says so by ICMP.
+  package func setDown(_ isDown: Bool, _ agent: Agent) {
+    unreliable.insert(agent.address)
+    agent.alive = !isDown
+    if isDown {
+      agent.reboot()
+      unreachable.insert(agent.address)
+    } else {
+      unreachable.remove(agent.address)
+    }
+  }
+
+  /// Nothing was ever lost on the way to this agent.
+  package func isReliable(_ agent: Agent) -> Bool { !unreliable.contains(agent.address) }
 
   package func link(of agent: Agent) -> LinkQuality {
     network.quality(of: agent.address) ?? .perfect
@@ -255,7 +286,12 @@ package final class World {
           .destination, "sent to \(AgentText.hostPort(to)), where nobody is", message?.callID ?? "")
         continue
       }
-      carry(datagram, path: to)
+      if unreachable.contains(to) {
+        trace.note(datagram, at: now, lost: true)
+        after(.milliseconds(8)) { [self] in input(.unreachable(to)) }
+      } else {
+        carry(datagram, path: to)
+      }
     }
   }
 
