@@ -8,20 +8,12 @@ import SIPWire
 
 extension Shard {
   /// The fields without which no request can be answered or matched (§8.1.1).
-  struct RequestFields {
-    var via: Via
-    var from: NameAddr
-    var to: NameAddr
-    var callID: ByteRange
-    var cseq: CSeq
-  }
+  typealias RequestFields = MessageIdentity
 
   func receiveRequest(_ message: borrowing Message, _ arrival: Arrival) {
-    guard message.defect() == nil, let via = message.topVia(), let from = message.from,
-      let to = message.to, !message.callID.isEmpty, let cseq = message.cseq
-    else { return refuseMalformed(message, 400, arrival) }
-    let fields = RequestFields(
-      via: via, from: from, to: to, callID: message.callID, cseq: cseq)
+    guard let fields = try? message.identity() else {
+      return refuseMalformed(message, 400, arrival)
+    }
 
     let key = serverKey(message, fields)
     if message.method == .ack { return receiveAck(message, fields, key, arrival) }

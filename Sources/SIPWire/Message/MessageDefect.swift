@@ -29,6 +29,14 @@ package struct MessageIdentity: Hashable, Sendable {
   package var to: NameAddr
   package var callID: ByteRange
   package var cseq: CSeq
+
+  package init(via: Via, from: NameAddr, to: NameAddr, callID: ByteRange, cseq: CSeq) {
+    self.via = via
+    self.from = from
+    self.to = to
+    self.callID = callID
+    self.cseq = cseq
+  }
 }
 
 extension Message {
