@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// A whole server on loopback, with a folder of its own; ended and removed after `body`.
-struct ServerRig {
+struct ServerRig: Sendable {
   static let document = """
     tenants:
       - name: acme
@@ -38,7 +38,7 @@ struct ServerRig {
 
   static func with(
     document: String? = ServerRig.document, in folder: String? = nil,
-    _ body: (ServerRig) async throws -> Void
+    drainTime: Interval = .milliseconds(300), _ body: (ServerRig) async throws -> Void
   ) async throws {
     let kept = folder != nil
     let folder =
@@ -51,7 +51,7 @@ struct ServerRig {
       media: [MediaAddress(name: "media", bound: .loopbackV4, ports: base...(base + 39))],
       store: "\(folder)/demarc.db", socket: "\(folder)/demarc.sock",
       metrics: SocketAddress(.loopbackV4, 0))
-    settings.drainTime = .milliseconds(300)
+    settings.drainTime = drainTime
     let log = LogSink(
       descriptor: -1, level: .debug, formatter: LogFormatter(format: .json), clock: { 0 })
     let server = try await DemarcServer.start(
@@ -88,8 +88,14 @@ struct ServerRig {
   }
 }
 
+final class Flag: Sendable {
+  private let state = Atomic(false)
+  var isSet: Bool { state.load(ordering: .acquiring) }
+  func set() { state.store(true, ordering: .releasing) }
+}
+
 /// A caller's side of one call, by hand.
-struct HandCall {
+struct HandCall: Sendable {
   let peer: UDPPeer
   let id = UUID().uuidString
   let server: UInt16
@@ -117,8 +123,7 @@ struct HandCall {
     """
   }
 
-  /// INVITE, 200, ACK; the answer.
-  func connect() async throws -> String {
+  func invite() {
     let body = """
       v=0\r
       o=- 1 1 IN IP4 127.0.0.1\r
@@ -133,6 +138,11 @@ struct HandCall {
       request(
         "INVITE", cseq: 1, to: "<sip:+441632960100@127.0.0.1>",
         extra: "Content-Type: application/sdp\r\n", body: body))
+  }
+
+  /// INVITE, 200, ACK; the answer.
+  func connect() async throws -> String {
+    invite()
     let answer = try #require(await peer.receive("SIP/2.0 200"))
     peer.send(
       request("ACK", cseq: 1, to: try #require(header("To", of: answer)), extra: "", body: ""))
@@ -225,6 +235,27 @@ struct HandCall {
       try await answered
       #expect(ending.hungUp == 1)
       #expect(ending.recordsKept)
+    }
+  }
+
+  /// The second order: what has an hour to end is hung up now, and new calls were refused meanwhile.
+  @Test func aSecondOrderHurriesTheEnd() async throws {
+    try await ServerRig.with(drainTime: .seconds(3_600)) { rig in
+      let call = try HandCall(rig)
+      _ = try await call.connect()
+      let hurry = Flag()
+      async let ending = rig.server.end(hurry: { hurry.isSet })
+      try await rig.eventually {
+        try await rig.get("/v1/status", as: StatusResource.self).state == "draining"
+      }
+      let late = try HandCall(rig)
+      late.invite()
+      let refusal = await late.peer.receive("SIP/2.0 503")
+      #expect(refusal != nil)
+      hurry.set()
+      try await call.answerBye()
+      let outcome = await ending
+      #expect(outcome.hungUp == 1 && outcome.recordsKept)
     }
   }
 

@@ -241,10 +241,8 @@ extension Shard {
   /// The Contact's URI, or the peer's address where there is none to be had.
   func writeTarget(_ message: borrowing Message, fallback: SocketAddress) -> ByteRange {
     let start = body.position
-    if let contact = message.first(.contact),
-      let address = NameAddr.parse(message.bytes, contact), !address.uri.isEmpty
-    {
-      body.append(message.bytes, address.uri)
+    if let contact = message.contact, SIPURI.parse(message.bytes, contact.uri) != nil {
+      body.append(message.bytes, contact.uri)
     } else {
       body.append("sip:")
       body.append(fallback)

@@ -2,7 +2,8 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// The orders to end that a process gets: SIGINT, SIGTERM and, when its terminal goes, SIGHUP.
+/// The orders to end that a process gets: SIGINT, SIGTERM and, when its terminal goes, SIGHUP (unless it was
+/// started to outlive its terminal, as `nohup` does).
 ///
 /// The first asks for a quiet end, the second for a quick one; at the third the process ends where it
 /// stands.
@@ -15,13 +16,21 @@ package final class SignalWatch {
     let queue = DispatchQueue(label: "demarc.signals")
     let orders = SignalOrders()
     self.orders = orders
-    sources = [SIGINT, SIGTERM, SIGHUP].map { number in
+    let numbers = Self.isIgnored(SIGHUP) ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP]
+    sources = numbers.map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler { orders.add() }
       source.resume()
       return source
     }
+  }
+
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var current = sigaction()
+    guard unsafe sigaction(number, nil, &current) == 0 else { return false }
+    let handler = unsafe current.__sigaction_handler.sa_handler
+    return unsafe unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 }
 
