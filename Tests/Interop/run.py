@@ -49,7 +49,7 @@ def main():
     began = time.monotonic()
     try:
         for case in cases:
-            if not run_one(case, bench):
+            if not run_one(case, bench) and not heard_badly(case, bench):
                 failed.append(case.name)
     finally:
         bench.close()
@@ -64,9 +64,23 @@ def main():
     return 1 if failed else 0
 
 
-def run_one(case, bench):
+# What the last test failed of.
+last_problem = ""
+
+
+def heard_badly(case, bench):
+    """A phone that got no processor for a while plays late, and what it recorded then has a hole that says nothing of
+    Demarc. Such a comparison is made once more, and says so; every other failure stands."""
+    if "correlation" not in last_problem:
+        return False
+    print("      the sound is compared once more: a busy machine makes a phone play late", flush=True)
+    return run_one(case, bench, "-again")
+
+
+def run_one(case, bench, suffix=""):
+    global last_problem
     began = time.monotonic()
-    context = bench.begin(case)
+    context = bench.begin(case, suffix)
     problem = None
     try:
         case.run(context)
@@ -74,14 +88,14 @@ def run_one(case, bench):
         problem = str(failure)
     except Exception:  # a test that breaks has failed, and the others go on
         problem = traceback.format_exc()
-    problem = context.finish(problem)
+    problem = last_problem = context.finish(problem) or ""
     seconds = time.monotonic() - began
     note = f"  {context.remark}" if context.remark and not problem else ""
     print(f"{'FAIL' if problem else 'ok  '}  {case.name:32} {seconds:5.1f} s{note}", flush=True)
     if problem:
         print("      " + problem.strip().replace("\n", "\n      "))
         print(f"      logs: {context.folder}", flush=True)
-    return problem is None
+    return not problem
 
 
 if __name__ == "__main__":

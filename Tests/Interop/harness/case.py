@@ -66,8 +66,8 @@ class Bench:
             self._world = World(folder, self.program).start()
         return self._world
 
-    def begin(self, case):
-        folder = self.folder / case.name
+    def begin(self, case, suffix=""):
+        folder = self.folder / (case.name + suffix)
         folder.mkdir()
         return Context(self, case, folder)
 

@@ -165,7 +165,7 @@ class World:
         """The closed record of a call by its name."""
         def closed():
             return next((record for record in self.demarc.records()
-                         if record["id"] == identifier and record["state"] != "answered"), None)
+                         if record["id"] == identifier and record["state"] in ("ended", "interrupted")), None)
         return wait_until(closed, seconds, f"the closed record of {identifier}", 0.1)
 
     def live(self, number, seconds=5, state="answered"):
