@@ -13,10 +13,13 @@ rm -f "$results"
 gcc -O2 -shared -fPIC -o "$counter" bench/malloc_count.c
 LD_PRELOAD=$PWD/$counter "$bench"
 
+# Valgrind cannot read the debug sections that Swift writes.
+stripped=.build/demarc-bench.stripped
+strip --strip-debug -o "$stripped" "$bench"
 # Instructions of one repetition: the difference of two runs, so that the start does not count.
 instructions() {
   local total
-  total=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" repeat "$1" "$2" 2>&1 |
+  total=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$stripped" repeat "$1" "$2" 2>&1 |
     awk '/Collected :/ {print $NF}')
   [[ -n $total ]] || { echo "callgrind counted nothing for $1" >&2; return 1; }
   echo "$total"
@@ -28,7 +31,7 @@ count_instructions() {
   "$bench" record "$1_instructions" $(((many - few) / ($3 - $2))) instructions
 }
 count_instructions parse_invite 1000 3000
-count_instructions engine_call 200 600
+count_instructions engine_call 1000 3000
 
 uptime
 /usr/bin/python3 scripts/bench_socket.py --demarc .build/release/demarc
