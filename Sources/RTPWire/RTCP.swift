@@ -6,6 +6,7 @@ package enum RTCPType {
   package static let receiverReport: UInt8 = 201
   package static let sourceDescription: UInt8 = 202
   package static let bye: UInt8 = 203
+  package static let application: UInt8 = 204
 }
 
 /// One packet of a compound, as a place in it. Everything it says of lengths has been checked.

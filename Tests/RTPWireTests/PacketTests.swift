@@ -252,3 +252,76 @@ private func write(_ size: Int, _ body: (inout MutableRawSpan) -> Int) -> [UInt8
     #expect(abs(alaw / (22_827.0 * 22_827.0 / 2) - 1) < 0.045)
   }
 }
+
+@Suite struct RTCPTextTests {
+  private func hidden(_ compound: [UInt8]) -> [UInt8] {
+    var bytes = compound
+    do {
+      var elements = bytes.mutableSpan
+      var raw = unsafe elements.mutableBytes
+      RTCPReader.hideTexts(in: &raw)
+    }
+    return bytes
+  }
+
+  /// SDES of one source with items (type, text).
+  private func description(_ ssrc: UInt32, _ items: [(UInt8, String)]) -> [UInt8] {
+    var chunk = (0..<4).map { UInt8(truncatingIfNeeded: ssrc >> UInt32(24 - 8 * $0)) }
+    for (type, text) in items { chunk += [type, UInt8(text.utf8.count)] + Array(text.utf8) }
+    chunk += [UInt8](repeating: 0, count: 4 - chunk.count % 4)
+    return [0x81, 202, 0, UInt8(chunk.count / 4)] + chunk
+  }
+
+  private let report: [UInt8] = [0x80, 201, 0, 1, 1, 2, 3, 4]
+
+  @Test func namesBecomeDigitsAndKeepTheirPlace() {
+    let compound = report + description(7, [(1, "alice@10.9.8.7"), (6, "baresip v1")])
+    let result = hidden(compound)
+    #expect(result.count == compound.count)
+    #expect(isValidRTCP(result))
+    #expect(Array(result.prefix(16)) == Array(compound.prefix(16)))
+    let name = result[18..<32]
+    #expect(name.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "f") ~= $0 })
+    #expect(!String(decoding: result, as: UTF8.self).contains("alice"))
+    #expect(!String(decoding: result, as: UTF8.self).contains("baresip"))
+    #expect(Array(result[32..<34]) == [6, 10])
+  }
+
+  @Test func aSourceKeepsItsNameAndOthersHaveOthers() {
+    let long = String(repeating: "x", count: 16)
+    #expect(hidden(description(7, [(1, long)])) == hidden(description(7, [(1, long)])))
+    let (one, other) = (hidden(description(7, [(1, long)])), hidden(description(8, [(1, long)])))
+    #expect(one[10...] != other[10...])
+  }
+
+  @Test func reasonsAndApplicationDataBecomeZeros() {
+    let bye: [UInt8] = [0x81, 203, 0, 3, 0, 0, 0, 7, 5] + Array("alice".utf8) + [0, 0]
+    let application: [UInt8] = [0x80, 204, 0, 3, 0, 0, 0, 7] + Array("NAMEdata".utf8)
+    let result = hidden(report + bye + application)
+    #expect(isValidRTCP(result))
+    #expect(Array(result[16..<24]) == [UInt8](repeating: 0, count: 8))
+    #expect(Array(result[36..<40]) == [0, 0, 0, 0])
+    #expect(Array(result.prefix(16)) == report + bye.prefix(8))
+  }
+
+  @Test func aPrivateItemBecomesANote() {
+    let result = hidden(description(7, [(8, "\u{3}keyvalue")]))
+    #expect(result[8] == 7)
+    #expect(isValidRTCP(result))
+  }
+
+  @Test func damagedCompoundsAreLeftAndDoNoHarm() {
+    var random = RandomSource(seed: 11)
+    let whole =
+      report + description(7, [(1, "alice@10.9.8.7"), (8, "\u{3}keyvalue"), (2, "Alice")])
+    for _ in 0..<20_000 {
+      var bytes = whole
+      for _ in 0..<3 {
+        bytes[Int(random.next(below: bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+      }
+      bytes = Array(bytes.prefix(Int(random.next(below: bytes.count + 1))))
+      let wasValid = isValidRTCP(bytes)
+      #expect(isValidRTCP(hidden(bytes)) == wasValid)
+    }
+  }
+}

@@ -94,7 +94,8 @@ extension Worker {
   /// No compound is longer than a packet on the wire; walking 64 kB for a stranger would be a gift.
   private static var largestControl: Int { 1_500 }
 
-  /// RTCP is read by us and passed on whole: its SSRCs are those of the packets, which pass unchanged too.
+  /// RTCP is read by us and passed on without its texts, which name the sender: its SSRCs are those of the
+  /// packets, which pass unchanged.
   /// It flows in every direction of the session, on hold as well (RFC 3264 §5.1).
   mutating func receiveControl(_ slot: Int) {
     guard let arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
@@ -115,6 +116,7 @@ extension Worker {
       counters.unsendable &+= 1
       return
     }
+    buffer.hideTexts(arrival.length)
     let socket = ports.sockets[2 * peer + 1]
     if buffer.send(arrival.length, from: socket, to: transports[peer].controlTarget) {
       counters.controlRelayed &+= 1
@@ -174,5 +176,12 @@ extension Worker {
     let held = UInt64(block.delaySinceLastSR) &* 1_000_000 >> 16
     let elapsed = (time - sent.wall) / 1_000
     if elapsed >= held { transports[slot].roundTrip = UInt32(clamping: elapsed - held) }
+  }
+}
+
+extension PacketBuffer {
+  fileprivate mutating func hideTexts(_ length: Int) {
+    var compound = mutableBytes(length)
+    RTCPReader.hideTexts(in: &compound)
   }
 }

@@ -1,5 +1,11 @@
 """Nothing of one side is visible on the other."""
 
+import os
+import re
+import socket
+import struct
+
+from harness.agent import token
 from harness.case import test
 from harness.ports import free_port
 from harness.process import expect
@@ -54,3 +60,53 @@ def display_name(t):
     from_pbx(t, uac(caller=speaker), number).wait()
     north.wait()
     expect(SECRETS["display"] not in "".join(north.received()), "the display name crossed")
+
+
+@test("rtcp")
+def rtcp(t):
+    """RTCP passes, but not the name that its SDES carries (a phone writes user@host there)"""
+    world = t.world
+    number = world.number("+4938")
+    east = t.agent(user="east", port=world.ports["east"])
+    pbx = t.agent(user="pbx", port=world.ports["pbx"])
+    ends = {}
+    for name in ("caller", "callee"):
+        port = free_port()
+        for kind, offset in (("rtp", 0), ("rtcp", 1)):
+            ends[name, kind] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            ends[name, kind].bind(("127.0.0.1", port + offset))
+            ends[name, kind].settimeout(3)
+            t.defer(ends[name, kind].close)
+    uri, call_id, tag = f"sip:{number}@{world.domain}", token(), token()
+    pbx.send(pbx.request(
+        "INVITE", uri, call_id, 1, tag, body=pbx.sdp(ends["caller", "rtp"].getsockname()[1])))
+    invite = east.expect_request("INVITE")
+    east.socket.sendto(
+        east.answer_to(invite, 200, "OK", token(), body=east.sdp(ends["callee", "rtp"].getsockname()[1])),
+        invite.source)
+    final = pbx.final(call_id, "INVITE")
+    pbx.send(pbx.request("ACK", final.contact_uri(), call_id, 1, tag, final.get("to")))
+    east.expect_request("ACK")
+    to = {
+        "caller": int(re.search(rb"m=audio (\d+)", final.body).group(1)),
+        "callee": int(re.search(rb"m=audio (\d+)", invite.body).group(1)),
+    }
+    for name, other in (("caller", "callee"), ("callee", "caller")):
+        canary = f"canary-{name}@10.9.8.7".encode()
+        ssrc = os.urandom(4)
+        for sequence in range(5):
+            ends[name, "rtp"].sendto(
+                struct.pack("!BBHI", 0x80, 0, sequence, sequence * 160) + ssrc + b"\xff" * 160,
+                ("127.0.0.1", to[name]))
+        item = b"\x01" + bytes([len(canary)]) + canary
+        chunk = ssrc + item + bytes(4 - len(item) % 4)
+        report = struct.pack("!BBH", 0x80, 200, 6) + ssrc + os.urandom(8) + struct.pack("!III", 800, 5, 800)
+        names = struct.pack("!BBH", 0x81, 202, len(chunk) // 4) + chunk
+        ends[name, "rtcp"].sendto(report + names, ("127.0.0.1", to[name] + 1))
+        ends[other, "rtp"].recv(2048)
+        passed = ends[other, "rtcp"].recv(2048)
+        expect(passed[1] in (200, 201), "what passed is no report")
+        expect(canary not in passed and b"10.9.8.7" not in passed, f"the {name}'s CNAME passed: {passed!r}")
+    pbx.send(pbx.request("BYE", final.contact_uri(), call_id, 2, tag, final.get("to")))
+    bye = east.expect_request("BYE")
+    east.socket.sendto(east.answer_to(bye, 200, "OK"), bye.source)
