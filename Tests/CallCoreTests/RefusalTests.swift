@@ -52,6 +52,30 @@ import Testing
     scene.expectRest()
   }
 
+  /// §8.2.6.2: a field that can't be read comes back as it was sent.
+  @Test(arguments: [
+    ("To", "<sip:+493010@trunk.example"), ("From", "<<>>;tag=1"),
+  ])
+  func unreadableFieldsComeBack(field: String, value: String) throws {
+    let scene = try Scene()
+    var fields = [
+      "Via": "SIP/2.0/UDP \(scene.north.address);branch=z9hG4bKunreadable",
+      "From": "<sip:north@trunk.example>;tag=1", "To": "<sip:+493010@trunk.example>",
+      "Call-ID": "unreadable", "CSeq": "1 INVITE", "Max-Forwards": "70",
+    ]
+    fields[field] = value
+    let lines = fields.map { "\($0): \($1)\r\n" }.joined()
+    scene.north.sendRaw(
+      Array(
+        "INVITE sip:+493010@trunk.example SIP/2.0\r\n\(lines)Content-Length: 0\r\n\r\n".utf8))
+    scene.world.run(for: .seconds(1))
+    let answers = scene.world.trace.entries.filter { $0.bytes.starts(with: Array("SIP/2.0".utf8)) }
+    #expect(answers.count == 1)
+    let text = String(decoding: answers.first?.bytes ?? [], as: UTF8.self)
+    #expect(text.hasPrefix("SIP/2.0 400 ") && text.contains("\r\n\(field): \(value)"))
+    scene.expectRest()
+  }
+
   /// §8.2.2.2: the same request on a second path.
   @Test func mergedRequest() throws {
     let scene = try Scene()

@@ -54,18 +54,7 @@ extension Shard {
     into output: inout OutputBuffer
   ) {
     let bytes = message.bytes
-    var values = message.values(of: .via)
-    var isTop = true
-    while let value = values.next(bytes) {
-      output.append("Via: ")
-      if isTop {
-        writeTopVia(bytes, value, fields.via, arrival, into: &output)
-      } else {
-        output.append(bytes, value)
-      }
-      output.append("\r\n")
-      isTop = false
-    }
+    writeVias(message, fields.via, arrival, into: &output)
     output.append("From: ")
     output.append(bytes, message.first(.from) ?? .none)
     output.append("\r\nCall-ID: ")
@@ -86,6 +75,25 @@ extension Shard {
     }
     output.append("To: ")
     output.append(bytes, message.first(.to) ?? .none)
+  }
+
+  /// Each Via as it came, the top one with what we saw of its source.
+  private func writeVias(
+    _ message: borrowing Message, _ via: Via, _ arrival: Arrival, into output: inout OutputBuffer
+  ) {
+    let bytes = message.bytes
+    var values = message.values(of: .via)
+    var isTop = true
+    while let value = values.next(bytes) {
+      output.append("Via: ")
+      if isTop {
+        writeTopVia(bytes, value, via, arrival, into: &output)
+      } else {
+        output.append(bytes, value)
+      }
+      output.append("\r\n")
+      isTop = false
+    }
   }
 
   /// The peer's Via with what we saw of its source in place of what it may have said of it.
@@ -192,17 +200,11 @@ extension Shard {
   ) {
     writeServer(into: &outbox.datagrams)
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
-    // A source that has proved nothing may be somebody else's address: no answer that is much larger than
-    // the question (lists in Via or Require would be written out one by one).
-    if leg == nil, invite == nil,
-      outbox.datagrams.position > max(message.bytes.byteCount * 3 / 2, 768)
-    {
-      outbox.datagrams.abandon()
-      return drop(.replyImpossible, arrival)
-    }
+    let destination = replyAddress(message, fields.via, arrival)
+    if leg == nil, invite == nil { return sendToStranger(message, to: destination, arrival) }
     send(
-      to: replyAddress(message, fields.via, arrival), arrival.listener,
-      serial: leg?.call.serial ?? invite?.serial ?? 0, side: leg?.side ?? invite?.side ?? .a)
+      to: destination, arrival.listener, serial: leg?.call.serial ?? invite?.serial ?? 0,
+      side: leg?.side ?? invite?.side ?? .a)
   }
 
   func writeServer(into output: inout OutputBuffer) {
@@ -240,12 +242,62 @@ extension Shard {
 
   /// 400 where the header fields allow an answer, silence and a count where they don't.
   func refuseMalformed(_ message: borrowing Message, _ status: Int, _ arrival: Arrival) {
-    guard message.method != .ack, let via = message.topVia(), let from = message.from,
-      let to = message.to, !message.callID.isEmpty,
-      let cseq = message.cseq
+    guard message.method != .ack, let via = message.topVia(), let from = message.first(.from),
+      let to = message.first(.to), !message.callID.isEmpty, let cseq = message.cseq
     else { return drop(.replyImpossible, arrival) }
-    let fields = RequestFields(via: via, from: from, to: to, callID: message.callID, cseq: cseq)
-    refuse(message, fields, status, status == 513 ? .messageTooLarge : .malformed, arrival)
+    let cause = status == 513 ? Cause.messageTooLarge : .malformed
+    if let from = message.from, let to = message.to {
+      let fields = RequestFields(via: via, from: from, to: to, callID: message.callID, cseq: cseq)
+      return refuse(message, fields, status, cause, arrival)
+    }
+    countRefusal(message.method, status, cause, arrival)
+    replyUnread(message, status, via, from: from, to: to, cseq: cseq, arrival)
+  }
+
+  /// A From or To that can't be read is repeated as it came (§8.2.6.2), so that its sender knows what is meant.
+  private func replyUnread(
+    _ message: borrowing Message, _ status: Int, _ via: Via, from: ByteRange, to: ByteRange,
+    cseq: CSeq, _ arrival: Arrival
+  ) {
+    let bytes = message.bytes
+    outbox.datagrams.begin()
+    writeStatusLine(status, into: &outbox.datagrams)
+    writeVias(message, via, arrival, into: &outbox.datagrams)
+    writeField("From: ", bytes, from)
+    writeField("Call-ID: ", bytes, message.callID)
+    outbox.datagrams.append("CSeq: ")
+    outbox.datagrams.append(decimal: Int(cseq.number))
+    outbox.datagrams.append(" ")
+    outbox.datagrams.append(bytes, cseq.methodToken)
+    outbox.datagrams.append("\r\nTo: ")
+    outbox.datagrams.append(bytes, to)
+    if let readable = message.to, readable.tag.isEmpty {
+      let key = hash.key(bytes.extracting(message.callID), bytes.extracting(from), seed: 0x300)
+      outbox.datagrams.append(";tag=")
+      outbox.datagrams.append(hex: key.low, digits: 16)
+    }
+    outbox.datagrams.append("\r\n")
+    writeServer(into: &outbox.datagrams)
+    outbox.datagrams.append("Content-Length: 0\r\n\r\n")
+    sendToStranger(message, to: replyAddress(message, via, arrival), arrival)
+  }
+
+  private func writeField(_ name: StaticString, _ bytes: RawSpan, _ value: ByteRange) {
+    outbox.datagrams.append(name)
+    outbox.datagrams.append(bytes, value)
+    outbox.datagrams.append("\r\n")
+  }
+
+  /// A source that has proved nothing may be somebody else's address: no answer that is much larger than
+  /// the question (lists in Via or Require would be written out one by one).
+  private func sendToStranger(
+    _ message: borrowing Message, to destination: SocketAddress, _ arrival: Arrival
+  ) {
+    guard outbox.datagrams.position <= max(message.bytes.byteCount * 3 / 2, 768) else {
+      outbox.datagrams.abandon()
+      return drop(.replyImpossible, arrival)
+    }
+    send(to: destination, arrival.listener, serial: 0, side: .a)
   }
 
   func refuseUnparsable(_ bytes: RawSpan, _ error: SIPParseError, _ arrival: Arrival) {
