@@ -63,10 +63,19 @@ final class Leg {
   var ackHeld: ClientTransaction?
   var maxForwards = 70
 
-  /// The peer's early dialogs by To tag, in order of appearance; the index is the fork number.
+  /// What it is an attempt at, until it answers, is lost or given up.
+  var branch: Branch?
+  /// Until anything but 100 comes, and until somebody answers.
+  var responseTimer = TimerID.none
+  var answerTimer = TimerID.none
+  /// Its CANCEL or BYE says that another phone has dealt with the call (RFC 3326).
+  var isCompletedElsewhere = false
+  /// The peer's early dialogs by To tag, in order of appearance, and the number of the caller's early
+  /// dialog that stands for each.
   var earlyTags: [HashKey] = []
-  /// Forks that the caller had been shown before this leg.
-  var forkBase: UInt8 = 0
+  var forks: [UInt8] = []
+  /// Shown to the caller before the peer had a tag.
+  var untaggedFork: UInt8?
   /// Challenges answered; more than a few mean the password is wrong.
   var challengesAnswered = 0
 
@@ -79,6 +88,8 @@ final class Leg {
   var pendingRemote: RemoteMedia?
   /// What its trunk allows; empty: everything.
   var codecs: [String] = []
+  /// Who may be cut off when silent, in ms; 0: nobody.
+  var silence: UInt32 = 0
   var wideLatching = false
   var credentials: Credentials?
 

@@ -3,7 +3,8 @@ import MediaControl
 import Policy
 import SIPCore
 
-/// A call: a caller's leg, the plan it walks, and the leg that the plan has led to.
+/// A call: a caller's leg, the plan it walks with a leg for each target that rings, and the leg that
+/// answered.
 ///
 ///     awaitingRecord ──durable──▶ routing ──2xx──▶ answered ──▶ released ──media closed──▶ (gone)
 ///            └────────── CANCEL, refusal, operator ──────────────▲
@@ -18,24 +19,21 @@ final class Session {
   var handle = SlabHandle.none
   var record: CallRecord
   var caller: Leg?
+  /// With whom the caller is connected: while several ring, the one whose early media is passed on; in
+  /// the end the one that answered.
   var callee: Leg?
 
   var plan: RoutePlan
-  var hopIndex = -1
-  /// What the hop's target came to, in order, and which is being tried.
-  var targets: [CallTarget] = []
-  var targetIndex = 0
+  /// The walk along the plan, while nobody has answered.
+  var strand: Strand?
   /// The caller's SDP, kept until somebody answers: each hop gets it anew.
   var offer = Block.none
   /// Its m-lines: an answer must have as many.
   var offerLines = 0
-  /// Why the last target was lost.
-  var lastFailure: (status: Int, cause: Cause) = (480, .unreachable)
   /// Early dialogs that the caller has been shown so far, over all hops.
   var forksShown: UInt8 = 0
 
-  var answerTimer = TimerID.none
-  var responseTimer = TimerID.none
+  var patienceTimer = TimerID.none
   var closeTimer = TimerID.none
   var progressTimer = TimerID.none
   /// The caller's number was proved: by our own user's configuration, or inside a trusted network.
@@ -43,9 +41,6 @@ final class Session {
   var ingressSeat: Int?
   var egressSeat: Int?
   var application: MediaApplication?
-  /// Who may be cut off when silent, in ms; 0: nobody.
-  var callerSilence: UInt32 = 0
-  var calleeSilence: UInt32 = 0
 
   init(
     id: CallID, configuration: Configuration, tenant: Int, record: CallRecord, plan: RoutePlan
@@ -57,7 +52,11 @@ final class Session {
     self.plan = plan
   }
 
-  func leg(_ side: LegSide) -> Leg? { side == .a ? caller : callee }
+  /// The number of a further early dialog; the last one stands for all beyond it.
+  func nextFork() -> UInt8 {
+    defer { forksShown = min(forksShown + 1, 15) }
+    return forksShown
+  }
   func other(_ leg: Leg) -> Leg? { leg.side == .a ? callee : caller }
 }
 

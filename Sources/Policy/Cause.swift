@@ -10,6 +10,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
     tooManyHops
   case mediaUnacceptable, contentUnsupported
   case carrierTimeout, carrierUnavailable, carrierRejected, transportFailed
+  case completedElsewhere
   case mediaTimeout, hungUpByOperator, acknowledgementMissing, interrupted, internalFault
 }
 

@@ -160,6 +160,11 @@ extension Cause {
       CauseRow(
         "transport-failed", 502, 27, "The message could not be sent, or the host refused it.",
         "Check routing and firewall to the target, and that a listener has its address family.")
+    case .completedElsewhere:
+      CauseRow(
+        "completed-elsewhere", 487, 26,
+        "Another phone or destination that rang at the same time answered or declined the call.",
+        "Nothing: each of an attempt's branches has its own line, and only one can have the call.")
     case .mediaTimeout:
       CauseRow(
         "media-timeout", 408, 102,

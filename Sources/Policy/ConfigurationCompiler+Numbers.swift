@@ -55,7 +55,7 @@ extension ConfigurationCompiler {
     }
   }
 
-  private mutating func target(
+  mutating func target(
     of destination: Destination, tenant: Int, at path: [PathElement]
   ) -> CompiledTarget? {
     switch destination {
@@ -78,7 +78,42 @@ extension ConfigurationCompiler {
       return nil
     case .number(let number):
       return target(ofNumber: number, tenant: tenant, at: path + ["number"])
+    case .ring(let members):
+      return ring(of: members, tenant: tenant, at: path + ["ring"])
     }
+  }
+
+  private mutating func ring(
+    of members: [Destination], tenant: Int, at path: [PathElement]
+  ) -> CompiledTarget? {
+    if members.isEmpty || members.count > ResourceLimits.ringMembers {
+      report(
+        path, "a ring has 1 to \(ResourceLimits.ringMembers) destinations, not \(members.count)",
+        remedy: "Write the users, trunks and numbers that are to ring at the same time.")
+    }
+    var seen: Set<Destination> = []
+    var targets: [CompiledTarget] = []
+    for (position, member) in members.enumerated() {
+      let here = path + [.index(position)]
+      switch member {
+      case .application:
+        report(
+          here, "an application answers at once, so nothing beside it would ring",
+          remedy: "Make the application a destination of its own after the ring.")
+        continue
+      case .ring:
+        report(
+          here, "a ring cannot hold another ring",
+          remedy: "Write the members of the inner one here.")
+        continue
+      case .user, .trunk, .number: break
+      }
+      if !seen.insert(member).inserted {
+        reportDuplicate(here, "this destination", firstIn: "this ring")
+      }
+      if let target = target(of: member, tenant: tenant, at: here) { targets.append(target) }
+    }
+    return .ring(targets)
   }
 
   private mutating func target(ofNumber number: String, tenant: Int, at path: [PathElement])
@@ -124,14 +159,14 @@ extension ConfigurationCompiler {
       var stack: [(chain: Int, next: Int)] = [(start, 0)]
       open[start] = true
       while let top = stack.last {
-        let hops = tables.chains[top.chain].hops
-        guard top.next < hops.count else {
+        let inners = tables.chains[top.chain].hops.flatMap(\.target.chains)
+        guard top.next < inners.count else {
           close(top.chain, height: &height, open: &open)
           stack.removeLast()
           continue
         }
         stack[stack.count - 1].next += 1
-        guard case .number(let inner) = hops[top.next].target else { continue }
+        let inner = inners[top.next]
         if open[inner] {
           reportLoop(closing: top.chain, through: stack.map(\.chain), to: inner)
         } else if height[inner] == 0 {
@@ -145,8 +180,8 @@ extension ConfigurationCompiler {
   private mutating func close(_ chain: Int, height: inout [Int], open: inout [Bool]) {
     open[chain] = false
     var highest = 0
-    for hop in tables.chains[chain].hops {
-      if case .number(let inner) = hop.target { highest = max(highest, height[inner]) }
+    for inner in tables.chains[chain].hops.flatMap(\.target.chains) {
+      highest = max(highest, height[inner])
     }
     height[chain] = highest + 1
     if height[chain] == ResourceLimits.chainDepth + 1 {

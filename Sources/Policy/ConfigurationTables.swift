@@ -42,6 +42,16 @@ enum CompiledTarget: Hashable, Sendable {
   case number(Int)
   /// Index into `ConfigurationTables.routes`, and the number as it is dialled there.
   case route(Int, dialled: String)
+  case ring([CompiledTarget])
+
+  /// The chains that it leads to at once or among others.
+  var chains: [Int] {
+    switch self {
+    case .number(let chain): [chain]
+    case .ring(let members): members.flatMap(\.chains)
+    case .trunk, .user, .application, .route: []
+    }
+  }
 }
 
 struct CompiledHop: Sendable {

@@ -41,6 +41,8 @@ package enum ResourceLimits {
   package static let weight = 65_535
   /// How many times a number may lead to another number.
   package static let chainDepth = 8
-  /// Hops of one plan.
+  /// Hops of one plan, those of its branches included.
   package static let hops = 64
+  /// Destinations that ring together.
+  package static let ringMembers = 16
 }

@@ -176,6 +176,8 @@ package enum Destination: Hashable, Sendable {
   case trunk(String)
   case application(String)
   case number(String)
+  /// All of them at once; never one inside another.
+  case ring([Destination])
 }
 
 /// One link of a chain: where to, how long, and on which outcomes the next link is tried.

@@ -13,6 +13,8 @@ package enum PlannedTarget: Hashable, Sendable {
   case trunk(Int)
   case user(Int)
   case application(Int)
+  /// Several at once, each along a plan of its own: the first that answers has the call.
+  case ring([RoutePlan])
 }
 
 /// On these causes the call leaves a group of hops (the carriers of an outside number, say) for the

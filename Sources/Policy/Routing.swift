@@ -20,7 +20,8 @@ extension Configuration {
       let hop = CompiledHop(
         target: target, timeout: ResourceDefaults.ringTimeout, continueOn: CauseSet())
       var hops: [PlannedHop] = []
-      append(hop, called: number, depth: 0, random: &random, to: &hops)
+      var room = ResourceLimits.hops
+      append(hop, called: number, depth: 0, room: &room, random: &random, to: &hops)
       guard !hops.isEmpty else {
         if case .route = target { throw .addressIncomplete }
         throw .loopDetected
@@ -47,19 +48,22 @@ extension Configuration {
   }
 
   private func append(
-    _ hop: CompiledHop, called: String, depth: Int, random: inout RandomSource,
+    _ hop: CompiledHop, called: String, depth: Int, room: inout Int, random: inout RandomSource,
     to hops: inout [PlannedHop]
   ) {
-    guard hops.count < ResourceLimits.hops else { return }
+    guard room > 0 else { return }
     switch hop.target {
     case .trunk(let index):
+      room -= 1
       hops.append(
         planned(.trunk(index), hop, response: ResourceDefaults.carrierTimeout, called: called))
     case .user(let index):
+      room -= 1
       let number = users[index].extension.isEmpty ? users[index].name : users[index].extension
       hops.append(
         planned(.user(index), hop, response: ResourceDefaults.phoneTimeout, called: number))
     case .application(let index):
+      room -= 1
       hops.append(
         planned(.application(index), hop, response: hop.timeout, called: called))
     case .number(let index):
@@ -68,14 +72,27 @@ extension Configuration {
       let first = hops.count
       let chain = tables.chains[index]
       for inner in chain.hops {
-        append(inner, called: chain.number, depth: depth + 1, random: &random, to: &hops)
+        append(
+          inner, called: chain.number, depth: depth + 1, room: &room, random: &random, to: &hops)
       }
       if depth > 0 { leaveGroup(from: first, on: hop.continueOn, in: &hops) }
     case .route(let index, let dialled):
       let first = hops.count
       appendCarriers(
-        of: tables.routes[index], dialled: dialled, ring: hop.timeout, random: &random, to: &hops)
+        of: tables.routes[index], dialled: dialled, ring: hop.timeout, room: &room,
+        random: &random, to: &hops)
       if depth > 0 { leaveGroup(from: first, on: hop.continueOn, in: &hops) }
+    case .ring(let members):
+      room -= 1
+      let plans = members.compactMap { member -> RoutePlan? in
+        let inner = CompiledHop(
+          target: member, timeout: hop.timeout, continueOn: CauseSet())
+        var branch: [PlannedHop] = []
+        append(
+          inner, called: called, depth: depth + 1, room: &room, random: &random, to: &branch)
+        return branch.isEmpty ? nil : RoutePlan(hops: branch)
+      }
+      hops.append(planned(.ring(plans), hop, response: hop.timeout, called: called))
     }
   }
 
@@ -88,13 +105,14 @@ extension Configuration {
   }
 
   private func appendCarriers(
-    of route: CompiledRoute, dialled: String, ring: Interval, random: inout RandomSource,
-    to hops: inout [PlannedHop]
+    of route: CompiledRoute, dialled: String, ring: Interval, room: inout Int,
+    random: inout RandomSource, to hops: inout [PlannedHop]
   ) {
     guard let called = route.number(dialled) else { return }
     for group in route.groups {
       for carrier in weightedOrder(of: group, random: &random) {
-        guard hops.count < ResourceLimits.hops else { return }
+        guard room > 0 else { return }
+        room -= 1
         hops.append(
           PlannedHop(
             target: .trunk(carrier.trunk), answerTimeout: ring, responseTimeout: route.timeout,

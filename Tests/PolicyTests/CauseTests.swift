@@ -25,8 +25,8 @@ struct CauseTests {
       authentication-failed forbidden source-unknown trunk-call-limit trunk-rate-limit capacity \
       ports-exhausted records-stalled draining malformed message-too-large extension-unsupported \
       method-unsupported loop-detected too-many-hops media-unacceptable content-unsupported \
-      carrier-timeout carrier-unavailable carrier-rejected transport-failed media-timeout \
-      hung-up-by-operator acknowledgement-missing interrupted internal-fault
+      carrier-timeout carrier-unavailable carrier-rejected transport-failed \
+      completed-elsewhere media-timeout hung-up-by-operator acknowledgement-missing interrupted internal-fault
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

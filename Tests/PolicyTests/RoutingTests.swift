@@ -15,16 +15,21 @@ struct RoutingTests {
     var random = RandomSource(seed: seed)
     switch configuration.resolve(called: called, caller: caller, tenant: 0, random: &random) {
     case .failure(let cause): return cause.name
-    case .success(let plan):
-      return plan.hops.map { hop in
-        switch hop.target {
-        case .user(let i): "user:\(configuration.users[i].name)(\(hop.calledNumber))"
-        case .trunk(let i): "trunk:\(configuration.trunks[i].name)(\(hop.calledNumber))"
-        case .application(let i):
-          "application:\(configuration.applications[i].name)(\(hop.calledNumber))"
-        }
-      }.joined(separator: " > ")
+    case .success(let plan): return text(plan, configuration)
     }
+  }
+
+  private func text(_ plan: RoutePlan, _ configuration: Configuration) -> String {
+    plan.hops.map { hop in
+      switch hop.target {
+      case .user(let i): "user:\(configuration.users[i].name)(\(hop.calledNumber))"
+      case .trunk(let i): "trunk:\(configuration.trunks[i].name)(\(hop.calledNumber))"
+      case .application(let i):
+        "application:\(configuration.applications[i].name)(\(hop.calledNumber))"
+      case .ring(let members):
+        "[" + members.map { text($0, configuration) }.joined(separator: " | ") + "]"
+      }
+    }.joined(separator: " > ")
   }
 
   @Test(

@@ -7,27 +7,30 @@ import SIPWire
 // Calls that end here: echo, tone, announcement, quality test.
 
 extension Shard {
-  func startApplication(_ session: Session, _ index: Int) {
+  func startApplication(_ session: Session, _ strand: Strand, _ index: Int) {
     guard let leg = session.caller, let server = leg.inviteServer, server.isProceeding,
       session.configuration.applications.indices.contains(index)
     else { return release(session, by: .system, .internalFault) }
     let application = session.configuration.applications[index]
     session.record.to = "application:" + application.name
-    session.record.attempts.append(
-      CallAttempt(
-        target: session.record.to, address: nil, started: now, ended: nil, status: 0, cause: nil))
-    if let attempt = session.record.attempts.last { tell(.hopTried(attempt), call: session.id) }
+    let line = session.record.attempts.count
+    let attempt = CallAttempt(
+      target: session.record.to, address: nil, started: now, ended: nil, status: 0, cause: nil)
+    session.record.attempts.append(attempt)
+    tell(.hopTried(attempt), call: session.id)
     session.application = mediaApplication(application.kind, index, session.configuration)
     guard describeApplication(session, leg) else {
-      return lost(session, 488, .mediaUnacceptable)
+      endAttempt(session, line, 488, .mediaUnacceptable)
+      return memberLost(session, strand, Failure(488, .mediaUnacceptable))
     }
+    endAttempt(session, line, 200, nil)
     leg.fork = session.forksShown
     if let media = leg.media, let application = session.application {
       outbox.media.append(.play(media.transport, application))
     }
     sendSuccess(leg, server)
     body.abandon()
-    attemptAnswered(session)
+    giveUp(session, Failure(487, .completedElsewhere))
     answered(session)
   }
 

@@ -8,7 +8,7 @@ import SIPWire
 
 extension Shard {
   /// Calls a target for a session, or says what is lacking for it.
-  func invite(_ session: Session, _ target: CallTarget) -> Cause? {
+  func invite(_ session: Session, _ branch: Branch, _ target: CallTarget) -> Cause? {
     guard let caller = session.caller else { return .internalFault }
     let leg = Leg(
       side: .b, isOurs: true, call: session.id, destination: target.address,
@@ -16,30 +16,30 @@ extension Shard {
     guard let handle = legs.insert(leg) else { return .capacity }
     leg.handle = handle
     leg.session = session
+    leg.branch = branch
+    branch.leg = leg
     leg.followsSource = target.followsSource
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
     leg.credentials = target.credentials
     leg.maxForwards = max(caller.maxForwards - 1, 0)
-    leg.forkBase = session.forksShown
-    session.callee = leg
-    session.calleeSilence = target.silence
+    leg.silence = target.silence
     guard takePort(leg) else { return .portsExhausted }
-    guard keepCalledDialog(leg, session, target) else { return .capacity }
-    if let mine = leg.media, let theirs = caller.media {
-      outbox.media.append(.bridge(theirs.transport, mine.transport))
-    }
+    let called = branch.strand.hop?.calledNumber ?? session.record.calledNumber
+    guard keepCalledDialog(leg, session, target, called: called) else { return .capacity }
+    if session.callee == nil { hear(session, leg) }
     return sendInvite(leg, session) ? nil : .mediaUnacceptable
   }
 
   /// The dialog as far as we make it ourselves: Call-ID, From, To and target.
-  private func keepCalledDialog(_ leg: Leg, _ session: Session, _ target: CallTarget) -> Bool {
+  private func keepCalledDialog(
+    _ leg: Leg, _ session: Session, _ target: CallTarget, called: String
+  ) -> Bool {
     body.begin()
     let start = body.position
     mint.write(OwnerToken(kind: .callID, fork: 0, owner: leg.handle), into: &body)
     leg.callID = ByteRange(from: start, to: body.position)
     leg.local = writeBracketed(session.record.callerNumber, at: ourAddress(leg.listener))
-    let called = session.plan.hops[session.hopIndex].calledNumber
     leg.remote = writeBracketed(called, at: target.address)
     leg.remoteTag = .none
     let uri = body.position
@@ -224,13 +224,11 @@ extension Shard {
     _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
   ) {
     if transaction.cancelWanted { cancel(transaction) }
-    guard let session = leg.session, session.callee === leg, session.state == .routing else {
-      return
-    }
-    markTarget(session, usable: true)
+    guard let session = leg.session, let branch = leg.branch else { return }
+    markTarget(session, branch, usable: true)
     guard message.status > 100, message.status != 199 else { return }
-    wheel.cancel(&session.responseTimer)
-    let fork = fork(of: leg, message)
+    wheel.cancel(&leg.responseTimer)
+    let fork = fork(of: leg, session, message)
     if session.record.ringing == nil {
       session.record.ringing = now
       session.record.state = .ringing
@@ -241,16 +239,20 @@ extension Shard {
 
   /// Each early dialog of the callee (forked or of a later hop) is one of its own for the caller, with a tag
   /// of its own, so that no answer contradicts an earlier one (§13.2.2.4).
-  private func fork(of leg: Leg, _ message: borrowing Message) -> UInt8 {
+  private func fork(of leg: Leg, _ session: Session, _ message: borrowing Message) -> UInt8 {
     let tag = message.to?.tag ?? .none
-    if tag.isEmpty { return min(leg.forkBase + UInt8(max(leg.earlyTags.count, 1) - 1), 15) }
-    let key = hash.key(message.bytes, tag, seed: 0x300)
-    if let known = leg.earlyTags.firstIndex(of: key) {
-      return UInt8(min(Int(leg.forkBase) + known, 15))
+    if tag.isEmpty {
+      let fork = leg.forks.last ?? leg.untaggedFork ?? session.nextFork()
+      if leg.forks.isEmpty { leg.untaggedFork = fork }
+      return fork
     }
-    if leg.earlyTags.count < 16 { leg.earlyTags.append(key) }
-    let fork = UInt8(min(Int(leg.forkBase) + leg.earlyTags.count - 1, 15))
-    leg.session?.forksShown = max(leg.session?.forksShown ?? 0, min(fork + 1, 15))
+    let key = hash.key(message.bytes, tag, seed: 0x300)
+    if let known = leg.earlyTags.firstIndex(of: key) { return leg.forks[known] }
+    guard leg.earlyTags.count < 16 else { return leg.forks.last ?? 15 }
+    let fork = leg.untaggedFork ?? session.nextFork()
+    leg.untaggedFork = nil
+    leg.earlyTags.append(key)
+    leg.forks.append(fork)
     return fork
   }
 
@@ -265,7 +267,10 @@ extension Shard {
     {
       hasBody = relay(
         offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
-      if hasBody { completeAnswer(session) }
+      if hasBody {
+        completeAnswer(session)
+        hear(session, leg)
+      }
     }
     caller.fork = fork
     let shown = message.status == 180 || message.status == 182 ? message.status : 183
@@ -281,11 +286,11 @@ extension Shard {
   private func failed(_ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message) {
     leg.inviteClient = nil
     let status = message.status
-    guard leg.state == .early, let session = leg.session, session.callee === leg,
-      session.state == .routing
-    else { return end(leg) }
+    guard leg.state == .early, let session = leg.session, let branch = leg.branch else {
+      return end(leg)
+    }
     if status == 401 || status == 407, answersChallenge(leg, session, message) { return }
-    markTarget(session, usable: true)
+    markTarget(session, branch, usable: true)
     end(leg)
     let isChallenge = status == 401 || status == 407
     // A peer's challenge or redirection means nothing to the caller; the rest it may know.
@@ -293,7 +298,7 @@ extension Shard {
     var cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)
     // Nobody has cancelled: the callee says 487 by itself.
     if cause == .cancelled { cause = .carrierRejected }
-    lost(session, shown, cause)
+    lost(session, branch, shown, cause)
   }
 
   /// A second challenge for the same password only helps when the nonce was stale.
@@ -322,7 +327,6 @@ extension Shard {
     }
     transaction.acceptedTag = key
     leg.challengesAnswered = 0
-    let fork = fork(of: leg, message)
     guard confirm(leg, message) else {
       // Without memory for the dialog nothing can be sent in it: the other side times out.
       tell(.internalFault("no memory for a dialog"), call: leg.call)
@@ -331,13 +335,14 @@ extension Shard {
     }
     leg.state = .confirmed
     forgetRequest(transaction)
-    guard let session = leg.session, session.callee === leg, session.state == .routing else {
+    guard let session = leg.session, let branch = leg.branch, session.state == .routing else {
       // Nobody wants it any more: a late answer, or one that crossed our CANCEL (§9.1).
       acknowledge(leg, transaction, withBody: false)
       return sendBye(leg)
     }
-    markTarget(session, usable: true)
-    connected(session, leg, transaction, message, fork: fork)
+    markTarget(session, branch, usable: true)
+    connected(
+      session, leg, transaction, message, fork: fork(of: leg, session, message))
   }
 
   /// §12.1.2: the dialog is what the 2xx says; route set reversed, target from Contact.

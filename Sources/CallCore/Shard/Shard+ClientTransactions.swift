@@ -200,6 +200,11 @@ extension Shard {
 
   // MARK: ACK for a failure, CANCEL
 
+  /// So that a phone counts the call as taken and not as missed (RFC 3326 §3.2).
+  static var completedElsewhere: StaticString {
+    "Reason: SIP ;cause=200 ;text=\"Call completed elsewhere\"\r\n"
+  }
+
   /// §17.1.1.3: request URI, From, Call-ID, CSeq number, Route and the Via as in the INVITE, To as in the
   /// response. Built once, repeated for each repetition of the response.
   private func acknowledgeFailure(
@@ -273,6 +278,9 @@ extension Shard {
       outbox.datagrams.append("Route: ")
       outbox.datagrams.append(stored, route)
       outbox.datagrams.append("\r\n")
+    }
+    if to.isEmpty, transaction.leg?.isCompletedElsewhere == true {
+      outbox.datagrams.append(Self.completedElsewhere)
     }
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
     return true

@@ -14,7 +14,6 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ transaction: ClientTransaction,
     _ message: borrowing Message, fork: UInt8
   ) {
-    stopHopTimers(session)
     guard let caller = session.caller, let server = caller.inviteServer, server.isProceeding else {
       acknowledge(leg, transaction, withBody: false)
       return release(session, by: .caller, .cancelled)
@@ -24,8 +23,11 @@ extension Shard {
       let codecs = codecs(caller.codecs, leg.codecs),
       relay(offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
     else {
-      // No answer to our offer, or none that we can anchor: the call can't have media.
+      // No answer to our offer, or none that we can anchor: with this one the call can't have media.
       acknowledge(leg, transaction, withBody: false)
+      if let branch = leg.branch, (session.strand?.ringing.count ?? 0) > 1 {
+        return lost(session, branch, 488, .mediaUnacceptable)
+      }
       return release(session, by: .system, .mediaUnacceptable)
     }
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
@@ -40,7 +42,7 @@ extension Shard {
       leg.ackHeld = transaction
       caller.answerExpectedInAck = true
     }
-    attemptAnswered(session)
+    choose(session, leg)
     answered(session)
   }
 
@@ -255,6 +257,7 @@ extension Shard {
     if let challenge, let credentials = leg.credentials {
       writeCredentials(challenge, bytes, "BYE", leg, credentials)
     }
+    if leg.isCompletedElsewhere { outbox.datagrams.append(Self.completedElsewhere) }
     writeUserAgent()
     writeBody(present: false, into: &outbox.datagrams)
     launch(transaction)
@@ -286,10 +289,11 @@ extension Shard {
       leg.inviteClient = nil
       let session = leg.session
       end(leg)
-      guard let session, session.callee === leg, session.state == .routing else { return }
-      markTarget(session, usable: false)
+      guard let session, let branch = leg.branch else { return }
+      markTarget(session, branch, usable: false)
       lost(
-        session, isTransport ? 503 : 408, isTransport ? .transportFailed : .carrierTimeout)
+        session, branch, isTransport ? 503 : 408,
+        isTransport ? .transportFailed : .carrierTimeout)
     }
   }
 

@@ -46,9 +46,8 @@ extension Shard {
     let starting = Array(ready.prefix(settings.limits.startsPerAdvance))
     ready.removeFirst(starting.count)
     for session in starting where session.state == .awaitingRecord {
-      wheel.cancel(&session.answerTimer)
-      session.state = .routing
-      startHop(session, 0)
+      wheel.cancel(&session.patienceTimer)
+      startPlan(session)
     }
   }
 

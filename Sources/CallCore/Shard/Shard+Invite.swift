@@ -97,7 +97,7 @@ extension Shard {
     let sequence = tell(.callAttempted(session.record), call: id)
     awaitingRecord.append((sequence, session))
     restart(
-      &session.answerTimer, .answer, settings.limits.recordPatience, session.handle)
+      &session.patienceTimer, .patience, settings.limits.recordPatience, session.handle)
   }
 
   private func tenant(of caller: CallerKind) -> Int? {
@@ -200,10 +200,9 @@ extension Shard {
     switch caller {
     case .user(let user):
       leg.followsSource = true
-      session.callerSilence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
+      leg.silence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
     case .trunk(let trunk):
-      session.callerSilence = UInt32(
-        clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
+      leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
     }
     return keepCallerDialog(leg, message, fields)
   }

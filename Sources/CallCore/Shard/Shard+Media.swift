@@ -187,13 +187,10 @@ extension Shard {
       guard let remote = $0?.media?.remote else { return session.application != nil }
       return remote.weSend && remote.weReceive
     }
-    if let media = session.caller?.media {
+    for leg in [session.caller, session.callee] {
+      guard let leg, let media = leg.media else { continue }
       outbox.media.append(
-        .watch(media.transport, silenceMilliseconds: isTwoWay ? session.callerSilence : 0))
-    }
-    if let media = session.callee?.media {
-      outbox.media.append(
-        .watch(media.transport, silenceMilliseconds: isTwoWay ? session.calleeSilence : 0))
+        .watch(media.transport, silenceMilliseconds: isTwoWay ? leg.silence : 0))
     }
   }
 

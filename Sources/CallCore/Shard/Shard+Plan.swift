@@ -4,42 +4,88 @@ import Policy
 import SIPCore
 import SIPWire
 
-// How a call walks its plan: a hop comes to targets, a target is tried until it answers, fails or keeps
-// silent too long, and the outcome decides what is tried next.
+// How a call walks its plan: a hop comes to targets, all of them ring at once, and when all are lost the
+// best of their failures decides where the call goes next.
 
 extension Shard {
-  func startHop(_ session: Session, _ index: Int) {
-    session.hopIndex = index
-    guard session.plan.hops.indices.contains(index) else {
-      return refuseCaller(session, session.lastFailure.status, session.lastFailure.cause)
-    }
-    let hop = session.plan.hops[index]
-    switch hop.target {
-    case .application(let application): startApplication(session, application)
-    case .user(let user):
-      session.targets = targets(ofUser: user, session, hop)
-      guard !session.targets.isEmpty else { return lost(session, 480, .notRegistered) }
-      startTarget(session, 0)
-    case .trunk(let trunk):
-      session.targets = targets(ofTrunk: trunk, session, hop)
-      guard !session.targets.isEmpty else { return lost(session, 503, .carrierUnavailable) }
-      let seat = seats.seat(of: session.configuration.trunks[trunk])
-      if let cause = seats.take(seat, at: now) { return lost(session, cause.sipStatus, cause) }
-      session.egressSeat = seat
-      startTarget(session, 0)
-    }
+  /// The first hop, once the record is safe.
+  func startPlan(_ session: Session) {
+    session.state = .routing
+    let strand = Strand(plan: session.plan)
+    session.strand = strand
+    startHop(session, strand, 0)
   }
 
-  private func targets(ofUser user: Int, _ session: Session, _ hop: PlannedHop) -> [CallTarget] {
+  func startHop(_ session: Session, _ strand: Strand, _ index: Int) {
+    strand.hopIndex = index
+    strand.failure = nil
+    guard let hop = strand.hop else { return strandLost(session, strand, Failure(.unreachable)) }
+    strand.hopDeadline = earlier(now + hop.answerTimeout, strand.deadline)
+    // Held until every member is under way: those that are lost at once must not end the hop alone.
+    strand.pending = 1
+    switch hop.target {
+    case .application(let application):
+      return startApplication(session, strand, application)
+    case .user(let user):
+      strand.later = waves(ofUser: user, session)
+      if strand.later.isEmpty { strand.note(Failure(480, .notRegistered)) }
+    case .trunk(let trunk):
+      startTrunk(session, strand, trunk, hop)
+    case .ring(let plans):
+      let members = plans.map { Strand(plan: $0, parent: strand, deadline: strand.hopDeadline) }
+      strand.strands = members
+      strand.pending += members.count
+      for member in members where session.state == .routing { startHop(session, member, 0) }
+    }
+    memberEnded(session, strand)
+  }
+
+  private func earlier(_ a: Instant, _ b: Instant?) -> Instant { b.map { min(a, $0) } ?? a }
+
+  private func startTrunk(
+    _ session: Session, _ strand: Strand, _ trunk: Int, _ hop: PlannedHop
+  ) {
+    let targets = targets(ofTrunk: trunk, session, hop)
+    guard !targets.isEmpty else { return strand.note(Failure(503, .carrierUnavailable)) }
+    let seat = seats.seat(of: session.configuration.trunks[trunk])
+    if let cause = seats.take(seat, at: now) { return strand.note(Failure(cause)) }
+    start(session, Branch(strand, targets, seat: seat))
+  }
+
+  /// The contacts of equal q ring together, those of a higher one before (RFC 3261 §16.6).
+  private func startWave(_ session: Session, _ strand: Strand) {
+    let wave = strand.later.removeFirst()
+    if let hop = strand.hop {
+      strand.hopDeadline = earlier(now + hop.answerTimeout, strand.deadline)
+    }
+    strand.pending = 1
+    for target in wave where session.state == .routing {
+      start(session, Branch(strand, [target]))
+    }
+    memberEnded(session, strand)
+  }
+
+  private func start(_ session: Session, _ branch: Branch) {
+    branch.strand.branches.append(branch)
+    branch.strand.pending += 1
+    startTarget(session, branch, 0)
+  }
+
+  // MARK: Targets
+
+  private func waves(ofUser user: Int, _ session: Session) -> [[CallTarget]] {
     let account = session.configuration.users[user]
     guard let network = session.configuration.network(ofUser: user) else { return [] }
     let key = Registrar.UserKey(tenant: account.tenant, user: account.name)
-    return registrar.entries(key).map {
+    let targets = registrar.entries(key).map {
       CallTarget(
         name: "user:" + account.name, address: $0.binding.source, listener: $0.binding.listener,
         network: network, uri: $0.binding.contact, codecs: [], wideLatching: false,
         followsSource: true, credentials: nil,
         silence: UInt32(clamping: account.mediaTimeout.milliseconds))
+    }
+    return stride(from: 0, to: targets.count, by: ForkLimits.legsTogether).map {
+      Array(targets[$0..<min($0 + ForkLimits.legsTogether, targets.count)])
     }
   }
 
@@ -59,121 +105,62 @@ extension Shard {
     }
   }
 
-  private func startTarget(_ session: Session, _ index: Int) {
-    session.targetIndex = index
-    let target = session.targets[index]
-    let hop = session.plan.hops[session.hopIndex]
-    session.record.attempts.append(
-      CallAttempt(
-        target: target.name, address: target.address, started: now, ended: nil, status: 0,
-        cause: nil))
-    if let attempt = session.record.attempts.last { tell(.hopTried(attempt), call: session.id) }
-    session.record.to = target.name
-    if let cause = invite(session, target) { return lost(session, cause.sipStatus, cause) }
-    restart(&session.responseTimer, .response, hop.responseTimeout, session.handle)
-    restart(&session.answerTimer, .answer, hop.answerTimeout, session.handle)
+  // MARK: What came of it
+
+  /// A member of the hop was lost.
+  func memberLost(_ session: Session, _ strand: Strand, _ failure: Failure) {
+    strand.note(failure)
+    memberEnded(session, strand)
   }
 
-  // MARK: Outcomes
+  private func memberEnded(_ session: Session, _ strand: Strand) {
+    strand.pending -= 1
+    guard strand.pending == 0, session.state == .routing else { return }
+    hopLost(session, strand, strand.failure ?? Failure(.unreachable))
+  }
 
-  /// The target at hand is lost: the next contact or address of the hop, the next hop, or the end.
-  func lost(_ session: Session, _ status: Int, _ cause: Cause) {
-    stopHopTimers(session)
-    endAttempt(session, status, cause)
-    session.lastFailure = (status, cause)
-    forgetCallee(session)
-    if triesNextAddress(cause), session.targetIndex + 1 < session.targets.count {
-      return startTarget(session, session.targetIndex + 1)
+  private func hopLost(_ session: Session, _ strand: Strand, _ failure: Failure) {
+    let isOver = strand.deadline.map { $0 <= now } ?? false
+    // A phone on which the call was declined has declined it for the others (§16.7 step 5).
+    if !strand.later.isEmpty, failure.status < 600, !isOver { return startWave(session, strand) }
+    strand.later = []
+    guard !isOver, let next = strand.plan.next(after: strand.hopIndex, cause: failure.cause) else {
+      return strandLost(session, strand, failure)
     }
-    if let seat = session.egressSeat {
-      session.egressSeat = nil
-      seats.release(seat)
+    startHop(session, strand, next)
+  }
+
+  private func strandLost(_ session: Session, _ strand: Strand, _ failure: Failure) {
+    guard let parent = strand.parent else {
+      return refuseCaller(session, failure.status, failure.cause)
     }
-    session.targets = []
-    session.targetIndex = 0
-    if let next = session.plan.next(after: session.hopIndex, cause: cause) {
-      startHop(session, next)
-    } else {
-      refuseCaller(session, status, cause)
+    strand.parent = nil
+    parent.strands.removeAll { $0 === strand }
+    memberLost(session, parent, failure)
+  }
+
+  /// Everything that still rings is given up, and each line of the record says why.
+  func giveUp(_ session: Session, _ failure: Failure, except winner: Branch? = nil) {
+    guard let strand = session.strand else { return }
+    session.strand = nil
+    giveUp(session, strand, failure, except: winner)
+  }
+
+  private func giveUp(
+    _ session: Session, _ strand: Strand, _ failure: Failure, except winner: Branch?
+  ) {
+    let branches = strand.branches
+    let strands = strand.strands
+    strand.branches = []
+    strand.strands = []
+    strand.later = []
+    strand.parent = nil
+    for branch in branches where branch !== winner {
+      endAttempt(session, branch, failure.status, failure.cause)
+      releaseSeat(branch)
+      forget(session, branch, because: failure.cause)
     }
-  }
-
-  /// Only what says "not there" sends the call to the next address of the same target: a busy user is busy
-  /// on every address.
-  private func triesNextAddress(_ cause: Cause) -> Bool {
-    switch cause {
-    case .carrierTimeout, .carrierUnavailable, .transportFailed, .unreachable: true
-    default: false
-    }
-  }
-
-  private func endAttempt(_ session: Session, _ status: Int, _ cause: Cause?) {
-    guard let last = session.record.attempts.indices.last,
-      session.record.attempts[last].ended == nil
-    else { return }
-    session.record.attempts[last].ended = now
-    session.record.attempts[last].status = status
-    session.record.attempts[last].cause = cause
-    tell(.hopEnded(session.record.attempts[last]), call: session.id)
-  }
-
-  func attemptAnswered(_ session: Session) { endAttempt(session, 200, nil) }
-
-  /// The leg that was tried is left to itself: it is cancelled when that becomes possible, and whatever still
-  /// comes is answered, up to 64·T1 (late 1xx: CANCEL; late 2xx: ACK and BYE).
-  func forgetCallee(_ session: Session) {
-    guard let leg = session.callee else { return }
-    session.callee = nil
-    leg.session = nil
-    closeMedia(leg)
-    abandon(leg)
-    removeIfDone(leg)
-  }
-
-  func stopHopTimers(_ session: Session) {
-    wheel.cancel(&session.responseTimer)
-    wheel.cancel(&session.answerTimer)
-  }
-
-  /// §13.3.1.1: a provisional response at least each minute, so that no proxy on the way gives the call up.
-  func progressDue(_ handle: SlabHandle) {
-    guard let session = session(handle) else { return }
-    session.progressTimer = .none
-    guard session.state == .routing, let server = session.caller?.inviteServer, server.isProceeding,
-      !server.response.isNone
-    else { return }
-    resend(
-      server.response, to: server.replyTo, server.listener, serial: server.serial,
-      side: server.side)
-    restart(&session.progressTimer, .progress, .seconds(60), session.handle)
-  }
-
-  /// Nothing but 100 came in time: faster than timer B, which would cost the caller 32 s (§17.1.1.2).
-  func responseTimedOut(_ handle: SlabHandle) {
-    guard let session = session(handle) else { return }
-    session.responseTimer = .none
-    guard session.state == .routing, session.callee != nil else { return }
-    markTarget(session, usable: false)
-    lost(session, 408, .carrierTimeout)
-  }
-
-  func answerTimedOut(_ handle: SlabHandle) {
-    guard let session = session(handle) else { return }
-    session.answerTimer = .none
-    if session.state == .awaitingRecord {
-      return release(session, by: .system, .recordsStalled)
-    }
-    guard session.state == .routing, session.callee != nil else { return }
-    lost(session, 480, .noAnswer)
-  }
-
-  /// Whether the trunk's target answers at all, for those who watch.
-  func markTarget(_ session: Session, usable: Bool) {
-    guard let seat = session.egressSeat, seats.setUsable(usable, seat),
-      session.targets.indices.contains(session.targetIndex)
-    else { return }
-    let target = session.targets[session.targetIndex]
-    tell(.targetState(trunk: target.name, target.address, usable: usable), call: session.id)
+    for inner in strands { giveUp(session, inner, failure, except: winner) }
   }
 
   // MARK: The end
@@ -189,9 +176,8 @@ extension Shard {
     guard session.state != .released else { return }
     let wasAnswered = session.state == .answered
     session.state = .released
-    stopHopTimers(session)
+    wheel.cancel(&session.patienceTimer)
     wheel.cancel(&session.progressTimer)
-    endAttempt(session, status ?? cause.sipStatus, cause)
     session.record.end = now
     session.record.releasedBy = by
     session.record.cause = cause
@@ -199,6 +185,7 @@ extension Shard {
     session.record.status = final
     if let caller = session.caller { hangUp(caller, status: final, cause) }
     if let callee = session.callee { hangUp(callee, status: final, cause) }
+    giveUp(session, Failure(status ?? cause.sipStatus, cause))
     blocks.free(&session.offer)
     if let seat = session.ingressSeat { seats.release(seat) }
     if let seat = session.egressSeat { seats.release(seat) }
@@ -250,4 +237,12 @@ extension Shard {
     sessions.isLive(handle) ? sessions[handle] : nil
   }
   func leg(_ handle: SlabHandle) -> Leg? { legs.isLive(handle) ? legs[handle] : nil }
+}
+
+/// What a call may set in motion at most.
+enum ForkLimits {
+  /// Contacts of one user that ring at once; more of them take their turn after these.
+  static let legsTogether = 16
+  /// Lines of a record: addresses tried, over all hops and branches.
+  static let attempts = 64
 }

@@ -164,6 +164,7 @@ package final class Shard {
     case .successDeadline: giveUpSuccess(handle)
     case .answer: answerTimedOut(handle)
     case .response: responseTimedOut(handle)
+    case .patience: patienceEnded(handle)
     case .mediaClose: mediaCloseTimedOut(handle)
     case .progress: progressDue(handle)
     case .binding: expireBinding(owner)
@@ -175,7 +176,7 @@ package final class Shard {
 enum ShardTimer: UInt8 {
   case serverResend, serverExpire, clientResend, clientExpire
   case successResend, successDeadline
-  case answer, response, mediaClose, progress
+  case answer, response, patience, mediaClose, progress
   case binding
 }
 

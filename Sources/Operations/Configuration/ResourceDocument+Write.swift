@@ -138,17 +138,20 @@ private struct ResourceWriter {
   }
 
   private func node(_ hop: DestinationHop) -> DocumentNode {
-    let target: (String, DocumentNode?) =
-      switch hop.to {
-      case .user(let name): ("user", .text(name))
-      case .trunk(let name): ("trunk", .text(name))
-      case .application(let name): ("application", .text(name))
-      case .number(let number): ("number", .text(number))
-      }
-    return .group([
-      target, ("timeout", .text(hop.timeout.documentText)),
+    .group([
+      target(hop.to), ("timeout", .text(hop.timeout.documentText)),
       ("continueOn", .list(hop.continueOn.map { .text($0.name) })),
     ])
+  }
+
+  private func target(_ destination: Destination) -> (String, DocumentNode?) {
+    switch destination {
+    case .user(let name): ("user", .text(name))
+    case .trunk(let name): ("trunk", .text(name))
+    case .application(let name): ("application", .text(name))
+    case .number(let number): ("number", .text(number))
+    case .ring(let members): ("ring", .list(members.map { .group([target($0)]) }))
+    }
   }
 
   private func node(_ route: Route) -> DocumentNode {

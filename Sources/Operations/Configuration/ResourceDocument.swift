@@ -236,14 +236,29 @@ extension ResourceReader {
     let keys = ["number", "tenant", "destinations"]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     let number = reader.required(fields, "number", .text("a number", example: "\"+441632960100\""))
-    let hops = reader.items(fields, "destinations").compactMap { destination($0) }
+    let hops = reader.items(fields, "destinations").compactMap { hop($0) }
     return Number(number: number ?? "", tenant: tenant(of: fields), destinations: hops)
   }
 
-  private mutating func destination(_ item: Item) -> DestinationHop? {
-    let kinds = ["user", "trunk", "application", "number"]
-    let keys = kinds + ["timeout", "continueOn"]
-    guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
+  private mutating func hop(_ item: Item) -> DestinationHop? {
+    let keys = ["timeout", "continueOn"]
+    guard
+      let (to, fields) = destination(item, kinds: Self.destinationKinds + ["ring"], beside: keys)
+    else { return nil }
+    return DestinationHop(
+      to: to,
+      timeout: reader.optional(fields, "timeout", .duration(example: "30s"))
+        ?? ResourceDefaults.hopTimeout,
+      continueOn: causes(fields, "continueOn", ResourceDefaults.continueOn))
+  }
+
+  private static let destinationKinds = ["user", "trunk", "application", "number"]
+
+  /// A group of keys of which exactly one names a destination.
+  private mutating func destination(
+    _ item: Item, kinds: [String], beside others: [String]
+  ) -> (Destination, DocumentFields)? {
+    guard let fields = reader.fields(item.node, item.path, keys: kinds + others) else { return nil }
     let named = kinds.filter { fields.has($0) }
     guard named.count == 1, let kind = named.first else {
       reader.report(
@@ -254,6 +269,12 @@ extension ResourceReader {
       )
       return nil
     }
+    if kind == "ring" {
+      let members = reader.items(fields, "ring").compactMap {
+        destination($0, kinds: Self.destinationKinds, beside: [])?.0
+      }
+      return (.ring(members), fields)
+    }
     let name = reader.required(fields, kind, .text("a \(kind)", example: "alice")) ?? ""
     let to: Destination =
       switch kind {
@@ -262,11 +283,7 @@ extension ResourceReader {
       case "application": .application(name)
       default: .number(name)
       }
-    return DestinationHop(
-      to: to,
-      timeout: reader.optional(fields, "timeout", .duration(example: "30s"))
-        ?? ResourceDefaults.hopTimeout,
-      continueOn: causes(fields, "continueOn", ResourceDefaults.continueOn))
+    return (to, fields)
   }
 
   /// An empty list means none; a missing key means the default.

@@ -46,6 +46,9 @@ package final class Agent {
   package internal(set) var answers: [String: Int] = [:]
   package internal(set) var answered: [String: AgentMessage] = [:]
   package internal(set) var strays = 0
+  /// What came, where a test has asked for it.
+  package var keepsMessages = false
+  package private(set) var received: [AgentMessage] = []
   private var serial = 0
 
   init(
@@ -101,6 +104,7 @@ package final class Agent {
 
   func receive(_ message: AgentMessage, from: SocketAddress) {
     guard !isMute(message.callID) else { return }
+    if keepsMessages { received.append(message) }
     if message.isRequest {
       receiveRequest(message, from: from)
     } else {

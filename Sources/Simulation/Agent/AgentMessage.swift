@@ -97,6 +97,15 @@ package struct AgentMessage {
     fields.filter { $0.header == header }.map { text($0.value) }
   }
 
+  /// The first header of this name, for those that agents don't look at.
+  package func line(_ name: String) -> String? { lines(name).first }
+
+  package func lines(_ name: String) -> [String] {
+    String(decoding: bytes[..<body.lowerBound], as: UTF8.self).split(separator: "\r\n")
+      .filter { $0.lowercased().hasPrefix(name.lowercased() + ":") }
+      .map { String($0.dropFirst(name.utf8.count + 1).drop { $0 == " " }) }
+  }
+
   package func has(_ header: AgentHeader) -> Bool { fields.contains { $0.header == header } }
 
   /// The user part of the URI in a header or of the Request-URI (nil).

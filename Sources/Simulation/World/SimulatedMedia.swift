@@ -8,6 +8,7 @@ package final class SimulatedMedia {
   private struct Transport {
     var local: LocalMedia
     var remote: RemoteMedia?
+    var peer: MediaTransportID?
     var latched: SocketAddress?
     var opened: Instant
     var watch = 0
@@ -93,7 +94,9 @@ package final class SimulatedMedia {
     case .open(let id, let local): openPort(id, local)
     case .remote(let id, let remote): setRemote(id, remote)
     case .bridge(let a, let b):
-      if known(a, command), known(b, command), a == b { breach("bridged with itself") }
+      guard known(a, command), known(b, command) else { return }
+      if a == b { breach("bridged with itself") }
+      bridge(a, b)
     case .play(let id, let application):
       if known(id, command) { play(id, application) }
     case .watch(let id, let milliseconds):
@@ -103,6 +106,21 @@ package final class SimulatedMedia {
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
+    }
+  }
+
+  private func bridge(_ a: MediaTransportID, _ b: MediaTransportID) {
+    for id in [a, b] {
+      if let peer = transports[id]?.peer { transports[peer]?.peer = nil }
+    }
+    transports[a]?.peer = b
+    transports[b]?.peer = a
+  }
+
+  /// Whose media this agent hears now.
+  package func partner(of media: SocketAddress) -> SocketAddress? {
+    transports.values.first { $0.remote?.rtp == media }?.peer.flatMap {
+      transports[$0]?.remote?.rtp
     }
   }
 
@@ -191,6 +209,7 @@ package final class SimulatedMedia {
     let epoch = world.epoch
     world.after(delay) { [self] in
       guard epoch == world.epoch else { return }
+      if let peer = transports[id]?.peer { transports[peer]?.peer = nil }
       transports[id] = nil
       ports[local] = nil
       closedAt[local] = world.now

@@ -132,6 +132,8 @@ class World:
                 {"number": "+4940102", "tenant": "test",
                  "destinations": [*chain, {"application": "announcement"}]},
                 {"number": "+4940103", "tenant": "test", "destinations": [{"application": "echo"}]},
+                {"number": "+4940110", "tenant": "test", "destinations": [
+                    {"ring": [{"user": "dave"}, {"user": "erin"}], "timeout": "20s"}]},
                 {"number": "+4940104", "tenant": "test",
                  "destinations": [{"trunk": "east", "timeout": f"{HOP_TIMEOUT}s"}]},
             ],

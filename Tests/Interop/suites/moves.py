@@ -1,0 +1,103 @@
+"""Calls that ring in several places at once, that are forwarded, deflected and transferred."""
+
+import time
+
+from harness import audio
+from harness.audio import numpy, silence
+from harness.case import test
+from harness.process import expect, wait_until
+
+WORDS = "The birch canoe slid on the smooth planks."
+RING = "+4940110"
+
+
+def spoken(text):
+    words = audio.speech(text)
+    return words, numpy.concatenate([silence(0.8), words])
+
+
+def attempts(record):
+    return sorted((attempt["status"], attempt.get("cause") or "") for attempt in record["attempts"])
+
+
+@test("ring-together", 60)
+def ring_together(t):
+    """Two phones of a user and one of another ring at once: the one that answers is heard, the others stop"""
+    world = t.world
+    words, says = spoken(WORDS)
+    desk = t.user("dave", says=says)
+    sofa = t.phone(
+        "dave-sofa", user="dave", password=world.users["dave"]["password"], registrar=world.sip,
+        domain=world.domain).registered()
+    erin = t.user("erin")
+    frank = t.user("frank", says=says)
+    frank.dial(f"sip:{RING}@{world.domain}")
+    for phone in (desk, sofa, erin):
+        phone.wait_event("CALL_INCOMING", 5)
+    desk.answer()
+    frank.established(5)
+    for phone in (sofa, erin):
+        phone.closed(5)
+    seconds = len(words) / audio.RATE + 1.5
+    frank.wait_heard(seconds, seconds + 8)
+    call = world.live(RING)
+    frank.hang_up()
+    desk.closed(5)
+    likeness = audio.check_likeness("frank heard", words, frank.heard())
+    audio.check_likeness("dave heard", words, desk.heard())
+    record = world.ended(call["id"])
+    expect(attempts(record) == [
+        (200, ""), (487, "completed-elsewhere"), (487, "completed-elsewhere")], attempts(record))
+    expect(record["to"] == "user:dave", record["to"])
+    t.remark = str(likeness)
+
+
+@test("two-answer", 30)
+def two_answer(t):
+    """Both branches answer at once: one call, and the other is acknowledged and ended"""
+    world = t.world
+    one = t.agent(user="dave", password=world.users["dave"]["password"])
+    two = t.agent(user="erin", password=world.users["erin"]["password"])
+    caller = t.agent(user="frank", password=world.users["frank"]["password"])
+    for agent in (one, two):
+        expect(agent.register().status == 200, "not registered")
+    call_id, tag = f"two-{time.monotonic_ns()}", "fork"
+    answer, dialog = None, None
+    invites = {}
+
+    def answer_both():
+        for agent in (one, two):
+            invites[agent] = agent.expect_request("INVITE", 5)
+        for agent, invite in invites.items():
+            agent.socket.sendto(
+                agent.answer_to(invite, 200, "OK", "t" + agent.user, body=agent.sdp(40000)), invite.source)
+    import threading
+    worker = threading.Thread(target=answer_both)
+    worker.start()
+    answer, dialog = caller.exchange("INVITE", f"sip:{RING}@{world.domain}", body=caller.sdp(40002))
+    worker.join()
+    expect(answer.status == 200, answer.start)
+    for agent in (one, two):
+        agent.expect_request("ACK", 5)
+    # Only the loser is hung up; its BYE says that the call is in good hands.
+    def bye(agent):
+        return next((m for m in agent.inbox if m.method == "BYE"), None) or agent.receive(0.2)
+    found = {}
+
+    def lost():
+        for agent in (one, two):
+            message = bye(agent)
+            if message and message.method == "BYE":
+                found[agent] = message
+        return found
+    wait_until(lost, 5, "the BYE of the branch that lost", 0.05)
+    expect(len(found) == 1, "both were hung up")
+    loser, message = next(iter(found.items()))
+    expect("completed elsewhere" in message.get("reason").lower(), f"Reason {message.get('reason')}")
+    loser.socket.sendto(loser.answer_to(message, 200, "OK"), message.source)
+    winner = two if loser is one else one
+    expect(dialog.bye().status == 200, "BYE refused")
+    end = winner.expect_request("BYE", 5)
+    winner.socket.sendto(winner.answer_to(end, 200, "OK"), end.source)
+    for agent in (one, two):
+        agent.register(expires=0)
