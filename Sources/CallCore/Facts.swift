@@ -77,6 +77,9 @@ package struct CallRecord: Hashable, Sendable {
   /// What we received from each side.
   package var fromCaller: StreamQuality
   package var fromCallee: StreamQuality
+  /// What was decided on the way and why, a line each: numbers as they were read, the caller as it was chosen,
+  /// rules that were applied.
+  package private(set) var notes: [String] = []
 
   package init(
     id: CallID, tenant: String, state: CallState = .attempted, from: String = "",
@@ -106,6 +109,18 @@ package struct CallRecord: Hashable, Sendable {
     self.codec = codec
     self.fromCaller = fromCaller
     self.fromCallee = fromCallee
+  }
+}
+
+extension CallRecord {
+  package static let noteLimit = 32
+
+  /// False when there are too many already.
+  @discardableResult
+  package mutating func note(_ text: String) -> Bool {
+    guard notes.count < Self.noteLimit else { return false }
+    notes.append(text)
+    return true
   }
 }
 
@@ -167,6 +182,8 @@ package enum FactEvent: Sendable {
   case sessionChanged(session: [UInt8])
   case mediaLatched(LegSide, SocketAddress)
   case mediaSilent(LegSide)
+  /// Something was decided on the call's way: a line of the record's notes.
+  case callNoted(String)
   /// The last fact of a call.
   case callEnded(CallRecord)
 

@@ -44,6 +44,8 @@ final class Leg {
   var listener: ListenerIndex
   /// Index into the configuration that the call started with.
   var network: Int
+  /// The peer, where it is a trunk: index into the session's configuration.
+  var trunk: Int?
   /// Requests follow the observed source address instead of the Contact (a phone behind a NAT).
   var followsSource = false
 

@@ -36,8 +36,8 @@ final class Session {
   var patienceTimer = TimerID.none
   var closeTimer = TimerID.none
   var progressTimer = TimerID.none
-  /// The caller's number was proved: by our own user's configuration, or inside a trusted network.
-  var callerIsAsserted = false
+  /// Who calls, as far as others may learn it.
+  var identity = CallerIdentity(number: nil, origin: .unknown)
   var ingressSeat: Int?
   var egressSeat: Int?
   var application: MediaApplication?
@@ -73,4 +73,6 @@ struct CallTarget {
   var followsSource: Bool
   var credentials: Credentials?
   var silence: UInt32
+  /// Index into the session's configuration; nil: a user's phone.
+  var trunk: Int?
 }

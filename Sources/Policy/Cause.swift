@@ -12,6 +12,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case carrierTimeout, carrierUnavailable, carrierRejected, transportFailed
   case completedElsewhere
   case mediaTimeout, hungUpByOperator, acknowledgementMissing, interrupted, internalFault
+  case numberInvalid, callerRefused
 }
 
 extension Cause: Error {}

@@ -187,6 +187,15 @@ extension Cause {
       CauseRow(
         "internal-fault", 500, 41, "A fault of this program ended the call.",
         "Report it with the log line of the same call id.")
+    case .numberInvalid:
+      CauseRow(
+        "number-invalid", 484, 28,
+        "The dialled number is none in the plan of numbers that its sender has.",
+        "Compare the number as dialled (demarc call show) with the plan under numbers.")
+    case .callerRefused:
+      CauseRow(
+        "caller-refused", 403, 21, "The caller's number is none that the trunk may call from.",
+        "Send one of the tenant's numbers, add it under callerID.numbers, or give callerID a default.")
     }
   }
 }

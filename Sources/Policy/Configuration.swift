@@ -148,6 +148,21 @@ extension Configuration {
     return user
   }
 
+  /// How the caller's numbers are read; nil: as they are.
+  package func numberReader(of caller: CallerKind) -> NumberReader? {
+    switch caller {
+    case .trunk(let trunk): return tables.readerOfTrunk.element(at: trunk) ?? nil
+    case .user(let user):
+      guard let tenant = tenant(ofUser: user) else { return nil }
+      return tables.readerOfTenant.element(at: tenant) ?? nil
+    }
+  }
+
+  /// How numbers are written towards a trunk.
+  package func numberWriter(ofTrunk trunk: Int) -> NumberWriter {
+    tables.writerOfTrunk.element(at: trunk) ?? .asIs
+  }
+
   package func application(named name: String, tenant: Int) -> Int? {
     tables.applications[TenantKey(tenant, name)]
   }

@@ -26,6 +26,7 @@ struct ConfigurationCompiler {
     compileTrunks()
     compileSources()
     compileUsers()
+    compileIdentities()
     compileApplications()
     indexNumbers()
     compileRoutes()

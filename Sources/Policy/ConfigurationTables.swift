@@ -105,6 +105,11 @@ struct ConfigurationTables: Sendable {
   var networkOfTrunk: [Int] = []
   var networkOfUser: [Int] = []
 
+  var readerOfTenant: [NumberReader?] = []
+  var readerOfTrunk: [NumberReader?] = []
+  var writerOfTrunk: [NumberWriter] = []
+  var callers: [CompiledCallerPolicy?] = []
+
   var numbers: [TenantKey: Int] = [:]
   var chains: [CompiledChain] = []
   var routes: [CompiledRoute] = []

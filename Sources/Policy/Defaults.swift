@@ -14,6 +14,8 @@ package enum ResourceDefaults {
   package static let phoneTimeout = Interval.seconds(10)
   package static let mediaTimeout = Interval.seconds(60)
   package static let maxContacts = 5
+  /// The longest extension or service code in a plan of numbers.
+  package static let localDigits = 7
   package static let carrierPriority = 1
   package static let carrierWeight = 100
 

@@ -11,6 +11,8 @@ package struct Tenant: Hashable, Sendable {
   /// What our challenges offer, in this order (RFC 8760 §2.4). Many phones give up on a response that also
   /// offers what they don't know, so MD5 alone is the default.
   package var digestAlgorithms: [DigestAlgorithm]
+  /// How the tenant's users, and PBXs that do not say otherwise, dial. Nil: numbers are taken as they come.
+  package var numbers: NumberPlan?
 
   package init(
     name: String, domains: [String] = [], digestAlgorithms: [DigestAlgorithm] = [.md5]
@@ -95,6 +97,10 @@ package struct Trunk: Hashable, Sendable {
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
+  /// In what form it has numbers. Nil: as they are.
+  package var numbers: TrunkNumbers?
+  /// From which numbers it may call. Nil: any.
+  package var callerID: CallerPolicy?
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],
@@ -127,6 +133,8 @@ package struct User: Hashable, Sendable {
   package var password: String
   /// Shown to trunks as the caller; nil: the extension.
   package var callerID: String?
+  /// Further numbers that the user may ask to be seen as (P-Preferred-Identity).
+  package var callerIDs: [String] = []
   package var maxContacts: Int
   package var mediaTimeout: Interval
 

@@ -15,7 +15,7 @@ extension Configuration {
   ) -> Result<RoutePlan, Cause> {
     do throws(Cause) {
       guard tenants.indices.contains(tenant) else { throw .numberUnknown }
-      let number = try DialString.normalized(called)
+      let number = try readCalled(called, caller: caller, tenant: tenant)
       let target = try firstTarget(of: number, caller: caller, tenant: tenant)
       let hop = CompiledHop(
         target: target, timeout: ResourceDefaults.ringTimeout, continueOn: CauseSet())
@@ -32,10 +32,27 @@ extension Configuration {
     }
   }
 
+  /// What was dialled, in the one form that everything inside is compared in. An extension goes before: it
+  /// is what its tenant says it is, whatever else it could mean.
+  package func readCalled(_ written: String, caller: CallerKind, tenant: Int) throws(Cause) -> String {
+    guard let reader = numberReader(of: caller) else { return try DialString.normalized(written) }
+    if let plain = try? DialString.normalized(written), !isCarrier(caller),
+      tables.extensions[TenantKey(tenant, plain)] != nil
+    {
+      return plain
+    }
+    return try reader.read(written).text
+  }
+
+  private func isCarrier(_ caller: CallerKind) -> Bool {
+    if case .trunk(let trunk) = caller { return trunks.element(at: trunk)?.kind != .pbx }
+    return false
+  }
+
   private func firstTarget(of number: String, caller: CallerKind, tenant: Int)
     throws(Cause) -> CompiledTarget
   {
-    if case .trunk(let trunk) = caller, trunks.element(at: trunk)?.kind != .pbx {
+    if isCarrier(caller) {
       let found =
         tables.numbers[TenantKey(tenant, number)]
         ?? tables.numbers[TenantKey(tenant, DialString.withOtherPlus(number))]

@@ -18,6 +18,7 @@ extension Shard {
     leg.session = session
     leg.branch = branch
     branch.leg = leg
+    leg.trunk = target.trunk
     leg.followsSource = target.followsSource
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
@@ -39,8 +40,8 @@ extension Shard {
     let start = body.position
     mint.write(OwnerToken(kind: .callID, fork: 0, owner: leg.handle), into: &body)
     leg.callID = ByteRange(from: start, to: body.position)
-    leg.local = writeBracketed(session.record.callerNumber, at: ourAddress(leg.listener))
-    leg.remote = writeBracketed(called, at: target.address)
+    leg.local = writeCaller(leg, session)
+    leg.remote = writeCalled(called, at: target.address, leg, session)
     leg.remoteTag = .none
     let uri = body.position
     body.append(target.uri)
@@ -51,16 +52,6 @@ extension Shard {
     guard let stored else { return false }
     leg.text = stored
     return true
-  }
-
-  private func writeBracketed(_ user: String, at host: SocketAddress) -> ByteRange {
-    let start = body.position
-    body.append("<sip:")
-    body.append(UserPart.escaped(user))
-    body.append("@")
-    body.append(host)
-    body.append(">")
-    return ByteRange(from: start, to: body.position)
   }
 
   /// The first INVITE, and again with credentials: same Call-ID and From tag, next CSeq (§22.2).
@@ -85,7 +76,7 @@ extension Shard {
     writeVia(transaction, into: &outbox.datagrams)
     writeDialog(leg, "INVITE", cseq: leg.localCSeq)
     writeContact(leg, into: &outbox.datagrams)
-    writeAssertedIdentity(leg, session)
+    writeIdentity(leg, session)
     if let challenge, let credentials = leg.credentials {
       writeCredentials(challenge, bytes, "INVITE", leg, credentials)
     }
@@ -105,19 +96,6 @@ extension Shard {
       let codecs = codecs(session.caller?.codecs ?? [], leg.codecs)
     else { return false }
     return relay(offered, bytes, to: leg, codecs: codecs)
-  }
-
-  /// Towards a network of our trust domain we assert who calls (RFC 3325 §5).
-  private func writeAssertedIdentity(_ leg: Leg, _ session: Session) {
-    guard session.configuration.networks.indices.contains(leg.network),
-      session.configuration.networks[leg.network].trusted,
-      session.callerIsAsserted
-    else { return }
-    outbox.datagrams.append("P-Asserted-Identity: <sip:")
-    outbox.datagrams.append(session.record.callerNumber)
-    outbox.datagrams.append("@")
-    outbox.datagrams.append(ourAddress(leg.listener))
-    outbox.datagrams.append(">\r\n")
   }
 
   // MARK: What our requests repeat

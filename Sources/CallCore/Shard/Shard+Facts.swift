@@ -13,6 +13,11 @@ extension Shard {
     return lastFactSequence
   }
 
+  /// A decision on a call's way, for its record and whoever follows the stream.
+  func note(_ text: String, _ session: Session) {
+    if session.record.note(text) { tell(.callNoted(text), call: session.id) }
+  }
+
   func drop(_ reason: DropReason, _ arrival: Arrival) {
     for (i, known) in DropReason.allCases.enumerated() where known == reason {
       dropCounts[i] &+= 1

@@ -47,21 +47,23 @@ extension Shard {
     _ caller: CallerKind, network: Int, _ arrival: Arrival
   ) {
     let tenant = tenant(of: caller)
-    let called = dialledNumber(message)
+    let dialled = dialledNumber(message, caller)
+    let read = readCalled(dialled, caller, tenant: tenant)
+    let identity = identify(message, fields, caller)
     lastCallSerial &+= 1
     let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
-    let shown = callerNumber(message, fields, caller)
     var record = CallRecord(
       id: id, tenant: tenant.map { configuration.tenants[$0].name } ?? "",
-      from: name(of: caller), calledNumber: called,
-      callerNumber: shown.number, source: arrival.source,
+      from: name(of: caller), calledNumber: shownNumber(read, dialled, caller),
+      callerNumber: (try? identity.get())?.shown ?? CallerIdentity.anonymous, source: arrival.source,
       sipCallID: message.bytes.string(fields.callID.first(256)), setup: now)
+    note(dialled, read, identity, in: &record)
     counters.callsAttempted &+= 1
     transaction.serial = id.serial
     traceIncoming(message, id.serial, .a, arrival)
     respond(transaction, 100)
 
-    let plan = resolve(called, caller, tenant: tenant)
+    let plan = resolve(read, identity, caller, tenant: tenant)
     // The attempt counts against the trunk's limits whether or not the number leads anywhere.
     var ingress: Int?
     if case .trunk(let trunk) = caller {
@@ -81,7 +83,7 @@ extension Shard {
     let session = Session(
       id: id, configuration: configuration, tenant: tenant, record: record, plan: route)
     session.ingressSeat = ingress
-    session.callerIsAsserted = shown.isAsserted
+    if let identity = try? identity.get() { session.identity = identity }
     guard let handle = sessions.insert(session) else {
       if let ingress { seats.release(ingress) }
       return refuseCall(&record, transaction, .capacity)
@@ -114,54 +116,67 @@ extension Shard {
     }
   }
 
+  private func readCalled(
+    _ dialled: String, _ caller: CallerKind, tenant: Int?
+  ) -> Result<String, Cause> {
+    guard let tenant else { return .failure(.forbidden) }
+    do throws(Cause) {
+      return .success(try configuration.readCalled(dialled, caller: caller, tenant: tenant))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// As it is inside where its sender has a plan of numbers, else as it was dialled.
+  private func shownNumber(
+    _ read: Result<String, Cause>, _ dialled: String, _ caller: CallerKind
+  ) -> String {
+    guard configuration.numberReader(of: caller) != nil, case .success(let number) = read else {
+      return dialled
+    }
+    return number
+  }
+
+  private func identify(
+    _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind
+  ) -> Result<CallerIdentity, Cause> {
+    let claim = claim(message, fields, caller)
+    do throws(Cause) {
+      return .success(try configuration.identify(caller, claim))
+    } catch {
+      return .failure(error)
+    }
+  }
+
   private func resolve(
-    _ called: String, _ caller: CallerKind, tenant: Int?
+    _ called: Result<String, Cause>, _ identity: Result<CallerIdentity, Cause>,
+    _ caller: CallerKind, tenant: Int?
   ) -> Result<RoutePlan, Cause> {
     guard let tenant else { return .failure(.forbidden) }
-    return configuration.resolve(called: called, caller: caller, tenant: tenant, random: &random)
-  }
-
-  /// The user part of the request URI, unescaped; of a tel URI the number.
-  private func dialledNumber(_ message: borrowing Message) -> String {
-    guard let uri = SIPURI.parse(message.bytes, message.requestURI) else { return "" }
-    return Escapes.string(message.bytes, uri.user)
-  }
-
-  /// Who is shown as calling, and whether we know it to be true. A user is shown as its configuration says; a
-  /// trunk says itself who calls, and is believed inside a trusted network only. A number that its owner
-  /// withholds is shown to nobody (RFC 3323 §4.2, RFC 3325 §7).
-  private func callerNumber(
-    _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind
-  ) -> (number: String, isAsserted: Bool) {
-    let bytes = message.bytes
-    if let privacy = message.first(.privacy),
-      !bytes.extracting(privacy).equalsIgnoringCase("none")
-    {
-      return ("anonymous", false)
-    }
-    switch caller {
-    case .user(let index):
-      let user = configuration.users[index]
-      return (user.callerID ?? user.extension, true)
-    case .trunk(let trunk):
-      let asserted = isTrusted(trunk: trunk) ? assertedIdentity(message) : nil
-      guard let uri = SIPURI.parse(bytes, asserted ?? fields.from.uri) else {
-        return ("anonymous", false)
-      }
-      return (UserPart.fit(Escapes.string(bytes, uri.user)), asserted != nil)
+    if case .failure(let cause) = identity { return .failure(cause) }
+    switch called {
+    case .failure(let cause): return .failure(cause)
+    case .success(let number):
+      return configuration.resolve(
+        called: number, caller: caller, tenant: tenant, random: &random)
     }
   }
 
-  private func isTrusted(trunk: Int) -> Bool {
-    guard let network = configuration.network(ofTrunk: trunk) else { return false }
-    return configuration.networks[network].trusted
-  }
-
-  /// RFC 3325 §9.1: believed inside the trust domain only.
-  private func assertedIdentity(_ message: borrowing Message) -> ByteRange? {
-    var values = message.values(of: .pAssertedIdentity)
-    guard let first = values.next(message.bytes) else { return nil }
-    return NameAddr.parse(message.bytes, first)?.uri
+  /// What was made of the numbers, where it is more than taking them as they came.
+  private func note(
+    _ dialled: String, _ called: Result<String, Cause>,
+    _ identity: Result<CallerIdentity, Cause>, in record: inout CallRecord
+  ) {
+    if case .success(let number) = called, number != dialled {
+      record.note("called \(UserPart.printable(dialled)) read as \(UserPart.printable(number))")
+    }
+    switch identity {
+    case .success(let identity):
+      guard identity.isPrivate || identity.isChoice else { return }
+      record.note(
+        "caller \(identity.origin.rawValue)" + (identity.isPrivate ? ", not to be shown" : ""))
+    case .failure: record.note("caller's number refused")
+    }
   }
 
   /// A call that is refused before it became a session still has its record.
@@ -202,6 +217,7 @@ extension Shard {
       leg.followsSource = true
       leg.silence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
     case .trunk(let trunk):
+      leg.trunk = trunk
       leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
     }
     return keepCallerDialog(leg, message, fields)
@@ -265,12 +281,11 @@ extension Shard {
 
 /// The user part of a URI that we write.
 enum UserPart {
-  /// A caller as it may be shown to the other side: the digits and letters of a number or a name.
-  static func fit(_ text: String) -> String {
-    guard !text.isEmpty, text.utf8.count <= 64, text.utf8.allSatisfy(isPlain) else {
-      return "anonymous"
-    }
-    return text
+  /// For people: cut, and without anything that is not visible.
+  static func printable(_ text: String) -> String {
+    String(
+      decoding: text.utf8.prefix(80).map { (0x21...0x7e).contains($0) ? $0 : 0x5f },
+      as: UTF8.self)
   }
 
   /// RFC 3261 §25.1: what is neither unreserved nor user-unreserved is escaped; nearly always nothing.

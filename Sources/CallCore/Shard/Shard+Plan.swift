@@ -92,6 +92,7 @@ extension Shard {
   private func targets(ofTrunk trunk: Int, _ session: Session, _ hop: PlannedHop) -> [CallTarget] {
     let peer = session.configuration.trunks[trunk]
     guard let network = session.configuration.network(ofTrunk: trunk) else { return [] }
+    let called = session.configuration.calledText(hop.calledNumber, trunk: trunk)
     return peer.targets.compactMap { address in
       guard
         let listener = session.configuration.listener(
@@ -99,9 +100,9 @@ extension Shard {
       else { return nil }
       return CallTarget(
         name: "trunk:" + peer.name, address: address, listener: listener, network: network,
-        uri: "sip:\(UserPart.escaped(hop.calledNumber))@\(address)", codecs: peer.codecs,
+        uri: NumberURI.text(called, at: "\(address)", peer.numbers), codecs: peer.codecs,
         wideLatching: peer.wideLatching, followsSource: false, credentials: peer.credentials,
-        silence: UInt32(clamping: peer.mediaTimeout.milliseconds))
+        silence: UInt32(clamping: peer.mediaTimeout.milliseconds), trunk: trunk)
     }
   }
 

@@ -29,6 +29,7 @@ extension CallResource {
     codec = record.codec.isEmpty ? nil : record.codec
     quality = CallQualityResource(caller: record.fromCaller, callee: record.fromCallee)
     attempts = record.attempts.map { CallAttemptResource($0, wall: wall) }
+    notes = record.notes.isEmpty ? nil : record.notes
   }
 }
 

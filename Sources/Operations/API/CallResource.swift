@@ -22,6 +22,8 @@ package struct CallResource: Codable, Hashable, Sendable {
   package var codec: String?
   package var quality: CallQualityResource?
   package var attempts: [CallAttemptResource]
+  /// What was decided on its way, a line each.
+  package var notes: [String]?
 
   package init(id: String, tenant: String, state: String, setup: String) {
     self.id = id

@@ -76,6 +76,7 @@ private struct ResourceWriter {
     .group([
       ("name", .text(tenant.name)), ("domains", .texts(tenant.domains)),
       ("digestAlgorithms", .texts(tenant.digestAlgorithms.map(\.documentName))),
+      ("numbers", tenant.numbers.map { .group($0.documentPairs) }),
     ])
   }
 
@@ -101,6 +102,7 @@ private struct ResourceWriter {
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
+      ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
     ])
   }
 
@@ -116,7 +118,8 @@ private struct ResourceWriter {
     .group([
       ("name", .text(user.name)), ("tenant", .text(user.tenant)), ("network", .text(user.network)),
       ("extension", .text(user.extension)), ("password", secret(user.password)),
-      ("callerID", user.callerID.map { .text($0) }), ("maxContacts", .bare(user.maxContacts)),
+      ("callerID", user.callerID.map { .text($0) }), ("callerIDs", .texts(user.callerIDs)),
+      ("maxContacts", .bare(user.maxContacts)),
       ("mediaTimeout", .text(user.mediaTimeout.documentText)),
     ])
   }

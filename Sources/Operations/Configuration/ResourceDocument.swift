@@ -141,13 +141,14 @@ struct ResourceReader {
 
 extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
-    let keys = ["name", "domains", "digestAlgorithms"]
+    let keys = ["name", "domains", "digestAlgorithms", "numbers"]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var tenant = Tenant(
       name: name(fields),
       domains: reader.list(fields, "domains", .text("a host name", example: "pbx.example.com")))
     let algorithms = reader.list(fields, "digestAlgorithms", .digest)
     if !algorithms.isEmpty { tenant.digestAlgorithms = algorithms }
+    tenant.numbers = numberPlan(fields)
     return tenant
   }
 
@@ -170,10 +171,10 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout",
+      "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
-    return Trunk(
+    var trunk = Trunk(
       name: name(fields), tenant: tenant(of: fields),
       kind: reader.required(fields, "kind", .choice("a kind of trunk")) ?? .pbx,
       network: network(of: fields), targets: reader.list(fields, "targets", .target),
@@ -186,6 +187,9 @@ extension ResourceReader {
       wideLatching: reader.optional(fields, "wideLatching", .flag) ?? false,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    trunk.numbers = trunkNumbers(fields)
+    trunk.callerID = callerPolicy(fields)
+    return trunk
   }
 
   private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
@@ -206,11 +210,11 @@ extension ResourceReader {
 
   private mutating func user(_ item: Item) -> User? {
     let keys = [
-      "name", "tenant", "network", "extension", "password", "callerID", "maxContacts",
+      "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
-    return User(
+    var user = User(
       name: name(fields), tenant: tenant(of: fields), network: network(of: fields),
       extension: reader.required(fields, "extension", .text("an extension", example: "1001")) ?? "",
       password: password(fields),
@@ -220,6 +224,9 @@ extension ResourceReader {
         ?? ResourceDefaults.maxContacts,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    user.callerIDs = reader.list(
+      fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
+    return user
   }
 
   private mutating func application(_ item: Item) -> Application? {

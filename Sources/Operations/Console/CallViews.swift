@@ -75,6 +75,7 @@ package enum CallViews {
     sheet.add("status", call.status.map { String($0) })
     sheet.add("cause", cause(call))
     sheet.add("codec", call.codec)
+    for note in call.notes ?? [] { sheet.add("note", note) }
     return sheet
   }
 

@@ -30,7 +30,7 @@ package struct FactLog: Sendable {
       .requestRefused, .configurationApplied, .drained:
       .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
-    case .hopTried, .callRinging, .sessionChanged, .mediaLatched, .messageDropped: .debug
+    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped: .debug
     case .mediaSilent, .authenticationFailed: .warning
     case .targetState(_, _, let usable): usable ? .info : .warning
     case .internalFault: .error
@@ -41,7 +41,7 @@ package struct FactLog: Sendable {
   private static func isUnderPeersControl(_ event: FactEvent) -> Bool {
     switch event {
     case .authenticationFailed, .requestRefused, .messageDropped: true
-    case .callAttempted, .hopTried, .hopEnded, .callRinging, .callAnswered, .sessionChanged,
+    case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered, .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
       .internalFault, .configurationApplied, .drained:
       false
@@ -60,6 +60,7 @@ package struct FactLog: Sendable {
     case .hopTried(let attempt): ("hop tried", target(attempt))
     case .hopEnded(let attempt): ("hop ended", target(attempt) + outcome(attempt))
     case .callRinging: ("call ringing", [])
+    case .callNoted(let text): ("call noted", [LogField("note", .personal(text))])
     case .callAnswered(let record, _):
       ("call answered", [LogField("to", record.to), LogField("codec", record.codec)])
     case .sessionChanged: ("session changed", [])

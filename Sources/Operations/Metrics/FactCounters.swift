@@ -42,7 +42,7 @@ package struct FactTally: Hashable, Sendable {
     case .authenticationFailed: authenticationFailures &+= 1
     case .internalFault: internalFaults &+= 1
     case .targetState(_, _, let usable): if !usable { targetsUnusable &+= 1 }
-    case .callRinging, .sessionChanged, .mediaLatched, .bindingAdded, .bindingRemoved,
+    case .callRinging, .callNoted, .sessionChanged, .mediaLatched, .bindingAdded, .bindingRemoved,
       .requestRefused, .messageDropped, .configurationApplied, .drained:
       break
     }

@@ -217,5 +217,6 @@ extension CallResource {
       resource.cause = attempt.cause?.name
       return resource
     }
+    notes = record.notes.isEmpty ? nil : record.notes
   }
 }

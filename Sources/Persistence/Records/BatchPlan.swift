@@ -51,7 +51,7 @@ struct BatchPlan {
           contactIndex[key] = bindings.count
           bindings.append(position)
         }
-      case .hopTried, .hopEnded, .callRinging, .mediaLatched, .mediaSilent,
+      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
         .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
         .configurationApplied, .drained:
         continue
@@ -85,8 +85,8 @@ extension FactEvent {
     case .callAttempted, .callAnswered, .sessionChanged, .callEnded, .bindingAdded,
       .bindingRemoved:
       true
-    case .hopTried, .hopEnded, .callRinging, .mediaLatched, .mediaSilent, .authenticationFailed,
-      .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
+      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
       .drained:
       false
     }
@@ -98,8 +98,8 @@ extension FactEvent {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
     case .sessionChanged, .bindingAdded, .bindingRemoved: false
-    case .hopTried, .hopEnded, .callRinging, .mediaLatched, .mediaSilent, .authenticationFailed,
-      .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
+      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
       .drained:
       false
     }

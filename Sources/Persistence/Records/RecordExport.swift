@@ -63,7 +63,7 @@ package enum RecordExport {
       "talk_s", "total_s", "released_by", "status", "cause", "codec",
     ]
     + ["caller", "callee"].flatMap { side in qualityNames.map { "\(side)_\($0)" } }
-    + ["attempts"]
+    + ["attempts", "notes"]
 
   private static func append(_ record: StoredRecord, _ format: Format, to out: inout [UInt8]) {
     let values = values(record)
@@ -106,7 +106,14 @@ package enum RecordExport {
     ]
     values += qualityValues(record.fromCaller) + qualityValues(record.fromCallee)
     values.append(record.attempts.isEmpty ? .nothing : .json(attempts(record.attempts)))
+    values.append(record.notes.isEmpty ? .nothing : .json(notes(record.notes)))
     return values
+  }
+
+  private static func notes(_ notes: [String]) -> [UInt8] {
+    var out: [UInt8] = []
+    NoteText.append(notes, to: &out)
+    return out
   }
 
   private static func qualityValues(_ quality: StreamQuality) -> [Value] {

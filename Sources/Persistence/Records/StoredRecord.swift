@@ -34,6 +34,8 @@ package struct StoredRecord: Hashable, Sendable {
   package var fromCaller = StreamQuality()
   package var fromCallee = StreamQuality()
   package var attempts: [StoredAttempt] = []
+  /// What was decided on the call's way, a line each.
+  package var notes: [String] = []
 
   package init(id: CallID, tenant: String, state: CallState, setup: Int64) {
     self.id = id

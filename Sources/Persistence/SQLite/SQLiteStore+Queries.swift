@@ -132,6 +132,7 @@ extension StoredRecord {
     fromCaller = StreamQuality(row, side: "caller")
     fromCallee = StreamQuality(row, side: "callee")
     attempts = AttemptText.read(row["attempts"])
+    notes = NoteText.read(row["notes"])
   }
 }
 

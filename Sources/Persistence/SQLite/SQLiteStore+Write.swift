@@ -169,6 +169,13 @@ extension WriterStatements {
       AttemptText.append(record.attempts, clock: clock, to: &scratch)
       statement.bind(18, text: scratch)
     }
+    if record.notes.isEmpty {
+      statement.bind(19, nil as Int64?)
+    } else {
+      scratch.removeAll(keepingCapacity: true)
+      NoteText.append(record.notes, to: &scratch)
+      statement.bind(19, text: scratch)
+    }
   }
 
   /// `Schema.qualityColumns`, in order; nothing where nothing was received or sent.

@@ -15,7 +15,10 @@ enum Schema {
   ]
 
   /// Of a call whatever its state; bound in this order.
-  static let callColumns: [(name: String, type: String)] = [
+  static let callColumns = firstCallColumns + [("notes", "TEXT")]
+
+  /// Those of the first version.
+  private static let firstCallColumns: [(name: String, type: String)] = [
     ("row", "INTEGER PRIMARY KEY"), ("id", "TEXT NOT NULL"), ("tenant", "TEXT NOT NULL"),
     ("state", "TEXT NOT NULL"), ("from_party", "TEXT NOT NULL"), ("to_party", "TEXT NOT NULL"),
     ("called_number", "TEXT NOT NULL"), ("caller_number", "TEXT NOT NULL"),
@@ -58,14 +61,14 @@ enum Schema {
     migrator.registerMigration("1 records, bindings, resources") { db in
       for sql in version1 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("2 notes of calls") { db in
+      for sql in version2 { try db.execute(sql: sql) }
+    }
     return migrator
   }
 
   private static var version1: [String] {
-    let shared = names(callColumns).joined(separator: ", ")
-    let ended = names(endColumns).joined(separator: ", ")
-    let missing = names(endColumns).map { "NULL AS \($0)" }.joined(separator: ", ")
-    return [
+    [
       """
       CREATE TABLE incarnation (
         number INTEGER PRIMARY KEY, started_ms INTEGER NOT NULL UNIQUE) STRICT
@@ -77,13 +80,10 @@ enum Schema {
         monotonic_ns INTEGER NOT NULL) STRICT
       """,
       "INSERT INTO alive VALUES (1, 0, 0)",
-      table("open_call", callColumns + openColumns),
-      table("call_record", callColumns + endColumns),
+      table("open_call", firstCallColumns + openColumns),
+      table("call_record", firstCallColumns + endColumns),
       "CREATE INDEX call_record_setup ON call_record (setup_ms)",
-      """
-      CREATE VIEW call AS SELECT \(shared), \(ended) FROM call_record
-        UNION ALL SELECT \(shared), \(missing) FROM open_call
-      """,
+      view(firstCallColumns),
       """
       CREATE TABLE binding (
         tenant TEXT NOT NULL, user TEXT NOT NULL, contact TEXT NOT NULL, source TEXT NOT NULL,
@@ -96,5 +96,23 @@ enum Schema {
         revision INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL, document TEXT NOT NULL) STRICT
       """,
     ]
+  }
+
+  private static var version2: [String] {
+    [
+      "ALTER TABLE open_call ADD COLUMN notes TEXT",
+      "ALTER TABLE call_record ADD COLUMN notes TEXT",
+      "DROP VIEW call", view(callColumns),
+    ]
+  }
+
+  private static func view(_ columns: [(name: String, type: String)]) -> String {
+    let shared = names(columns).joined(separator: ", ")
+    let ended = names(endColumns).joined(separator: ", ")
+    let missing = names(endColumns).map { "NULL AS \($0)" }.joined(separator: ", ")
+    return """
+      CREATE VIEW call AS SELECT \(shared), \(ended) FROM call_record
+        UNION ALL SELECT \(shared), \(missing) FROM open_call
+      """
   }
 }

@@ -23,8 +23,10 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
   case diversion  // RFC 5806
   case event, allowEvents, subscriptionState  // RFC 6665
   case historyInfo  // RFC 7044
+  case pCalledPartyID  // RFC 7315
   case sessionID  // RFC 7989
   case identity  // RFC 8224
+  case remotePartyID  // draft-ietf-sip-privacy-04, expired in 2002 and in use ever since
 
   /// As it is written on the wire; empty for `.other`.
   package var name: StaticString {
@@ -94,6 +96,8 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
     case .historyInfo: "History-Info"
     case .sessionID: "Session-ID"
     case .identity: "Identity"
+    case .pCalledPartyID: "P-Called-Party-ID"
+    case .remotePartyID: "Remote-Party-ID"
     }
   }
 
