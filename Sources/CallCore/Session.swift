@@ -36,6 +36,8 @@ final class Session {
   var patienceTimer = TimerID.none
   var closeTimer = TimerID.none
   var progressTimer = TimerID.none
+  /// Header lines of the caller's INVITE that a rule lets cross.
+  var passed: [[UInt8]] = []
   /// Who calls, as far as others may learn it.
   var identity = CallerIdentity(number: nil, origin: .unknown)
   var ingressSeat: Int?

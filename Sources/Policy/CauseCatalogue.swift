@@ -195,7 +195,8 @@ extension Cause {
     case .callerRefused:
       CauseRow(
         "caller-refused", 403, 21, "The caller's number is none that the trunk may call from.",
-        "Send one of the tenant's numbers, add it under callerID.numbers, or give callerID a default.")
+        "Send one of the tenant's numbers, add it under callerID.numbers, or give callerID a default."
+      )
     }
   }
 }

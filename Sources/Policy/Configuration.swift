@@ -158,6 +158,11 @@ extension Configuration {
     }
   }
 
+  /// What is changed in a trunk's messages; nil: nothing.
+  package func rules(ofTrunk trunk: Int) -> RuleSet? {
+    tables.rulesOfTrunk.element(at: trunk) ?? nil
+  }
+
   /// How numbers are written towards a trunk.
   package func numberWriter(ofTrunk trunk: Int) -> NumberWriter {
     tables.writerOfTrunk.element(at: trunk) ?? .asIs

@@ -17,6 +17,12 @@ extension ConfigurationCompiler {
       check(numbers, country: (own ?? tenant)?.country, at: path + ["numbers"])
       tables.writerOfTrunk.append(NumberWriter(numbers, country: (own ?? tenant)?.country))
       tables.callers.append(trunk.callerID.map { compile($0, at: path + ["callerID"]) })
+      var rules = RuleCompiler()
+      tables.rulesOfTrunk.append(rules.compile(trunk.rules, at: path + ["rules"]))
+      for problem in rules.problems {
+        report(
+          problem.path, problem.message, suggestion: problem.suggestion, remedy: problem.remedy)
+      }
     }
     for (index, user) in resources.users.enumerated() {
       let path: [PathElement] = ["users", .index(index), "callerIDs"]

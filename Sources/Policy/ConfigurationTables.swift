@@ -109,6 +109,7 @@ struct ConfigurationTables: Sendable {
   var readerOfTrunk: [NumberReader?] = []
   var writerOfTrunk: [NumberWriter] = []
   var callers: [CompiledCallerPolicy?] = []
+  var rulesOfTrunk: [RuleSet?] = []
 
   var numbers: [TenantKey: Int] = [:]
   var chains: [CompiledChain] = []

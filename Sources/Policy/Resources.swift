@@ -101,6 +101,8 @@ package struct Trunk: Hashable, Sendable {
   package var numbers: TrunkNumbers?
   /// From which numbers it may call. Nil: any.
   package var callerID: CallerPolicy?
+  /// What is changed in its messages, one after another.
+  package var rules: [HeaderRule] = []
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],

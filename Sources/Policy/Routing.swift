@@ -34,7 +34,9 @@ extension Configuration {
 
   /// What was dialled, in the one form that everything inside is compared in. An extension goes before: it
   /// is what its tenant says it is, whatever else it could mean.
-  package func readCalled(_ written: String, caller: CallerKind, tenant: Int) throws(Cause) -> String {
+  package func readCalled(_ written: String, caller: CallerKind, tenant: Int) throws(Cause)
+    -> String
+  {
     guard let reader = numberReader(of: caller) else { return try DialString.normalized(written) }
     if let plain = try? DialString.normalized(written), !isCarrier(caller),
       tables.extensions[TenantKey(tenant, plain)] != nil

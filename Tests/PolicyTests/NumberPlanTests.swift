@@ -32,7 +32,8 @@ import Testing
       "(00)252901234567", "00252901234567#", "+252901234567#", "+252901234567;isub=1",
       "+252901234567;phone-context=+49", "00252901234567;phone-context=+49",
       "00252901234567;phone-context=example.com", "+252901234567;cic=+10288",
-      "+252901234567;rn=+4930123;npdi", "+252901234567;ext=12", " 00252901234567", "00252901234567 ",
+      "+252901234567;rn=+4930123;npdi", "+252901234567;ext=12", " 00252901234567",
+      "00252901234567 ",
       // Refused: two ways to read it, or none.
       "++252901234567", "+00252901234567", "+0252901234567", "000252901234567",
       "0000252901234567", "+252901234567+", "00+252901234567", "0+252901234567",
@@ -51,7 +52,8 @@ import Testing
       let result = read(written, plan)
       let stays = result.hasPrefix("!") || result.hasPrefix("'") || result.hasPrefix("=")
       // What begins with 0 in Germany, or has ten digits in America, is a number there and goes there.
-      let isOwn = result.hasPrefix("+49") && plan == Self.germany
+      let isOwn =
+        result.hasPrefix("+49") && plan == Self.germany
         || result.hasPrefix("+1") && plan == Self.america
       #expect(result == Self.costly || stays || isOwn, "\(written) → \(result)")
     }
@@ -120,7 +122,8 @@ import Testing
         }
         var bare = plan
         bare.bare = .international
-        #expect(read(String(number.dropFirst()), bare).hasSuffix(String(repeating: "6", count: length)))
+        #expect(
+          read(String(number.dropFirst()), bare).hasSuffix(String(repeating: "6", count: length)))
         _ = reader
       }
     }

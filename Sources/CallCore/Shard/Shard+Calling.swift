@@ -19,6 +19,7 @@ extension Shard {
     leg.branch = branch
     branch.leg = leg
     leg.trunk = target.trunk
+    leg.rules = target.trunk.flatMap { session.configuration.rules(ofTrunk: $0) }
     leg.followsSource = target.followsSource
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
@@ -77,6 +78,10 @@ extension Shard {
     writeDialog(leg, "INVITE", cseq: leg.localCSeq)
     writeContact(leg, into: &outbox.datagrams)
     writeIdentity(leg, session)
+    for line in session.passed {
+      outbox.datagrams.append(line)
+      outbox.datagrams.append("\r\n")
+    }
     if let challenge, let credentials = leg.credentials {
       writeCredentials(challenge, bytes, "INVITE", leg, credentials)
     }
@@ -179,6 +184,15 @@ extension Shard {
   // MARK: Answers
 
   func inviteAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
+    guard let bytes = changedByRules(.inbound, message, transaction.leg),
+      let changed = try? Message.parse(bytes.span.rawSpan, using: ruleIndex)
+    else { return inviteAnsweredAsRead(transaction, message) }
+    inviteAnsweredAsRead(transaction, changed)
+  }
+
+  private func inviteAnsweredAsRead(
+    _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
     guard let leg = transaction.leg else {
       // The leg is gone; a 2xx still wants its ACK, and one of another branch its BYE too.
       guard transaction.purpose == .invite, (200..<300).contains(message.status) else {
@@ -486,6 +500,7 @@ extension Shard {
     outbox.datagrams.append("\r\n")
     writeDialog(leg, "ACK", cseq: cseq)
     writeBody(present: withBody, into: &outbox.datagrams)
+    changeByRules(leg, .ack, status: 0)
   }
 
   func repeatAcknowledgement(

@@ -31,6 +31,7 @@ extension Shard {
 
   /// Keeps what has been written as the request, sends it and starts the machine's timers.
   func launch(_ transaction: ClientTransaction) {
+    changeByRules(transaction.leg, transaction.method, status: 0)
     transaction.request = keepOpenRecord()
     waiting(for: transaction.destination, 1)
     send(

@@ -121,7 +121,8 @@ extension Shard {
     let start = body.position
     body.append("<")
     writeURI(
-      session.configuration.calledText(number, trunk: leg.trunk), at: host, leg, session, into: &body)
+      session.configuration.calledText(number, trunk: leg.trunk), at: host, leg, session,
+      into: &body)
     body.append(">")
     return ByteRange(from: start, to: body.position)
   }

@@ -47,16 +47,19 @@ extension Shard {
     _ caller: CallerKind, network: Int, _ arrival: Arrival
   ) {
     let tenant = tenant(of: caller)
-    let dialled = dialledNumber(message, caller)
-    let read = readCalled(dialled, caller, tenant: tenant)
-    let identity = identify(message, fields, caller)
+    let reading = read(message, fields, caller, tenant: tenant)
+    let read = reading.called
+    let identity = reading.identity
+    let dialled = reading.dialled
     lastCallSerial &+= 1
     let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
     var record = CallRecord(
       id: id, tenant: tenant.map { configuration.tenants[$0].name } ?? "",
       from: name(of: caller), calledNumber: shownNumber(read, dialled, caller),
-      callerNumber: (try? identity.get())?.shown ?? CallerIdentity.anonymous, source: arrival.source,
+      callerNumber: (try? identity.get())?.shown ?? CallerIdentity.anonymous,
+      source: arrival.source,
       sipCallID: message.bytes.string(fields.callID.first(256)), setup: now)
+    for rule in reading.rules { record.note("rule \(rule) applied to what came in") }
     note(dialled, read, identity, in: &record)
     counters.callsAttempted &+= 1
     transaction.serial = id.serial
@@ -84,6 +87,7 @@ extension Shard {
       id: id, configuration: configuration, tenant: tenant, record: record, plan: route)
     session.ingressSeat = ingress
     if let identity = try? identity.get() { session.identity = identity }
+    session.passed = reading.passed
     guard let handle = sessions.insert(session) else {
       if let ingress { seats.release(ingress) }
       return refuseCall(&record, transaction, .capacity)
@@ -114,6 +118,38 @@ extension Shard {
     case .user(let user): "user:" + configuration.users[user].name
     case .trunk(let trunk): "trunk:" + configuration.trunks[trunk].name
     }
+  }
+
+  /// What an INVITE says of who calls whom, as its trunk's rules let it be read. The dialog is with whoever sent
+  /// it and keeps what was written.
+  private func read(
+    _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind, tenant: Int?
+  ) -> InviteReading {
+    guard case .trunk(let trunk) = caller, let rules = configuration.rules(ofTrunk: trunk),
+      rules.concern(.inbound, .invite, status: 0)
+    else { return readAsIs(message, fields, caller, tenant: tenant) }
+    let outcome = rules.apply(.inbound, to: message)
+    var reading: InviteReading
+    if let bytes = outcome.message,
+      let changed = try? Message.parse(bytes.span.rawSpan, using: ruleIndex),
+      let fields = try? changed.identity()
+    {
+      reading = readAsIs(changed, fields, caller, tenant: tenant)
+    } else {
+      reading = readAsIs(message, fields, caller, tenant: tenant)
+    }
+    reading.rules = outcome.applied
+    reading.passed = outcome.passed
+    return reading
+  }
+
+  private func readAsIs(
+    _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind, tenant: Int?
+  ) -> InviteReading {
+    let dialled = dialledNumber(message, caller)
+    return InviteReading(
+      dialled: dialled, called: readCalled(dialled, caller, tenant: tenant),
+      identity: identify(message, fields, caller))
   }
 
   private func readCalled(
@@ -218,6 +254,8 @@ extension Shard {
       leg.silence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
     case .trunk(let trunk):
       leg.trunk = trunk
+      leg.trunk = trunk
+      leg.rules = session.configuration.rules(ofTrunk: trunk)
       leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
     }
     return keepCallerDialog(leg, message, fields)
@@ -277,6 +315,15 @@ extension Shard {
     }
     return ByteRange(from: start, to: body.position)
   }
+}
+
+/// Who calls whom, as an INVITE was read.
+private struct InviteReading {
+  var dialled: String
+  var called: Result<String, Cause>
+  var identity: Result<CallerIdentity, Cause>
+  var rules: [String] = []
+  var passed: [[UInt8]] = []
 }
 
 /// The user part of a URI that we write.

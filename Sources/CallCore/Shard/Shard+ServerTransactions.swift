@@ -66,6 +66,7 @@ extension Shard {
       writeServer(into: &outbox.datagrams)
     }
     writeBody(present: withBody, into: &outbox.datagrams)
+    changeByRules(leg ?? transaction.leg, transaction.method, status: status)
     commit(response: status, of: transaction)
   }
 

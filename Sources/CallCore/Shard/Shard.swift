@@ -24,6 +24,8 @@ package final class Shard {
   let index = HeaderIndex()
   /// For reading again what we wrote ourselves, while `index` still belongs to the message at hand.
   let ownIndex = HeaderIndex()
+  /// For what rules made of a message.
+  let ruleIndex = HeaderIndex()
   let timers = TransactionTimers()
   let mint: TokenMint
   let hash: KeyedHash

@@ -40,7 +40,8 @@ extension ResourceReader {
     var numbers = TrunkNumbers(plan: plan(fields))
     let places = reader.list(fields, "calledFrom", .choice("a place of the called number"))
     if !places.isEmpty { numbers.calledFrom = places }
-    numbers.callerFrom = reader.list(fields, "callerFrom", .choice("a place of the caller's number"))
+    numbers.callerFrom = reader.list(
+      fields, "callerFrom", .choice("a place of the caller's number"))
     numbers.form = reader.optional(fields, "form", .choice("a form of numbers")) ?? .asIs
     numbers.prefix =
       reader.optional(fields, "prefix", .text("digits", example: "\"9\"")) ?? ""

@@ -103,6 +103,7 @@ private struct ResourceWriter {
       ("codecs", .texts(trunk.codecs)), ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
+      ("rules", trunk.rules.isEmpty ? nil : .list(trunk.rules.map(\.document))),
     ])
   }
 

@@ -172,6 +172,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
+      "rules",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var trunk = Trunk(
@@ -189,6 +190,7 @@ extension ResourceReader {
         ?? ResourceDefaults.mediaTimeout)
     trunk.numbers = trunkNumbers(fields)
     trunk.callerID = callerPolicy(fields)
+    trunk.rules = rules(fields)
     return trunk
   }
 

@@ -30,7 +30,8 @@ package struct FactLog: Sendable {
       .requestRefused, .configurationApplied, .drained:
       .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
-    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped: .debug
+    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped:
+      .debug
     case .mediaSilent, .authenticationFailed: .warning
     case .targetState(_, _, let usable): usable ? .info : .warning
     case .internalFault: .error
@@ -41,7 +42,8 @@ package struct FactLog: Sendable {
   private static func isUnderPeersControl(_ event: FactEvent) -> Bool {
     switch event {
     case .authenticationFailed, .requestRefused, .messageDropped: true
-    case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered, .sessionChanged,
+    case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
+      .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
       .internalFault, .configurationApplied, .drained:
       false

@@ -86,7 +86,8 @@ extension FactEvent {
       .bindingRemoved:
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
+      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
+      .configurationApplied,
       .drained:
       false
     }
@@ -99,7 +100,8 @@ extension FactEvent {
     case .callAttempted, .callAnswered, .callEnded: true
     case .sessionChanged, .bindingAdded, .bindingRemoved: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault, .configurationApplied,
+      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
+      .configurationApplied,
       .drained:
       false
     }

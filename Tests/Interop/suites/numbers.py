@@ -1,10 +1,12 @@
 """Numbers and callers as each trunk has them, seen on the wire."""
 
+import json
+
 from harness.agent import Agent, token
 from harness.case import test
 from harness.demarc import Demarc
 from harness.ports import free_port, free_range
-from harness.process import expect
+from harness.process import expect, run
 
 OWNED = "+4930555100"
 FOREIGN = "+14155550199"
@@ -150,3 +152,74 @@ def privacy(t):
         expect(invite.get("from").startswith('"Anonymous" <sip:anonymous@anonymous.invalid>'), invite.get("from"))
     _, invite = office.call("0351234567", ["Privacy: none"], carrier="tel")
     expect(OWNED in invite.get("p-asserted-identity"), "Privacy: none hides nothing")
+
+
+RULES = {
+    "pbx": [{
+        "name": "outside-line", "direction": "in",
+        "when": [{"part": "request-uri.user", "matches": r"9(\d+)"}],
+        "then": [{"set": "request-uri.user", "value": "$1"}, {"pass": "X-Customer-ID"}]}],
+    "as-is": [{
+        "name": "dressing", "direction": "out", "methods": ["INVITE"],
+        "then": [{"set": "Contact.host", "value": "sbc.example.com"}, {"add": "X-Account", "value": "4711"},
+                 {"set": "User-Agent", "value": "PBX"}, {"remove": "Allow"}]}, {
+        "name": "declined-is-busy", "direction": "in", "statuses": ["603"],
+        "then": [{"set": "status", "value": "486"}]}],
+}
+
+
+def ruled(office):
+    resources = office.resources()
+    for trunk in resources["trunks"]:
+        trunk["rules"] = RULES.get(trunk["name"], [])
+    return resources
+
+
+@test("rules")
+def rules(t):
+    """Rules repair what comes in and what goes out, live; only the header that a rule names crosses"""
+    office = Office(t)
+    office.demarc.apply(ruled(office))
+    _, invite = office.call("90301234567", ["X-Customer-ID : 77", "x-customer-id:78", "X-Other: canary"],
+                            carrier="as-is")
+    expect(invite.start.split()[1].startswith("sip:+49301234567@"), invite.start)
+    expect(invite.all("x-customer-id") == ["77", "78"], f"passed: {invite.all('x-customer-id')}")
+    expect("canary" not in str(invite) and not invite.get("allow"), str(invite))
+    expect("@sbc.example.com" in invite.get("contact") or "sip:sbc.example.com" in invite.get("contact"),
+           invite.get("contact"))
+    expect((invite.get("x-account"), invite.get("user-agent")) == ("4711", "PBX"), str(invite))
+    record = office.demarc.records()[0]
+    shown = office.demarc.command("call", "show", record["id"])
+    for rule in ("rule outside-line applied to what came in", "rule dressing applied to what went out"):
+        expect(rule in record["notes"] and rule in shown, f"{rule}: {record['notes']}\n{shown}")
+    office.demarc.apply(office.resources())
+    _, invite = office.call("0301234567", ["X-Customer-ID: 77"], carrier="as-is")
+    expect(not invite.get("x-customer-id") and not invite.get("x-account"), "rules that are gone were applied")
+
+
+@test("rules-offline")
+def rules_offline(t):
+    """`demarc rules test` shows what rules make of a saved message, and why not"""
+    office = Office(t)
+    resources, message = t.folder / "resources.json", t.folder / "message.sip"
+    resources.write_text(json.dumps(ruled(office)))
+
+    def trial(trunk, expected=0):
+        code, text = run(
+            [office.demarc.program, "rules", "test", "-f", resources, "--trunk", trunk, "--direction", "in", message], 15)
+        expect(code == expected, f"ended with {code}: {text}")
+        return text
+
+    message.write_text(
+        "INVITE sip:90301@pbx.test SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nMax-Forwards: 70\n"
+        "From: <sip:1@pbx.test>;tag=1\nTo: <sip:90301@pbx.test>\nCall-ID: 1\nCSeq: 1 INVITE\n"
+        "X-Customer-ID: 4711\nContent-Length: 0\n\n")
+    text = trial("pbx")
+    for line in ("- INVITE sip:90301@pbx.test SIP/2.0", "+ INVITE sip:0301@pbx.test SIP/2.0",
+                 "outside-line: applied", "crosses to the other side: X-Customer-ID: 4711"):
+        expect(line in text, f"no `{line}` in\n{text}")
+    message.write_text(message.read_text().replace("90301", "8301"))
+    text = trial("pbx")
+    expect("outside-line: not applied" in text and "it is `8301`" in text, text)
+    text = trial("pbz", 1)
+    expect("did you mean `pbx`?" in text, text)
