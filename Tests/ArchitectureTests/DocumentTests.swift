@@ -45,7 +45,7 @@ import Testing
   /// The published catalogue says what the program says.
   @Test func causesInTheDocumentAreThoseOfTheProgram() throws {
     let row =
-      #/CauseRow\(\s*"(?<name>[a-z-]+)",\s*(?<sip>\d+),\s*(?<isdn>\d+),\s*"(?<what>[^"]*)",\s*"(?<remedy>[^"]*)"\)/#
+      #/CauseRow\(\s*"(?<name>[a-z-]+)",\s*(?<sip>\d+),\s*(?<isdn>\d+),\s*"(?<what>[^"]*)",\s*"(?<remedy>[^"]*)"\s*\)/#
     let program = try repository.text("Sources/Policy/CauseCatalogue.swift").matches(of: row).map {
       let row = $0.output
       return "| `\(row.name)` | \(row.sip) | \(row.isdn) | \(row.what) | \(row.remedy) |"
