@@ -38,7 +38,8 @@ extension ResourceReader {
       ]
     guard let fields = group(parent, "numbers", keys: keys) else { return nil }
     var numbers = TrunkNumbers(plan: plan(fields))
-    let places = reader.list(fields, "calledFrom", .choice("a place of the called number"))
+    let places: [CalledPlace] = reader.list(
+      fields, "calledFrom", .choice("a place of the called number"))
     if !places.isEmpty { numbers.calledFrom = places }
     numbers.callerFrom = reader.list(
       fields, "callerFrom", .choice("a place of the caller's number"))
