@@ -19,7 +19,7 @@ lint=("${swift[@]}" python3)
 build=("${swift[@]}" libssl-dev libsqlite3-dev pkg-config)
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 bench=("${build[@]}" gcc python3 python3-numpy sip-tester valgrind)
-test=("${demo[@]}" linphone-cli sipsak)
+test=("${demo[@]}" kamailio linphone-cli sipsak)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
   build | fuzz) packages=("${build[@]}") ;;

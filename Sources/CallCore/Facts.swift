@@ -124,35 +124,6 @@ extension CallRecord {
   }
 }
 
-/// A phone's contact as it is stored (RFC 3261 §10.3).
-package struct Binding: Hashable, Sendable {
-  package var tenant: String
-  package var user: String
-  package var contact: String
-  /// Where the REGISTER came from: requests to the contact go here (RFC 3581, NAT).
-  package var source: SocketAddress
-  package var listener: UInt16
-  package var callID: String
-  package var cseq: UInt32
-  package var expires: Instant
-  package var userAgent: String
-
-  package init(
-    tenant: String, user: String, contact: String, source: SocketAddress, listener: UInt16,
-    callID: String, cseq: UInt32, expires: Instant, userAgent: String = ""
-  ) {
-    self.tenant = tenant
-    self.user = user
-    self.contact = contact
-    self.source = source
-    self.listener = listener
-    self.callID = callID
-    self.cseq = cseq
-    self.expires = expires
-    self.userAgent = userAgent
-  }
-}
-
 /// Everything that happens, in the order it happened. Nothing else writes history.
 package struct Fact: Sendable {
   package var sequence: UInt64
@@ -195,6 +166,8 @@ package enum FactEvent: Sendable {
   case messageDropped(reason: DropReason, source: SocketAddress)
   /// A trunk's target stopped or began to answer.
   case targetState(trunk: String, SocketAddress, usable: Bool)
+  /// A registration of ours with a provider came about, failed or ended.
+  case registrationState(UpstreamStatus)
   /// An impossible state ended one call; the text says where.
   case internalFault(String)
   case configurationApplied(revision: UInt64)

@@ -96,6 +96,11 @@ final class Leg {
   var silence: UInt32 = 0
   var wideLatching = false
   var credentials: Credentials?
+  var realm: String?
+  /// What stands for our host and the peer's in From, To and identities; nil: the addresses.
+  var domain: String?
+  var calledDomain: String?
+  var identities: [[UInt8]] = []
 
   init(
     side: LegSide, isOurs: Bool, call: CallID, destination: SocketAddress, listener: ListenerIndex,

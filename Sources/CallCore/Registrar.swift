@@ -1,23 +1,35 @@
 import Base
 
-/// The location table: the contacts of each user (RFC 3261 §10.3), newest first.
+/// The location table: the contacts of each user and of each trunk that registers (RFC 3261 §10.3), newest
+/// first.
 ///
 /// Pure bookkeeping: who may register what, and what is answered, is decided by the shard.
 struct Registrar {
   struct UserKey: Hashable {
     var tenant: String
     var user: String
+    var isTrunk = false
   }
   struct Entry {
     var binding: Binding
     var serial: UInt64
     var timer: TimerID
   }
+  /// What temporary GRUUs stand for (RFC 5627 §5.4): they live as long as one of its contacts.
+  struct Instance: Hashable {
+    var key: UserKey
+    var instance: String
+  }
 
   private var users: [UserKey: [Entry]] = [:]
   private var owners: [UInt64: UserKey] = [:]
   private var lastSerial: UInt64 = 0
   private let limit: Int
+
+  /// Numbers of instances that were given a temporary GRUU, both ways.
+  private var numbers: [Instance: UInt32] = [:]
+  private var instances: [UInt32: Instance] = [:]
+  private var lastInstance: UInt32 = 0
 
   init(limit: Int) { self.limit = limit }
 
@@ -27,6 +39,20 @@ struct Registrar {
   var all: [Binding] { users.values.flatMap { $0.map(\.binding) } }
 
   func entries(_ key: UserKey) -> [Entry] { users[key] ?? [] }
+
+  /// Those to call, the preferred ones first, of one preference the newest first.
+  func targets(_ key: UserKey, instance: String = "") -> [Binding] {
+    guard let entries = users[key] else { return [] }
+    var bindings = entries.map(\.binding)
+    if !instance.isEmpty { bindings.removeAll { $0.instance != instance } }
+    // Two flows of one instance are one phone (RFC 5626 §5.3): the newest that is left serves.
+    var seen: Set<String> = []
+    bindings.removeAll { $0.flow != 0 && !seen.insert($0.instance).inserted }
+    guard bindings.contains(where: { $0.preference != 1_000 }) else { return bindings }
+    return bindings.enumerated().sorted {
+      ($1.element.preference, $0.offset) < ($0.element.preference, $1.offset)
+    }.map(\.element)
+  }
 
   /// Adds a contact or refreshes the same one; the caller has removed what it replaces if at a limit.
   /// Returns the entry's serial, under which its timer is to be scheduled.
@@ -53,5 +79,29 @@ struct Registrar {
     let entry = users[key]?.remove(at: at)
     if users[key]?.isEmpty == true { users[key] = nil }
     return entry
+  }
+
+  // MARK: GRUUs
+
+  /// The number that temporary GRUUs of the instance carry.
+  mutating func number(of instance: Instance) -> UInt32 {
+    if let known = numbers[instance] { return known }
+    lastInstance &+= 1
+    numbers[instance] = lastInstance
+    instances[lastInstance] = instance
+    return lastInstance
+  }
+
+  func instance(number: UInt32) -> Instance? { instances[number] }
+
+  /// RFC 5627 §5.1, §5.3: with the last contact of an instance, or with another Call-ID, its temporary GRUUs
+  /// end.
+  mutating func endTemporaryGRUUs(_ instance: Instance) {
+    guard let number = numbers.removeValue(forKey: instance) else { return }
+    instances[number] = nil
+  }
+
+  func hasContact(_ instance: Instance) -> Bool {
+    users[instance.key]?.contains { $0.binding.instance == instance.instance } ?? false
   }
 }

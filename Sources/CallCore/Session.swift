@@ -40,6 +40,8 @@ final class Session {
   var passed: [[UInt8]] = []
   /// Who calls, as far as others may learn it.
   var identity = CallerIdentity(number: nil, origin: .unknown)
+  /// The device that the caller named (RFC 5627); nil: any.
+  var device: (user: String, instance: String)?
   var ingressSeat: Int?
   var egressSeat: Int?
   var application: MediaApplication?
@@ -77,4 +79,13 @@ struct CallTarget {
   var silence: UInt32
   /// Index into the session's configuration; nil: a user's phone.
   var trunk: Int?
+  /// What stands for the caller's and the called side's host; nil: the addresses.
+  var domain: String?
+  var calledDomain: String?
+  /// The Route that the request bears, as one header value (RFC 3608 §6.1).
+  var routes: [UInt8] = []
+  /// Identities that the provider gave us; the first is its default one.
+  var identities: [[UInt8]] = []
+  /// Challenges of another realm are not answered.
+  var realm: String?
 }

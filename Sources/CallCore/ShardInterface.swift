@@ -80,6 +80,8 @@ package enum ShardQuery: Sendable {
   case ladder(CallID)
   case registrations
   case trunks
+  /// Our own registrations with providers.
+  case upstreams
   case counters
 }
 
@@ -89,6 +91,7 @@ package enum ShardAnswer: Sendable {
   case ladder([TracedMessage])
   case registrations([Binding])
   case trunks([TrunkStatus])
+  case upstreams([UpstreamStatus])
   case counters(ShardCounters)
 }
 

@@ -40,6 +40,7 @@ struct TraceRing: ~Copyable {
     guard count > 0, count <= byteLimit / 4 else { return }
     let offset = makeRoom(for: count)
     bytes.overwrite(at: offset, with: message)
+    Redaction.credentials(in: &bytes, offset..<(offset + count))
     let entry = Entry(
       serial: serial, at: at, local: listener, outgoing: outgoing, leg: leg, remote: remote,
       offset: offset, count: count)
@@ -52,6 +53,18 @@ struct TraceRing: ~Copyable {
     live += 1
     writeOffset = offset + count
   }
+
+  /// What was kept under another number, among the latest entries, becomes the call's.
+  mutating func adopt(_ prelude: UInt64, by serial: UInt64) {
+    guard live > 0 else { return }
+    for back in 1...min(live, Self.reach) {
+      let at = (first + live - back) % entries.count
+      if entries[at].serial == prelude { entries[at].serial = serial }
+    }
+  }
+
+  /// How far back a call's challenge is looked for.
+  private static let reach = 512
 
   /// The messages of one call, oldest first.
   func messages(serial: UInt64, listeners: [Listener]) -> [TracedMessage] {

@@ -62,7 +62,7 @@ final class ClientTransaction {
     case nonInvite(NonInviteClientTransaction)
   }
   /// What its outcome means to the leg.
-  enum Purpose { case invite, reInvite, bye, cancel }
+  enum Purpose { case invite, reInvite, bye, cancel, register }
 
   var machine: Machine
   let method: Method
@@ -79,6 +79,8 @@ final class ClientTransaction {
   var expireTimer = TimerID.none
   var handle = SlabHandle.none
   var leg: Leg?
+  /// Of a REGISTER, until its answer.
+  var upstream: UpstreamRegistration?
   var serial: UInt64 = 0
   var side = LegSide.b
   /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).

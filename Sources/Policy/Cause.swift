@@ -11,6 +11,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case mediaUnacceptable, contentUnsupported
   case carrierTimeout, carrierUnavailable, carrierRejected, transportFailed
   case completedElsewhere
+  case trunkNotRegistered
   case mediaTimeout, hungUpByOperator, acknowledgementMissing, interrupted, internalFault
   case numberInvalid, callerRefused
 }

@@ -165,6 +165,11 @@ extension Cause {
         "completed-elsewhere", 487, 26,
         "Another phone or destination that rang at the same time answered or declined the call.",
         "Nothing: each of an attempt's branches has its own line, and only one can have the call.")
+    case .trunkNotRegistered:
+      CauseRow(
+        "trunk-not-registered", 503, 27,
+        "The trunk registers with its provider, and is not registered now.",
+        "See `demarc registrations --upstream` for the reason.")
     case .mediaTimeout:
       CauseRow(
         "media-timeout", 408, 102,

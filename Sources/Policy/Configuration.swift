@@ -74,6 +74,7 @@ extension Configuration {
     return family == .v4 ? tables.endpoints[network].mediaV4 : tables.endpoints[network].mediaV6
   }
 
+  package func network(named name: String) -> Int? { tables.networks[name] }
   package func network(ofTrunk trunk: Int) -> Int? { tables.networkOfTrunk.element(at: trunk) }
   package func network(ofUser user: Int) -> Int? { tables.networkOfUser.element(at: user) }
 }
@@ -119,6 +120,20 @@ extension Configuration {
   package func trunk(source: SocketAddress, network: Int) -> Int? {
     guard tables.sources.indices.contains(network) else { return nil }
     return tables.sources[network].match(source)
+  }
+
+  /// The trunk whose registration bears this `line` in its Contact.
+  package func trunk(line: String) -> Int? { tables.trunksByLine[line] }
+  /// The trunk that registers with this user part at a registrar of this address.
+  package func trunk(contactUser: String, source: SocketAddress, network: Int) -> Int? {
+    tables.trunksByContact[TenantKey(network, contactUser)]?.first { $0.sources.matches(source) }?
+      .trunk
+  }
+  package var hasRegistrations: Bool { !tables.trunksByLine.isEmpty }
+
+  /// Trunks of the network that a header tells from others of the same source, in the document's order.
+  package func trunks(matchingHeaders network: Int) -> [HeaderTrunk] {
+    tables.headerTrunks.element(at: network) ?? []
   }
 
   /// The trunk that answers our challenge with this username. Without a tenant: the only one of that

@@ -138,10 +138,11 @@ extension ConfigurationCompiler {
   /// A trunk without targets takes calls and cannot be called.
   mutating func callableTrunk(_ name: String, tenant: Int, at path: [PathElement]) -> Int? {
     guard let trunk = trunk(name, tenant: tenant, at: path) else { return nil }
-    if resources.trunks[trunk].targets.isEmpty {
+    let peer = resources.trunks[trunk]
+    if peer.targets.isEmpty, peer.register == nil, !peer.registersWithUs {
       report(
         path, "trunk `\(name)` has no targets, so no call can be sent there",
-        remedy: "Add targets to the trunk, or name another one.")
+        remedy: "Add targets to the trunk, let its PBX register, or name another one.")
     }
     return trunk
   }

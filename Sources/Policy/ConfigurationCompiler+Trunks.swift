@@ -20,6 +20,7 @@ extension ConfigurationCompiler {
         compileUsername(of: trunk, index: index, tenant: tenant, at: path)
       }
       if let network { checkTargets(of: trunk, network: network, at: path) }
+      checkRegistration(of: trunk, index: index, network: network, at: path)
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
       checkLimits(of: trunk, at: path)
     }
@@ -45,7 +46,7 @@ extension ConfigurationCompiler {
     tables.trunksByUsernameAnywhere[authentication.username] = .some(isFirst ? index : nil)
   }
 
-  private mutating func checkCredentials(_ credentials: Credentials, at path: [PathElement]) {
+  mutating func checkCredentials(_ credentials: Credentials, at path: [PathElement]) {
     if credentials.username.isEmpty || credentials.username.utf8.count > 128 {
       report(
         path + ["username"], "a username has 1 to 128 bytes", remedy: "Write the digest username.")
@@ -130,8 +131,14 @@ extension ConfigurationCompiler {
   /// Written sources must be unambiguous. Those derived from targets give way: the address with its port
   /// counts for the trunk, the bare address only where no other trunk of the network claims it.
   mutating func compileSources() {
+    tables.headerTrunks = Array(repeating: [], count: resources.networks.count)
     for (index, trunk) in resources.trunks.enumerated() {
       guard let network = tables.networks[trunk.network] else { continue }
+      if let header = trunk.matchHeader {
+        tables.headerTrunks[network].append(
+          HeaderTrunk(trunk: index, header: header, sources: SourceSet(trunk.ownSources)))
+        continue
+      }
       for (position, source) in trunk.sources.enumerated() {
         if let holder = tables.sources[network].insert(source, trunk: index) {
           reportDuplicate(
@@ -141,12 +148,17 @@ extension ConfigurationCompiler {
       }
     }
     let claims = claimedAddresses()
-    for (index, trunk) in resources.trunks.enumerated() where trunk.sources.isEmpty {
+    for (index, trunk) in resources.trunks.enumerated()
+    where trunk.sources.isEmpty && trunk.matchHeader == nil {
       guard let network = tables.networks[trunk.network] else { continue }
-      for (position, target) in trunk.targets.enumerated() {
+      let addresses = trunk.targets.isEmpty ? trunk.registrarAddresses : trunk.targets
+      for (position, target) in addresses.enumerated() {
         let exact = SourceMatch(target.ip, port: target.port)
         let holder = tables.sources[network].insert(exact, trunk: index)
-        if let holder, holder != index, trunk.authentication == nil {
+        // Calls by a registration say by which one they came.
+        if let holder, holder != index, trunk.authentication == nil, trunk.register == nil,
+          resources.trunks[holder].register == nil
+        {
           reportAmbiguous(target, index: index, position: position, holder: holder)
         }
         let claim = Claim(network: network, address: target.ip)
@@ -165,9 +177,10 @@ extension ConfigurationCompiler {
   /// The one trunk whose targets have an address; the inner nil: several do.
   private func claimedAddresses() -> [Claim: Int?] {
     var claims: [Claim: Int?] = [:]
-    for (index, trunk) in resources.trunks.enumerated() where trunk.sources.isEmpty {
+    for (index, trunk) in resources.trunks.enumerated()
+    where trunk.sources.isEmpty && trunk.matchHeader == nil {
       guard let network = tables.networks[trunk.network] else { continue }
-      for target in trunk.targets {
+      for target in trunk.targets.isEmpty ? trunk.registrarAddresses : trunk.targets {
         let claim = Claim(network: network, address: target.ip)
         switch claims[claim] {
         case nil: claims[claim] = .some(index)

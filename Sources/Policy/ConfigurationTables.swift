@@ -10,6 +10,13 @@ struct TenantKey: Hashable, Sendable {
   }
 }
 
+/// A trunk that a header tells from others of the same source.
+package struct HeaderTrunk: Sendable {
+  package var trunk: Int
+  package var header: HeaderMatch
+  package var sources: SourceSet
+}
+
 /// A network's ends in this process, by index.
 struct NetworkEndpoints: Sendable {
   var listenerV4: UInt16?
@@ -90,6 +97,13 @@ struct ConfigurationTables: Sendable {
   var networkOfListener: [Int?] = []
   var endpoints: [NetworkEndpoints] = []
   var sources: [SourceTable] = []
+
+  /// By network: trunks that a header tells from others of the same source.
+  var headerTrunks: [[HeaderTrunk]] = []
+  /// By the `line` of our Contact.
+  var trunksByLine: [String: Int] = [:]
+  /// By network and the user part of our Contact; more than one at different registrars.
+  var trunksByContact: [TenantKey: [(trunk: Int, sources: SourceSet)]] = [:]
 
   var trunks: [TenantKey: Int] = [:]
   var trunksByUsername: [TenantKey: Int] = [:]

@@ -16,6 +16,8 @@ package enum ResourceDefaults {
   package static let maxContacts = 5
   /// The longest extension or service code in a plan of numbers.
   package static let localDigits = 7
+  /// What we ask a registrar for (RFC 3261 §10.2.1.1 leaves it to the client).
+  package static let registrationExpires = Interval.seconds(3_600)
   package static let carrierPriority = 1
   package static let carrierWeight = 100
 
@@ -23,11 +25,12 @@ package enum ResourceDefaults {
   package static let continueOn: [Cause] = [
     .busy, .noAnswer, .unreachable, .notRegistered, .noRoute, .allRoutesFailed, .trunkCallLimit,
     .trunkRateLimit, .carrierTimeout, .carrierUnavailable, .carrierRejected, .transportFailed,
+    .trunkNotRegistered,
   ]
   /// A carrier that could not take the call; not what the number itself answered.
   package static let failoverOn: [Cause] = [
     .trunkCallLimit, .trunkRateLimit, .carrierTimeout, .carrierUnavailable, .carrierRejected,
-    .transportFailed,
+    .transportFailed, .trunkNotRegistered,
   ]
 }
 

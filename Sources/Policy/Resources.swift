@@ -76,6 +76,18 @@ package struct SourceMatch: Hashable, Sendable {
   }
 }
 
+/// A header field whose value tells which of several trunks of one source address speaks. Anybody can write
+/// one, so it counts only beside the source.
+package struct HeaderMatch: Hashable, Sendable {
+  package var name: String
+  package var value: String
+
+  package init(name: String, value: String) {
+    self.name = name
+    self.value = value
+  }
+}
+
 package struct Trunk: Hashable, Sendable {
   package var name: String
   package var tenant: String
@@ -103,6 +115,10 @@ package struct Trunk: Hashable, Sendable {
   package var callerID: CallerPolicy?
   /// What is changed in its messages, one after another.
   package var rules: [HeaderRule] = []
+  /// How we register with it; nil: we don't.
+  package var register: TrunkRegistration?
+  /// Tells it from other trunks of the same sources; nil: the source is enough.
+  package var matchHeader: HeaderMatch?
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],

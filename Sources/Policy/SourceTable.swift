@@ -1,4 +1,4 @@
-import Base
+package import Base
 
 /// Which trunk a source address belongs to, within one network.
 ///
@@ -51,4 +51,15 @@ struct SourceTable: Sendable {
     shapes.insert(new, at: end)
     return end
   }
+}
+
+/// The sources of one trunk.
+package struct SourceSet: Sendable {
+  private var table = SourceTable()
+
+  init(_ sources: [SourceMatch]) {
+    for source in sources { _ = table.insert(source, trunk: 0) }
+  }
+
+  package func matches(_ source: SocketAddress) -> Bool { table.match(source) != nil }
 }

@@ -11,6 +11,7 @@ let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
   ("parse", parseBench), ("relay", relayBench), ("engine", engineBench),
+  ("register", registerBench),
 ]
 
 /// What a name stands for, and two counts whose difference tells what one run costs.

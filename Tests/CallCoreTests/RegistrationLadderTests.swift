@@ -160,6 +160,33 @@ import Testing
     #expect(scene.bob.registration.status == 401)
   }
 
+  /// D3: a nonce is good for the address that it was given to, even with the right password.
+  @Test func nonceOfAnotherAddressIsStale() throws {
+    let scene = try Scene()
+    scene.bob.register()
+    scene.world.run(for: .seconds(5))
+    scene.carol.user = "bob"
+    scene.carol.credentials = scene.bob.credentials
+    scene.carol.challenge = scene.bob.challenge
+    scene.world.trace.removeAll()
+    scene.carol.register()
+    scene.world.run(for: .seconds(5))
+    expectLadder(
+      scene, [scene.carol], [],
+      """
+      carol                               demarc
+        │ ── REGISTER ─────────────────────▶ │
+        │ ◀── 401 Unauthorized (REGISTER) ── │
+        │ ── REGISTER ─────────────────────▶ │
+        │ ◀── 200 OK (REGISTER) ──────────── │
+      """)
+    let challenge = scene.world.trace.entries.first {
+      $0.bytes.starts(with: Array("SIP/2.0 401".utf8))
+    }
+    #expect(
+      challenge.map { String(decoding: $0.bytes, as: UTF8.self).contains("stale=true") } == true)
+  }
+
   /// A nonce has its time; after it the challenge says that only the nonce was wrong.
   @Test func oldNonceIsStale() throws {
     let scene = try Scene()

@@ -82,6 +82,14 @@ private final class CannedOperations: ServerOperations {
     [TrunkStateResource(name: "a", tenant: "acme", kind: "carrier", network: "n")]
   }
   func registrations() async throws -> [RegistrationResource] { throw CancellationError() }
+  func upstreamRegistrations() async throws -> [UpstreamRegistrationResource] {
+    [
+      UpstreamRegistrationResource(
+        tenant: "acme", trunk: "a", registrar: "sip.example.net",
+        addressOfRecord: "sip:acme@sip.example.net", state: "registered", registered: true,
+        since: "2026-01-01T00:00:00.000Z")
+    ]
+  }
 }
 
 /// A listener on a socket of its own while `body` runs.

@@ -158,11 +158,17 @@ struct StoreConformance<Harness: StoreHarness> {
 
   func contactsSurviveWithTheTimeTheyHaveLeft() throws {
     var make = FactMaker()
-    try withStore { store throws in
-      let kept = make.binding("alice", expires: 60_000)
+    var kept = make.binding("alice", expires: 60_000)
+    kept.isTrunk = true
+    kept.preference = 250
+    kept.path = "<sip:edge.example;lr>"
+    kept.instance = "urn:uuid:1"
+    kept.flow = 2
+    kept.isNumberBlock = true
+    try withStore { [kept] store throws in
       try store.write(
         [
-          make.fact(.bindingAdded(make.binding("alice", expires: 30_000))),
+          make.fact(.bindingAdded(kept)),
           make.fact(.bindingAdded(make.binding("bob", expires: 10_000))),
           make.fact(.bindingAdded(make.binding("carol", expires: 90_000))),
           make.fact(.bindingAdded(kept)),
@@ -175,7 +181,7 @@ struct StoreConformance<Harness: StoreHarness> {
     later.stepWall(20_000)
     try withStore { store throws in
       let recovery = try store.recover(clock: later.clock)
-      var expected = make.binding("alice", expires: 60_000)
+      var expected = kept
       expected.expires = at(40_000)
       #expect(recovery.bindings == [expected])
       #expect(try store.sizes().bindings == 1)

@@ -26,8 +26,8 @@ struct CauseTests {
       ports-exhausted records-stalled draining malformed message-too-large extension-unsupported \
       method-unsupported loop-detected too-many-hops media-unacceptable content-unsupported \
       carrier-timeout carrier-unavailable carrier-rejected transport-failed \
-      completed-elsewhere media-timeout hung-up-by-operator acknowledgement-missing interrupted \
-      internal-fault number-invalid caller-refused
+      completed-elsewhere trunk-not-registered media-timeout hung-up-by-operator \
+      acknowledgement-missing interrupted internal-fault number-invalid caller-refused
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

@@ -16,15 +16,17 @@ extension Shard {
     case unknown
   }
 
-  /// A trunk by its source where that is enough; otherwise whoever the credentials name.
+  /// In this order: the trunk whose registration the call came by; the one whose source and header it has;
+  /// the one whose source it has; whoever its credentials name. A trunk that has `authentication` proves
+  /// itself by that, whatever led to it.
   func identify(
     _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
   ) -> Verdict {
-    if let trunk = configuration.trunk(source: arrival.source, network: network),
-      configuration.trunks[trunk].authentication == nil
-    {
-      return .trunk(trunk)
-    }
+    let known =
+      trunk(ofRegistration: message, source: arrival.source, network: network)
+      ?? trunk(ofHeader: message, source: arrival.source, network: network)
+      ?? configuration.trunk(source: arrival.source, network: network)
+    if let known, configuration.trunks[known].authentication == nil { return .trunk(known) }
     return authenticate(message, fields, network: network, arrival)
   }
 
@@ -46,7 +48,8 @@ extension Shard {
       let result = digest.verify(
         bytes, credentials, method: bytes.extracting(message.methodToken),
         realm: configuration.realm(ofTenant: tenant), password: password,
-        allowing: configuration.tenants[tenant].digestAlgorithms, at: now)
+        allowing: configuration.tenants[tenant].digestAlgorithms,
+        body: bytes.extracting(message.body), source: nonceSource(arrival), at: now)
       if result == .accepted, let verdict { return verdict }
       if result != .stale, noise.take(at: now) {
         tell(
@@ -58,6 +61,12 @@ extension Shard {
       return .challenge(isStale: result == .stale)
     }
     return .challenge(isStale: false)
+  }
+
+  /// A nonce is good for the address that it was given to; its port may change behind a NAT.
+  private func nonceSource(_ arrival: Arrival) -> UInt16 {
+    let key = hash.key(SocketAddress(arrival.source.ip, 0), seed: 0x500)
+    return UInt16(truncatingIfNeeded: key.low)
   }
 
   /// The password to check and what it would prove. An unknown name costs the same work with a password
@@ -109,8 +118,37 @@ extension Shard {
     for algorithm in configuration.tenants[tenant].digestAlgorithms {
       digest.writeChallenge(
         realm: configuration.realm(ofTenant: tenant), algorithm: algorithm, isStale: isStale,
-        at: now, into: &outbox.datagrams)
+        source: nonceSource(arrival), at: now, into: &outbox.datagrams)
     }
-    endStateless(message, fields, arrival)
+    endStateless(message, fields, arrival, serial: beginPrelude(message, fields, arrival))
+  }
+
+  // MARK: What comes before a call
+
+  /// Keeps an INVITE that is challenged under a number made of its Call-ID, so that the ladder of the call that
+  /// may come of it begins there. Bounded in number a second: strangers must not drive the ladders of real
+  /// calls out of the ring. 0: not kept.
+  private func beginPrelude(
+    _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival
+  ) -> UInt64 {
+    guard message.method == .invite, preludes.take(at: now) else { return 0 }
+    let number = preludeNumber(message, fields)
+    traceIncoming(message, number, .a, arrival)
+    return number
+  }
+
+  /// Call serials never get so high.
+  private func preludeNumber(_ message: borrowing Message, _ fields: RequestFields) -> UInt64 {
+    hash.key(message.bytes, fields.callID, seed: 0x600).low | 1 << 63
+  }
+
+  /// The INVITE came again with credentials and is a call now.
+  func adoptPrelude(
+    _ message: borrowing Message, _ fields: RequestFields, by id: CallID
+  ) {
+    guard message.first(.authorization) != nil || message.first(.proxyAuthorization) != nil else {
+      return
+    }
+    trace.adopt(preludeNumber(message, fields), by: id.serial)
   }
 }

@@ -24,6 +24,10 @@ extension Shard {
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
     leg.credentials = target.credentials
+    leg.realm = target.realm
+    leg.domain = target.domain
+    leg.calledDomain = target.calledDomain
+    leg.identities = target.identities
     leg.maxForwards = max(caller.maxForwards - 1, 0)
     leg.silence = target.silence
     guard takePort(leg) else { return .portsExhausted }
@@ -47,7 +51,9 @@ extension Shard {
     let uri = body.position
     body.append(target.uri)
     leg.target = ByteRange(from: uri, to: body.position)
-    leg.routes = .none
+    let routes = body.position
+    body.append(target.routes)
+    leg.routes = ByteRange(from: routes, to: body.position)
     let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
     body.abandon()
     guard let stored else { return false }
@@ -78,12 +84,13 @@ extension Shard {
     writeDialog(leg, "INVITE", cseq: leg.localCSeq)
     writeContact(leg, into: &outbox.datagrams)
     writeIdentity(leg, session)
+    writePreferredIdentity(leg, session)
     for line in session.passed {
       outbox.datagrams.append(line)
       outbox.datagrams.append("\r\n")
     }
     if let challenge, let credentials = leg.credentials {
-      writeCredentials(challenge, bytes, "INVITE", leg, credentials)
+      writeCredentials(challenge, bytes, "INVITE", leg, credentials, hasBody: hasBody)
     }
     writeCapabilities(into: &outbox.datagrams)
     writeUserAgent()
@@ -172,13 +179,22 @@ extension Shard {
 
   func writeCredentials(
     _ challenge: DigestResponder.Challenge, _ bytes: RawSpan, _ method: StaticString, _ leg: Leg,
-    _ credentials: Credentials
+    _ credentials: Credentials, hasBody: Bool = false
   ) {
     let text = blocks.bytes(leg.text)
+    let drawn = random.next()
+    let context = digest.context(challenge.algorithm)
+    guard hasBody, challenge.quality == .authInt else {
+      return DigestResponder.write(
+        challenge, bytes, method: method, uri: text.extracting(leg.target),
+        username: credentials.username, password: credentials.password, cnonce: drawn,
+        context: context, into: &outbox.datagrams)
+    }
+    let copy = body.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) }
     DigestResponder.write(
       challenge, bytes, method: method, uri: text.extracting(leg.target),
-      username: credentials.username, password: credentials.password, cnonce: random.next(),
-      context: digest.context(challenge.algorithm), into: &outbox.datagrams)
+      username: credentials.username, password: credentials.password, cnonce: drawn,
+      body: copy.rawSpan, context: context, into: &outbox.datagrams)
   }
 
   // MARK: Answers
@@ -297,7 +313,7 @@ extension Shard {
   private func answersChallenge(
     _ leg: Leg, _ session: Session, _ message: borrowing Message
   ) -> Bool {
-    guard leg.credentials != nil, let challenge = DigestResponder.choose(message),
+    guard leg.credentials != nil, let challenge = DigestResponder.choose(message, realm: leg.realm),
       leg.challengesAnswered == 0 || (challenge.isStale && leg.challengesAnswered < 3)
     else { return false }
     leg.challengesAnswered += 1

@@ -170,6 +170,7 @@ extension Shard {
     blocks.free(&transaction.acknowledgement)
     if let leg = transaction.leg, leg.inviteClient === transaction { leg.inviteClient = nil }
     transaction.leg = nil
+    transaction.upstream = nil
     transaction.cancel = nil
     if clients.remove(transaction.handle) != nil { waiting(for: transaction.destination, -1) }
   }

@@ -266,10 +266,11 @@ extension Shard {
   /// The final answer to a BYE or CANCEL of ours; any will do (§15.1.1), but a challenge that can be met is
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
+    if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
     guard transaction.purpose == .bye, let leg = transaction.leg else { return }
     if message.status == 401 || message.status == 407, leg.state == .ending,
       leg.credentials != nil, leg.challengesAnswered < 3,
-      let challenge = DigestResponder.choose(message)
+      let challenge = DigestResponder.choose(message, realm: leg.realm)
     {
       leg.challengesAnswered += 1
       leg.state = .confirmed
@@ -280,9 +281,12 @@ extension Shard {
 
   /// No final answer in 64·T1, or ICMP said that nobody is there.
   func clientTimedOut(_ transaction: ClientTransaction, isTransport: Bool) {
+    if let upstream = transaction.upstream {
+      return registrationTimedOut(upstream, isTransport: isTransport)
+    }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
-    case .cancel: break
+    case .cancel, .register: break
     case .bye: end(leg)
     case .reInvite: reInviteTimedOut(leg, transaction)
     case .invite:

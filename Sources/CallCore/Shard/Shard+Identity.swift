@@ -12,6 +12,7 @@ extension Shard {
   /// The called number as written, from the first place of the trunk's `calledFrom` that has one.
   func dialledNumber(_ message: borrowing Message, _ caller: CallerKind) -> String {
     for place in numbers(of: caller)?.calledFrom ?? [.requestURI] {
+      if place == .requestURI, let number = numberBesideContact(message, caller) { return number }
       let uri: ByteRange? =
         switch place {
         case .requestURI: message.requestURI
@@ -121,8 +122,8 @@ extension Shard {
     let start = body.position
     body.append("<")
     writeURI(
-      session.configuration.calledText(number, trunk: leg.trunk), at: host, leg, session,
-      into: &body)
+      session.configuration.calledText(number, trunk: leg.trunk),
+      at: leg.calledDomain ?? "\(host)", leg, session, into: &body)
     body.append(">")
     return ByteRange(from: start, to: body.position)
   }
@@ -170,15 +171,16 @@ extension Shard {
     _ number: String, _ leg: Leg, _ session: Session, into output: inout OutputBuffer
   ) {
     let text = leg.trunk.map { session.configuration.numberWriter(ofTrunk: $0).caller(number) }
-    writeURI(text ?? number, at: ourAddress(leg.listener), leg, session, into: &output)
+    writeURI(
+      text ?? number, at: leg.domain ?? "\(ourAddress(leg.listener))", leg, session, into: &output)
   }
 
   private func writeURI(
-    _ number: String, at host: SocketAddress, _ leg: Leg, _ session: Session,
+    _ number: String, at host: String, _ leg: Leg, _ session: Session,
     into output: inout OutputBuffer
   ) {
     let numbers = leg.trunk.flatMap { session.configuration.trunks[$0].numbers }
-    output.append(NumberURI.text(number, at: "\(host)", numbers))
+    output.append(NumberURI.text(number, at: host, numbers))
   }
 }
 

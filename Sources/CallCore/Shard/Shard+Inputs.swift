@@ -18,6 +18,7 @@ extension Shard {
     case .unreachable(let address): unreachable(address)
     case .drain:
       isDraining = true
+      removeRegistrations()
       reportDrained()
     case .hangUp(let id):
       if let session = sessionsBySerial[id.serial], session.id == id {
@@ -52,7 +53,9 @@ extension Shard {
   }
 
   func reportDrained() {
-    guard isDraining, !hasDrained, sessions.count == 0, legs.count == 0 else { return }
+    guard isDraining, !hasDrained, sessions.count == 0, legs.count == 0, upstreams.isEmpty else {
+      return
+    }
     hasDrained = true
     tell(.drained)
   }
@@ -77,6 +80,7 @@ extension Shard {
           ? trace.messages(serial: id.serial, listeners: settings.listeners) : [])
     case .registrations: .registrations(registrar.all)
     case .trunks: .trunks(seats.statuses)
+    case .upstreams: .upstreams(upstreamStatuses)
     case .counters: .counters(currentCounters)
     }
   }

@@ -51,6 +51,7 @@ extension Shard {
     let read = reading.called
     let identity = reading.identity
     let dialled = reading.dialled
+    let device = gruu(message, tenant: tenant)
     lastCallSerial &+= 1
     let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
     var record = CallRecord(
@@ -63,6 +64,7 @@ extension Shard {
     note(dialled, read, identity, in: &record)
     counters.callsAttempted &+= 1
     transaction.serial = id.serial
+    adoptPrelude(message, fields, by: id)
     traceIncoming(message, id.serial, .a, arrival)
     respond(transaction, 100)
 
@@ -88,6 +90,7 @@ extension Shard {
     session.ingressSeat = ingress
     if let identity = try? identity.get() { session.identity = identity }
     session.passed = reading.passed
+    session.device = device
     guard let handle = sessions.insert(session) else {
       if let ingress { seats.release(ingress) }
       return refuseCall(&record, transaction, .capacity)
@@ -146,7 +149,7 @@ extension Shard {
   private func readAsIs(
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind, tenant: Int?
   ) -> InviteReading {
-    let dialled = dialledNumber(message, caller)
+    let dialled = gruu(message, tenant: tenant)?.user ?? dialledNumber(message, caller)
     return InviteReading(
       dialled: dialled, called: readCalled(dialled, caller, tenant: tenant),
       identity: identify(message, fields, caller))

@@ -46,7 +46,9 @@ extension Shard {
     _ session: Session, _ strand: Strand, _ trunk: Int, _ hop: PlannedHop
   ) {
     let targets = targets(ofTrunk: trunk, session, hop)
-    guard !targets.isEmpty else { return strand.note(Failure(503, .carrierUnavailable)) }
+    guard !targets.isEmpty else {
+      return strand.note(Failure(causeWithoutTargets(session.configuration.trunks[trunk])))
+    }
     let seat = seats.seat(of: session.configuration.trunks[trunk])
     if let cause = seats.take(seat, at: now) { return strand.note(Failure(cause)) }
     start(session, Branch(strand, targets, seat: seat))
@@ -73,26 +75,20 @@ extension Shard {
 
   // MARK: Targets
 
-  private func waves(ofUser user: Int, _ session: Session) -> [[CallTarget]] {
-    let account = session.configuration.users[user]
-    guard let network = session.configuration.network(ofUser: user) else { return [] }
-    let key = Registrar.UserKey(tenant: account.tenant, user: account.name)
-    let targets = registrar.entries(key).map {
-      CallTarget(
-        name: "user:" + account.name, address: $0.binding.source, listener: $0.binding.listener,
-        network: network, uri: $0.binding.contact, codecs: [], wideLatching: false,
-        followsSource: true, credentials: nil,
-        silence: UInt32(clamping: account.mediaTimeout.milliseconds))
-    }
-    return stride(from: 0, to: targets.count, by: ForkLimits.legsTogether).map {
-      Array(targets[$0..<min($0 + ForkLimits.legsTogether, targets.count)])
-    }
+  private func causeWithoutTargets(_ peer: Trunk) -> Cause {
+    if peer.register != nil { return .trunkNotRegistered }
+    return peer.registersWithUs ? .notRegistered : .carrierUnavailable
   }
 
   private func targets(ofTrunk trunk: Int, _ session: Session, _ hop: PlannedHop) -> [CallTarget] {
     let peer = session.configuration.trunks[trunk]
     guard let network = session.configuration.network(ofTrunk: trunk) else { return [] }
     let called = session.configuration.calledText(hop.calledNumber, trunk: trunk)
+    if let register = peer.register {
+      return targets(ofRegistered: trunk, peer, register, network: network, called)
+    }
+    let registered = targets(registeredFor: trunk, peer, network: network, called)
+    if !registered.isEmpty { return registered }
     return peer.targets.compactMap { address in
       guard
         let listener = session.configuration.listener(

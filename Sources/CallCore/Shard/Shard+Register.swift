@@ -3,13 +3,31 @@ import Policy
 import SIPCore
 import SIPWire
 
-// REGISTER: RFC 3261 §10.3, step by step, for the users of the configuration.
+// REGISTER: RFC 3261 §10.3, step by step, for the users of the configuration and for PBXs that register for
+// their trunk.
 
 /// What we grant: RFC 3261 leaves it to the registrar; shorter ones are asked for by phones behind a NAT.
 enum RegistrationTimes {
   static let least = 60
   static let usual = 3_600
   static let most = 7_200
+  /// How often a phone must show that its flow lives (RFC 5626 §5.4).
+  static let flow = 120
+}
+
+/// Who registers.
+struct Registrant {
+  var key: Registrar.UserKey
+  var tenant: Int
+  /// What the user part of the address of record may be.
+  var names: [String]
+  var maxContacts: Int
+}
+
+/// What a REGISTER came to.
+enum RegisterOutcome {
+  case done, tooBrief
+  case status(Int)
 }
 
 extension Shard {
@@ -20,83 +38,89 @@ extension Shard {
       return refuse(message, fields, 403, .forbidden, arrival)
     }
     let verdict = authenticate(message, fields, network: network, arrival)
-    guard case .user(let user) = verdict else {
+    let registrant: Registrant?
+    switch verdict {
+    case .user(let user): registrant = self.registrant(user: user)
+    case .trunk(let trunk): registrant = self.registrant(trunk: trunk)
+    case .challenge, .unknown:
       return refuseAuthentication(verdict, message, fields, network: network, arrival)
     }
-    let account = configuration.users[user]
-    guard registersItself(message, fields, account) else {
+    guard let registrant, isAddressOfRecord(message, fields, of: registrant) else {
       return refuse(message, fields, 403, .forbidden, arrival)
     }
     guard let transaction = makeServer(message, fields, key, arrival) else {
       return refuse(message, fields, 503, .capacity, arrival)
     }
-    let outcome = updateBindings(message, fields, account, arrival)
-    answerRegister(transaction, outcome, account)
+    var register = RegisterRequest(message)
+    let outcome =
+      register.read(message, isTrunk: registrant.key.isTrunk)
+      ?? updateBindings(message, fields, register, registrant, arrival)
+    answerRegister(transaction, outcome, message, register, registrant)
   }
 
-  /// §10.3 step 3 and 5: the address of record must be the user's own: name or extension.
-  private func registersItself(
-    _ message: borrowing Message, _ fields: RequestFields, _ account: User
+  private func registrant(user: Int) -> Registrant? {
+    let account = configuration.users[user]
+    guard let tenant = configuration.tenant(ofUser: user) else { return nil }
+    return Registrant(
+      key: Registrar.UserKey(tenant: account.tenant, user: account.name), tenant: tenant,
+      names: [account.name, account.extension], maxContacts: account.maxContacts)
+  }
+
+  /// Only a PBX registers with us: a carrier has its addresses.
+  private func registrant(trunk: Int) -> Registrant? {
+    let peer = configuration.trunks[trunk]
+    guard peer.kind == .pbx, let authentication = peer.authentication,
+      let tenant = configuration.tenant(ofTrunk: trunk)
+    else { return nil }
+    return Registrant(
+      key: Registrar.UserKey(tenant: peer.tenant, user: peer.name, isTrunk: true), tenant: tenant,
+      names: [authentication.username, peer.name], maxContacts: ResourceDefaults.maxContacts)
+  }
+
+  /// §10.3 steps 3 and 5: the address of record must be the registrant's own.
+  private func isAddressOfRecord(
+    _ message: borrowing Message, _ fields: RequestFields, of registrant: Registrant
   ) -> Bool {
     guard let uri = SIPURI.parse(message.bytes, fields.to.uri), uri.scheme != .other else {
       return false
     }
-    let name = Escapes.string(message.bytes, uri.user)
-    return name == account.name || name == account.extension
+    return registrant.names.contains(Escapes.string(message.bytes, uri.user))
   }
 
-  private enum RegisterOutcome { case done, status(Int), tooBrief }
+  // MARK: Bindings
 
   private func updateBindings(
-    _ message: borrowing Message, _ fields: RequestFields, _ account: User, _ arrival: Arrival
+    _ message: borrowing Message, _ fields: RequestFields, _ register: RegisterRequest,
+    _ registrant: Registrant, _ arrival: Arrival
   ) -> RegisterOutcome {
-    let bytes = message.bytes
-    let userKey = Registrar.UserKey(tenant: account.tenant, user: account.name)
-    let callID = bytes.string(fields.callID.first(256))
-    let header = message.expires.map { Int($0) }
-    var values = message.values(of: .contact)
-    var requested: [(uri: String, expires: Int)] = []
-    var isWildcard = false
-    while let value = values.next(bytes) {
-      if NameAddr.isWildcard(bytes, value) {
-        isWildcard = true
-        continue
-      }
-      guard let contact = NameAddr.parse(bytes, value),
-        let uri = SIPURI.parse(bytes, contact.uri), uri.scheme == .sip,
-        contact.uri.count <= 512, requested.count < 8
-      else { return .status(400) }
-      let own = contact.param("expires", in: bytes).flatMap { bytes.decimal($0) }
-      let wanted = own.map { Int(clamping: $0) } ?? header ?? RegistrationTimes.usual
-      if wanted > 0, wanted < RegistrationTimes.least { return .tooBrief }
-      requested.append(
-        (bytes.string(contact.uri), min(wanted, RegistrationTimes.most)))
-    }
-    // Step 6: "*" stands alone and only to remove everything.
-    if isWildcard {
-      guard requested.isEmpty, header == 0 else { return .status(400) }
-      for entry in registrar.entries(userKey) {
-        guard isNewer(entry.binding, callID, fields.cseq.number) else { return .status(500) }
-      }
-      for entry in registrar.entries(userKey) { removeBinding(entry.serial) }
+    let callID = message.bytes.string(fields.callID.first(256))
+    let cseq = fields.cseq.number
+    let known = registrar.entries(registrant.key)
+    // Step 6: "*" removes everything. Step 7: all or nothing.
+    if register.isWildcard {
+      guard known.allSatisfy({ isNewer($0.binding, callID, cseq) }) else { return .status(500) }
+      for entry in known { removeBinding(entry.serial) }
       return .done
     }
-    // Step 7: all or nothing.
-    for (uri, _) in requested {
-      if let known = registrar.entries(userKey).first(where: {
-        sameContact($0.binding.contact, uri)
-      }),
-        !isNewer(known.binding, callID, fields.cseq.number)
-      {
-        return .status(500)
-      }
+    for contact in register.contacts
+    where known.contains(where: {
+      contact.isSame(as: $0.binding) && !isNewer($0.binding, callID, cseq)
+    }) {
+      return .status(500)
     }
-    for (uri, expires) in requested {
-      guard
-        put(
-          uri, expires, userKey, account, callID: callID, cseq: fields.cseq.number,
-          agent: message.first(.userAgent).map { bytes.string($0.first(128)) } ?? "", arrival)
-      else { return .status(503) }
+    let agent = message.first(.userAgent).map { message.bytes.string($0.first(128)) } ?? ""
+    for contact in register.contacts {
+      var binding = Binding(
+        tenant: registrant.key.tenant, user: registrant.key.user, contact: contact.uri,
+        source: arrival.source, listener: arrival.listener, callID: callID, cseq: cseq,
+        expires: now + .seconds(contact.expires), userAgent: agent)
+      binding.isTrunk = registrant.key.isTrunk
+      binding.preference = contact.preference
+      binding.path = register.path
+      binding.instance = contact.instance
+      binding.flow = contact.flow
+      binding.isNumberBlock = contact.isNumberBlock
+      guard put(binding, for: contact, registrant) else { return .status(503) }
     }
     return .done
   }
@@ -105,37 +129,29 @@ extension Shard {
     binding.callID != callID || cseq > binding.cseq
   }
 
-  /// §19.1.4, on the bytes of both.
-  private func sameContact(_ a: String, _ b: String) -> Bool {
-    if a == b { return true }
-    let left = Array(a.utf8)
-    let right = Array(b.utf8)
-    let leftBytes = left.rawSpan
-    let rightBytes = right.rawSpan
-    guard let first = SIPURI.parse(leftBytes, ByteRange(0, left.count)),
-      let second = SIPURI.parse(rightBytes, ByteRange(0, right.count))
-    else { return false }
-    return first.equals(second, in: leftBytes, otherIn: rightBytes)
-  }
-
+  /// False: there is no room.
   private func put(
-    _ uri: String, _ expires: Int, _ key: Registrar.UserKey, _ account: User, callID: String,
-    cseq: UInt32, agent: String, _ arrival: Arrival
+    _ binding: Binding, for contact: RequestedContact, _ registrant: Registrant
   ) -> Bool {
-    let known = registrar.entries(key)
-    if let old = known.first(where: { sameContact($0.binding.contact, uri) }) {
-      removeBinding(old.serial, silently: expires > 0)
-    } else if expires > 0, known.count >= account.maxContacts, let oldest = known.last {
-      // A phone that comes back with another port must not be locked out by its former self.
-      removeBinding(oldest.serial)
+    let known = registrar.entries(registrant.key)
+    let replaced = known.filter { contact.isSame(as: $0.binding) }
+    if contact.expires > 0, replaced.isEmpty {
+      if known.count >= registrant.maxContacts, let oldest = known.last {
+        // A phone that comes back with another port must not be locked out by its former self.
+        removeBinding(oldest.serial)
+      } else if registrar.isFull {
+        return false
+      }
     }
-    guard expires > 0 else { return true }
-    guard !registrar.isFull else { return false }
-    let binding = Binding(
-      tenant: key.tenant, user: key.user, contact: uri, source: arrival.source,
-      listener: arrival.listener, callID: callID, cseq: cseq, expires: now + .seconds(expires),
-      userAgent: agent)
-    keep(binding, key)
+    let changed = replaced.contains { $0.binding.callID != binding.callID }
+    for old in replaced {
+      let isRefresh =
+        contact.expires > 0 && old.binding.contact == binding.contact
+        && old.binding.flow == binding.flow
+      removeBinding(old.serial, silently: isRefresh, keepsInstance: contact.expires > 0 && !changed)
+    }
+    guard contact.expires > 0 else { return true }
+    keep(binding, registrant.key)
     tell(.bindingAdded(binding))
     return true
   }
@@ -147,27 +163,35 @@ extension Shard {
     registrar.setTimer(timer, serial: serial)
   }
 
-  private func removeBinding(_ serial: UInt64, silently: Bool = false) {
+  private func removeBinding(
+    _ serial: UInt64, silently: Bool = false, keepsInstance: Bool = false
+  ) {
     guard var entry = registrar.remove(serial: serial) else { return }
     wheel.cancel(&entry.timer)
+    if !keepsInstance { forgetInstance(entry.binding) }
     if !silently { tell(.bindingRemoved(entry.binding)) }
   }
 
   func expireBinding(_ serial: UInt64) {
     guard let entry = registrar.remove(serial: serial) else { return }
+    forgetInstance(entry.binding)
     tell(.bindingRemoved(entry.binding))
   }
 
   /// After a restart; expiries are on this process's clock already, what has run out is left out.
   func restore(_ bindings: [Binding]) {
     for binding in bindings where binding.expires > now && !registrar.isFull {
-      keep(binding, Registrar.UserKey(tenant: binding.tenant, user: binding.user))
+      keep(
+        binding,
+        Registrar.UserKey(tenant: binding.tenant, user: binding.user, isTrunk: binding.isTrunk))
     }
   }
 
-  /// Step 8: every current contact with what is left of its time.
+  // MARK: The answer
+
   private func answerRegister(
-    _ transaction: ServerTransaction, _ outcome: RegisterOutcome, _ account: User
+    _ transaction: ServerTransaction, _ outcome: RegisterOutcome, _ message: borrowing Message,
+    _ register: RegisterRequest, _ registrant: Registrant
   ) {
     let status: Int
     switch outcome {
@@ -187,18 +211,53 @@ extension Shard {
       outbox.datagrams.append(decimal: RegistrationTimes.least)
       outbox.datagrams.append("\r\n")
     }
-    if status == 200 {
-      let key = Registrar.UserKey(tenant: account.tenant, user: account.name)
-      for entry in registrar.entries(key) {
-        outbox.datagrams.append("Contact: <")
-        outbox.datagrams.append(entry.binding.contact)
-        outbox.datagrams.append(">;expires=")
-        outbox.datagrams.append(decimal: max(0, (entry.binding.expires - now).wholeSeconds))
-        outbox.datagrams.append("\r\n")
-      }
-    }
+    if status == 420 { outbox.datagrams.append("Unsupported: path\r\n") }
+    if status == 503 { outbox.datagrams.append(Cause.capacity.retryHeader) }
+    if status == 200 { writeBindings(message, register, registrant) }
     writeServer(into: &outbox.datagrams)
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
     commit(response: status, of: transaction)
+  }
+
+  /// Step 8: every current contact with what is left of its time, and what the extensions add.
+  private func writeBindings(
+    _ message: borrowing Message, _ register: RegisterRequest, _ registrant: Registrant
+  ) {
+    for entry in registrar.entries(registrant.key) {
+      let binding = entry.binding
+      outbox.datagrams.append("Contact: <")
+      outbox.datagrams.append(binding.contact)
+      outbox.datagrams.append(">;expires=")
+      outbox.datagrams.append(decimal: max(0, (binding.expires - now).wholeSeconds))
+      if binding.preference != 1_000 {
+        outbox.datagrams.append(";q=0.")
+        outbox.datagrams.append(Preference.digits(binding.preference))
+      }
+      if !binding.instance.isEmpty {
+        outbox.datagrams.append(";+sip.instance=\"<")
+        outbox.datagrams.append(binding.instance)
+        outbox.datagrams.append(">\"")
+        if binding.flow != 0 {
+          outbox.datagrams.append(";reg-id=")
+          outbox.datagrams.append(decimal: Int(binding.flow))
+        }
+        if register.supportsGRUU { writeGRUUs(binding, registrant) }
+      }
+      outbox.datagrams.append("\r\n")
+    }
+    if !register.path.isEmpty {
+      // RFC 3327 §5.3.
+      outbox.datagrams.append("Path: ")
+      outbox.datagrams.append(register.path)
+      outbox.datagrams.append("\r\n")
+    }
+    if register.isOutbound {
+      outbox.datagrams.append("Require: outbound\r\n")
+      if register.isFirstHop {
+        outbox.datagrams.append("Flow-Timer: ")
+        outbox.datagrams.append(decimal: RegistrationTimes.flow)
+        outbox.datagrams.append("\r\n")
+      }
+    }
   }
 }

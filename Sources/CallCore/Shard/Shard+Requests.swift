@@ -83,8 +83,9 @@ extension Shard {
       return false
     }
     // We are a user agent to both sides: what a proxy must understand, we must too.
-    if message.first(.require) != nil || message.first(.proxyRequire) != nil {
-      refuseExtensions(message, fields, arrival)
+    if message.first(.require) != nil || message.first(.proxyRequire) != nil,
+      refusesExtensions(message, fields, arrival)
+    {
       return false
     }
     if message.method == .invite, message.maxForwards == 0 {
@@ -172,8 +173,8 @@ extension Shard {
       return refuse(message, fields, 481, .malformed, arrival)
     }
     traceIncoming(message, leg.call.serial, leg.side, arrival)
-    if message.first(.require) != nil {
-      return refuseExtensions(message, fields, arrival, leg: leg)
+    if message.first(.require) != nil, refusesExtensions(message, fields, arrival, leg: leg) {
+      return
     }
     // §12.2.2: an older CSeq than the last is out of order, not a retransmission.
     guard leg.remoteCSeq == 0 || fields.cseq.number > leg.remoteCSeq else {

@@ -196,12 +196,14 @@ extension Shard {
 
   func endStateless(
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil,
-    invite: ServerTransaction? = nil
+    invite: ServerTransaction? = nil, serial: UInt64 = 0
   ) {
     writeServer(into: &outbox.datagrams)
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
     let destination = replyAddress(message, fields.via, arrival)
-    if leg == nil, invite == nil { return sendToStranger(message, to: destination, arrival) }
+    if leg == nil, invite == nil {
+      return sendToStranger(message, to: destination, arrival, serial: serial)
+    }
     send(
       to: destination, arrival.listener, serial: leg?.call.serial ?? invite?.serial ?? 0,
       side: leg?.side ?? invite?.side ?? .a)
@@ -220,17 +222,20 @@ extension Shard {
     replyStateless(message, fields, status, arrival)
   }
 
-  /// 420 with the options that were asked for (§8.2.2.3): none are supported yet.
-  func refuseExtensions(
+  /// 420 with those of the options asked for that are not supported (§8.2.2.3); false: all are.
+  func refusesExtensions(
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil
-  ) {
-    countRefusal(message.method, 420, .extensionUnsupported, arrival)
+  ) -> Bool {
     let bytes = message.bytes
     var options: [ByteRange] = []
     for id in [HeaderID.require, .proxyRequire] {
       var values = message.values(of: id)
-      while let option = values.next(bytes), options.count < 16 { options.append(option) }
+      while let option = values.next(bytes), options.count < 16 {
+        if !supports(bytes.extracting(option), message.method) { options.append(option) }
+      }
     }
+    guard !options.isEmpty else { return false }
+    countRefusal(message.method, 420, .extensionUnsupported, arrival)
     beginStateless(message, fields, 420, arrival)
     for option in options {
       outbox.datagrams.append("Unsupported: ")
@@ -238,6 +243,14 @@ extension Shard {
       outbox.datagrams.append("\r\n")
     }
     endStateless(message, fields, arrival, leg: leg)
+    return true
+  }
+
+  /// Of a registrar: RFC 3327, RFC 5626, RFC 5627, RFC 6140.
+  private func supports(_ option: RawSpan, _ method: Method) -> Bool {
+    guard method == .register else { return false }
+    return option.equalsIgnoringCase("path") || option.equalsIgnoringCase("outbound")
+      || option.equalsIgnoringCase("gruu") || option.equalsIgnoringCase("gin")
   }
 
   /// 400 where the header fields allow an answer, silence and a count where they don't.
@@ -291,13 +304,14 @@ extension Shard {
   /// A source that has proved nothing may be somebody else's address: no answer that is much larger than
   /// the question (lists in Via or Require would be written out one by one).
   private func sendToStranger(
-    _ message: borrowing Message, to destination: SocketAddress, _ arrival: Arrival
+    _ message: borrowing Message, to destination: SocketAddress, _ arrival: Arrival,
+    serial: UInt64 = 0
   ) {
     guard outbox.datagrams.position <= max(message.bytes.byteCount * 3 / 2, 768) else {
       outbox.datagrams.abandon()
       return drop(.replyImpossible, arrival)
     }
-    send(to: destination, arrival.listener, serial: 0, side: .a)
+    send(to: destination, arrival.listener, serial: serial, side: .a)
   }
 
   func refuseUnparsable(_ bytes: RawSpan, _ error: SIPParseError, _ arrival: Arrival) {

@@ -60,6 +60,11 @@ package final class Shard {
   /// stall must not start thousands between two drains.
   var ready: [Session] = []
   var registrar: Registrar
+  /// Our registrations with providers by their serials, those that are being removed among them, and the
+  /// present one of each trunk.
+  var upstreams: [UInt64: UpstreamRegistration] = [:]
+  var upstreamsByTrunk: [TrunkSeats.Key: UInt64] = [:]
+  var lastUpstream: UInt64 = 0
   var seats: TrunkSeats
   var ports: MediaPortPool
 
@@ -70,6 +75,10 @@ package final class Shard {
   /// Facts about what strangers send are told up to this rate and counted beyond it: a flood must not
   /// become a flood of facts.
   var noise = TokenBucket(rate: 50, burst: 200)
+  /// STUN keep-alives that are answered: 100 000 phones at one in 25 s each, and room for their clumps.
+  var keepAlives = TokenBucket(rate: 5_000, burst: 20_000)
+  /// Challenged INVITEs that are kept for a ladder.
+  var preludes = TokenBucket(rate: 50, burst: 100)
   var dropCounts = [UInt64](repeating: 0, count: DropReason.allCases.count)
   var refusalCounts = [UInt64](repeating: 0, count: Cause.allCases.count)
 
@@ -115,6 +124,7 @@ package final class Shard {
     addressTexts = settings.listeners.indices.map {
       Array(ourAddress(ListenerIndex($0)).description.utf8)
     }
+    followRegistrations()
   }
 
   /// One datagram. Everything it causes is in `outbox` when this returns.
@@ -125,6 +135,7 @@ package final class Shard {
     let arrival = Arrival(source: source, listener: listener)
     // A keep-alive (RFC 5626 §3.5.1, or the zero bytes that some phones send) asks for nothing.
     guard bytes.byteCount > 4 else { return }
+    if STUN.isBindingRequest(bytes) { return answerKeepAlive(bytes, arrival) }
     counters.messagesReceived &+= 1
     do throws(SIPParseError) {
       let message = try Message.parse(bytes, using: index)
@@ -170,6 +181,8 @@ package final class Shard {
     case .mediaClose: mediaCloseTimedOut(handle)
     case .progress: progressDue(handle)
     case .binding: expireBinding(owner)
+    case .upstream: upstreamDue(owner)
+    case .keepAlive: keepAliveDue(owner)
     }
   }
 }
@@ -179,7 +192,7 @@ enum ShardTimer: UInt8 {
   case serverResend, serverExpire, clientResend, clientExpire
   case successResend, successDeadline
   case answer, response, patience, mediaClose, progress
-  case binding
+  case binding, upstream, keepAlive
 }
 
 /// Where a message came from.

@@ -37,6 +37,10 @@ package struct APIRouter: Sendable {
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.registrations()))
     }
+    router.get("v1/registrations/upstream") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.upstreamRegistrations()))
+    }
     addMetrics(router)
     return router
   }

@@ -35,6 +35,8 @@ package protocol ServerOperations: Sendable {
 
   func trunks() async throws -> [TrunkStateResource]
   func registrations() async throws -> [RegistrationResource]
+  /// Our own registrations with providers.
+  func upstreamRegistrations() async throws -> [UpstreamRegistrationResource]
 }
 
 package enum RecordFormat: String, Sendable, CaseIterable {

@@ -68,6 +68,8 @@ package struct TrunkStateResource: Codable, Hashable, Sendable {
   package var attempts: UInt64
   package var refusedByLimit: UInt64
   package var usable: Bool
+  /// State of our registration with its provider; nil: it has none.
+  package var registration: String?
 
   package init(name: String, tenant: String, kind: String, network: String) {
     self.name = name
@@ -82,6 +84,46 @@ package struct TrunkStateResource: Codable, Hashable, Sendable {
   }
 }
 
+/// Our registration with the provider of a trunk (RFC 3261 §10.2).
+package struct UpstreamRegistrationResource: Codable, Hashable, Sendable {
+  package var tenant: String
+  package var trunk: String
+  package var registrar: String
+  package var addressOfRecord: String
+  /// `unregistered`, `trying`, `challenged`, `registered`, `failed` or `unregistering`.
+  package var state: String
+  /// Whether calls leave by it; also while a refresh has failed and the old time is not over.
+  package var registered: Bool
+  /// Why the last try failed, and the registrar's status with it.
+  package var reason: String?
+  package var status: Int?
+  package var since: String
+  package var expires: String?
+  package var expiresInSeconds: Int?
+  /// When the next REGISTER is due.
+  package var nextInSeconds: Int?
+  package var address: String?
+  package var identities: [String]
+  package var attempts: UInt64
+  package var failures: UInt64
+
+  package init(
+    tenant: String, trunk: String, registrar: String, addressOfRecord: String, state: String,
+    registered: Bool, since: String
+  ) {
+    self.tenant = tenant
+    self.trunk = trunk
+    self.registrar = registrar
+    self.addressOfRecord = addressOfRecord
+    self.state = state
+    self.registered = registered
+    self.since = since
+    identities = []
+    attempts = 0
+    failures = 0
+  }
+}
+
 /// A phone's contact (RFC 3261 §10).
 package struct RegistrationResource: Codable, Hashable, Sendable {
   package var tenant: String
@@ -92,6 +134,16 @@ package struct RegistrationResource: Codable, Hashable, Sendable {
   package var expires: String
   package var expiresInSeconds: Int
   package var userAgent: String
+  /// `user`, or `trunk` where a PBX registered for its trunk.
+  package var kind = "user"
+  /// Preference of the contact, 0 to 1 (RFC 3261 §20.10).
+  package var q = 1.0
+  package var path: String?
+  /// The device (`+sip.instance`) and which of its flows (RFC 5626).
+  package var instance: String?
+  package var flow: UInt32?
+  /// It stands for every number of the trunk (RFC 6140).
+  package var numberBlock = false
 
   package init(
     tenant: String, user: String, contact: String, source: String, listener: String,

@@ -104,6 +104,27 @@ private struct ResourceWriter {
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
       ("rules", trunk.rules.isEmpty ? nil : .list(trunk.rules.map(\.document))),
+      ("register", trunk.register.map(node)),
+      (
+        "matchHeader",
+        trunk.matchHeader.map {
+          .group([("name", .text($0.name)), ("value", .text($0.value))])
+        }
+      ),
+    ])
+  }
+
+  private func node(_ register: TrunkRegistration) -> DocumentNode {
+    .group([
+      ("registrar", .text(register.registrar)), ("username", .text(register.username)),
+      ("aor", register.aor.map { .text($0) }),
+      ("credentials", register.credentials.map(node)),
+      ("realm", register.realm.map { .text($0) }),
+      ("expires", .text(register.expires.documentText)),
+      ("outboundProxy", register.outboundProxy.map { .text($0.description) }),
+      ("contactUser", register.contactUser.map { .text($0) }),
+      ("keepAlive", register.keepAlive.map { .text($0.documentText) }),
+      ("numberBlock", .bare(register.numberBlock)),
     ])
   }
 

@@ -172,7 +172,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
-      "rules",
+      "rules", "register", "matchHeader",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var trunk = Trunk(
@@ -191,7 +191,49 @@ extension ResourceReader {
     trunk.numbers = trunkNumbers(fields)
     trunk.callerID = callerPolicy(fields)
     trunk.rules = rules(fields)
+    trunk.register = registration(fields, of: trunk)
+    trunk.matchHeader = headerMatch(fields)
     return trunk
+  }
+
+  private mutating func headerMatch(_ parent: DocumentFields) -> HeaderMatch? {
+    guard let fields = group(parent, "matchHeader", keys: ["name", "value"]) else { return nil }
+    return HeaderMatch(
+      name: reader.required(fields, "name", .text("a header's name", example: "X-Account")) ?? "",
+      value: reader.required(fields, "value", .text("a value", example: "acme")) ?? "")
+  }
+
+  private mutating func registration(
+    _ parent: DocumentFields, of trunk: Trunk
+  ) -> TrunkRegistration? {
+    let keys = [
+      "registrar", "username", "password", "credentials", "aor", "realm", "expires",
+      "outboundProxy", "contactUser", "keepAlive", "numberBlock",
+    ]
+    guard let fields = group(parent, "register", keys: keys) else { return nil }
+    let registrar = reader.required(
+      fields, "registrar", .text("a host name or address", example: "sip.example.net"))
+    let username =
+      reader.optional(fields, "username", .text("a username", example: "acme"))
+      ?? trunk.credentials?.username
+      ?? reader.required(fields, "username", .text("a username", example: "acme"))
+    var register = TrunkRegistration(
+      registrar: registrar ?? "", username: username ?? "",
+      expires: reader.optional(fields, "expires", .duration(example: "1h"))
+        ?? ResourceDefaults.registrationExpires)
+    register.aor = reader.optional(fields, "aor", .text("an address", example: "acme@example.net"))
+    register.credentials = credentials(fields, "credentials")
+    let password = reader.optional(fields, "password", .text("a password", example: "\"…\""))
+    if let password, register.credentials == nil {
+      register.credentials = Credentials(username: register.username, password: password)
+    }
+    register.realm = reader.optional(fields, "realm", .text("a realm", example: "example.net"))
+    register.outboundProxy = reader.optional(fields, "outboundProxy", .target)
+    register.contactUser = reader.optional(
+      fields, "contactUser", .text("a user part", example: "acme"))
+    register.keepAlive = reader.optional(fields, "keepAlive", .duration(example: "25s"))
+    register.numberBlock = reader.optional(fields, "numberBlock", .flag) ?? false
+    return register
   }
 
   private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {

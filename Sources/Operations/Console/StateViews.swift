@@ -9,7 +9,7 @@ package enum StateViews {
         TableColumn("KIND"), TableColumn("NETWORK", shrinksTo: 8),
         TableColumn("TARGETS", shrinksTo: 12), TableColumn("CALLS", .right),
         TableColumn("LIMIT", .right), TableColumn("CPS", .right), TableColumn("ATTEMPTS", .right),
-        TableColumn("REFUSED", .right), TableColumn("STATE"),
+        TableColumn("REFUSED", .right), TableColumn("STATE"), TableColumn("REGISTRATION"),
       ],
       rows: trunks.map { trunk in
         [
@@ -20,6 +20,37 @@ package enum StateViews {
           TableCell(String(trunk.attempts)),
           TableCell(String(trunk.refusedByLimit), trunk.refusedByLimit > 0 ? .warning : .plain),
           trunk.usable ? TableCell("usable", .good) : TableCell("unusable", .bad),
+          registration(trunk.registration),
+        ]
+      })
+  }
+
+  private static func preference(_ q: Double) -> String {
+    let thousandths = Int((q * 1_000).rounded())
+    return thousandths % 100 == 0
+      ? "\(thousandths / 1_000).\(thousandths % 1_000 / 100)" : "\(q)"
+  }
+
+  private static func registration(_ state: String?) -> TableCell {
+    guard let state else { return TableCell("–") }
+    return TableCell(state, state == "registered" ? .good : state == "failed" ? .bad : .warning)
+  }
+
+  package static func upstream(_ registrations: [UpstreamRegistrationResource]) -> Table {
+    Table(
+      [
+        TableColumn("TRUNK", shrinksTo: 8), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("ADDRESS OF RECORD", shrinksTo: 12), TableColumn("REGISTRAR", shrinksTo: 10),
+        TableColumn("STATE"), TableColumn("EXPIRES IN", .right), TableColumn("NEXT IN", .right),
+        TableColumn("REASON", shrinksTo: 12),
+      ],
+      rows: registrations.map { one in
+        [
+          TableCell(one.trunk), TableCell(one.tenant), TableCell(one.addressOfRecord),
+          TableCell(one.address ?? one.registrar), registration(one.state),
+          TableCell(one.expiresInSeconds.map { HumanTime.span(Double($0)) } ?? "–"),
+          TableCell(one.nextInSeconds.map { HumanTime.span(Double($0)) } ?? "–"),
+          TableCell(one.reason ?? "", one.registered ? .faint : .warning),
         ]
       })
   }
@@ -27,14 +58,17 @@ package enum StateViews {
   package static func registrations(_ registrations: [RegistrationResource]) -> Table {
     Table(
       [
-        TableColumn("USER", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
-        TableColumn("CONTACT", shrinksTo: 12), TableColumn("SOURCE"),
-        TableColumn("LISTENER", shrinksTo: 4), TableColumn("EXPIRES IN", .right),
+        TableColumn("USER", shrinksTo: 6), TableColumn("KIND"),
+        TableColumn("TENANT", shrinksTo: 6), TableColumn("CONTACT", shrinksTo: 12),
+        TableColumn("Q", .right), TableColumn("SOURCE"), TableColumn("LISTENER", shrinksTo: 4),
+        TableColumn("EXPIRES IN", .right),
         TableColumn("USER AGENT", shrinksTo: 8),
       ],
       rows: registrations.map { binding in
         [
-          TableCell(binding.user), TableCell(binding.tenant), TableCell(binding.contact),
+          TableCell(binding.user),
+          TableCell(binding.numberBlock ? "number block" : binding.kind),
+          TableCell(binding.tenant), TableCell(binding.contact), TableCell(preference(binding.q)),
           TableCell(binding.source), TableCell(binding.listener),
           TableCell(HumanTime.span(Double(binding.expiresInSeconds))),
           TableCell(binding.userAgent, .faint),

@@ -34,6 +34,7 @@ package struct FactLog: Sendable {
       .debug
     case .mediaSilent, .authenticationFailed: .warning
     case .targetState(_, _, let usable): usable ? .info : .warning
+    case .registrationState(let status): status.state == .failed ? .warning : .info
     case .internalFault: .error
     }
   }
@@ -45,7 +46,7 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
-      .internalFault, .configurationApplied, .drained:
+      .registrationState, .internalFault, .configurationApplied, .drained:
       false
     }
   }
@@ -98,6 +99,7 @@ package struct FactLog: Sendable {
         usable ? "target usable" : "target unusable",
         [LogField("trunk", trunk), LogField("address", "\(address)")]
       )
+    case .registrationState(let status): ("registration \(status.state.rawValue)", fields(status))
     case .internalFault(let place): ("internal fault", [LogField("where", place)])
     case .configurationApplied(let revision):
       ("configuration applied", [LogField("revision", revision)])
@@ -143,9 +145,20 @@ package struct FactLog: Sendable {
     return fields
   }
 
+  private static func fields(_ status: UpstreamStatus) -> [LogField] {
+    var fields = [
+      LogField("tenant", status.tenant), LogField("trunk", status.trunk),
+      LogField("registrar", status.registrar),
+    ]
+    if let address = status.address { fields.append(LogField("address", "\(address)")) }
+    if !status.reason.isEmpty { fields.append(LogField("reason", status.reason)) }
+    return fields
+  }
+
   private static func fields(_ binding: Binding) -> [LogField] {
     [
-      LogField("tenant", binding.tenant), LogField("user", binding.user),
+      LogField("tenant", binding.tenant),
+      LogField(binding.isTrunk ? "trunk" : "user", binding.user),
       LogField("source", "\(binding.source)"), LogField("contact", .personal(binding.contact)),
       LogField("userAgent", binding.userAgent),
     ]

@@ -43,7 +43,8 @@ package struct FactTally: Hashable, Sendable {
     case .internalFault: internalFaults &+= 1
     case .targetState(_, _, let usable): if !usable { targetsUnusable &+= 1 }
     case .callRinging, .callNoted, .sessionChanged, .mediaLatched, .bindingAdded, .bindingRemoved,
-      .requestRefused, .messageDropped, .configurationApplied, .drained:
+      .requestRefused, .messageDropped, .configurationApplied, .registrationState,
+      .drained:
       break
     }
   }

@@ -27,6 +27,7 @@ package struct MetricsPage: Sendable {
   package var shard = ShardCounters()
   package var trunks: [TrunkStatus] = []
   /// Its limit of concurrent calls, for each trunk that has one.
+  package var upstreams: [UpstreamStatus] = []
   package var trunkLimits: [TrunkKey: Int] = [:]
   package var tally = FactTally()
   package var readers: [(reader: String, FactReaderCounters)] = []
@@ -49,6 +50,7 @@ package struct MetricsPage: Sendable {
     signalling(&text)
     calls(&text)
     trunks(&text)
+    registrations(&text)
     media(&text)
     history(&text)
     return text.text
@@ -159,6 +161,25 @@ package struct MetricsPage: Sendable {
     each(
       ordered, "trunk_calls_limit", .gauge, "Concurrent calls that a trunk may have.", &text
     ) { trunkLimits[TrunkKey(tenant: $0.tenant, name: $0.name)] }
+  }
+
+  private func registrations(_ text: inout MetricsText) {
+    guard !upstreams.isEmpty else { return }
+    text.family(
+      "trunk_registered", .gauge, "Whether we are registered with the provider of a trunk.")
+    for one in upstreams {
+      text.sample(one.isRegistered ? 1 : 0, ["tenant": one.tenant, "trunk": one.trunk])
+    }
+    text.family(
+      "trunk_registration_requests_total", .counter, "REGISTER requests sent to a provider.")
+    for one in upstreams {
+      text.sample(one.attempts, ["tenant": one.tenant, "trunk": one.trunk])
+    }
+    text.family(
+      "trunk_registration_failures_total", .counter, "Tries to register that a provider refused.")
+    for one in upstreams {
+      text.sample(one.failures, ["tenant": one.tenant, "trunk": one.trunk])
+    }
   }
 
   private func each<Value: BinaryInteger>(

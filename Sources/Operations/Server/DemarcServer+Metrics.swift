@@ -16,6 +16,7 @@ extension DemarcServer {
     var page = MetricsPage(version: Version.text, processStart: start)
     if let counters = try? await shardCounters() { page.shard = counters }
     if case .trunks(let statuses) = try? await queries.ask(.trunks) { page.trunks = statuses }
+    page.upstreams = (try? await upstreamStatuses()) ?? []
     for trunk in keeper.current.trunks {
       page.trunkLimits[TrunkKey(tenant: trunk.tenant, name: trunk.name)] = trunk.maxCalls
     }

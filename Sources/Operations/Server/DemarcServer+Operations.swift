@@ -115,9 +115,27 @@ extension DemarcServer: ServerOperations {
     let known = Dictionary(
       statuses.map { (TrunkKey(tenant: $0.tenant, name: $0.name), $0) },
       uniquingKeysWith: { first, _ in first })
-    return keeper.current.trunks.map { trunk in
-      TrunkStateResource(trunk, known[TrunkKey(tenant: trunk.tenant, name: trunk.name)])
+    var upstream: [TrunkKey: UpstreamStatus] = [:]
+    for status in try await upstreamStatuses() {
+      upstream[TrunkKey(tenant: status.tenant, name: status.trunk)] = status
     }
+    return keeper.current.trunks.map { trunk in
+      let key = TrunkKey(tenant: trunk.tenant, name: trunk.name)
+      var resource = TrunkStateResource(trunk, known[key])
+      resource.registration = upstream[key]?.state.rawValue
+      return resource
+    }
+  }
+
+  func upstreamStatuses() async throws -> [UpstreamStatus] {
+    guard case .upstreams(let statuses) = try await queries.ask(.upstreams) else { return [] }
+    return statuses
+  }
+
+  package func upstreamRegistrations() async throws -> [UpstreamRegistrationResource] {
+    let statuses = try await upstreamStatuses()
+    let (wall, now) = (WallTime.process, MonotonicClock.now)
+    return statuses.map { UpstreamRegistrationResource($0, wall: wall, now: now) }
   }
 
   package func registrations() async throws -> [RegistrationResource] {
@@ -128,7 +146,7 @@ extension DemarcServer: ServerOperations {
     return bindings.sorted { ($0.tenant, $0.user, $0.contact) < ($1.tenant, $1.user, $1.contact) }
       .map { binding in
         let index = Int(binding.listener)
-        return RegistrationResource(
+        var resource = RegistrationResource(
           tenant: binding.tenant, user: binding.user, contact: binding.contact,
           source: "\(binding.source)",
           listener: settings.listeners.indices.contains(index)
@@ -136,6 +154,13 @@ extension DemarcServer: ServerOperations {
           expires: Timestamp.text(wall.milliseconds(at: binding.expires)),
           expiresInSeconds: max(0, (binding.expires - now).wholeSeconds),
           userAgent: binding.userAgent)
+        resource.kind = binding.isTrunk ? "trunk" : "user"
+        resource.q = Double(binding.preference) / 1_000
+        resource.path = binding.path.isEmpty ? nil : binding.path
+        resource.instance = binding.instance.isEmpty ? nil : binding.instance
+        resource.flow = binding.flow == 0 ? nil : binding.flow
+        resource.numberBlock = binding.isNumberBlock
+        return resource
       }
   }
 
@@ -218,5 +243,25 @@ extension CallResource {
       return resource
     }
     notes = record.notes.isEmpty ? nil : record.notes
+  }
+}
+
+extension UpstreamRegistrationResource {
+  init(_ status: UpstreamStatus, wall: WallTime, now: Instant) {
+    self.init(
+      tenant: status.tenant, trunk: status.trunk, registrar: status.registrar,
+      addressOfRecord: status.addressOfRecord, state: status.state.rawValue,
+      registered: status.isRegistered, since: Timestamp.text(wall.milliseconds(at: status.since)))
+    reason = status.reason.isEmpty ? nil : status.reason
+    self.status = status.status == 0 ? nil : status.status
+    if let until = status.expires {
+      expires = Timestamp.text(wall.milliseconds(at: until))
+      expiresInSeconds = max(0, (until - now).wholeSeconds)
+    }
+    nextInSeconds = status.next.map { max(0, ($0 - now).wholeSeconds) }
+    address = status.address.map { "\($0)" }
+    identities = status.identities
+    attempts = status.attempts
+    failures = status.failures
   }
 }

@@ -22,7 +22,9 @@ struct BatchPlan {
   private struct ContactKey: Hashable {
     var tenant: String
     var user: String
+    var isTrunk: Bool
     var contact: String
+    var flow: UInt32
   }
 
   init(_ facts: [Fact]) {
@@ -44,7 +46,8 @@ struct BatchPlan {
         change(record.id, position, &callIndex) { $0.ended = position }
       case .bindingAdded(let binding), .bindingRemoved(let binding):
         let key = ContactKey(
-          tenant: binding.tenant, user: binding.user, contact: binding.contact)
+          tenant: binding.tenant, user: binding.user, isTrunk: binding.isTrunk,
+          contact: binding.contact, flow: binding.flow)
         if let known = contactIndex[key] {
           bindings[known] = position
         } else {
@@ -52,7 +55,8 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-        .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
+        .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+        .registrationState, .internalFault,
         .configurationApplied, .drained:
         continue
       }
@@ -86,7 +90,8 @@ extension FactEvent {
       .bindingRemoved:
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
+      .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+      .registrationState, .internalFault,
       .configurationApplied,
       .drained:
       false
@@ -100,7 +105,8 @@ extension FactEvent {
     case .callAttempted, .callAnswered, .callEnded: true
     case .sessionChanged, .bindingAdded, .bindingRemoved: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState, .internalFault,
+      .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+      .registrationState, .internalFault,
       .configurationApplied,
       .drained:
       false

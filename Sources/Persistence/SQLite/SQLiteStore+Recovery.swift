@@ -43,16 +43,24 @@ extension SQLiteStore {
 
   private func liveBindings(_ db: Database, now: Instant, wall: Int64) throws -> [Binding] {
     try db.execute(sql: "DELETE FROM binding WHERE expires_ms <= ?", arguments: [wall])
-    let rows = try Row.fetchAll(db, sql: "SELECT * FROM binding ORDER BY tenant, user, contact")
+    let rows = try Row.fetchAll(
+      db, sql: "SELECT * FROM binding ORDER BY tenant, user, kind, contact, flow")
     return rows.compactMap { row in
       guard let source = SocketAddress(row["source"] as String),
         let listener = listenerIndex(row["listener"])
       else { return nil }
       let left = Interval.milliseconds(Int(clamping: (row["expires_ms"] as Int64) - wall))
-      return Binding(
+      var binding = Binding(
         tenant: row["tenant"], user: row["user"], contact: row["contact"], source: source,
         listener: listener, callID: row["call_id"], cseq: UInt32(clamping: row["cseq"] as Int64),
         expires: now + left, userAgent: row["user_agent"])
+      binding.isTrunk = row["kind"] as String == "trunk"
+      binding.flow = UInt32(clamping: row["flow"] as Int64)
+      binding.preference = UInt16(clamping: row["preference"] as Int64)
+      binding.path = row["path"]
+      binding.instance = row["instance"]
+      binding.isNumberBlock = row["number_block"] as Int64 != 0
+      return binding
     }
   }
 

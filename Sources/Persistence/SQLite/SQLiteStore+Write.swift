@@ -243,22 +243,30 @@ extension WriterStatements {
     switch fact.event {
     case .bindingAdded(let binding):
       let index = Int(binding.listener)
-      upsertBinding.bind(1, binding.tenant)
-      upsertBinding.bind(2, binding.user)
-      upsertBinding.bind(3, binding.contact)
-      upsertBinding.bind(4, binding.source.description)
-      upsertBinding.bind(5, index < listeners.count ? listeners[index] : String(index))
-      upsertBinding.bind(6, binding.callID)
-      upsertBinding.bind(7, Int64(binding.cseq))
-      upsertBinding.bind(8, clock.wall(binding.expires))
-      upsertBinding.bind(9, binding.userAgent)
+      bindKey(of: binding, to: upsertBinding)
+      upsertBinding.bind(6, binding.source.description)
+      upsertBinding.bind(7, index < listeners.count ? listeners[index] : String(index))
+      upsertBinding.bind(8, binding.callID)
+      upsertBinding.bind(9, Int64(binding.cseq))
+      upsertBinding.bind(10, clock.wall(binding.expires))
+      upsertBinding.bind(11, binding.userAgent)
+      upsertBinding.bind(12, Int64(binding.preference))
+      upsertBinding.bind(13, binding.path)
+      upsertBinding.bind(14, binding.instance)
+      upsertBinding.bind(15, binding.isNumberBlock ? 1 : 0)
       try upsertBinding.run()
     case .bindingRemoved(let binding):
-      deleteBinding.bind(1, binding.tenant)
-      deleteBinding.bind(2, binding.user)
-      deleteBinding.bind(3, binding.contact)
+      bindKey(of: binding, to: deleteBinding)
       try deleteBinding.run()
     default: return
     }
+  }
+
+  private func bindKey(of binding: Binding, to statement: PreparedStatement) {
+    statement.bind(1, binding.tenant)
+    statement.bind(2, binding.user)
+    statement.bind(3, binding.isTrunk ? "trunk" : "user")
+    statement.bind(4, binding.contact)
+    statement.bind(5, Int64(binding.flow))
   }
 }

@@ -64,7 +64,36 @@ enum Schema {
     migrator.registerMigration("2 notes of calls") { db in
       for sql in version2 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("3 contacts of PBXs, flows and paths") { db in
+      for sql in version3 { try db.execute(sql: sql) }
+    }
     return migrator
+  }
+
+  static let bindingColumns = [
+    "tenant", "user", "kind", "contact", "flow", "source", "listener", "call_id", "cseq",
+    "expires_ms", "user_agent", "preference", "path", "instance", "number_block",
+  ]
+
+  /// A contact is of a user or of a trunk, and two flows of one phone may have the same URI.
+  private static var version3: [String] {
+    [
+      """
+      CREATE TABLE binding_2 (
+        tenant TEXT NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, contact TEXT NOT NULL,
+        flow INTEGER NOT NULL, source TEXT NOT NULL, listener TEXT NOT NULL, call_id TEXT NOT NULL,
+        cseq INTEGER NOT NULL, expires_ms INTEGER NOT NULL, user_agent TEXT NOT NULL,
+        preference INTEGER NOT NULL, path TEXT NOT NULL, instance TEXT NOT NULL,
+        number_block INTEGER NOT NULL,
+        PRIMARY KEY (tenant, user, kind, contact, flow)) STRICT, WITHOUT ROWID
+      """,
+      """
+      INSERT INTO binding_2 SELECT tenant, user, 'user', contact, 0, source, listener, call_id, cseq,
+        expires_ms, user_agent, 1000, '', '', 0 FROM binding
+      """,
+      "DROP TABLE binding",
+      "ALTER TABLE binding_2 RENAME TO binding",
+    ]
   }
 
   private static var version1: [String] {

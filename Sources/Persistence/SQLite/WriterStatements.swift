@@ -48,9 +48,16 @@ final class WriterStatements {
       """)
     upsertBinding = try PreparedStatement(
       db,
-      "INSERT OR REPLACE INTO binding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+      """
+      INSERT OR REPLACE INTO binding (\(Schema.bindingColumns.joined(separator: ", ")))
+        VALUES (\(Schema.placeholders(Schema.bindingColumns.count)))
+      """)
     deleteBinding = try PreparedStatement(
-      db, "DELETE FROM binding WHERE tenant = ?1 AND user = ?2 AND contact = ?3")
+      db,
+      """
+      DELETE FROM binding
+        WHERE tenant = ?1 AND user = ?2 AND kind = ?3 AND contact = ?4 AND flow = ?5
+      """)
     alive = try PreparedStatement(db, "UPDATE alive SET wall_ms = ?1, monotonic_ns = ?2")
     aliveIfOpen = try PreparedStatement(
       db,

@@ -4,7 +4,8 @@ package import SIPWire
 
 /// The server's half of digest authentication: RFC 3261 §22, RFC 7616, RFC 8760.
 ///
-/// A challenge costs no memory: its nonce is the time of its making, sealed. Only after somebody has proved
+/// A challenge costs no memory: its nonce is the time of its making and 16 bits of a hash of whom it was
+/// given to, sealed: somebody at another address can do nothing with it. Only after somebody has proved
 /// the password with a nonce is its count kept, so that a captured request can't be sent again; and that
 /// table is bounded, at its limit an answer is "stale", which a client meets by trying again.
 package struct DigestVerifier: ~Copyable {
@@ -52,12 +53,12 @@ package struct DigestVerifier: ~Copyable {
 
   /// A challenge's header field, whole, for one algorithm.
   package mutating func writeChallenge(
-    realm: String, algorithm: DigestAlgorithm, isStale: Bool, at now: Instant,
-    into output: inout OutputBuffer
+    realm: String, algorithm: DigestAlgorithm, isStale: Bool, source: UInt16 = 0,
+    at now: Instant, into output: inout OutputBuffer
   ) {
-    serial &+= 1
+    serial = (serial &+ 1) & 0xffff_ffff_ffff
     let issued = (now.nanoseconds / 1_000_000) & 0xffff_ffff_ffff
-    let (high, low) = seal.seal(Self.mark << 48 | issued, serial)
+    let (high, low) = seal.seal(Self.mark << 48 | issued, UInt64(source) << 48 | serial)
     output.append("WWW-Authenticate: Digest realm=\"")
     output.append(realm)
     output.append("\", nonce=\"")
@@ -70,41 +71,43 @@ package struct DigestVerifier: ~Copyable {
   }
 
   /// Whether `credentials` prove `password` for `method`, by one of the algorithms that were offered. The
-  /// work is the same for any wrong answer.
+  /// work is the same for any wrong answer. `source` is what the nonce was given to (`writeChallenge`).
   package mutating func verify(
     _ bytes: RawSpan, _ credentials: AuthParams, method: RawSpan, realm: String, password: String,
-    allowing algorithms: [DigestAlgorithm], at now: Instant
+    allowing algorithms: [DigestAlgorithm], body: RawSpan = RawSpan(), source: UInt16 = 0,
+    at now: Instant
   ) -> Verdict {
     guard let username = credentials.username, let nonce = credentials.nonce,
       let uri = credentials.uri, let response = credentials.response,
-      let algorithm = DigestAlgorithm(bytes, credentials), algorithms.contains(algorithm)
+      let scheme = DigestScheme(bytes, credentials), algorithms.contains(scheme.algorithm),
+      let quality = credentials.chosenQuality(in: bytes),
+      // A session key is made of a client nonce.
+      !scheme.isSession || credentials.cnonce != nil
     else { return .refused }
-    var usesCount = false
-    if let qop = credentials.qop {
-      guard bytes.extracting(qop).equalsIgnoringCase("auth"), credentials.nc != nil,
-        credentials.cnonce != nil
-      else { return .refused }
-      usesCount = true
-    }
-    let context = context(algorithm)
     let expected = digestResponse(
-      context, bytes, username: username, realm: realm, password: password, method: method,
-      uri: uri, nonce: nonce, nc: usesCount ? credentials.nc : nil,
-      cnonce: usesCount ? credentials.cnonce : nil)
+      context(scheme.algorithm), isSession: scheme.isSession, quality: quality,
+      username: bytes.extracting(username), realm: realm, password: password, method: method,
+      uri: bytes.extracting(uri), nonce: bytes.extracting(nonce),
+      count: bytes.extracting(credentials.nc ?? .none),
+      clientNonce: bytes.extracting(credentials.cnonce ?? .none), body: body)
     guard expected.matches(hex: bytes.extracting(response)) else { return .refused }
     return spend(
-      bytes.extracting(nonce), count: usesCount ? bytes.nonceCount(credentials.nc) : nil, at: now)
+      bytes.extracting(nonce), source,
+      count: quality == .none ? nil : bytes.nonceCount(credentials.nc), at: now)
   }
 
   /// The nonce must be ours and fresh, and its count not seen before. Without a count (RFC 2069 clients) a
   /// nonce is good for one request.
-  private mutating func spend(_ nonce: RawSpan, count: UInt32?, at now: Instant) -> Verdict {
+  private mutating func spend(
+    _ nonce: RawSpan, _ source: UInt16, count: UInt32?, at now: Instant
+  ) -> Verdict {
     guard nonce.byteCount == 32, let high = nonce.hexWord(0), let low = nonce.hexWord(16) else {
       return .stale
     }
-    let (head, _) = seal.open(high, low)
+    let (head, tail) = seal.open(high, low)
     let issued = Instant(nanoseconds: (head & 0xffff_ffff_ffff) &* 1_000_000)
-    guard head >> 48 == Self.mark, now - issued <= Self.lifetime, issued >= floor,
+    guard head >> 48 == Self.mark, UInt16(truncatingIfNeeded: tail >> 48) == source,
+      now - issued <= Self.lifetime, issued >= floor,
       now - issued >= .milliseconds(-1)
     else { return .stale }
     turn(now)
@@ -150,37 +153,17 @@ package struct DigestVerifier: ~Copyable {
   }
 }
 
-/// RFC 7616 §3.4.1: H(H(A1):nonce[:nc:cnonce:auth]:H(A2)).
+/// The same with ranges of one message, as most of it stands there.
 package func digestResponse(
   _ context: DigestContext, _ bytes: RawSpan, username: ByteRange, realm: String, password: String,
   method: RawSpan, uri: ByteRange, nonce: ByteRange, nc: ByteRange?, cnonce: ByteRange?
 ) -> DigestValue {
-  context.begin()
-  context.update(bytes.extracting(username))
-  context.update(":")
-  context.update(realm)
-  context.update(":")
-  context.update(password)
-  let a1 = context.finish().hex
-  context.begin()
-  context.update(method)
-  context.update(":")
-  context.update(bytes.extracting(uri))
-  let a2 = context.finish().hex
-  context.begin()
-  context.update(a1.rawSpan)
-  context.update(":")
-  context.update(bytes.extracting(nonce))
-  if let nc, let cnonce {
-    context.update(":")
-    context.update(bytes.extracting(nc))
-    context.update(":")
-    context.update(bytes.extracting(cnonce))
-    context.update(":auth")
-  }
-  context.update(":")
-  context.update(a2.rawSpan)
-  return context.finish()
+  digestResponse(
+    context, isSession: false, quality: nc != nil && cnonce != nil ? .auth : .none,
+    username: bytes.extracting(username), realm: realm, password: password, method: method,
+    uri: bytes.extracting(uri), nonce: bytes.extracting(nonce),
+    count: bytes.extracting(nc ?? .none), clientNonce: bytes.extracting(cnonce ?? .none),
+    body: RawSpan())
 }
 
 extension RawSpan {
@@ -206,20 +189,17 @@ extension RawSpan {
   }
 }
 
-extension DigestAlgorithm {
-  /// What the `algorithm` parameter names; MD5 without one, nil for one that is not known here.
-  init?(_ bytes: RawSpan, _ params: AuthParams) {
-    guard let name = params.algorithm else {
-      self = .md5
-      return
-    }
-    let text = bytes.extracting(name)
-    guard let known = Self.allCases.first(where: { text.equalsIgnoringCase($0.token) }) else {
-      return nil
-    }
-    self = known
+extension AuthParams {
+  /// The `qop` of credentials with what it needs beside it; nil for one that is not known or not whole.
+  fileprivate func chosenQuality(in bytes: RawSpan) -> DigestQuality? {
+    guard let qop else { return DigestQuality.none }
+    guard nc != nil, cnonce != nil else { return nil }
+    if bytes.extracting(qop).equalsIgnoringCase("auth") { return .auth }
+    return bytes.extracting(qop).equalsIgnoringCase("auth-int") ? .authInt : nil
   }
+}
 
+extension DigestAlgorithm {
   /// As the header field names it (RFC 8760 §2.1).
   var token: StaticString {
     switch self {

@@ -15,6 +15,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
   case pAssertedIdentity, pPreferredIdentity  // RFC 3325
   case reason  // RFC 3326
   case path  // RFC 3327
+  case pAssociatedURI  // RFC 7315
   case referTo  // RFC 3515
   case serviceRoute  // RFC 3608
   case replaces  // RFC 3891
@@ -83,6 +84,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
     case .pPreferredIdentity: "P-Preferred-Identity"
     case .reason: "Reason"
     case .path: "Path"
+    case .pAssociatedURI: "P-Associated-URI"
     case .referTo: "Refer-To"
     case .serviceRoute: "Service-Route"
     case .replaces: "Replaces"

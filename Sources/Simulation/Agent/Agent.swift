@@ -42,6 +42,8 @@ package final class Agent {
   var staleNonces: Set<String> = []
   var usedCounts: Set<String> = []
   package var registration = AgentRegistration()
+  /// Set: it is a registrar, and takes REGISTER.
+  package var registrar: AgentRegistrar?
   /// Final statuses of requests sent outside of calls, by name.
   package internal(set) var answers: [String: Int] = [:]
   package internal(set) var answered: [String: AgentMessage] = [:]
@@ -124,6 +126,9 @@ package final class Agent {
       answer(message, transaction, status: 200, tag: newTag())
     case .cancel:
       cancel(message, from: from)
+    case .register where registrar != nil:
+      guard let transaction = admit(message, from: from) else { return }
+      receiveRegister(message, transaction)
     case .invite, .bye, .options, .register, .other:
       guard let transaction = admit(message, from: from) else { return }
       guard let call = calls(message.callID), call.owns(message) else {

@@ -82,7 +82,7 @@ package final class AgentCall {
     callID = "\(agent.canary)-\(agent.unique())"
     localTag = agent.newTag()
     localParty = "\"\(agent.canary)\" <sip:\(script.callerNumber ?? agent.user)@\(agent.domain)>"
-    target = "sip:\(number)@\(AgentText.hostPort(agent.trunk))"
+    target = script.requestURI ?? "sip:\(number)@\(AgentText.hostPort(agent.trunk))"
     remoteParty = "<sip:\(number)@\(agent.domain)>"
     localCSeq = UInt32(agent.random.within(1...50_000))
     started = agent.world.now

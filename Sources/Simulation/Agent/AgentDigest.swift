@@ -137,13 +137,15 @@ extension Agent {
 }
 
 extension AgentChallenge {
-  fileprivate init(realm: String, nonce: String, algorithm: AgentHash.Algorithm) {
+  init(
+    realm: String, nonce: String, algorithm: AgentHash.Algorithm, qop: Bool = true
+  ) {
     self.realm = realm
     self.nonce = nonce
     self.algorithm = algorithm
     proxy = true
     opaque = nil
-    qop = true
+    self.qop = qop
     stale = false
   }
 }

@@ -23,6 +23,9 @@ package enum AgentHeader: String, Sendable, CaseIterable {
   case wwwAuthenticate = "www-authenticate"
   case proxyAuthenticate = "proxy-authenticate"
   case proxyAuthorization = "proxy-authorization"
+  case proxyRequire = "proxy-require"
+  case path
+  case preferredIdentity = "p-preferred-identity"
 
   fileprivate static let byLength: [[(name: [UInt8], header: AgentHeader)]] = {
     var table = [[(name: [UInt8], header: AgentHeader)]](repeating: [], count: 24)
@@ -91,6 +94,13 @@ package struct AgentMessage {
   package func value(_ header: AgentHeader) -> String? {
     for field in fields where field.header == header { return text(field.value) }
     return nil
+  }
+
+  /// Bytes of a header that no agent needs to know, by its name as the trunk writes it.
+  package func text(after name: String) -> String? {
+    let all = String(decoding: bytes, as: UTF8.self)
+    guard let start = all.firstRange(of: "\r\n\(name): ") else { return nil }
+    return String(all[start.upperBound...].prefix { !$0.isNewline })
   }
 
   package func values(_ header: AgentHeader) -> [String] {

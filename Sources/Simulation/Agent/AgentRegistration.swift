@@ -32,18 +32,19 @@ extension Agent {
     registration.status = 0
     let known =
       habit == .right && challenge != nil
-      ? credentials.map { authorization(method: "REGISTER", uri: registrar, credentials: $0) } : nil
+      ? credentials.map { authorization(method: "REGISTER", uri: registrarURI, credentials: $0) }
+      : nil
     sendRegister(headers: headers, authorization: known ?? [], habit: habit)
   }
 
-  private var registrar: String { "sip:\(domain)" }
+  private var registrarURI: String { "sip:\(domain)" }
 
   private func sendRegister(headers: [String], authorization: [String], habit: CredentialHabit) {
     registration.cseq += 1
     let branch = newBranch()
     let party = "<sip:\(user)@\(domain)>"
     let request = AgentWriter.Request(
-      method: .register, uri: registrar, branch: branch,
+      method: .register, uri: registrarURI, branch: branch,
       from: "\"\(canary)\" \(party);tag=\(newTag())", to: party, callID: registration.callID,
       cseq: registration.cseq, headers: headers + authorization)
     begin(
@@ -80,7 +81,7 @@ extension Agent {
       challenge = received
       sendRegister(
         headers: headers,
-        authorization: authorization(method: "REGISTER", uri: registrar, credentials: used),
+        authorization: authorization(method: "REGISTER", uri: registrarURI, credentials: used),
         habit: habit)
     default:
       break

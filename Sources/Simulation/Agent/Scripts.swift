@@ -51,6 +51,8 @@ package struct CallerScript: Hashable, Sendable {
   package var extraHeaders: [String] = []
   /// In place of the agent's own user part in From.
   package var callerNumber: String?
+  /// In place of the number at the trunk's domain.
+  package var requestURI: String?
 
   package init() {}
 

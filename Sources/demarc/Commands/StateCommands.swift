@@ -30,17 +30,34 @@ struct RegistrationsCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLES
         demarc registrations
+        demarc registrations --upstream
+        demarc registrations --upstream -o json | jq '.items[] | select(.registered | not) | .reason'
       """)
+
+  @Flag(help: "Our own registrations with providers instead.")
+  var upstream = false
 
   @OptionGroup var server: ServerOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
+    if upstream { return try await showUpstream() }
     let reply = try await server.client.ask(.get, "/v1/registrations")
     try output.show(reply, as: PageResource<RegistrationResource>.self) { page, terminal in
       page.items.isEmpty
         ? "Nobody is registered.\n"
         : StateViews.registrations(page.items).render(on: terminal)
+    }
+  }
+}
+
+extension RegistrationsCommand {
+  private func showUpstream() async throws {
+    let reply = try await server.client.ask(.get, "/v1/registrations/upstream")
+    try output.show(reply, as: PageResource<UpstreamRegistrationResource>.self) { page, terminal in
+      page.items.isEmpty
+        ? "No trunk registers with its provider.\n"
+        : StateViews.upstream(page.items).render(on: terminal)
     }
   }
 }

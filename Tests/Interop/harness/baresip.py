@@ -30,6 +30,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
+module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -52,7 +53,7 @@ class Phone:
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
-            jitter="5-10"):
+            jitter="5-10", more=""):
         self.name = name
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
@@ -78,6 +79,8 @@ class Phone:
         else:
             account = f"<sip:{user}@{bracketed}:{self.port}>;regint=0"
         account += f";audio_codecs={codecs};answermode={answer}"
+        if more:
+            account += ";" + more
         (self.folder / "accounts").write_text(account + "\n")
         (self.folder / "contacts").write_text("")
         self.events = queue.Queue()

@@ -1,0 +1,35 @@
+import Base
+import Policy
+import SIPCore
+import SIPWire
+
+// What keeps a NAT's mapping alive, in both directions (RFC 5626 §3.5, §4.4).
+
+extension Shard {
+  /// A phone asks by STUN which address its NAT shows. Stateless, and no larger than a message's first line.
+  func answerKeepAlive(_ bytes: RawSpan, _ arrival: Arrival) {
+    guard keepAlives.take(at: now) else { return }
+    outbox.datagrams.begin()
+    STUN.writeResponse(to: bytes, from: arrival.source, into: &outbox.datagrams)
+    send(to: arrival.source, arrival.listener, serial: 0, side: .a)
+  }
+
+  /// Behind a NAT of our own the provider's calls find us only while the mapping lives: an empty line now and
+  /// then, which every SIP element passes over (RFC 3261 §7.5).
+  func keepAliveDue(_ serial: UInt64) {
+    guard let upstream = upstreams[serial] else { return }
+    upstream.keepAlive = .none
+    guard upstream.machine.isRegistered(at: now), let flow = upstream.flow else { return }
+    outbox.datagrams.begin()
+    outbox.datagrams.append("\r\n\r\n")
+    send(to: flow.address, flow.listener, serial: 0, side: .b)
+    scheduleKeepAlive(upstream)
+  }
+
+  func scheduleKeepAlive(_ upstream: UpstreamRegistration) {
+    wheel.cancel(&upstream.keepAlive)
+    guard let interval = upstream.register.keepAlive else { return }
+    upstream.keepAlive = wheel.schedule(
+      at: now + interval, kind: ShardTimer.keepAlive.rawValue, owner: upstream.serial)
+  }
+}

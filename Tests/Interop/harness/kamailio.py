@@ -1,0 +1,93 @@
+"""Kamailio as a provider: a registrar with digest that sends calls to who registered."""
+
+import pathlib
+import socket
+
+from .ports import free_port
+from .process import Process, expect, wait_until
+
+_CONFIG = """\
+debug=2 log_stderror=yes fork=yes children=1 auto_aliases=no disable_tcp=yes
+listen=udp:127.0.0.1:{port} alias="{domain}"
+loadmodule "kex.so" loadmodule "tm.so" loadmodule "sl.so" loadmodule "rr.so" loadmodule "pv.so"
+loadmodule "textops.so" loadmodule "siputils.so" loadmodule "usrloc.so" loadmodule "registrar.so"
+loadmodule "auth.so" loadmodule "htable.so"
+modparam("registrar","gruu_enabled",0) modparam("registrar","max_expires",{expires})
+modparam("htable","htable","pw=>size=4;") modparam("htable","htable","did=>size=4;")
+event_route[htable:mod-init] {{ {tables} }}
+request_route {{
+  force_rport();
+  if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+  if (has_totag()) {{
+    if (loose_route()) {{ t_relay(); exit; }}
+    if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
+    sl_send_reply("404","Not Here"); exit;
+  }}
+  $var(p)=$sht(pw=>$au);
+  if (is_method("REGISTER")) {{
+    if ($au==$null || $var(p)==$null || !pv_www_authenticate("{domain}","$var(p)","0")) {{
+      www_challenge("{domain}","1"); exit;
+    }}
+    if ($au!=$tU) {{ sl_send_reply("403","Wrong user"); exit; }}
+    if (!save("location")) sl_reply_error();
+    exit;
+  }}
+  # The public side is known by its port.
+  if ($sp!={public}) {{
+    if ($au==$null || $var(p)==$null || !pv_proxy_authenticate("{domain}","$var(p)","0")) {{
+      proxy_challenge("{domain}","1"); exit;
+    }}
+    consume_credentials();
+    record_route();
+    $du="sip:127.0.0.1:{public}";
+    if (!t_relay()) sl_reply_error();
+    exit;
+  }}
+  record_route();
+  if ($sht(did=>$rU)==$null) {{ sl_send_reply("404","No such number"); exit; }}
+  $rU=$sht(did=>$rU);
+  if (!lookup("location")) {{ sl_send_reply("480","Not registered"); exit; }}
+  if (!t_relay()) sl_reply_error();
+}}
+"""
+
+
+class Kamailio:
+    """`accounts` are passwords by name, `numbers` the account that each number rings."""
+
+    def __init__(self, folder, domain, accounts, numbers, expires=3600):
+        self.folder = pathlib.Path(folder) / "kamailio"
+        self.folder.mkdir(exist_ok=True)
+        self.domain, self.port, self.public = domain, free_port(), free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        tables = " ".join(
+            [f'$sht(pw=>{name})="{password}";' for name, password in accounts.items()]
+            + [f'$sht(did=>{number})="{name}";' for number, name in numbers.items()])
+        self.config = self.folder / "kamailio.cfg"
+        self.config.write_text(_CONFIG.format(
+            port=self.port, domain=domain, expires=expires, tables=tables, public=self.public))
+        self.process, self._starts = None, 0
+
+    def start(self):
+        self._starts += 1
+        run = self.folder / f"run-{self._starts}"
+        run.mkdir()
+        self.process = Process(
+            f"kamailio-{self._starts}",
+            ["kamailio", "-DD", "-E", "-Y", run, "-P", run / "pid", "-w", run, "-m", "32", "-M", "8",
+             "-f", self.config], self.folder)
+
+        def listens():
+            expect(self.process.running(), f"Kamailio did not start: {self.process.text()[-600:]}")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", self.port))
+                    return False
+                except OSError:
+                    return True
+        wait_until(listens, 10, "Kamailio to listen", 0.05)
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.stop(5)

@@ -1,0 +1,23 @@
+"""A STUN Binding request, as phones send it to the port of SIP (RFC 5626 §3.5.2)."""
+
+import os
+import socket
+import struct
+
+_COOKIE = 0x2112A442
+
+
+def mapped_address(server, seconds=2):
+    """(the port it was sent from, the address that the answer says it came from)."""
+    transaction = os.urandom(12)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(seconds)
+        probe.bind(("127.0.0.1", 0))
+        probe.sendto(struct.pack("!HHI", 1, 0, _COOKIE) + transaction, server)
+        answer, _ = probe.recvfrom(2048)
+        kind, length, cookie = struct.unpack("!HHI", answer[:8])
+        assert (kind, cookie, answer[8:20]) == (0x0101, _COOKIE, transaction) and length == len(answer) - 20
+        _, _, _, family, port, address = struct.unpack("!HHBBHI", answer[20:32])
+        assert family == 1
+        return probe.getsockname()[1], (
+            socket.inet_ntoa(struct.pack("!I", address ^ _COOKIE)), port ^ (_COOKIE >> 16))

@@ -1,0 +1,101 @@
+"""Demarc registers with a provider: Kamailio as registrar and proxy, with digest. These have a Demarc of their own."""
+
+from harness.case import test
+from harness.kamailio import Kamailio
+from harness.process import expect, wait_until
+from harness.sipp import uac, uas
+from harness.world import World
+
+NUMBER = "+4930555100"
+
+
+def provider_world(t, password="provider-secret", expires=3600, **register):
+    """A provider and a Demarc that registers there; calls to +4939… leave by it, NUMBER comes in by it."""
+    provider = Kamailio(
+        t.folder, "provider.test", {"acme": "provider-secret"}, {NUMBER: "acme"}, expires=expires)
+    t.defer(provider.stop)
+    provider.start()
+    world = World(t.folder, t.program, 20)
+    t.defer(world.close)
+    world.demarc.start()
+    document = world.resources()
+    document["trunks"].append({
+        "name": "provider", "tenant": "test", "kind": "carrier", "network": "loopback", "targets": [provider.address],
+        "register": {"registrar": provider.domain, "username": "acme", "password": password, **register}})
+    document["numbers"].append({"number": NUMBER, "tenant": "test", "destinations": [{"application": "echo"}]})
+    document["routes"].append({
+        "name": "by-provider", "tenant": "test", "prefix": "+4939", "carriers": [{"trunk": "provider"}]})
+    world.demarc.apply(document)
+    return world, provider
+
+
+def state(world):
+    return world.demarc.ask("registrations", "--upstream")["items"][0]
+
+
+def registered(world, seconds=10):
+    return wait_until(
+        lambda: next((one for one in [state(world)] if one["state"] == "registered"), None), seconds,
+        "the registration")
+
+
+def inbound(t, world, provider, name="public"):
+    """A call from outside by the provider's number reaches the echo."""
+    t.caller(name, uac(hold_ms=200), port=provider.public, remote=provider.address, service=NUMBER).wait()
+    record = world.record(NUMBER)
+    expect(record["from"] == "trunk:provider" and record["state"] == "ended", f"{record}")
+
+
+@test("registers", 60)
+def registers(t):
+    """Registered with digest; a call comes in by the registration, one leaves by it; taken back at the end"""
+    world, provider = provider_world(t)
+    one = registered(world)
+    expect(one["registered"] and one["address"] == provider.address, f"{one}")
+    expect(one["attempts"] == 2, f"{one['attempts']} REGISTERs for one challenge")
+    metrics = world.demarc.metrics()
+    expect(metrics['demarc_trunk_registered{tenant="test",trunk="provider"}'] == 1, "the metric does not say so")
+    expect("registered" in world.demarc.command("trunks"), "`demarc trunks` does not say so")
+    inbound(t, world, provider)
+    number = world.number("+4939")
+    public = t.callee("callee", uas(), port=provider.public)
+    t.caller("pbx", uac(hold_ms=200), port=world.ports["pbx"], remote=world.sip, service=number).wait()
+    public.wait()
+    record = world.record(number)
+    expect(record["to"] == "trunk:provider" and record["status"] == 200, f"{record}")
+    world.demarc.ask_to_end()
+    expect(world.demarc.ended(10) == 0, "Demarc did not end by itself with code 0")
+    refused = t.caller("late", uac(), port=provider.public, remote=provider.address, service=NUMBER, timeout=4)
+    expect(refused.process.wait(10) != 0, "a call still found the registration")
+
+
+@test("provider-restarts", 90)
+def provider_restarts(t):
+    """The provider is gone and comes back: the state says why, and Demarc is registered again by itself"""
+    world, provider = provider_world(t, expires=10)
+    registered(world)
+    provider.stop()
+    failed = wait_until(
+        lambda: next((one for one in [state(world)] if one["state"] == "failed"), None), 15, "the failed refresh")
+    expect(failed.get("reason"), f"no reason: {failed}")
+    provider.start()
+    registered(world, 40)
+    inbound(t, world, provider)
+
+
+@test("wrong-password", 60)
+def wrong_password(t):
+    """A wrong password is tried three times and then seldom; the right one, applied, works at once"""
+    world, provider = provider_world(t, password="guess")
+    failed = wait_until(
+        lambda: next((one for one in [state(world)] if one.get("nextInSeconds", 0) > 600), None), 30,
+        "the long wait")
+    expect(failed["state"] == "failed" and failed["status"] == 401, f"{failed}")
+    expect("password" in failed["reason"] and failed["failures"] == 3, f"{failed}")
+    expect(failed["attempts"] == 6, f"{failed['attempts']} REGISTERs for three tries")
+    document = world.resources()
+    document["trunks"].append({
+        "name": "provider", "tenant": "test", "kind": "carrier", "network": "loopback", "targets": [provider.address],
+        "register": {"registrar": provider.domain, "username": "acme", "password": "provider-secret"}})
+    world.demarc.apply(document)
+    registered(world, 2)
