@@ -13,7 +13,7 @@ BIN    := .build/release
 T    ?= 60
 SEED ?=
 
-.PHONY: help run demo test unit interop bench lint format sim fuzz core-test build clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz core-test build clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -44,6 +44,11 @@ interop: ## SIPp, baresip, linphone and sipsak against Demarc (ONLY=name for one
 core-test: ## The quick loop: protocol, engine and simulator alone, in debug (FILTER=name)
 	@scripts/ensure.sh build
 	@DEMARC_CORE=1 swift test --scratch-path .build-core $(if $(FILTER),--filter $(FILTER))
+
+limits: ## Allocations and instructions of a call against bench/limits
+	@scripts/ensure.sh limits
+	@$(BUILD) --product demarc-bench
+	@scripts/bench_limits.sh
 
 bench: ## Measure, and write bench/results/latest.json beside a readable table
 	@scripts/ensure.sh bench

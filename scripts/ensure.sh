@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|bench|fuzz`.
+# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|limits|bench|fuzz`.
 #
 # Where nothing is missing it only looks, and works offline. Otherwise it installs the missing Debian
 # packages by name, as root or with sudo. Swift cannot be had that way: where it is missing this says how.
@@ -18,15 +18,17 @@ swift=(binutils ca-certificates git libc6-dev libcurl4 libncurses6 libsqlite3-0 
 lint=("${swift[@]}" python3)
 build=("${swift[@]}" libssl-dev libsqlite3-dev pkg-config)
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
+limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc python3 python3-numpy sip-tester valgrind)
 test=("${demo[@]}" kamailio linphone-cli sipsak)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
   build | fuzz) packages=("${build[@]}") ;;
   demo) packages=("${demo[@]}") ;;
+  limits) packages=("${limits[@]}") ;;
   bench) packages=("${bench[@]}") ;;
   test) packages=("${test[@]}") ;;
-  *) fail "unknown purpose '$purpose': lint, build, test, demo, bench or fuzz" ;;
+  *) fail "unknown purpose '$purpose': lint, build, test, demo, limits, bench or fuzz" ;;
 esac
 
 # --- Swift -------------------------------------------------------------------------------------------

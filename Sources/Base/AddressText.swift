@@ -142,14 +142,41 @@ private func parseDottedQuad(_ bytes: RawSpan, from start: Int) -> UInt32? {
   return i == bytes.byteCount ? address : nil
 }
 
+/// An IPv4 address, with its port or without, as the bytes of its text.
+private struct AddressDigits {
+  private var bytes = InlineArray<24, UInt8>(repeating: 0)
+  private var count = 0
+
+  init(_ address: UInt32, port: UInt16? = nil) {
+    for shift: UInt32 in [24, 16, 8] {
+      append(address >> shift & 255, then: UInt8(ascii: "."))
+    }
+    append(address & 255, then: UInt8(ascii: ":"))
+    if let port { append(UInt32(port), then: 0) }
+    // Without what stands behind the last number.
+    count -= 1
+  }
+
+  private mutating func append(_ number: UInt32, then end: UInt8) {
+    var power: UInt32 = number > 9_999 ? 10_000 : number > 999 ? 1_000 : number > 99 ? 100 : 10
+    if number < 10 { power = 1 }
+    while power > 0 {
+      bytes[count] = UInt8(truncatingIfNeeded: number / power % 10) + 0x30
+      count += 1
+      power /= 10
+    }
+    bytes[count] = end
+    count += 1
+  }
+
+  var text: String { bytes.span.rawSpan.string(ByteRange(0, count)) }
+}
+
 extension IPAddress: CustomStringConvertible {
   /// "192.0.2.1", or IPv6 as RFC 5952 has it, without brackets.
   @usableFromInline package var description: String {
-    func quad(_ v: UInt32) -> String {
-      "\(v >> 24).\(v >> 16 & 255).\(v >> 8 & 255).\(v & 255)"
-    }
-    guard family == .v6 else { return quad(v4) }
-    if isV4Mapped { return "::ffff:" + quad(UInt32(truncatingIfNeeded: low)) }
+    guard family == .v6 else { return AddressDigits(v4).text }
+    if isV4Mapped { return "::ffff:" + AddressDigits(UInt32(truncatingIfNeeded: low)).text }
     let gap = compressedGroups
     func join(_ range: Range<Int>) -> String {
       range.map { String(group($0), radix: 16) }.joined(separator: ":")
@@ -162,7 +189,7 @@ extension IPAddress: CustomStringConvertible {
 extension SocketAddress: CustomStringConvertible {
   /// "192.0.2.1:5060" or "[2001:db8::1]:5060".
   @usableFromInline package var description: String {
-    ip.family == .v4 ? "\(ip):\(port)" : "[\(ip)]:\(port)"
+    ip.family == .v4 ? AddressDigits(ip.v4, port: port).text : "[\(ip)]:\(port)"
   }
 
   /// The same spellings; the port is never left out.

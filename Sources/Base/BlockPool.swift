@@ -173,19 +173,20 @@ package struct BlockPool: ~Copyable {
   /// Cuts or reuses one block of the chunk and returns its granule.
   @usableFromInline
   mutating func take(from index: Int) -> Int {
-    let sizeClass = Int(chunks[index].sizeClass)
+    var chunk = chunks[index]
+    let sizeClass = Int(chunk.sizeClass)
     let size = Self.sizes[sizeClass]
-    let capacity = Self.chunkBytes / size
     let local: Int
-    if chunks[index].firstFree != .max {
-      local = Int(chunks[index].firstFree)
-      chunks[index].firstFree = freeLinks[index * Self.granulesPerChunk + local]
+    if chunk.firstFree != .max {
+      local = Int(chunk.firstFree)
+      chunk.firstFree = freeLinks[index * Self.granulesPerChunk + local]
     } else {
-      local = Int(chunks[index].cut) * (size / Self.granuleBytes)
-      chunks[index].cut += 1
+      local = Int(chunk.cut) * (size / Self.granuleBytes)
+      chunk.cut += 1
     }
-    chunks[index].live += 1
-    if Int(chunks[index].live) == capacity { unlink(index, sizeClass) }
+    chunk.live += 1
+    chunks[index] = chunk
+    if Int(chunk.live) == Self.chunkBytes / size { unlink(index, sizeClass) }
     blocks += 1
     usedBytes += size
     return index * Self.granulesPerChunk + local

@@ -1,10 +1,4 @@
 extension Array where Element == UInt8 {
-  /// The eight bytes of a word, most significant first.
-  @inlinable
-  package mutating func append(bigEndian word: UInt64) {
-    unsafe Swift.withUnsafeBytes(of: word.bigEndian) { unsafe append(contentsOf: $0) }
-  }
-
   /// Copies the span over the bytes from `offset` on; what does not fit is left out.
   package mutating func overwrite(at offset: Int, with bytes: RawSpan) {
     guard offset >= 0, offset < count else { return }

@@ -99,25 +99,35 @@ extension RawSpan {
     return true
   }
 
-  @inlinable
+  // Most comparisons fail by their length: that much is inlined at the caller, the bytes are not.
+  @inlinable @inline(__always)
   package func equals(_ text: StaticString) -> Bool {
     guard text.hasPointerRepresentation else { return equals(scalar: text) }
-    let n = text.utf8CodeUnitCount
-    guard byteCount == n else { return false }
+    return byteCount == text.utf8CodeUnitCount && hasBytes(of: text)
+  }
+
+  @usableFromInline
+  func hasBytes(of text: StaticString) -> Bool {
     let start = unsafe text.utf8Start
-    for i in 0..<n where byte(at: i) != (unsafe start[i]) { return false }
+    for i in 0..<byteCount where byte(at: i) != (unsafe start[i]) { return false }
     return true
   }
 
   /// ASCII letters match in either case; every other byte must be the same.
-  @inlinable
+  @inlinable @inline(__always)
   package func equalsIgnoringCase(_ text: StaticString) -> Bool {
     guard text.hasPointerRepresentation else { return equals(scalar: text) }
-    let n = text.utf8CodeUnitCount
-    guard byteCount == n else { return false }
+    return byteCount == text.utf8CodeUnitCount && hasLetters(of: text)
+  }
+
+  @usableFromInline
+  func hasLetters(of text: StaticString) -> Bool {
     let start = unsafe text.utf8Start
-    for i in 0..<n where byte(at: i).asciiLowercased != (unsafe start[i]).asciiLowercased {
-      return false
+    for i in 0..<byteCount {
+      let a = byte(at: i)
+      let b = unsafe start[i]
+      // Nearly always the case is the same too.
+      guard a == b || a.asciiLowercased == b.asciiLowercased else { return false }
     }
     return true
   }
@@ -160,6 +170,15 @@ extension RawSpan {
     let end = Swift.min(range.end, byteCount)
     guard !range.isEmpty, range.start < end, range.end <= byteCount else { return nil }
     var value: UInt64 = 0
+    // Below 20 digits nothing can overflow.
+    if range.count < 20 {
+      for i in range.start..<end {
+        let digit = byte(at: i) &- 0x30
+        guard digit < 10 else { return nil }
+        value = value &* 10 &+ UInt64(digit)
+      }
+      return value
+    }
     for i in range.start..<end {
       let digit = byte(at: i) &- 0x30
       guard digit < 10 else { return nil }
@@ -179,13 +198,33 @@ extension RawSpan {
   /// Text for people: invalid UTF-8, control characters and those that reorder a line become U+FFFD, so
   /// what a peer wrote can neither break a log line nor drive a terminal.
   package func string(_ range: ByteRange) -> String {
-    let decoded = String(decoding: array(range), as: UTF8.self)
+    let bytes = extracting(range)
+    let decoded = unsafe bytes.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+    if bytes.isVisibleASCII { return decoded }
     guard decoded.unicodeScalars.contains(where: \.isUnfitForDisplay) else { return decoded }
     var text = String.UnicodeScalarView()
     for scalar in decoded.unicodeScalars {
       text.append(scalar.isUnfitForDisplay ? "\u{FFFD}" : scalar)
     }
     return String(text)
+  }
+
+  /// Characters from the space to the tilde alone: text that needs no care anywhere.
+  package var isVisibleASCII: Bool {
+    var i = 0
+    var unfit: UInt64 = 0
+    while i &+ 8 <= byteCount {
+      let word = word(at: i)
+      // The high bit of a byte tells: 0x80 and above as it is, below 0x20 by a borrow, 0x7f by a carry.
+      unfit |= word | (word &- 0x2020_2020_2020_2020) | (word &+ 0x0101_0101_0101_0101)
+      i &+= 8
+    }
+    guard unfit & 0x8080_8080_8080_8080 == 0 else { return false }
+    while i < byteCount {
+      guard 0x20...0x7e ~= byte(at: i) else { return false }
+      i &+= 1
+    }
+    return true
   }
 
   /// `string(_:)` of the whole span.

@@ -166,8 +166,18 @@ package struct OutputBuffer: ~Copyable {
     append(text.description)
   }
 
+  /// Second choice, so that a literal is a `StaticString`: bytes of the program, copied without a call.
+  @_disfavoredOverload
   package mutating func append(_ text: String) {
     append(text.utf8Span.span.rawSpan)
+  }
+
+  /// The eight bytes of a word, most significant first.
+  @inlinable
+  package mutating func append(bigEndian word: UInt64) {
+    guard reserve(8) else { return }
+    unsafe base.storeBytes(of: word.bigEndian, toByteOffset: used, as: UInt64.self)
+    used &+= 8
   }
 
   @inlinable
@@ -196,7 +206,7 @@ package struct OutputBuffer: ~Copyable {
   /// Forgets every record, the open one too, and keeps the memory.
   @inlinable
   package mutating func removeAll() {
-    records.removeAll(keepingCapacity: true)
+    if !records.isEmpty { records.removeAll(keepingCapacity: true) }
     used = 0
     openStart = 0
     isOpen = false

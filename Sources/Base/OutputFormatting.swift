@@ -34,10 +34,11 @@ extension OutputBuffer {
   @inlinable
   static func digitCount(_ value: UInt) -> Int {
     var digits = 1
-    var rest = value / 10
-    while rest > 0 {
+    var limit: UInt = 10
+    // 20 digits hold every value, and their limit would not fit.
+    while digits < 20, value >= limit {
       digits &+= 1
-      rest /= 10
+      limit = limit &* 10
     }
     return digits
   }
@@ -60,6 +61,14 @@ extension OutputBuffer {
   package mutating func append(hex value: UInt64, digits: Int) {
     let n = Swift.min(Swift.max(digits, 0), 16)
     guard reserve(n) else { return }
+    if n == 16 {
+      let high = Hexadecimal.digits(UInt32(truncatingIfNeeded: value &>> 32))
+      let low = Hexadecimal.digits(UInt32(truncatingIfNeeded: value))
+      unsafe base.storeBytes(of: high.littleEndian, toByteOffset: used, as: UInt64.self)
+      unsafe base.storeBytes(of: low.littleEndian, toByteOffset: used &+ 8, as: UInt64.self)
+      used &+= 16
+      return
+    }
     var rest = value
     var i = used &+ n
     while i > used {

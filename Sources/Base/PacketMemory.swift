@@ -4,12 +4,13 @@
 /// never dangling. After `free` a span's bytes may be another block's: read before you free.
 @safe
 package final class PacketMemory {
-  private var pool: BlockPool
+  // Only the owner's thread touches it; the check would cost each message more than the lookup.
+  @exclusivity(unchecked) private var pool: BlockPool
 
-  package init(limitBytes: Int) { pool = BlockPool(limitBytes: limitBytes) }
+  package init(limitBytes: Int) { unsafe pool = BlockPool(limitBytes: limitBytes) }
 
   /// Nil at the limit.
-  package func store(_ bytes: RawSpan) -> Block? { pool.store(bytes) }
+  package func store(_ bytes: RawSpan) -> Block? { unsafe pool.store(bytes) }
 
   /// Empty for `.none` and for a block that was freed.
   @_lifetime(immortal)
@@ -20,10 +21,10 @@ package final class PacketMemory {
   }
 
   /// Leaves `.none` behind.
-  package func free(_ block: inout Block) { pool.free(&block) }
+  package func free(_ block: inout Block) { unsafe pool.free(&block) }
 
-  package var usedBytes: Int { pool.usedBytes }
-  package var blocks: Int { pool.blocks }
+  package var usedBytes: Int { unsafe pool.usedBytes }
+  package var blocks: Int { unsafe pool.blocks }
 }
 
 extension OutputBuffer {

@@ -75,13 +75,15 @@ package struct TimingWheel: ~Copyable {
       nodes.append(Node())
     }
     let i = Int(slot)
-    nodes[i].generation &+= 1
-    nodes[i].expiry = Swift.max(Self.tickAfter(time), cursor)
-    nodes[i].kind = kind
-    nodes[i].owner = owner
-    link(slot)
+    // Written once: each write to an array asks first whether it is shared.
+    var node = nodes[i]
+    node.generation &+= 1
+    node.expiry = Swift.max(Self.tickAfter(time), cursor)
+    node.kind = kind
+    node.owner = owner
+    link(slot, node)
     count &+= 1
-    return TimerID(slot: slot, generation: nodes[i].generation)
+    return TimerID(slot: slot, generation: node.generation)
   }
 
   @inlinable
@@ -155,24 +157,25 @@ package struct TimingWheel: ~Copyable {
     return level &* 64 &+ Int(truncatingIfNeeded: expiry &>> UInt64(level &* 6) & 63)
   }
 
-  /// Puts the node last in the list of its slot.
+  /// Puts the node last in the list of its slot, as what `value` says of it.
   @inlinable
-  mutating func link(_ slot: UInt32) {
-    let i = Int(slot)
-    let place = place(nodes[i].expiry)
-    nodes[i].place = UInt16(truncatingIfNeeded: place)
-    nodes[i].next = Self.noNode
+  mutating func link(_ slot: UInt32, _ value: Node) {
+    var node = value
+    let place = place(node.expiry)
+    node.place = UInt16(truncatingIfNeeded: place)
+    node.next = Self.noNode
     let head = heads[place]
     if head == Self.noNode {
-      nodes[i].previous = slot
+      node.previous = slot
       heads[place] = slot
       occupied[place / 64] |= 1 &<< UInt64(place & 63)
     } else {
       let last = nodes[Int(head)].previous
       nodes[Int(last)].next = slot
-      nodes[i].previous = last
+      node.previous = last
       nodes[Int(head)].previous = slot
     }
+    nodes[Int(slot)] = node
   }
 
   @inlinable
@@ -213,9 +216,9 @@ package struct TimingWheel: ~Copyable {
     heads[place] = Self.noNode
     occupied[level] &= ~(1 << UInt64(digit))
     while slot != Self.noNode {
-      let next = nodes[Int(slot)].next
-      link(slot)
-      slot = next
+      let node = nodes[Int(slot)]
+      link(slot, node)
+      slot = node.next
     }
   }
 }

@@ -17,11 +17,11 @@ package final class Outbox {
     datagrams.count == 0 && media.isEmpty && facts.isEmpty && answers.isEmpty
   }
 
-  /// Keeps the capacity.
+  /// Keeps the capacity. Emptying an empty array costs as much as emptying a full one, so that is asked first.
   package func removeAll() {
     datagrams.removeAll()
-    media.removeAll(keepingCapacity: true)
-    facts.removeAll(keepingCapacity: true)
-    answers.removeAll(keepingCapacity: true)
+    if !media.isEmpty { media.removeAll(keepingCapacity: true) }
+    if !facts.isEmpty { facts.removeAll(keepingCapacity: true) }
+    if !answers.isEmpty { answers.removeAll(keepingCapacity: true) }
   }
 }

@@ -41,8 +41,8 @@ struct TokenMint {
 
   /// Nil for whatever this incarnation of this shard did not write.
   func read(_ text: RawSpan) -> OwnerToken? {
-    guard text.byteCount == Self.digits, let high = text.hexadecimal(0, 16),
-      let low = text.hexadecimal(16, 32)
+    guard text.byteCount == Self.digits, let high = text.hexadecimal(0),
+      let low = text.hexadecimal(16)
     else { return nil }
     let (head, body) = seal.open(high, low)
     guard head & ~(0xff << 32) == prefix,
@@ -56,13 +56,11 @@ struct TokenMint {
 }
 
 extension RawSpan {
-  /// The value of the hexadecimal digits in `start..<end`, at most 16 of them.
-  fileprivate func hexadecimal(_ start: Int, _ end: Int) -> UInt64? {
-    var value: UInt64 = 0
-    for i in start..<end {
-      guard let digit = byte(at: i).hexDigitValue else { return nil }
-      value = value << 4 | UInt64(digit)
-    }
-    return value
+  /// The value of the 16 hexadecimal digits at `start`.
+  fileprivate func hexadecimal(_ start: Int) -> UInt64? {
+    guard let high = Hexadecimal.value(word(at: start)),
+      let low = Hexadecimal.value(word(at: start + 8))
+    else { return nil }
+    return UInt64(high) << 32 | UInt64(low)
   }
 }

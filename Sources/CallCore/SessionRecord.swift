@@ -4,7 +4,8 @@ package import MediaControl
 /// An established call as it is written down: what a restarted process, another process or a second node
 /// needs to end it, and to go on with it. Small, flat, and versioned: version 1.
 package struct SessionRecord: Hashable, Sendable {
-  package struct LegRecord: Hashable, Sendable {
+  /// What of a leg has a fixed size.
+  package struct LegState: Hashable, Sendable {
     package var side: LegSide
     package var isOurs: Bool
     package var tagOwner: UInt64
@@ -15,17 +16,21 @@ package struct SessionRecord: Hashable, Sendable {
     package var source: SocketAddress
     package var listener: UInt16
     package var network: UInt16
+    package var sdpSession: UInt64
+    package var sdpVersion: UInt64
+    package var media: LocalMedia?
+    package var remoteRTP: SocketAddress?
+    package var remoteRTCP: SocketAddress?
+  }
+
+  package struct LegRecord: Hashable, Sendable {
+    package var state: LegState
     package var callID: [UInt8]
     package var local: [UInt8]
     package var remote: [UInt8]
     package var remoteTag: [UInt8]
     package var target: [UInt8]
     package var routes: [UInt8]
-    package var sdpSession: UInt64
-    package var sdpVersion: UInt64
-    package var media: LocalMedia?
-    package var remoteRTP: SocketAddress?
-    package var remoteRTCP: SocketAddress?
 
     package init(
       side: LegSide, isOurs: Bool, tagOwner: UInt64, fork: UInt8, localCSeq: UInt32,
@@ -34,27 +39,17 @@ package struct SessionRecord: Hashable, Sendable {
       target: [UInt8], routes: [UInt8], sdpSession: UInt64, sdpVersion: UInt64, media: LocalMedia?,
       remoteRTP: SocketAddress?, remoteRTCP: SocketAddress?
     ) {
-      self.side = side
-      self.isOurs = isOurs
-      self.tagOwner = tagOwner
-      self.fork = fork
-      self.localCSeq = localCSeq
-      self.remoteCSeq = remoteCSeq
-      self.destination = destination
-      self.source = source
-      self.listener = listener
-      self.network = network
+      state = LegState(
+        side: side, isOurs: isOurs, tagOwner: tagOwner, fork: fork, localCSeq: localCSeq,
+        remoteCSeq: remoteCSeq, destination: destination, source: source, listener: listener,
+        network: network, sdpSession: sdpSession, sdpVersion: sdpVersion, media: media,
+        remoteRTP: remoteRTP, remoteRTCP: remoteRTCP)
       self.callID = callID
       self.local = local
       self.remote = remote
       self.remoteTag = remoteTag
       self.target = target
       self.routes = routes
-      self.sdpSession = sdpSession
-      self.sdpVersion = sdpVersion
-      self.media = media
-      self.remoteRTP = remoteRTP
-      self.remoteRTCP = remoteRTCP
     }
   }
 
@@ -67,16 +62,16 @@ package struct SessionRecord: Hashable, Sendable {
   package var legs: [LegRecord]
 
   package var encoded: [UInt8] {
-    var writer = RecordWriter()
-    writer.put(Self.version)
-    writer.put(call.incarnation)
-    writer.put(call.serial)
-    writer.put(Array(tenant.utf8))
-    writer.put(Array(from.utf8))
-    writer.put(Array(to.utf8))
-    writer.put(UInt8(clamping: legs.count))
-    for leg in legs.prefix(255) { leg.write(&writer) }
-    return writer.bytes
+    var output = OutputBuffer(byteLimit: 1 << 26, recordLimit: 1)
+    output.begin()
+    Self.write(call: call, tenant: tenant, from: from, to: to, legs: legs.count, into: &output)
+    for leg in legs.prefix(255) {
+      Self.write(
+        leg.state, callID: leg.callID.rawSpan, local: leg.local.rawSpan,
+        remote: leg.remote.rawSpan, remoteTag: leg.remoteTag.rawSpan, target: leg.target.rawSpan,
+        routes: leg.routes.rawSpan, into: &output)
+    }
+    return output.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) }
   }
 
   /// Nil for another version, a truncated record, or one with something left over.
@@ -108,25 +103,6 @@ package struct SessionRecord: Hashable, Sendable {
 }
 
 extension SessionRecord.LegRecord {
-  fileprivate func write(_ writer: inout RecordWriter) {
-    writer.put(side.rawValue)
-    writer.put(isOurs ? 1 : 0 as UInt8)
-    writer.put(tagOwner)
-    writer.put(fork)
-    writer.put(UInt64(localCSeq))
-    writer.put(UInt64(remoteCSeq))
-    writer.put(destination)
-    writer.put(source)
-    writer.put(UInt64(listener))
-    writer.put(UInt64(network))
-    for text in [callID, local, remote, remoteTag, target, routes] { writer.put(text) }
-    writer.put(sdpSession)
-    writer.put(sdpVersion)
-    writer.put(UInt64(media.map { UInt64($0.address) << 16 | UInt64($0.port) } ?? .max))
-    writer.put(remoteRTP ?? SocketAddress(.anyV4, 0))
-    writer.put(remoteRTCP ?? SocketAddress(.anyV4, 0))
-  }
-
   fileprivate init?(_ reader: inout RecordReader) {
     guard let side = reader.byte().flatMap(LegSide.init(rawValue:)), let isOurs = reader.byte(),
       let tagOwner = reader.word(), let fork = reader.byte(), let localCSeq = reader.word(),
@@ -154,27 +130,63 @@ extension SessionRecord.LegRecord {
   }
 }
 
-/// Integers big-endian, texts with a 16-bit length before them.
-private struct RecordWriter {
-  var bytes: [UInt8] = []
-
-  init() { bytes.reserveCapacity(768) }
-
-  mutating func put(_ value: UInt8) { bytes.append(value) }
-  mutating func put(_ value: UInt64) {
-    bytes.append(bigEndian: value)
+// Integers big-endian, texts with a 16-bit length before them.
+extension SessionRecord {
+  /// What comes before the legs, of which `write(_:…)` must follow as many as said here, at most 255.
+  static func write(
+    call: CallID, tenant: String, from: String, to: String, legs: Int,
+    into output: inout OutputBuffer
+  ) {
+    output.append(byte: version)
+    output.append(bigEndian: call.incarnation)
+    output.append(bigEndian: call.serial)
+    output.append(text: tenant.utf8Span.span.rawSpan)
+    output.append(text: from.utf8Span.span.rawSpan)
+    output.append(text: to.utf8Span.span.rawSpan)
+    output.append(byte: UInt8(clamping: legs))
   }
-  mutating func put(_ text: [UInt8]) {
-    let count = min(text.count, 0xffff)
-    bytes.append(UInt8(truncatingIfNeeded: count >> 8))
-    bytes.append(UInt8(truncatingIfNeeded: count))
-    bytes.append(contentsOf: text.prefix(count))
+
+  static func write(
+    _ leg: LegState, callID: RawSpan, local: RawSpan, remote: RawSpan, remoteTag: RawSpan,
+    target: RawSpan, routes: RawSpan, into output: inout OutputBuffer
+  ) {
+    output.append(byte: leg.side.rawValue)
+    output.append(byte: leg.isOurs ? 1 : 0)
+    output.append(bigEndian: leg.tagOwner)
+    output.append(byte: leg.fork)
+    output.append(bigEndian: UInt64(leg.localCSeq))
+    output.append(bigEndian: UInt64(leg.remoteCSeq))
+    output.append(recorded: leg.destination)
+    output.append(recorded: leg.source)
+    output.append(bigEndian: UInt64(leg.listener))
+    output.append(bigEndian: UInt64(leg.network))
+    output.append(text: callID)
+    output.append(text: local)
+    output.append(text: remote)
+    output.append(text: remoteTag)
+    output.append(text: target)
+    output.append(text: routes)
+    output.append(bigEndian: leg.sdpSession)
+    output.append(bigEndian: leg.sdpVersion)
+    output.append(bigEndian: leg.media.map { UInt64($0.address) << 16 | UInt64($0.port) } ?? .max)
+    output.append(recorded: leg.remoteRTP ?? SocketAddress(.anyV4, 0))
+    output.append(recorded: leg.remoteRTCP ?? SocketAddress(.anyV4, 0))
   }
-  mutating func put(_ address: SocketAddress) {
-    put(address.ip.family == .v4 ? 4 : 6 as UInt8)
-    put(address.ip.high)
-    put(address.ip.low)
-    put(UInt64(address.port))
+}
+
+extension OutputBuffer {
+  fileprivate mutating func append(text: RawSpan) {
+    let count = min(text.byteCount, 0xffff)
+    append(byte: UInt8(truncatingIfNeeded: count >> 8))
+    append(byte: UInt8(truncatingIfNeeded: count))
+    append(text, ByteRange(0, count))
+  }
+
+  fileprivate mutating func append(recorded address: SocketAddress) {
+    append(byte: address.ip.family == .v4 ? 4 : 6)
+    append(bigEndian: address.ip.high)
+    append(bigEndian: address.ip.low)
+    append(bigEndian: UInt64(address.port))
   }
 }
 

@@ -257,11 +257,12 @@ extension EngineRecording {
 
 private let callsPerReplay = 1_000
 
-/// `repeat engine_call N`: N calls (in thousands), for callgrind.
+/// `repeat engine_call N`: N calls (in hundreds below a thousand, else in thousands), for callgrind.
 func engineWorkload(_ name: String) -> ((Int) -> Void)? {
-  let recording = EngineRecorder.record(calls: callsPerReplay, hangUp: true, ladders: true)
   return { count in
-    for _ in 0..<max(1, count / callsPerReplay) {
+    let calls = min(max(count / 100 * 100, 100), callsPerReplay)
+    let recording = EngineRecorder.record(calls: calls, hangUp: true, ladders: true)
+    for _ in 0..<max(1, count / calls) {
       recording.replay(into: EngineBed.shard(ladders: true))
     }
   }

@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import MediaControl
+import Simulation
 import Testing
 
 @Suite("Call names and session records")
@@ -39,5 +40,26 @@ struct RecordTests {
     for count in 0..<bytes.count { #expect(SessionRecord(Array(bytes.prefix(count))) == nil) }
     #expect(SessionRecord(bytes + [0]) == nil)
     #expect(SessionRecord([2] + bytes.dropFirst()) == nil)
+  }
+
+  @Test("The record of an answered call reads back, and its legs are the call's")
+  func established() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    scene.north.call("+493010", CallerScript().hangingUp(after: .seconds(4)))
+    scene.finish()
+    let encoded = scene.world.facts.compactMap { fact -> [UInt8]? in
+      if case .callAnswered(_, let session) = fact.event { session } else { nil }
+    }
+    let bytes = try #require(encoded.first)
+    let record = try #require(SessionRecord(bytes))
+    #expect(record.encoded == bytes)
+    #expect(record.from.hasPrefix("trunk:") && record.to == "user:alice")
+    #expect(record.legs.map(\.state.side) == [.a, .b])
+    #expect(record.legs.map(\.state.isOurs) == [false, true])
+    for leg in record.legs {
+      #expect(!leg.callID.isEmpty && !leg.remoteTag.isEmpty && !leg.target.isEmpty)
+      #expect(leg.state.media != nil && leg.state.remoteRTP != nil)
+    }
   }
 }

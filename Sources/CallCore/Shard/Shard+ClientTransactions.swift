@@ -14,11 +14,12 @@ extension Shard {
     _ method: Method, _ purpose: ClientTransaction.Purpose, cseq: UInt32, leg: Leg
   ) -> ClientTransaction? {
     // The machine is replaced by a running one in `launch`.
-    var none: [TransactionEffect] = []
+    var unused = takeEffects()
+    defer { giveBack(&unused) }
     let transaction = ClientTransaction(
       machine: method == .invite
-        ? .invite(InviteClientTransaction(timers: timers, into: &none))
-        : .nonInvite(NonInviteClientTransaction(timers: timers, into: &none)),
+        ? .invite(InviteClientTransaction(timers: timers, into: &unused))
+        : .nonInvite(NonInviteClientTransaction(timers: timers, into: &unused)),
       method: method, purpose: purpose, cseq: cseq, destination: leg.destination,
       listener: leg.listener, request: .none)
     guard let handle = clients.insert(transaction) else { return nil }
@@ -37,7 +38,8 @@ extension Shard {
     send(
       to: transaction.destination, transaction.listener, serial: transaction.serial,
       side: transaction.side)
-    effects.removeAll(keepingCapacity: true)
+    var effects = takeEffects()
+    defer { giveBack(&effects) }
     switch transaction.method {
     case .invite:
       transaction.machine = .invite(InviteClientTransaction(timers: timers, into: &effects))
@@ -67,7 +69,8 @@ extension Shard {
     _ message: borrowing Message
   ) {
     guard case .invite(var machine) = transaction.machine else { return }
-    effects.removeAll(keepingCapacity: true)
+    var effects = takeEffects()
+    defer { giveBack(&effects) }
     machine.handle(event, timers: timers, into: &effects)
     transaction.machine = .invite(machine)
     for effect in effects {
@@ -84,7 +87,8 @@ extension Shard {
     _ message: borrowing Message
   ) {
     guard case .nonInvite(var machine) = transaction.machine else { return }
-    effects.removeAll(keepingCapacity: true)
+    var effects = takeEffects()
+    defer { giveBack(&effects) }
     machine.handle(event, timers: timers, into: &effects)
     transaction.machine = .nonInvite(machine)
     for effect in effects {
@@ -98,7 +102,8 @@ extension Shard {
 
   /// A timer, or the transport's word that nothing gets there.
   func handleClient(_ transaction: ClientTransaction, timer: TransactionTimer?) {
-    effects.removeAll(keepingCapacity: true)
+    var effects = takeEffects()
+    defer { giveBack(&effects) }
     switch transaction.machine {
     case .invite(var machine):
       machine.handle(

@@ -64,7 +64,7 @@ extension Shard {
       let format = sdp.formats(of: line).first(where: { $0.encoding.isSpeech })
     else { return "" }
     let name = format.hasRTPMap ? bytes.string(format.name) : "\(format.encoding.name)"
-    return "\(name)/\(format.clockRate)"
+    return name + "/" + String(format.clockRate)
   }
 
   /// The 2xx with what `body` holds, repeated by us until the ACK comes (§13.3.1.4).

@@ -7,7 +7,7 @@ import SIPWire
 extension Shard {
   /// Writes one fact into the stream; its sequence is what `.durable` confirms.
   @discardableResult
-  func tell(_ event: FactEvent, call: CallID? = nil) -> UInt64 {
+  func tell(_ event: consuming FactEvent, call: CallID? = nil) -> UInt64 {
     lastFactSequence &+= 1
     outbox.facts.append(Fact(sequence: lastFactSequence, at: now, call: call, event: event))
     return lastFactSequence

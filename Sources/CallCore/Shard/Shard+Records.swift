@@ -2,24 +2,37 @@ import Base
 import MediaControl
 
 extension Shard {
-  /// The established call as recovery, hand-over or a second node would read it.
-  func establishedRecord(_ session: Session) -> SessionRecord {
-    SessionRecord(
+  /// The established call as recovery, hand-over or a second node would read it: a `SessionRecord`, written
+  /// straight from the call.
+  func establishedRecord(_ session: Session) -> EncodedSession {
+    let legs = (session.caller == nil ? 0 : 1) + (session.callee == nil ? 0 : 1)
+    recordText.begin()
+    SessionRecord.write(
       call: session.id, tenant: session.record.tenant, from: session.record.from,
-      to: session.record.to,
-      legs: [session.caller, session.callee].compactMap { leg in leg.map { record(of: $0) } })
+      to: session.record.to, legs: legs, into: &recordText)
+    if let caller = session.caller { write(caller) }
+    if let callee = session.callee { write(callee) }
+    defer { recordText.abandon() }
+    return EncodedSession(
+      encoded: recordText.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) })
   }
 
-  private func record(of leg: Leg) -> SessionRecord.LegRecord {
+  private func write(_ leg: Leg) {
     let text = blocks.bytes(leg.text)
-    return SessionRecord.LegRecord(
+    let state = SessionRecord.LegState(
       side: leg.side, isOurs: leg.isOurs, tagOwner: leg.tagHandle.packed, fork: leg.fork,
       localCSeq: leg.localCSeq, remoteCSeq: leg.remoteCSeq, destination: leg.destination,
       source: leg.source, listener: leg.listener, network: UInt16(clamping: leg.network),
-      callID: text.array(leg.callID), local: text.array(leg.local), remote: text.array(leg.remote),
-      remoteTag: text.array(leg.remoteTag), target: text.array(leg.target),
-      routes: text.array(leg.routes), sdpSession: leg.sdpSession, sdpVersion: leg.sdpVersion,
-      media: leg.media?.local, remoteRTP: leg.media?.remote?.rtp,
-      remoteRTCP: leg.media?.remote?.rtcp)
+      sdpSession: leg.sdpSession, sdpVersion: leg.sdpVersion, media: leg.media?.local,
+      remoteRTP: leg.media?.remote?.rtp, remoteRTCP: leg.media?.remote?.rtcp)
+    SessionRecord.write(
+      state, callID: text.extracting(leg.callID), local: text.extracting(leg.local),
+      remote: text.extracting(leg.remote), remoteTag: text.extracting(leg.remoteTag),
+      target: text.extracting(leg.target), routes: text.extracting(leg.routes), into: &recordText)
   }
+}
+
+/// The bytes of a `SessionRecord`.
+struct EncodedSession {
+  var encoded: [UInt8]
 }

@@ -99,7 +99,8 @@ extension Shard {
     _ transaction: ServerTransaction, invite: InviteServerTransaction.Event,
     other: NonInviteServerTransaction.Event
   ) {
-    effects.removeAll(keepingCapacity: true)
+    var effects = takeEffects()
+    defer { giveBack(&effects) }
     switch transaction.machine {
     case .invite(var machine):
       machine.handle(invite, timers: timers, into: &effects)
@@ -159,6 +160,18 @@ extension Shard {
   func forgetResponses(_ transaction: ServerTransaction) {
     blocks.free(&transaction.head)
     blocks.free(&transaction.response)
+  }
+
+  // MARK: Effects
+
+  /// An empty buffer for what a machine asks for. Carrying out one effect may bring the next machine its event,
+  /// so there are as many as handlers that wait for each other, used again and again.
+  func takeEffects() -> [TransactionEffect] { effectBuffers.popLast() ?? [] }
+
+  func giveBack(_ effects: inout [TransactionEffect]) {
+    effects.removeAll(keepingCapacity: true)
+    effectBuffers.append(effects)
+    effects = []
   }
 
   // MARK: Sending

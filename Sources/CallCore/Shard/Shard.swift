@@ -43,8 +43,10 @@ package final class Shard {
   var trace: TraceRing
   /// Where a body is written before its length is known.
   var body = OutputBuffer(byteLimit: 1 << 16, recordLimit: 1)
+  /// Where a session record is written before it becomes the bytes of a fact.
+  var recordText = OutputBuffer(byteLimit: 1 << 19, recordLimit: 1)
   var offered = SessionDescription()
-  var effects: [TransactionEffect] = []
+  var effectBuffers: [[TransactionEffect]] = []
 
   var servers: Slab<ServerTransaction?>
   var serversByKey: KeyTable<SlabHandle>

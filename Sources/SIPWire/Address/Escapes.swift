@@ -5,15 +5,11 @@ package enum Escapes {
   /// Whether `range` has members of `set` alone, each `%` followed by two hexadecimal digits.
   static func areValid(_ bytes: RawSpan, _ range: ByteRange, _ set: OctetSet) -> Bool {
     let (start, end) = bytes.bounds(range)
-    var i = start
+    guard bytes.skip(set, start, end) == end else { return false }
+    var i = bytes.find(UInt8(ascii: "%"), from: start, to: end)
     while i < end {
-      let c = bytes.byte(at: i)
-      guard set.contains(c) else { return false }
-      if c == UInt8(ascii: "%") {
-        guard i &+ 2 < end, octet(bytes, i) != nil else { return false }
-        i &+= 2
-      }
-      i &+= 1
+      guard i &+ 2 < end, octet(bytes, i) != nil else { return false }
+      i = bytes.find(UInt8(ascii: "%"), from: i &+ 3, to: end)
     }
     return true
   }
@@ -21,6 +17,8 @@ package enum Escapes {
   /// The text of `range` with its escapes resolved. A `%` that begins none stands for itself.
   /// Characters unfit for display become U+FFFD, as in `RawSpan.string`.
   package static func string(_ bytes: RawSpan, _ range: ByteRange) -> String {
+    let (start, end) = bytes.bounds(range)
+    if bytes.find(UInt8(ascii: "%"), from: start, to: end) == end { return bytes.string(range) }
     var decoded: [UInt8] = []
     var reader = EscapedOctets(bytes, range)
     while let octet = reader.next(bytes) { decoded.append(octet.value) }

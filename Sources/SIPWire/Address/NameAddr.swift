@@ -89,6 +89,8 @@ package struct NameAddr: Hashable, Sendable {
   }
 
   private static func hasScheme(_ bytes: RawSpan, _ uri: ByteRange) -> Bool {
+    // "sip:", as nearly always.
+    if uri.count > 4, bytes.word(at: uri.start) & 0xffff_ffff == 0x3a70_6973 { return true }
     let end = bytes.skip(.scheme, uri.start, uri.end)
     return bytes.byte(at: uri.start).isASCIILetter && bytes.byte(at: end) == UInt8(ascii: ":")
       && end &+ 1 < uri.end

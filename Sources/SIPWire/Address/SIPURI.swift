@@ -21,6 +21,9 @@ package struct SIPURI: Hashable, Sendable {
   /// Nil for what breaks the grammar. Angle brackets or white space around it break it too.
   package static func parse(_ bytes: RawSpan, _ range: ByteRange) -> SIPURI? {
     let (start, end) = bytes.bounds(range)
+    if end &- start > 4, bytes.word(at: start) & 0xffff_ffff == 0x3a70_6973 {  // "sip:"
+      return sip(bytes, .sip, start &+ 4, end)
+    }
     let colon = bytes.skip(.scheme, start, end)
     guard colon > start, bytes.byte(at: start).isASCIILetter, colon < end,
       bytes.byte(at: colon) == UInt8(ascii: ":")

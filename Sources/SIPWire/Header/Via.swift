@@ -47,13 +47,12 @@ package struct Via: Hashable, Sendable {
   /// Nil for what breaks the grammar.
   package static func parse(_ bytes: RawSpan, _ range: ByteRange) -> Via? {
     let (start, end) = bytes.bounds(range)
-    guard let transport = sentProtocol(bytes, start, end) else { return nil }
-    let space = transport.end
+    guard let (transport, token) = sentProtocol(bytes, start, end) else { return nil }
+    let space = token.end
     let hostStart = bytes.skipSpace(space, end)
     guard hostStart > space, let sentBy = HostPort.parse(bytes, hostStart, end) else { return nil }
     var via = Via(
-      transport: Transport.parse(bytes.extracting(transport)), transportToken: transport,
-      host: sentBy.host, port: sentBy.port)
+      transport: transport, transportToken: token, host: sentBy.host, port: sentBy.port)
     via.params = ByteRange(from: sentBy.end, to: end)
     var parameters = Parameters(via.params)
     while let parameter = parameters.next(bytes) {
@@ -64,7 +63,15 @@ package struct Via: Hashable, Sendable {
 
   /// `SIP / 2.0 / transport`, white space around each slash allowed; the range of the transport. Other
   /// protocols and versions are read too (the grammar has tokens there): a 505 needs them.
-  private static func sentProtocol(_ bytes: RawSpan, _ start: Int, _ end: Int) -> ByteRange? {
+  private static func sentProtocol(
+    _ bytes: RawSpan, _ start: Int, _ end: Int
+  ) -> (Transport, ByteRange)? {
+    // "SIP/2.0/UDP " as nearly everybody writes it: twelve bytes in two comparisons.
+    if end &- start > 12, bytes.word(at: start) == 0x2f30_2e32_2f50_4953,
+      bytes.word(at: start &+ 8) & 0xffff_ffff == 0x2050_4455
+    {
+      return (.udp, ByteRange(start &+ 8, 3))
+    }
     var at = start
     for _ in 0..<2 {
       let token = bytes.skipSpace(at, end)
@@ -76,7 +83,9 @@ package struct Via: Hashable, Sendable {
     }
     let transport = bytes.skipSpace(at, end)
     let transportEnd = bytes.skip(.token, transport, end)
-    return transportEnd > transport ? ByteRange(from: transport, to: transportEnd) : nil
+    guard transportEnd > transport else { return nil }
+    let token = ByteRange(from: transport, to: transportEnd)
+    return (Transport.parse(bytes.extracting(token)), token)
   }
 
   /// False for a known parameter with an impossible value. The first of several wins.

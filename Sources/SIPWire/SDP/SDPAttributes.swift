@@ -71,13 +71,14 @@ extension SDPParser {
       let rate = bytes.number(ByteRange(from: nameEnd &+ 1, to: rateEnd)), rate > 0,
       let channels = channels(bytes, rateEnd, map.end)
     else { return false }
-    guard let i = position(of: payloadType, in: sdp), !sdp.formats[i].hasRTPMap else {
-      return true
-    }
-    sdp.formats[i].name = name
-    sdp.formats[i].clockRate = rate
-    sdp.formats[i].channels = channels
-    sdp.formats[i].encoding = AudioEncoding.named(bytes.extracting(name))
+    guard let i = position(of: payloadType, in: sdp) else { return true }
+    var format = sdp.formats[i]
+    guard !format.hasRTPMap else { return true }
+    format.name = name
+    format.clockRate = rate
+    format.channels = channels
+    format.encoding = AudioEncoding.named(bytes.extracting(name))
+    sdp.formats[i] = format
     return true
   }
 

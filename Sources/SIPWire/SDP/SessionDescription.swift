@@ -179,6 +179,15 @@ package enum AudioEncoding: UInt8, Sendable, CaseIterable {
   }
 
   static func named(_ name: RawSpan) -> AudioEncoding {
+    switch name.byteCount {
+    case 4 where name.equals("PCMU"): return .pcmu
+    case 4 where name.equals("PCMA"): return .pcma
+    case 15 where name.equals("telephone-event"): return .telephoneEvent
+    default: return namedInAnyCase(name)
+    }
+  }
+
+  private static func namedInAnyCase(_ name: RawSpan) -> AudioEncoding {
     for encoding in [
       AudioEncoding.pcmu, .pcma, .telephoneEvent, .g722, .g729, .opus, .comfortNoise, .gsm, .ilbc,
       .g723, .g728,
