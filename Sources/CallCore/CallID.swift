@@ -3,9 +3,17 @@ extension CallID: CustomStringConvertible {
 
   /// `INCARNATION-SERIAL` in Crockford's base 32: sorts by time, can be read out and typed.
   package var description: String {
-    String(
-      decoding: Self.text(incarnation, width: 9) + [0x2d] + Self.text(serial, width: 1),
-      as: UTF8.self)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(27)
+    append(to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// `description` as bytes, for whoever writes one for every call.
+  package func append(to bytes: inout [UInt8]) {
+    Self.append(incarnation, width: 9, to: &bytes)
+    bytes.append(0x2d)
+    Self.append(serial, width: 1, to: &bytes)
   }
 
   /// The inverse of `description`; letters in either case.
@@ -17,14 +25,12 @@ extension CallID: CustomStringConvertible {
     self.init(incarnation: incarnation, serial: serial)
   }
 
-  private static func text(_ value: UInt64, width: Int) -> [UInt8] {
-    var reversed: [UInt8] = []
-    var rest = value
-    while rest != 0 || reversed.count < width {
-      reversed.append(digits[Int(rest & 31)])
-      rest >>= 5
+  /// At least `width` digits of five bits each.
+  private static func append(_ value: UInt64, width: Int, to bytes: inout [UInt8]) {
+    let needed = (UInt64.bitWidth - value.leadingZeroBitCount + 4) / 5
+    for place in (0..<max(needed, width)).reversed() {
+      bytes.append(digits[Int(value >> UInt64(5 * place) & 31)])
     }
-    return reversed.reversed()
   }
 
   private static func value(_ text: some Sequence<UInt8>) -> UInt64? {

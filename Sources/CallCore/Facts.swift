@@ -141,14 +141,16 @@ package struct Fact: Sendable {
   }
 }
 
+/// A record lies in a box of its own, so that a fact is small and its way through queues and readers copies
+/// references.
 package enum FactEvent: Sendable {
   /// Must be durable before the first INVITE of the second leg leaves (`ShardInput.durable`).
-  case callAttempted(CallRecord)
-  case hopTried(CallAttempt)
-  case hopEnded(CallAttempt)
+  indirect case callAttempted(CallRecord)
+  indirect case hopTried(CallAttempt)
+  indirect case hopEnded(CallAttempt)
   case callRinging
   /// With the established session as a versioned record (`SessionRecord.encode`).
-  case callAnswered(CallRecord, session: [UInt8])
+  indirect case callAnswered(CallRecord, session: [UInt8])
   /// A re-offer changed the session: its record again.
   case sessionChanged(session: [UInt8])
   case mediaLatched(LegSide, SocketAddress)
@@ -156,11 +158,11 @@ package enum FactEvent: Sendable {
   /// Something was decided on the call's way: a line of the record's notes.
   case callNoted(String)
   /// The last fact of a call.
-  case callEnded(CallRecord)
+  indirect case callEnded(CallRecord)
 
-  case bindingAdded(Binding)
-  case bindingRemoved(Binding)
-  case authenticationFailed(username: String, source: SocketAddress, reason: String)
+  indirect case bindingAdded(Binding)
+  indirect case bindingRemoved(Binding)
+  indirect case authenticationFailed(username: String, source: SocketAddress, reason: String)
   /// A request that never became a call, or a message that could not be used.
   case requestRefused(method: String, status: Int, cause: Cause, source: SocketAddress)
   case messageDropped(reason: DropReason, source: SocketAddress)

@@ -6,6 +6,14 @@ final class Inbox: Sendable {
   private struct State {
     var inputs: [ShardInput] = []
     var isStopping = false
+    /// The shard waits, or is about to: the next input is to wake it. A shard that is at work, or that
+    /// looks at every tick, comes by itself, and a wake-up costs more than most inputs.
+    var isAwaited = false
+
+    mutating func takesWakeup() -> Bool {
+      defer { isAwaited = false }
+      return isAwaited
+    }
   }
 
   /// How many questions may wait. Everything else answers something the shard asked for, so it is bounded
@@ -19,13 +27,24 @@ final class Inbox: Sendable {
 
   /// False when the shard is stopping, or when a question came and too many wait.
   func post(_ input: ShardInput) -> Bool {
-    let (accepted, wasEmpty) = state.withLock { state in
+    let (accepted, mustWake) = state.withLock { state in
       if state.isStopping { return (false, false) }
       if case .query = input, state.inputs.count >= Self.questionLimit { return (false, false) }
       state.inputs.append(input)
-      return (true, state.inputs.count == 1)
+      return (true, state.takesWakeup())
     }
-    if accepted, wasEmpty { wakeup.raise() }
+    if mustWake { wakeup.raise() }
+    return accepted
+  }
+
+  /// The same for several that are no questions.
+  func post(_ inputs: [ShardInput]) -> Bool {
+    let (accepted, mustWake) = state.withLock { state in
+      if state.isStopping || inputs.isEmpty { return (!state.isStopping, false) }
+      state.inputs += inputs
+      return (true, state.takesWakeup())
+    }
+    if mustWake { wakeup.raise() }
     return accepted
   }
 
@@ -34,15 +53,24 @@ final class Inbox: Sendable {
     wakeup.raise()
   }
 
+  /// Before the shard waits for the wake-up: false when there is something to do already. Until the next
+  /// `take`, the first input raises it.
+  func prepareToWait() -> Bool {
+    state.withLock { state in
+      state.isAwaited = state.inputs.isEmpty && !state.isStopping
+      return state.isAwaited
+    }
+  }
+
   /// Exchanges what waits for the caller's empty array, so both keep their capacity. True when the shard is
   /// to stop.
   func take(into inputs: inout [ShardInput]) -> Bool {
-    wakeup.clear()
     var taken = inputs
     inputs = []
     taken.removeAll(keepingCapacity: true)
     let stopping = state.withLock { state in
       swap(&state.inputs, &taken)
+      state.isAwaited = false
       return state.isStopping
     }
     inputs = taken

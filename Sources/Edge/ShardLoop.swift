@@ -4,9 +4,9 @@ internal import MediaControl
 
 /// The thread of one shard: waits, reads, lets the shard act, sends what it wants sent.
 ///
-/// One turn takes at most `batchesPerTurn` batches from each socket and one budget of timers, so neither a
-/// flood nor a stall keeps the others waiting. After every batch the outbox is drained: commands to media
-/// first, so that a port hears before the peer is told of it.
+/// One turn takes at most `batchesPerTurn` batches from each socket, what others posted, and one budget of
+/// timers, so neither a flood nor a stall keeps the others waiting. After every full batch and at the end of the
+/// turn the outbox is drained: commands to media first, so that a port hears before the peer is told of it.
 final class ShardLoop {
   static let batchesPerTurn = 4
   static let inboxToken = UInt32.max
@@ -23,6 +23,7 @@ final class ShardLoop {
   private var inputs: [ShardInput] = []
   private var drops: [UInt32]
   private var isBehind = false
+  private var pacer = TickPacer(now: MonotonicClock.now)
 
   init(
     shard: Shard, sockets: [UDPSocket], inbox: Inbox, sinks: EdgeSinks, counters: EdgeCounters
@@ -47,22 +48,29 @@ final class ShardLoop {
     drain()
     var isStopping = false
     while !isStopping {
-      poller.wait(patience, into: &events)
+      wait()
       counters.wakeups.add(1)
       for event in events {
         if event.token == Self.inboxToken {
-          isStopping = takeInputs() || isStopping
+          inbox.wakeup.clear()
         } else {
           serve(Int(event.token), event)
         }
       }
+      isStopping = takeInputs()
       let now = MonotonicClock.now
-      if let deadline = shard.nextDeadline, deadline <= now {
-        isBehind = shard.advance(to: now)
-        drain()
-      } else {
-        isBehind = false
-      }
+      fireTimers(at: now)
+      drain()
+      pacer.measure(at: now)
+    }
+  }
+
+  private func wait() {
+    if pacer.isBusy, !isBehind {
+      pauseThread(pacer.untilTick(at: MonotonicClock.now))
+      poller.wait(.zero, into: &events)
+    } else {
+      poller.wait(inbox.prepareToWait() ? patience : .zero, into: &events)
     }
   }
 
@@ -73,16 +81,25 @@ final class ShardLoop {
     return max(deadline - MonotonicClock.now, .zero)
   }
 
+  private func fireTimers(at now: Instant) {
+    if let deadline = shard.nextDeadline, deadline <= now {
+      isBehind = shard.advance(to: now)
+    } else {
+      isBehind = false
+    }
+  }
+
   private func takeInputs() -> Bool {
     let isStopping = inbox.take(into: &inputs)
+    guard !inputs.isEmpty else { return isStopping }
     let now = MonotonicClock.now
     for (index, input) in inputs.enumerated() {
       shard.handle(input, at: now)
       // A long queue must not fill the outbox.
       if index % 64 == 63 { drain() }
     }
+    pacer.arrivals += inputs.count
     inputs.removeAll(keepingCapacity: true)
-    drain()
     return isStopping
   }
 
@@ -111,12 +128,13 @@ final class ShardLoop {
         shard.receive(datagram, from: source, on: ListenerIndex(listener), at: now)
       }
       note(listener, count, bytes)
-      drain()
       if count < ReceiveBatch.slots { return }
+      drain()
     }
   }
 
   private func note(_ listener: Int, _ count: Int, _ bytes: Int) {
+    pacer.arrivals += count
     counters.datagramsReceived.add(count)
     counters.bytesReceived.add(bytes)
     // The kernel's counter wraps, and says nothing until it has dropped.
@@ -179,11 +197,13 @@ final class ShardLoop {
     if !outbox.media.isEmpty {
       let commands = outbox.media
       outbox.media = []
+      outbox.media.reserveCapacity(commands.count)
       sinks.media(commands)
     }
     if !outbox.facts.isEmpty {
       let facts = outbox.facts
       outbox.facts = []
+      outbox.facts.reserveCapacity(facts.count)
       sinks.facts(facts)
     }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }

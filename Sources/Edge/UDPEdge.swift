@@ -96,6 +96,10 @@ package final class UDPEdge: Sendable {
   @discardableResult
   package func post(_ input: ShardInput) -> Bool { inbox.post(input) }
 
+  /// The same for several at once, of which none is a question.
+  @discardableResult
+  package func post(_ inputs: [ShardInput]) -> Bool { inbox.post(inputs) }
+
   /// Ends the thread after its current turn and waits for that; the sockets are closed then. Calls in
   /// progress stay as their records have them: `.drain` first for a quiet end. Again does nothing.
   package func stop() {

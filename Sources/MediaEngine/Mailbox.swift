@@ -8,6 +8,14 @@ final class Mailbox: Sendable {
     var commands: [MediaCommand] = []
     var announcements: AnnouncementTable?
     var stopping = false
+    /// The worker waits, or is about to: the next post is to wake it. While it is at work or sleeps until
+    /// its tick it comes by itself.
+    var isAwaited = false
+
+    mutating func takesWakeup() -> Bool {
+      defer { isAwaited = false }
+      return isAwaited
+    }
   }
 
   private let contents = Mutex(Contents())
@@ -26,7 +34,6 @@ final class Mailbox: Sendable {
   func post(_ commands: [MediaCommand]) -> [MediaCommand] {
     var refused: [MediaCommand] = []
     let wake = contents.withLock { contents in
-      let wasEmpty = contents.commands.isEmpty
       for command in commands {
         let room = if case .close = command { 2 * limit } else { limit }
         if contents.commands.count < room {
@@ -35,7 +42,7 @@ final class Mailbox: Sendable {
           refused.append(command)
         }
       }
-      return wasEmpty && !contents.commands.isEmpty
+      return !contents.commands.isEmpty && contents.takesWakeup()
     }
     if !refused.isEmpty { dropped.withLock { $0 += UInt64(refused.count) } }
     if wake { signal.raise() }
@@ -52,12 +59,22 @@ final class Mailbox: Sendable {
     signal.raise()
   }
 
+  /// For the worker, before it waits for the signal: false when there is something to do already. Until the
+  /// next `collect`, the first post raises it.
+  func prepareToWait() -> Bool {
+    contents.withLock { contents in
+      contents.isAwaited =
+        contents.commands.isEmpty && contents.announcements == nil && !contents.stopping
+      return contents.isAwaited
+    }
+  }
+
   /// For the worker: takes what is there and leaves `emptied`'s memory for the next commands.
   func collect(into emptied: inout [MediaCommand]) -> (
     announcements: AnnouncementTable?, stopping: Bool
   ) {
-    signal.clear()
-    return contents.withLock { contents in
+    contents.withLock { contents in
+      contents.isAwaited = false
       swap(&contents.commands, &emptied)
       let announcements = contents.announcements
       contents.announcements = nil

@@ -152,8 +152,13 @@ struct PortTable: Sendable {
     return sockets[2 * slot] >= 0 ? slot : nil
   }
 
-  func boundAddress(ofSlot slot: Int) -> IPAddress {
-    let block = blocks.last { $0.firstSlot <= slot }
-    return block?.address.bound ?? .anyV4
+  func boundAddress(ofSlot slot: Int) -> IPAddress { address(ofSlot: slot).ip }
+
+  /// Where the slot's RTP socket is bound.
+  func address(ofSlot slot: Int) -> SocketAddress {
+    guard let block = blocks.last(where: { $0.firstSlot <= slot }) else {
+      return SocketAddress(.anyV4, 0)
+    }
+    return SocketAddress(block.address.bound, block.firstPort + 2 * UInt16(slot - block.firstSlot))
   }
 }

@@ -31,7 +31,6 @@ struct Transport: Sendable {
   var malformed: UInt64 = 0
   var sent: UInt64 = 0
   var controlPackets: UInt64 = 0
-  var dropsAtOpen: UInt32 = 0
 
   var remoteFractionLost: UInt8 = 0
   var remoteJitter: UInt32 = 0

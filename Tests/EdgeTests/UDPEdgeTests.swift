@@ -83,6 +83,31 @@ struct UDPEdgeTests {
     #expect(counters(edge, heard, token: 7)?.messagesReceived == 200)
   }
 
+  /// Thousands of requests a second, one by one: all are answered, and the loop turns once a tick instead of
+  /// once a datagram. An input that comes by itself is not lost meanwhile.
+  @Test func loadIsTakenByTicks() throws {
+    let heard = Heard()
+    let edge = try start([.loopbackV4], heard: heard)
+    defer { edge.stop() }
+    let peer = try Peer()
+    let begin = MonotonicClock.now
+    var sent = 0
+    while MonotonicClock.now - begin < .seconds(1) {
+      let due = Int((MonotonicClock.now - begin).nanoseconds / 200_000)
+      while sent < due {
+        sent += 1
+        peer.send([options(peer, to: edge.addresses[0], number: sent)], to: edge.addresses[0])
+      }
+      pauseThread(.microseconds(100))
+    }
+    #expect(peer.receive(sent).count == sent)
+    #expect(counters(edge, heard, token: 3)?.messagesReceived == UInt64(sent))
+    let ticks = (MonotonicClock.now - begin).nanoseconds / TickPacer.tick.nanoseconds
+    // A window passes before the loop knows that it is busy, and may be full of turns.
+    let window = UInt64(sent / 5)
+    #expect(edge.counters.reading.wakeups < UInt64(ticks) + window + 50)
+  }
+
   @Test func badInputDisturbsNobody() throws {
     let heard = Heard()
     let edge = try start([.loopbackV4], heard: heard)

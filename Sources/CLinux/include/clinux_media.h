@@ -30,9 +30,10 @@ clmedia_target clmedia_target_make(clmedia_address address);
 /// A bound, non-blocking UDP socket with receive time-stamps and DSCP EF.
 int clmedia_bind(clmedia_address address);
 /// A mute socket keeps its port, and the kernel takes nothing for it: senders are told that the port is
-/// unreachable, as if it were closed. Its port must have been chosen, not left to the kernel.
-int clmedia_mute(int fd);
-/// Empties what a mute socket still holds (bounded), then lets it hear.
+/// unreachable, as if it were closed. `own` is where it is bound; the port must have been chosen, not left to
+/// the kernel. What the socket still held is thrown away (bounded), so that it is not ready either.
+int clmedia_mute(int fd, clmedia_address own);
+/// Lets it hear again.
 int clmedia_unmute(int fd);
 /// Datagrams that the kernel dropped for this socket since it was made because its buffer was full.
 uint32_t clmedia_drops(int fd);
@@ -42,8 +43,8 @@ int clmedia_receive(int fd, void *buffer, size_t capacity, clmedia_packet *packe
 int clmedia_send(int fd, const void *bytes, size_t length, const clmedia_target *to);
 
 int clmedia_poller(void);
+/// Again does nothing. A descriptor leaves the set when it is closed.
 int clmedia_poller_add(int poller, int fd, uint64_t token);
-int clmedia_poller_remove(int poller, int fd);
 /// Tokens of ready descriptors; waits at most `timeout` ns (0: not at all, negative: for ever).
 int clmedia_poller_wait(int poller, uint64_t *tokens, int capacity, int64_t timeout);
 

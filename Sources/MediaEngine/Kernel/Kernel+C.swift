@@ -52,15 +52,17 @@ enum MediaSocket {
   static func bind(_ address: SocketAddress) throws(SystemError) -> Int32 {
     let socket = clmedia_bind(clmedia_address(address))
     guard socket >= 0 else { throw SystemError(result: socket) }
-    let muted = clmedia_mute(socket)
+    let muted = clmedia_mute(socket, clmedia_address(address))
     guard muted == 0 else {
       close(socket)
       throw SystemError(result: muted)
     }
     return socket
   }
-  static func mute(_ socket: Int32) { _ = clmedia_mute(socket) }
-  /// Forgets what is left from before, then hears.
+  /// `own` is where it is bound. Forgets what it has heard and nobody has read.
+  static func mute(_ socket: Int32, own: SocketAddress) {
+    _ = clmedia_mute(socket, clmedia_address(own))
+  }
   static func unmute(_ socket: Int32) -> Bool { clmedia_unmute(socket) == 0 }
   static func drops(_ socket: Int32) -> UInt32 { clmedia_drops(socket) }
   static func close(_ socket: Int32) { clmedia_close(socket) }
@@ -118,8 +120,6 @@ struct Poller: ~Copyable {
   func add(_ socket: Int32, token: UInt64) -> Bool {
     clmedia_poller_add(descriptor, socket, token) == 0
   }
-
-  func remove(_ socket: Int32) { _ = clmedia_poller_remove(descriptor, socket) }
 
   /// Waits at most `timeout` ns (negative: until something happens) and keeps what is ready.
   mutating func wait(timeout: Int64) {

@@ -41,13 +41,10 @@ extension Worker {
     transports[slot].id = id
     transports[slot].isOpen = true
     transports[slot].watchStart = now
-    guard poller.add(rtp, token: UInt64(2 * slot)), poller.add(rtcp, token: UInt64(2 * slot + 1)),
-      MediaSocket.unmute(rtp), MediaSocket.unmute(rtcp)
-    else {
+    guard watch(slot), MediaSocket.unmute(rtp), MediaSocket.unmute(rtcp) else {
       shut(slot)
       return false
     }
-    transports[slot].dropsAtOpen = drops(slot)
     slots[id] = slot
     facts.append(.opened(id))
     return true
@@ -114,22 +111,29 @@ extension Worker {
     unbridge(slot)
     stopApplication(slot)
     timers.cancel(timer(.watch, slot))
-    counters.kernelDropped &+= UInt64(drops(slot) &- transports[slot].dropsAtOpen)
     shut(slot)
+    // The kernel's counter wraps, so only differences mean anything.
+    let drops = MediaSocket.drops(ports.sockets[2 * slot])
+    counters.kernelDropped &+= UInt64(drops &- dropsBefore[slot])
+    dropsBefore[slot] = drops
     slots[id] = nil
     return true
   }
 
-  private mutating func shut(_ slot: Int) {
-    for socket in [ports.sockets[2 * slot], ports.sockets[2 * slot + 1]] {
-      poller.remove(socket)
-      MediaSocket.mute(socket)
-    }
-    transports[slot].isOpen = false
+  private mutating func watch(_ slot: Int) -> Bool {
+    if isWatched[slot] { return true }
+    isWatched[slot] =
+      poller.add(ports.sockets[2 * slot], token: UInt64(2 * slot))
+      && poller.add(ports.sockets[2 * slot + 1], token: UInt64(2 * slot + 1))
+    return isWatched[slot]
   }
 
-  /// Of the RTP socket; the kernel's counter wraps, so only differences mean anything.
-  private func drops(_ slot: Int) -> UInt32 { MediaSocket.drops(ports.sockets[2 * slot]) }
+  private mutating func shut(_ slot: Int) {
+    let address = ports.address(ofSlot: slot)
+    MediaSocket.mute(ports.sockets[2 * slot], own: address)
+    MediaSocket.mute(ports.sockets[2 * slot + 1], own: SocketAddress(address.ip, address.port + 1))
+    transports[slot].isOpen = false
+  }
 
   private mutating func unbridge(_ slot: Int) {
     let peer = Int(transports[slot].peer)

@@ -8,6 +8,8 @@ import RTPWire
 extension Worker {
   mutating func receiveMedia(_ slot: Int) {
     guard let arrival = buffer.receive(from: ports.sockets[2 * slot]) else { return }
+    // Only a socket that could not be muted hears anything then.
+    guard transports[slot].isOpen else { return }
     counters.received &+= 1
     guard let header = RTPHeader(buffer.bytes(arrival.length)) else {
       transports[slot].malformed &+= 1
@@ -99,6 +101,7 @@ extension Worker {
   /// It flows in every direction of the session, on hold as well (RFC 3264 §5.1).
   mutating func receiveControl(_ slot: Int) {
     guard let arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
+    guard transports[slot].isOpen else { return }
     counters.controlReceived &+= 1
     guard arrival.length <= Self.largestControl, RTCPReader.isValid(buffer.bytes(arrival.length))
     else {

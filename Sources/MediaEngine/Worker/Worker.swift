@@ -29,7 +29,11 @@ struct Worker: ~Copyable {
   var poller: Poller
   var buffer = PacketBuffer()
   var random: RandomSource
-  /// Indexed by slot.
+  /// Sockets are watched from the first call on their port on: a mute one is never ready, so that neither
+  /// the end of a call nor the next call's beginning has to touch the set. Indexed by slot.
+  var isWatched: [Bool]
+  /// What the kernel had dropped for the slot when its last call ended; a mute socket drops nothing.
+  var dropsBefore: [UInt32]
   var transports: [Transport]
   var streams: [RTPStream]
   var applications: [Application]
@@ -55,6 +59,8 @@ struct Worker: ~Copyable {
     self.sink = sink
     self.poller = Poller(adopting: poller, capacity: 512)
     random = RandomSource(seed: seed)
+    isWatched = Array(repeating: false, count: ports.slots)
+    dropsBefore = Array(repeating: 0, count: ports.slots)
     transports = Array(repeating: Transport(), count: ports.slots)
     streams = Array(repeating: RTPStream(), count: ports.slots)
     applications = Array(repeating: Application(), count: ports.slots)
@@ -74,7 +80,8 @@ struct Worker: ~Copyable {
       now = Clock.now
       wall = Clock.wall
       counters.wakeups &+= 1
-      running = handleReady()
+      handleReady()
+      running = handleMailbox()
       fireTimers()
       report()
     }
@@ -95,23 +102,21 @@ struct Worker: ~Copyable {
       poller.wait(timeout: 0)
       return
     }
+    guard mailbox.prepareToWait() else { return poller.wait(timeout: 0) }
     guard let next = timers.next else { return poller.wait(timeout: -1) }
     poller.wait(timeout: max((next - Clock.now).nanoseconds, 0))
   }
 
-  /// Takes one packet of each ready socket, again until none is ready or the time is used up. False when
-  /// the worker is to end.
-  private mutating func handleReady() -> Bool {
-    var running = true
+  /// Takes one packet of each ready socket, again until none is ready or the time is used up.
+  private mutating func handleReady() {
     let begin = now
     while true {
       let ready = poller.ready
       if ready == 0 { break }
-      var commandsWait = false
       for index in 0..<ready {
         let token = poller[index]
         if token == Self.signalToken {
-          commandsWait = true
+          mailbox.signal.clear()
         } else if token & 1 == 0 {
           receiveMedia(Int(token >> 1))
         } else {
@@ -119,15 +124,12 @@ struct Worker: ~Copyable {
         }
       }
       load.packets &+= ready
-      // After the packets of the round: a socket whose transport just closed may be among them.
-      if commandsWait { running = handleMailbox() && running }
       // Woken by a single packet, as it is at low rates: the next wait finds out what else there is.
       if ready < 2 && !load.isBusy { break }
       now = Clock.now
       if now - begin >= Self.longestBatch { break }
       poller.wait(timeout: 0)
     }
-    return running
   }
 
   private mutating func fireTimers() {

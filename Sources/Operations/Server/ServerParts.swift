@@ -68,7 +68,7 @@ struct ServerParts {
       addresses: settings.media, announcements: configuration.announcementSources,
       settings: MediaSettings()
     ) { facts in
-      for fact in facts { post.send(.media(fact)) }
+      post.send(facts.map(ShardInput.media))
     }
     let readiness = try media.start()
     if readiness.takenByOthers + readiness.beyondLimit > 0 {

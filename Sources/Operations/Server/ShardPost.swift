@@ -13,17 +13,21 @@ final class ShardPost: Sendable {
 
   private let state = Mutex(State.waiting([]))
 
-  func send(_ input: ShardInput) {
-    let edge = state.withLock { state -> UDPEdge? in
+  func send(_ input: ShardInput) { edge(orKeep: [input])?.post(input) }
+
+  /// Several at once, of which none is a question.
+  func send(_ inputs: [ShardInput]) { edge(orKeep: inputs)?.post(inputs) }
+
+  private func edge(orKeep inputs: @autoclosure () -> [ShardInput]) -> UDPEdge? {
+    state.withLock { state in
       switch state {
-      case .waiting(let inputs):
-        state = .waiting(inputs + [input])
+      case .waiting(let earlier):
+        state = .waiting(earlier + inputs())
         return nil
       case .open(let edge): return edge
       case .closed: return nil
       }
     }
-    edge?.post(input)
   }
 
   /// What waited goes first.

@@ -122,8 +122,12 @@ extension WriterStatements {
   ) throws(StoreError) {
     var setup: Int64?
     if mayBeOpen {
-      deleteOpen.bind(1, row)
-      setup = try deleteOpen.integer()
+      findSetup.bind(1, row)
+      setup = try findSetup.integer()
+      if setup != nil {
+        deleteOpen.bind(1, row)
+        try deleteOpen.run()
+      }
     }
     let statement = insertRecord
     bindCall(record, row: row, setup: setup ?? clock.wall(record.setup), to: statement, clock)
@@ -146,7 +150,9 @@ extension WriterStatements {
     _ clock: StoreClock
   ) {
     statement.bind(1, row)
-    statement.bind(2, record.id.description)
+    scratch.removeAll(keepingCapacity: true)
+    record.id.append(to: &scratch)
+    statement.bind(2, text: scratch)
     statement.bind(3, record.tenant)
     statement.bind(4, record.state.rawValue)
     statement.bind(5, record.from)

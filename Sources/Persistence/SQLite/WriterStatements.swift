@@ -7,6 +7,7 @@ final class WriterStatements {
   let rollback: PreparedStatement
   let upsertOpen: PreparedStatement
   let updateSession: PreparedStatement
+  let findSetup: PreparedStatement
   let deleteOpen: PreparedStatement
   let insertRecord: PreparedStatement
   let upsertBinding: PreparedStatement
@@ -26,48 +27,46 @@ final class WriterStatements {
     // Where and when a call was set up is said once, by its first fact.
     let kept = ["row", "id", "tenant", "source", "sip_call_id", "setup_ms", "setup_ns"]
     let updates = open.filter { !kept.contains($0) }.map { "\($0) = excluded.\($0)" }
-    begin = try PreparedStatement(db, "BEGIN IMMEDIATE")
-    commit = try PreparedStatement(db, "COMMIT")
-    rollback = try PreparedStatement(db, "ROLLBACK")
-    upsertOpen = try PreparedStatement(
-      db,
+    let memory = RowMemory()
+    func prepare(_ sql: String) throws(StoreError) -> PreparedStatement {
+      try PreparedStatement(db, sql, memory: memory)
+    }
+    begin = try prepare("BEGIN IMMEDIATE")
+    commit = try prepare("COMMIT")
+    rollback = try prepare("ROLLBACK")
+    upsertOpen = try prepare(
       """
       INSERT INTO open_call (\(open.joined(separator: ", ")))
       VALUES (\(Schema.placeholders(open.count)))
       ON CONFLICT (row) DO UPDATE SET \(updates.joined(separator: ", "))
       """)
-    updateSession = try PreparedStatement(
-      db, "UPDATE open_call SET session = ?2 WHERE row = ?1")
-    deleteOpen = try PreparedStatement(
-      db, "DELETE FROM open_call WHERE row = ?1 RETURNING setup_ms")
-    insertRecord = try PreparedStatement(
-      db,
+    updateSession = try prepare("UPDATE open_call SET session = ?2 WHERE row = ?1")
+    // Not by a RETURNING clause of the deletion, for which SQLite makes a table of its own.
+    findSetup = try prepare("SELECT setup_ms FROM open_call WHERE row = ?1")
+    deleteOpen = try prepare("DELETE FROM open_call WHERE row = ?1")
+    insertRecord = try prepare(
       """
       INSERT OR REPLACE INTO call_record (\(record.joined(separator: ", ")))
       VALUES (\(Schema.placeholders(record.count)))
       """)
-    upsertBinding = try PreparedStatement(
-      db,
+    upsertBinding = try prepare(
       """
       INSERT OR REPLACE INTO binding (\(Schema.bindingColumns.joined(separator: ", ")))
         VALUES (\(Schema.placeholders(Schema.bindingColumns.count)))
       """)
-    deleteBinding = try PreparedStatement(
-      db,
+    deleteBinding = try prepare(
       """
       DELETE FROM binding
         WHERE tenant = ?1 AND user = ?2 AND kind = ?3 AND contact = ?4 AND flow = ?5
       """)
-    alive = try PreparedStatement(db, "UPDATE alive SET wall_ms = ?1, monotonic_ns = ?2")
-    aliveIfOpen = try PreparedStatement(
-      db,
+    alive = try prepare("UPDATE alive SET wall_ms = ?1, monotonic_ns = ?2")
+    aliveIfOpen = try prepare(
       """
       UPDATE alive SET wall_ms = ?1, monotonic_ns = ?2
       WHERE EXISTS (SELECT 1 FROM open_call)
       """)
-    insertIncarnation = try PreparedStatement(
-      db, "INSERT OR IGNORE INTO incarnation (started_ms) VALUES (?1)")
-    findIncarnation = try PreparedStatement(
-      db, "SELECT number FROM incarnation WHERE started_ms = ?1")
+    insertIncarnation = try prepare(
+      "INSERT OR IGNORE INTO incarnation (started_ms) VALUES (?1)")
+    findIncarnation = try prepare("SELECT number FROM incarnation WHERE started_ms = ?1")
   }
 }
