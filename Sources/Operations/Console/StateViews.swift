@@ -2,15 +2,17 @@ package import Foundation
 
 /// Trunks, registrations and the server itself, for people.
 package enum StateViews {
+  /// The registration has a column where a trunk has one.
   package static func trunks(_ trunks: [TrunkStateResource]) -> Table {
-    Table(
+    let registers = trunks.contains { $0.registration != nil }
+    return Table(
       [
         TableColumn("TRUNK", shrinksTo: 10), TableColumn("TENANT", shrinksTo: 8),
         TableColumn("KIND"), TableColumn("NETWORK", shrinksTo: 8),
         TableColumn("TARGETS", shrinksTo: 12), TableColumn("CALLS", .right),
         TableColumn("LIMIT", .right), TableColumn("CPS", .right), TableColumn("ATTEMPTS", .right),
-        TableColumn("REFUSED", .right), TableColumn("STATE"), TableColumn("REGISTRATION"),
-      ],
+        TableColumn("REFUSED", .right), TableColumn("STATE"),
+      ] + (registers ? [TableColumn("REGISTRATION")] : []),
       rows: trunks.map { trunk in
         [
           TableCell(trunk.name), TableCell(trunk.tenant), TableCell(trunk.kind),
@@ -55,24 +57,26 @@ package enum StateViews {
       })
   }
 
+  /// What it is and its preference have a column where they are not those of any phone.
   package static func registrations(_ registrations: [RegistrationResource]) -> Table {
-    Table(
+    let kinds = registrations.contains { $0.kind != "user" }
+    let preferences = registrations.contains { $0.q != 1 }
+    return Table(
       [
-        TableColumn("USER", shrinksTo: 6), TableColumn("KIND"),
-        TableColumn("TENANT", shrinksTo: 6), TableColumn("CONTACT", shrinksTo: 12),
-        TableColumn("Q", .right), TableColumn("SOURCE"), TableColumn("LISTENER", shrinksTo: 4),
-        TableColumn("EXPIRES IN", .right),
+        TableColumn("USER", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("CONTACT", shrinksTo: 12), TableColumn("SOURCE"),
+        TableColumn("LISTENER", shrinksTo: 4), TableColumn("EXPIRES IN", .right),
         TableColumn("USER AGENT", shrinksTo: 8),
-      ],
+      ] + (kinds ? [TableColumn("KIND")] : []) + (preferences ? [TableColumn("Q", .right)] : []),
       rows: registrations.map { binding in
-        [
-          TableCell(binding.user),
-          TableCell(binding.numberBlock ? "number block" : binding.kind),
-          TableCell(binding.tenant), TableCell(binding.contact), TableCell(preference(binding.q)),
+        let kind = binding.numberBlock ? "number block" : binding.kind
+        return [
+          TableCell(binding.user), TableCell(binding.tenant), TableCell(binding.contact),
           TableCell(binding.source), TableCell(binding.listener),
           TableCell(HumanTime.span(Double(binding.expiresInSeconds))),
           TableCell(binding.userAgent, .faint),
-        ]
+        ] + (kinds ? [TableCell(kind)] : [])
+          + (preferences ? [TableCell(preference(binding.q))] : [])
       })
   }
 
