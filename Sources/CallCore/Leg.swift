@@ -23,16 +23,8 @@ final class Leg {
   /// Whose handle our tag names: another leg's when this one is a second branch of its fork.
   var tagOwner = SlabHandle.none
 
-  /// The dialog's identifiers, packed in one block; the ranges point into it.
-  var text = Block.none
-  var callID = ByteRange.none
-  /// From and To values as we write them, without our tag and with the peer's.
-  var local = ByteRange.none
-  var remote = ByteRange.none
-  var remoteTag = ByteRange.none
-  var target = ByteRange.none
-  /// The route set as one header value; empty: none.
-  var routes = ByteRange.none
+  /// The dialog's identifiers. Those of an early dialog take their place while a request is written in it.
+  var dialog = DialogText()
   /// Our tag is made from the leg's handle and this.
   var fork: UInt8 = 0
   var localCSeq: UInt32 = 0
@@ -88,8 +80,36 @@ final class Leg {
   var sdpVersion: UInt64 = 0
   var media: LegMedia?
   var mediaClosing = false
-  /// What a re-INVITE described, until the other side has agreed.
-  var pendingRemote: RemoteMedia?
+  /// What offer and answer have come to in the dialog at hand.
+  var exchange = OfferAnswer()
+  /// The peer's description in force; `.none` before there is one.
+  var description = Block.none
+  /// A request with an offer of the peer's that the other side is asked about.
+  var reoffer: Reoffer?
+  /// Early dialogs in which something went reliably (RFC 3262): a callee's by To tag, a caller's by fork.
+  var early: [EarlyDialog] = []
+  /// What the peer said that it can do.
+  var abilities = PeerAbilities()
+  /// Reliable provisional responses of ours, the one outstanding and those that wait behind it.
+  var provisional = ReliableProvisional()
+  var provisionalResend = TimerID.none
+  var provisionalExpiry = TimerID.none
+  var owed: [OwedProvisional] = []
+  /// The callee answered while a reliable response to the caller was unacknowledged (RFC 3262 §3).
+  var heldSuccess: HeldSuccess?
+  /// The last reliable response that a final one overtook: its PRACK may still come.
+  var lastRSeq: UInt32 = 0
+  /// What its trunk allows or asks for.
+  var earlyMedia = EarlyMedia.pass
+  var provisionals = ReliableProvisionals.supported
+  var makesOffer = false
+  /// Q.850 number in our BYE; 0: none.
+  var byeReason: UInt8 = 0
+  var passesInfo = true
+  /// The peer's INFO that the other side is asked about.
+  var infoServer: ServerTransaction?
+  /// The session timer (RFC 4028), and what it was asked for.
+  var timer = LegTimer()
   /// What its trunk allows; empty: everything.
   var codecs: [String] = []
   /// Who may be cut off when silent, in ms; 0: nobody.
@@ -118,6 +138,108 @@ final class Leg {
 
 extension Leg {
   var tagHandle: SlabHandle { tagOwner.isNone ? handle : tagOwner }
+
+  var text: Block {
+    get { dialog.text }
+    set { dialog.text = newValue }
+  }
+  var callID: ByteRange {
+    get { dialog.callID }
+    set { dialog.callID = newValue }
+  }
+  var local: ByteRange {
+    get { dialog.local }
+    set { dialog.local = newValue }
+  }
+  var remote: ByteRange {
+    get { dialog.remote }
+    set { dialog.remote = newValue }
+  }
+  var remoteTag: ByteRange {
+    get { dialog.remoteTag }
+    set { dialog.remoteTag = newValue }
+  }
+  var target: ByteRange {
+    get { dialog.target }
+    set { dialog.target = newValue }
+  }
+  var routes: ByteRange {
+    get { dialog.routes }
+    set { dialog.routes = newValue }
+  }
+}
+
+/// A dialog's identifiers, packed in one block; the ranges point into it.
+struct DialogText {
+  var text = Block.none
+  var callID = ByteRange.none
+  /// From and To values as we write them, without our tag and with the peer's.
+  var local = ByteRange.none
+  var remote = ByteRange.none
+  var remoteTag = ByteRange.none
+  var target = ByteRange.none
+  /// The route set as one header value; empty: none.
+  var routes = ByteRange.none
+}
+
+/// What a peer supports, from Allow, Supported and Require.
+struct PeerAbilities: OptionSet {
+  var rawValue: UInt8
+  static let update = PeerAbilities(rawValue: 1)
+  static let info = PeerAbilities(rawValue: 2)
+  static let timer = PeerAbilities(rawValue: 4)
+  static let reliable = PeerAbilities(rawValue: 8)
+  /// It insists on reliable provisional responses.
+  static let onlyReliable = PeerAbilities(rawValue: 16)
+  /// It asked to be told whether it may play early media (RFC 5009).
+  static let earlyMedia = PeerAbilities(rawValue: 32)
+}
+
+/// An early dialog with reliable responses. A leg has at most `limit` of them; a further branch of a fork is
+/// not acknowledged.
+struct EarlyDialog {
+  static let limit = 8
+  /// Which dialog it is for the caller; of a callee's also by its To tag.
+  var fork: UInt8
+  var key: HashKey
+  /// Of a callee's; a caller's differ in our tag only.
+  var dialog = DialogText()
+  var destination: SocketAddress
+  var exchange: OfferAnswer
+  /// The last RSeq, received from a callee or sent to a caller.
+  var rseq: UInt32
+  /// The last CSeq that the caller used in it: each dialog counts for itself (§12.2.1.1).
+  var remoteCSeq: UInt32 = 0
+  /// A callee's response whose PRACK waits for the caller's.
+  var isPrackDue = false
+  /// The callee's answer.
+  var description = Block.none
+}
+
+/// A provisional response to the caller that waits until the one before it is acknowledged.
+struct OwedProvisional {
+  static let limit = 16
+  var status: Int
+  var fork: UInt8
+  var body: Block
+}
+
+/// What the caller's 200 will say.
+struct HeldSuccess {
+  var body: Block
+  var fork: UInt8
+}
+
+/// An offer of a peer's on its way through to the other side.
+struct Reoffer {
+  /// Its request, which waits for our response.
+  var server: ServerTransaction
+  var carrier: OfferAnswer.Carrier
+  var fork: UInt8
+  /// The description; `.none` for an INVITE that asks for one.
+  var offer = Block.none
+  var lines = 0
+  var remote: RemoteMedia?
 }
 
 /// A leg's end of the media path.

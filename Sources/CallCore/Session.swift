@@ -2,6 +2,7 @@ import Base
 import MediaControl
 import Policy
 import SIPCore
+import SIPWire
 
 /// A call: a caller's leg, the plan it walks with a leg for each target that rings, and the leg that
 /// answered.
@@ -42,6 +43,10 @@ final class Session {
   var identity = CallerIdentity(number: nil, origin: .unknown)
   /// The device that the caller named (RFC 5627); nil: any.
   var device: (user: String, instance: String)?
+  /// What the side that ended the call gave as its reason.
+  var reason = ReleaseReason()
+  /// Both halves of the Session-ID, where the caller has one (RFC 7989).
+  var names: (caller: SessionUUID, callee: SessionUUID)?
   var ingressSeat: Int?
   var egressSeat: Int?
   var application: MediaApplication?
@@ -88,4 +93,5 @@ struct CallTarget {
   var identities: [[UInt8]] = []
   /// Challenges of another realm are not answered.
   var realm: String?
+  var dialog = DialogPolicy()
 }

@@ -62,7 +62,7 @@ final class ClientTransaction {
     case nonInvite(NonInviteClientTransaction)
   }
   /// What its outcome means to the leg.
-  enum Purpose { case invite, reInvite, bye, cancel, register }
+  enum Purpose { case invite, reInvite, bye, cancel, register, prack, update, refresh, info }
 
   var machine: Machine
   let method: Method
@@ -88,6 +88,8 @@ final class ClientTransaction {
   var cancelWanted = false
   /// Retransmissions so far.
   var copies: UInt8 = 0
+  /// Which early dialog it was sent in, as the caller counts them.
+  var fork: UInt8 = 0
   /// The To tag of the first 2xx; a 2xx with another tag is another branch of a fork.
   var acceptedTag: HashKey?
   var divorcedTags: [HashKey] = []

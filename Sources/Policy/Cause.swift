@@ -14,6 +14,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case trunkNotRegistered
   case mediaTimeout, hungUpByOperator, acknowledgementMissing, interrupted, internalFault
   case numberInvalid, callerRefused
+  case sessionExpired, sessionIntervalTooSmall, provisionalUnacknowledged
 }
 
 extension Cause: Error {}

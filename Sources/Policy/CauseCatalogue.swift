@@ -188,6 +188,23 @@ extension Cause {
       CauseRow(
         "interrupted", 503, 41, "The process stopped while the call was up.",
         "Look for the reason of the stop in the log; the end time is the last one written.")
+    case .sessionExpired:
+      CauseRow(
+        "session-expired", 408, 102,
+        "One side no longer answered or refreshed the call's session timer.",
+        "The side that vanished is in the record: check its network, or a NAT that forgot the phone."
+      )
+    case .sessionIntervalTooSmall:
+      CauseRow(
+        "session-interval-too-small", 422, 127,
+        "The session timer that was asked for is shorter than minSessionExpires.",
+        "Let the sender ask for more, or lower minSessionExpires (90s is the least there is).")
+    case .provisionalUnacknowledged:
+      CauseRow(
+        "provisional-unacknowledged", 504, 102,
+        "The caller never acknowledged a reliable provisional response (no PRACK).",
+        "Check that the caller's PRACK reaches our Contact; or switch 100rel off on the caller's side."
+      )
     case .internalFault:
       CauseRow(
         "internal-fault", 500, 41, "A fault of this program ended the call.",

@@ -96,10 +96,29 @@ extension ConfigurationCompiler {
       checkRange(rate, 1...Int.max, at: path + ["callsPerSecond"])
     }
     checkTimeout(trunk.mediaTimeout, at: path + ["mediaTimeout"])
+    checkSessionTimer(of: trunk, at: path)
     for (position, codec) in trunk.codecs.enumerated() where !isToken(codec) {
       report(
         path + ["codecs", .index(position)], "`\(codec)` is no codec name",
         remedy: "Write encoding names as SDP has them: PCMU, PCMA, G722, opus.")
+    }
+  }
+
+  /// RFC 4028 §4 and §5: no interval below 90 seconds, and none below what is demanded of others.
+  private mutating func checkSessionTimer(of trunk: Trunk, at path: [PathElement]) {
+    let least = ResourceDefaults.minSessionExpires
+    if trunk.minSessionExpires < least || ResourceLimits.sessionExpires < trunk.minSessionExpires {
+      report(
+        path + ["minSessionExpires"], "a session may not be asked to end within less than 90 s",
+        remedy: "Use a duration from 90s to 24h (RFC 4028 §4).")
+    }
+    if trunk.sessionExpires < trunk.minSessionExpires
+      || ResourceLimits.sessionExpires < trunk.sessionExpires
+    {
+      report(
+        path + ["sessionExpires"],
+        "a session timer of \(trunk.sessionExpires.seconds) s is out of range",
+        remedy: "Use a duration from minSessionExpires to 24h, or set sessionTimers to off.")
     }
   }
 

@@ -13,6 +13,9 @@ package enum ResourceDefaults {
   /// How long a user's phone may say nothing but 100.
   package static let phoneTimeout = Interval.seconds(10)
   package static let mediaTimeout = Interval.seconds(60)
+  /// RFC 4028 §4 recommends half an hour, and forbids less than 90 seconds.
+  package static let sessionExpires = Interval.seconds(1_800)
+  package static let minSessionExpires = Interval.seconds(90)
   package static let maxContacts = 5
   /// The longest extension or service code in a plan of numbers.
   package static let localDigits = 7
@@ -40,6 +43,7 @@ package enum ResourceLimits {
   package static let dialStringLength = 64
   package static let extensionLength = 32
   package static let timeout = Interval.seconds(3_600)
+  package static let sessionExpires = Interval.seconds(86_400)
   package static let maxContacts = 100
   /// Priorities and weights are those of RFC 2782.
   package static let priority = 65_535

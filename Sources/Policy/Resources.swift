@@ -119,6 +119,20 @@ package struct Trunk: Hashable, Sendable {
   package var register: TrunkRegistration?
   /// Tells it from other trunks of the same sources; nil: the source is enough.
   package var matchHeader: HeaderMatch?
+  /// RFC 4028: whether session timers are asked for and granted, how long, how short at least, and who is to
+  /// refresh where the peer leaves it to us.
+  package var sessionTimers = true
+  package var sessionExpires = ResourceDefaults.sessionExpires
+  package var minSessionExpires = ResourceDefaults.minSessionExpires
+  package var sessionRefresher = SessionRefresher.auto
+  /// What the other side hears of this trunk's early media.
+  package var earlyMedia = EarlyMedia.pass
+  /// An INVITE without an offer gets one of ours on its way to this trunk.
+  package var earlyOffer = false
+  /// Whether this trunk may, must or must not send provisional responses reliably (RFC 3262).
+  package var reliableProvisionals = ReliableProvisionals.supported
+  /// Digits in INFO pass, from this trunk and to it.
+  package var dtmfInfo = true
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],
@@ -142,6 +156,14 @@ package struct Trunk: Hashable, Sendable {
     self.mediaTimeout = mediaTimeout
   }
 }
+
+package enum SessionRefresher: String, Sendable, CaseIterable { case auto, us, them }
+
+/// What a caller gets of a callee's media before the answer: what comes; ringing of its own; or what the
+/// callee's P-Early-Media authorises (RFC 5009).
+package enum EarlyMedia: String, Sendable, CaseIterable { case pass, ringback, authorized }
+
+package enum ReliableProvisionals: String, Sendable, CaseIterable { case off, supported, required }
 
 package struct User: Hashable, Sendable {
   package var name: String

@@ -32,6 +32,14 @@ struct ConfigurationDocumentTests {
         codecs: [PCMA, PCMU]
         wideLatching: true
         mediaTimeout: 90s
+        sessionTimers: off
+        sessionExpires: 10m
+        minSessionExpires: 2m
+        sessionRefresher: them
+        earlyMedia: authorized
+        earlyOffer: true
+        reliableProvisionals: required
+        dtmfInfo: false
     users:
       - name: alice
         tenant: acme
@@ -87,6 +95,14 @@ struct ConfigurationDocumentTests {
         callsPerSecond: 7, codecs: ["PCMA", "PCMU"], wideLatching: true,
         mediaTimeout: .seconds(90))
     ]
+    r.trunks[0].sessionTimers = false
+    r.trunks[0].sessionExpires = .seconds(600)
+    r.trunks[0].minSessionExpires = .seconds(120)
+    r.trunks[0].sessionRefresher = .them
+    r.trunks[0].earlyMedia = .authorized
+    r.trunks[0].earlyOffer = true
+    r.trunks[0].reliableProvisionals = .required
+    r.trunks[0].dtmfInfo = false
     r.users = [
       User(
         name: "alice", tenant: "acme", network: "inside", extension: "0101",

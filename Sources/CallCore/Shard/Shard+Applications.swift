@@ -51,7 +51,6 @@ extension Shard {
     if session.offer.isNone {
       body.begin()
       SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
-      leg.answerExpectedInAck = true
       return true
     }
     let text = blocks.bytes(session.offer)
@@ -79,7 +78,7 @@ extension Shard {
     return !body.isOverflowing
   }
 
-  /// A re-INVITE of a caller who talks to an application.
+  /// A re-INVITE or UPDATE of a caller who talks to an application; the offer has passed the machine.
   func answerForApplication(
     _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
     _ message: borrowing Message
@@ -89,23 +88,33 @@ extension Shard {
     if message.body.isEmpty {
       body.begin()
       SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
-      leg.answerExpectedInAck = true
     } else {
       guard let remote = readDescription(message, leg),
         let choice = SDPWriter.choose(from: offered)
       else {
-        respond(transaction, 488, leg: leg)
-        leg.inviteServer?.leg = nil
-        leg.inviteServer = nil
-        return
+        return refuseForApplication(leg, transaction)
       }
       follow(remote, leg)
       guard
         answerApplication(session, leg, message.bytes.extracting(message.body), choice)
-      else { return }
+      else { return refuseForApplication(leg, transaction) }
+      keepDescription(leg, leg.fork, message)
     }
-    sendSuccess(leg, transaction)
+    if transaction.method == .invite {
+      sendSuccess(leg, transaction)
+    } else {
+      _ = leg.exchange.handle(.updateSuccess, from: .us, hasDescription: true)
+      respond(transaction, 200, leg: leg, withBody: true)
+    }
     body.abandon()
     watchSilence(session)
+  }
+
+  private func refuseForApplication(_ leg: Leg, _ transaction: ServerTransaction) {
+    respond(transaction, 488, leg: leg)
+    leg.exchange.refused(transaction.method == .invite ? .invite : .update)
+    guard transaction.method == .invite else { return }
+    leg.inviteServer?.leg = nil
+    leg.inviteServer = nil
   }
 }

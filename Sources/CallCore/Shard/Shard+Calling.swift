@@ -28,8 +28,14 @@ extension Shard {
     leg.domain = target.domain
     leg.calledDomain = target.calledDomain
     leg.identities = target.identities
+    leg.earlyMedia = target.dialog.earlyMedia
+    leg.makesOffer = target.dialog.earlyOffer
+    leg.provisionals = target.dialog.reliableProvisionals
+    leg.passesInfo = target.dialog.dtmfInfo
+    leg.timer.policy = target.dialog.timerPolicy
     leg.maxForwards = max(caller.maxForwards - 1, 0)
     leg.silence = target.silence
+    session.reason = ReleaseReason()
     guard takePort(leg) else { return .portsExhausted }
     let called = branch.strand.hop?.calledNumber ?? session.record.calledNumber
     guard keepCalledDialog(leg, session, target, called: called) else { return .capacity }
@@ -70,14 +76,13 @@ extension Shard {
     guard
       let transaction = openClient(.invite, .invite, cseq: leg.localCSeq, leg: leg)
     else { return false }
-    var hasBody = false
-    if !session.offer.isNone {
-      guard writeOffer(leg, session) else {
-        remove(transaction)
-        return false
-      }
-      hasBody = true
+    let hasBody = !session.offer.isNone || leg.makesOffer
+    if hasBody, !writeOffer(leg, session) {
+      remove(transaction)
+      return false
     }
+    leg.exchange = OfferAnswer()
+    _ = leg.exchange.handle(.invite, from: .us, hasDescription: hasBody)
     outbox.datagrams.begin()
     writeRequestLine(leg, "INVITE")
     writeVia(transaction, into: &outbox.datagrams)
@@ -92,6 +97,8 @@ extension Shard {
     if let challenge, let credentials = leg.credentials {
       writeCredentials(challenge, bytes, "INVITE", leg, credentials, hasBody: hasBody)
     }
+    writeTimerRequest(leg, isRefresh: false)
+    writeExtensions(leg, isOffering: hasBody, caller: session.caller)
     writeCapabilities(into: &outbox.datagrams)
     writeUserAgent()
     writeBody(present: hasBody, into: &outbox.datagrams)
@@ -101,8 +108,30 @@ extension Shard {
     return true
   }
 
-  /// The caller's offer with our address and the codecs that both sides allow.
+  /// Which extensions the callee may use. A reliable response to an INVITE without an offer would have to make
+  /// one, and ask for the answer in its PRACK: only a caller that acknowledges too can give it (RFC 3262 §5).
+  private func writeExtensions(_ leg: Leg, isOffering: Bool, caller: Leg?) {
+    let canAcknowledge = isOffering || caller?.abilities.contains(.reliable) == true
+    let timer = leg.timer.policy.expires > 0
+    switch leg.provisionals {
+    case .supported where canAcknowledge, .required where canAcknowledge:
+      outbox.datagrams.append(timer ? "Supported: 100rel, timer\r\n" : "Supported: 100rel\r\n")
+      if leg.provisionals == .required { outbox.datagrams.append("Require: 100rel\r\n") }
+    case .off, .supported, .required:
+      if timer { outbox.datagrams.append("Supported: timer\r\n") }
+    }
+    if leg.earlyMedia == .authorized { outbox.datagrams.append("P-Early-Media: supported\r\n") }
+  }
+
+  /// The caller's offer with our address and the codecs that both sides allow; where it made none, and this side
+  /// wants one, an offer of what we speak ourselves.
   private func writeOffer(_ leg: Leg, _ session: Session) -> Bool {
+    if session.offer.isNone {
+      guard let media = leg.media else { return false }
+      body.begin()
+      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
+      return !body.isOverflowing
+    }
     let bytes = blocks.bytes(session.offer)
     guard (try? SessionDescription.parse(bytes, into: &offered)) != nil,
       let codecs = codecs(session.caller?.codecs ?? [], leg.codecs)
@@ -140,6 +169,7 @@ extension Shard {
     outbox.datagrams.append(" ")
     outbox.datagrams.append(method)
     outbox.datagrams.append("\r\n")
+    writeSessionID(leg, into: &outbox.datagrams)
     if !leg.routes.isEmpty {
       outbox.datagrams.append("Route: ")
       outbox.datagrams.append(text, leg.routes)
@@ -219,6 +249,7 @@ extension Shard {
         ? repeatAcknowledgement(transaction, message) : divorce(transaction, message, key)
     }
     if transaction.purpose == .reInvite { return reInviteAnswered(leg, transaction, message) }
+    if transaction.purpose == .refresh { return refreshAnswered(leg, transaction, message) }
     if message.status < 200 {
       provisional(leg, transaction, message)
     } else if message.status < 300 {
@@ -226,65 +257,6 @@ extension Shard {
     } else {
       failed(leg, transaction, message)
     }
-  }
-
-  private func provisional(
-    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
-  ) {
-    if transaction.cancelWanted { cancel(transaction) }
-    guard let session = leg.session, let branch = leg.branch else { return }
-    markTarget(session, branch, usable: true)
-    guard message.status > 100, message.status != 199 else { return }
-    wheel.cancel(&leg.responseTimer)
-    let fork = fork(of: leg, session, message)
-    if session.record.ringing == nil {
-      session.record.ringing = now
-      session.record.state = .ringing
-      tell(.callRinging, call: session.id)
-    }
-    ringCaller(session, leg, message, fork: fork)
-  }
-
-  /// Each early dialog of the callee (forked or of a later hop) is one of its own for the caller, with a tag
-  /// of its own, so that no answer contradicts an earlier one (§13.2.2.4).
-  private func fork(of leg: Leg, _ session: Session, _ message: borrowing Message) -> UInt8 {
-    let tag = message.to?.tag ?? .none
-    if tag.isEmpty {
-      let fork = leg.forks.last ?? leg.untaggedFork ?? session.nextFork()
-      if leg.forks.isEmpty { leg.untaggedFork = fork }
-      return fork
-    }
-    let key = hash.key(message.bytes, tag, seed: 0x300)
-    if let known = leg.earlyTags.firstIndex(of: key) { return leg.forks[known] }
-    guard leg.earlyTags.count < 16 else { return leg.forks.last ?? 15 }
-    let fork = leg.untaggedFork ?? session.nextFork()
-    leg.untaggedFork = nil
-    leg.earlyTags.append(key)
-    leg.forks.append(fork)
-    return fork
-  }
-
-  private func ringCaller(
-    _ session: Session, _ leg: Leg, _ message: borrowing Message, fork: UInt8
-  ) {
-    guard let caller = session.caller, let server = caller.inviteServer else { return }
-    var hasBody = false
-    if !message.body.isEmpty, acceptsSDP(message), !session.offer.isNone,
-      describes(message, leg),
-      let codecs = codecs(caller.codecs, leg.codecs)
-    {
-      hasBody = relay(
-        offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
-      if hasBody {
-        completeAnswer(session)
-        hear(session, leg)
-      }
-    }
-    caller.fork = fork
-    let shown = message.status == 180 || message.status == 182 ? message.status : 183
-    respond(server, shown, fork: fork, leg: caller, withBody: hasBody)
-    restart(&session.progressTimer, .progress, .seconds(60), session.handle)
-    if hasBody { body.abandon() }
   }
 
   func acceptsSDP(_ message: borrowing Message) -> Bool {
@@ -298,12 +270,16 @@ extension Shard {
       return end(leg)
     }
     if status == 401 || status == 407, answersChallenge(leg, session, message) { return }
+    if status == 422, raiseInterval(leg, message), sendInvite(leg, session) { return }
     markTarget(session, branch, usable: true)
     end(leg)
     let isChallenge = status == 401 || status == 407
     // A peer's challenge or redirection means nothing to the caller; the rest it may know.
     let shown = isChallenge ? 502 : status < 400 ? 480 : status
     var cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)
+    // What the telephone network said is more than its gateway's status (RFC 6432).
+    session.reason = message.releaseReason
+    if !isChallenge, let told = Cause.told(session.reason) { cause = told }
     // Nobody has cancelled: the callee says 487 by itself.
     if cause == .cancelled { cause = .carrierRejected }
     lost(session, branch, shown, cause)
@@ -335,6 +311,7 @@ extension Shard {
     }
     transaction.acceptedTag = key
     leg.challengesAnswered = 0
+    let fork = leg.session.map { self.fork(of: leg, $0, message) } ?? .max
     guard confirm(leg, message) else {
       // Without memory for the dialog nothing can be sent in it: the other side times out.
       tell(.internalFault("no memory for a dialog"), call: leg.call)
@@ -342,6 +319,8 @@ extension Shard {
       return end(leg)
     }
     leg.state = .confirmed
+    settle(leg, fork: fork)
+    noteAbilities(leg, message)
     forgetRequest(transaction)
     guard let session = leg.session, let branch = leg.branch, session.state == .routing else {
       // Nobody wants it any more: a late answer, or one that crossed our CANCEL (§9.1).
@@ -349,39 +328,43 @@ extension Shard {
       return sendBye(leg)
     }
     markTarget(session, branch, usable: true)
-    connected(
-      session, leg, transaction, message, fork: fork(of: leg, session, message))
+    timerAgreed(leg, message)
+    noteCalleeID(session, message)
+    connected(session, leg, transaction, message, fork: fork)
   }
 
   /// §12.1.2: the dialog is what the 2xx says; route set reversed, target from Contact.
   private func confirm(_ leg: Leg, _ message: borrowing Message) -> Bool {
-    let old = blocks.bytes(leg.text)
-    body.begin()
-    let callID = write(old, leg.callID)
-    let local = write(old, leg.local)
-    let to = message.first(.to) ?? .none
-    let remote = write(message.bytes, to)
-    let tag = message.to?.tag ?? .none
-    let target: ByteRange
-    if message.first(.contact) != nil {
-      target = writeTarget(message, fallback: leg.destination)
-    } else {
-      target = write(old, leg.target)
-    }
-    let routes = writeRoutes(message, reversed: true)
-    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
-    body.abandon()
-    guard let stored else { return false }
-    blocks.free(&leg.text)
-    leg.text = stored
-    leg.callID = callID
-    leg.local = local
-    leg.remote = remote
-    leg.remoteTag = ByteRange(remote.start + max(tag.start - to.start, 0), Int(tag.count))
-    leg.target = target
-    leg.routes = routes
+    guard let dialog = calledDialog(leg, message) else { return false }
+    blocks.free(&leg.dialog.text)
+    leg.dialog = dialog
     leg.destination = nextHop(leg)
     return true
+  }
+
+  /// The dialog that a response of the callee's begins; nil without memory for it.
+  func calledDialog(_ leg: Leg, _ message: borrowing Message) -> DialogText? {
+    let old = blocks.bytes(leg.text)
+    var dialog = DialogText()
+    body.begin()
+    dialog.callID = write(old, leg.callID)
+    dialog.local = write(old, leg.local)
+    let to = message.first(.to) ?? .none
+    dialog.remote = write(message.bytes, to)
+    let tag = message.to?.tag ?? .none
+    if message.first(.contact) != nil {
+      dialog.target = writeTarget(message, fallback: leg.destination)
+    } else {
+      dialog.target = write(old, leg.target)
+    }
+    dialog.routes = writeRoutes(message, reversed: true)
+    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let stored else { return nil }
+    dialog.text = stored
+    dialog.remoteTag = ByteRange(
+      dialog.remote.start + max(tag.start - to.start, 0), Int(tag.count))
+    return dialog
   }
 
   /// Where requests of the dialog go: the first route or the target when it names an address that can be
@@ -410,7 +393,7 @@ extension Shard {
   }
 
   /// What tells the branches of a fork apart.
-  private func tagKey(_ message: borrowing Message) -> HashKey {
+  func tagKey(_ message: borrowing Message) -> HashKey {
     hash.key(message.bytes, message.to?.tag ?? .none, seed: 0x300)
   }
 

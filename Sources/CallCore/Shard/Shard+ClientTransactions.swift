@@ -143,7 +143,9 @@ extension Shard {
     case .stop(.expire):
       // A first INVITE may ring for as long as its hop allows. A re-INVITE has nobody who would wait for
       // a person, and one without a leg nobody at all: they end 64·T1 after the provisional response.
-      if transaction.purpose == .reInvite || transaction.leg == nil {
+      if transaction.purpose == .reInvite || transaction.purpose == .refresh
+        || transaction.leg == nil
+      {
         restart(&transaction.expireTimer, .clientExpire, timers.lifetime, transaction.handle)
       } else {
         wheel.cancel(&transaction.expireTimer)

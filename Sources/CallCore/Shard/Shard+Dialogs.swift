@@ -18,32 +18,74 @@ extension Shard {
       acknowledge(leg, transaction, withBody: false)
       return release(session, by: .caller, .cancelled)
     }
-    let offerWasOurs = !session.offer.isNone
-    guard !message.body.isEmpty, acceptsSDP(message), describes(message, leg),
-      let codecs = codecs(caller.codecs, leg.codecs),
-      relay(offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
-    else {
-      // No answer to our offer, or none that we can anchor: with this one the call can't have media.
+    let verdict = leg.exchange.handle(
+      .success, from: .them, hasDescription: hasDescription(message))
+    let reply = exchange(of: caller, fork)
+    guard let hasBody = writeAnswer(session, leg, caller, message, verdict, reply) else {
+      // No answer to our offer, or none that we can anchor: the call can't have media.
       acknowledge(leg, transaction, withBody: false)
       if let branch = leg.branch, (session.strand?.ringing.count ?? 0) > 1 {
         return lost(session, branch, 488, .mediaUnacceptable)
       }
       return release(session, by: .system, .mediaUnacceptable)
     }
-    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
-    completeAnswer(session)
     caller.fork = fork
-    sendSuccess(caller, server)
-    body.abandon()
-    if offerWasOurs {
+    if caller.provisional.holdsSuccess {
+      // RFC 3262 §3: no 2xx before the description in the provisional response is acknowledged.
+      var kept = Block.none
+      if hasBody { kept = body.withOpenBytes { blocks.store($0) } ?? .none }
+      caller.heldSuccess = HeldSuccess(body: kept, fork: fork)
       acknowledge(leg, transaction, withBody: false)
-    } else {
+      if hasBody { body.abandon() }
+      return choose(session, leg)
+    }
+    sendSuccess(caller, server, hasBody: hasBody)
+    if hasBody { body.abandon() }
+    if verdict == .offer {
       // The callee offers in its 2xx; its answer is in the caller's ACK (RFC 3264, RFC 6337 pattern 2).
       leg.ackHeld = transaction
-      caller.answerExpectedInAck = true
+    } else {
+      acknowledge(leg, transaction, withBody: false)
     }
     choose(session, leg)
     answered(session)
+  }
+
+  /// What the caller's 200 says, in `body`: the callee's answer or offer as ours, nothing where the caller has
+  /// its answer already. Nil: there is nothing to be said.
+  private func writeAnswer(
+    _ session: Session, _ leg: Leg, _ caller: Leg, _ message: borrowing Message,
+    _ verdict: OfferAnswer.Verdict, _ reply: OfferAnswer
+  ) -> Bool? {
+    switch verdict {
+    case .answer, .offer:
+      guard describes(message, leg) else { return nil }
+      keepDescription(leg, leg.fork, message)
+    case .nothing, .repetition:
+      // The answer came in a reliable provisional response (pattern 3).
+      guard describesAgain(leg) else { return nil }
+    case .preview, .missing, .glare, .busy, .misplaced: return nil
+    }
+    let text = blocks.bytes(leg.description)
+    if session.record.codec.isEmpty || verdict == .answer {
+      session.record.codec = codecName(offered, text)
+    }
+    if reply.isIdle { return false }
+    guard let codecs = codecs(caller.codecs, leg.codecs),
+      relay(offered, text, to: caller, codecs: codecs)
+    else { return nil }
+    if case .open = reply.state { completeAnswer(session.offer, lines: session.offerLines) }
+    return true
+  }
+
+  /// Reads the peer's description in force once more.
+  private func describesAgain(_ leg: Leg) -> Bool {
+    let text = blocks.bytes(leg.description)
+    guard (try? SessionDescription.parse(text, into: &offered)) != nil,
+      let remote = remoteMedia(offered, leg)
+    else { return false }
+    follow(remote, leg)
+    return true
   }
 
   /// The moment that counts for the record, and what recovery will read.
@@ -53,6 +95,10 @@ extension Shard {
     session.record.answer = now
     session.record.status = 200
     counters.callsAnswered &+= 1
+    if let caller = session.caller, caller.description.isNone {
+      caller.description = session.offer
+      session.offer = .none
+    }
     blocks.free(&session.offer)
     watchSilence(session)
     tell(
@@ -68,9 +114,13 @@ extension Shard {
   }
 
   /// The 2xx with what `body` holds, repeated by us until the ACK comes (§13.3.1.4).
-  func sendSuccess(_ leg: Leg, _ server: ServerTransaction) {
+  func sendSuccess(_ leg: Leg, _ server: ServerTransaction, hasBody: Bool = true) {
+    settle(leg, fork: leg.fork)
+    endProvisionals(leg)
     leg.state = .confirmed
-    respond(server, 200, fork: leg.fork, leg: leg, withBody: true)
+    let verdict = leg.exchange.handle(.success, from: .us, hasDescription: hasBody)
+    leg.answerExpectedInAck = verdict == .offer
+    respond(server, 200, fork: leg.fork, leg: leg, withBody: hasBody)
     leg.awaitsAck = true
     blocks.free(&leg.success)
     leg.success = server.response
@@ -136,12 +186,18 @@ extension Shard {
   /// that the other side waits for.
   private func answerArrived(_ leg: Leg, _ message: borrowing Message) {
     guard let session = leg.session, session.state == .answered else { return }
-    let isUsable = !message.body.isEmpty && acceptsSDP(message) && describes(message, leg)
+    let verdict = leg.exchange.handle(.ack, from: .them, hasDescription: hasDescription(message))
+    let isUsable = verdict == .answer && describes(message, leg)
+    if isUsable { keepDescription(leg, leg.fork, message) }
     guard let other = session.other(leg) else {
       guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
       return watchSilence(session)
     }
-    guard let held = other.ackHeld else { return }
+    guard let held = other.ackHeld else {
+      // The offer was made for the callee's answer (a trunk with `earlyOffer`), which has its ACK.
+      guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
+      return watchSilence(session)
+    }
     other.ackHeld = nil
     var hasBody = false
     if isUsable, let codecs = codecs(leg.codecs, other.codecs) {
@@ -149,6 +205,7 @@ extension Shard {
       hasBody = relay(
         offered, message.bytes.extracting(message.body), to: other, codecs: codecs)
     }
+    _ = other.exchange.handle(.ack, from: .us, hasDescription: hasBody)
     acknowledge(other, held, withBody: hasBody)
     if hasBody { body.abandon() }
     guard hasBody else { return release(session, by: .system, .mediaUnacceptable) }
@@ -160,21 +217,9 @@ extension Shard {
 
   func cancelledByPeer(_ leg: Leg) {
     guard let session = leg.session, leg.side == .a, session.state != .answered else {
-      // A re-INVITE that its sender takes back: the session stays as it was.
-      return cancelReInvite(leg)
+      return cancelReoffer(leg)
     }
     release(session, by: .caller, .cancelled)
-  }
-
-  private func cancelReInvite(_ leg: Leg) {
-    guard let server = leg.inviteServer, server.isProceeding else { return }
-    respond(server, 487, leg: leg)
-    server.leg = nil
-    leg.inviteServer = nil
-    leg.pendingRemote = nil
-    guard let session = leg.session else { return }
-    blocks.free(&session.offer)
-    if let open = session.other(leg)?.inviteClient, open.isPending { cancel(open) }
   }
 
   func byeReceived(
@@ -191,6 +236,7 @@ extension Shard {
     }
     let session = leg.session
     // §15.1.2: an INVITE that is still open is answered 487.
+    refuseReoffer(leg, 487)
     if let server = leg.inviteServer, server.isProceeding { respond(server, 487, leg: leg) }
     stopSuccess(leg)
     if let held = leg.ackHeld {
@@ -199,22 +245,29 @@ extension Shard {
     }
     end(leg)
     guard let session, session.state != .released else { return }
-    release(
-      session, by: leg.side == .a ? .caller : .callee,
-      session.state == .answered ? .normalClearing : .cancelled)
+    guard session.state == .answered else {
+      // The callee was acknowledged while the caller's 200 waited for a PRACK (RFC 3262 §3).
+      if leg.side == .b { return release(session, by: .callee, .unreachable, status: 480) }
+      return release(session, by: .caller, .cancelled)
+    }
+    release(session, by: leg.side == .a ? .caller : .callee, byeCause(session, message))
   }
 
   // MARK: Hanging up
 
   /// What a leg gets when its call ends: its state decides.
   func hangUp(_ leg: Leg, status: Int, _ cause: Cause) {
+    handleTimer(leg, .ended)
+    refuseReoffer(leg, 487)
+    endProvisionals(leg)
+    leg.byeReason = releaseCode(leg, cause)
     switch leg.state {
     case .early:
       guard !leg.isOurs else { return abandon(leg) }
       if let server = leg.inviteServer, server.isProceeding {
         respond(
           server, cause == .cancelled ? 487 : status, fork: leg.fork, leg: leg,
-          extra: cause.retryHeader)
+          extra: cause.retryHeader, reason: cause == .cancelled ? 0 : leg.byeReason)
       }
       end(leg)
     case .confirmed:
@@ -257,7 +310,11 @@ extension Shard {
     if let challenge, let credentials = leg.credentials {
       writeCredentials(challenge, bytes, "BYE", leg, credentials)
     }
-    if leg.isCompletedElsewhere { outbox.datagrams.append(Self.completedElsewhere) }
+    if leg.isCompletedElsewhere {
+      outbox.datagrams.append(Self.completedElsewhere)
+    } else {
+      writeReason(leg.byeReason, into: &outbox.datagrams)
+    }
     writeUserAgent()
     writeBody(present: false, into: &outbox.datagrams)
     launch(transaction)
@@ -267,7 +324,18 @@ extension Shard {
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
-    guard transaction.purpose == .bye, let leg = transaction.leg else { return }
+    guard let leg = transaction.leg else { return }
+    switch transaction.purpose {
+    case .bye: byeAnswered(leg, message)
+    case .prack: prackAnswered(leg, transaction, message)
+    case .update: updateAnswered(leg, transaction, message)
+    case .refresh: refreshAnswered(leg, transaction, message)
+    case .info: infoAnswered(leg, message.status)
+    case .invite, .reInvite, .cancel, .register: break
+    }
+  }
+
+  private func byeAnswered(_ leg: Leg, _ message: borrowing Message) {
     if message.status == 401 || message.status == 407, leg.state == .ending,
       leg.credentials != nil, leg.challengesAnswered < 3,
       let challenge = DigestResponder.choose(message, realm: leg.realm)
@@ -288,7 +356,10 @@ extension Shard {
     switch transaction.purpose {
     case .cancel, .register: break
     case .bye: end(leg)
-    case .reInvite: reInviteTimedOut(leg, transaction)
+    case .reInvite, .update: reofferTimedOut(leg, transaction)
+    case .prack: prackTimedOut(leg, transaction)
+    case .refresh: refreshTimedOut(leg, transaction)
+    case .info: infoAnswered(leg, 408)
     case .invite:
       leg.inviteClient = nil
       let session = leg.session
@@ -305,6 +376,10 @@ extension Shard {
   func end(_ leg: Leg) {
     guard leg.state != .ended else { return }
     leg.state = .ended
+    handleTimer(leg, .ended)
+    refuseReoffer(leg, 487)
+    endProvisionals(leg)
+    settle(leg, fork: .max)
     stopSuccess(leg)
     closeMedia(leg)
     removeIfDone(leg)
@@ -317,7 +392,9 @@ extension Shard {
     leg.inviteClient?.leg = nil
     leg.inviteClient = nil
     leg.ackHeld = nil
-    blocks.free(&leg.text)
+    blocks.free(&leg.dialog.text)
+    blocks.free(&leg.description)
+    leg.infoServer = nil
     _ = legs.remove(leg.handle)
     reportDrained()
   }

@@ -27,6 +27,12 @@ extension Shard {
     case .unknown:
       return refuseAuthentication(.unknown, message, fields, network: network, arrival)
     }
+    if isLoop(message, fields) {
+      return refuse(message, fields, 482, .loopDetected, arrival)
+    }
+    if let least = tooShortInterval(message, caller) {
+      return refuseInterval(message, fields, least, arrival)
+    }
     if let cause = overload() { return refuse(message, fields, cause.sipStatus, cause, arrival) }
     guard let transaction = makeServer(message, fields, key, arrival) else {
       return refuse(message, fields, 503, .capacity, arrival)
@@ -250,6 +256,12 @@ extension Shard {
     leg.inviteServer = transaction
     leg.remoteCSeq = fields.cseq.number
     leg.maxForwards = message.maxForwards ?? 70
+    noteAbilities(leg, message)
+    noteSessionID(session, message)
+    let policy = dialogPolicy(of: caller)
+    leg.timer.policy = policy.timerPolicy
+    leg.passesInfo = policy.dtmfInfo
+    _ = refusedInterval(leg, message)
     transaction.leg = leg
     switch caller {
     case .user(let user):

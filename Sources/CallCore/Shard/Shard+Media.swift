@@ -22,6 +22,7 @@ extension Shard {
       refuseBeforeRecord(session, .portsExhausted)
       return false
     }
+    _ = leg.exchange.handle(.invite, from: .them, hasDescription: !message.body.isEmpty)
     guard !message.body.isEmpty else { return true }
     guard describes(message, leg) else {
       refuseBeforeRecord(session, .mediaUnacceptable, status: offered.media.isEmpty ? 400 : 488)
@@ -84,10 +85,12 @@ extension Shard {
     return remoteMedia(offered, leg)
   }
 
-  private func remoteMedia(_ sdp: SessionDescription, _ leg: Leg) -> RemoteMedia? {
+  func remoteMedia(_ sdp: SessionDescription, _ leg: Leg) -> RemoteMedia? {
     guard let line = sdp.firstAudio, let rtp = sdp.rtpAddress(of: line) else { return nil }
     let formats = sdp.formats(of: line)
     guard let speech = formats.first(where: { $0.encoding.isSpeech }) else { return nil }
+    // Speech goes to one place: an address that means many is nobody's.
+    guard !rtp.ip.isMulticast, rtp.ip != IPAddress(v4: .max) else { return nil }
     let description = sdp.media[line]
     let onHold = rtp.ip.isUnspecified
     return RemoteMedia(
@@ -149,10 +152,10 @@ extension Shard {
 
   /// An answer must have as many m-lines as its offer (RFC 3264 §6); a callee that left some out has
   /// rejected them.
-  func completeAnswer(_ session: Session) {
+  func completeAnswer(_ offer: Block, lines: Int) {
     let answered = offered.media.count
-    guard !session.offer.isNone, answered < session.offerLines else { return }
-    let text = blocks.bytes(session.offer)
+    guard !offer.isNone, answered < lines else { return }
+    let text = blocks.bytes(offer)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return }
     SDPWriter.reject(offered, of: text, from: answered, into: &body)
   }

@@ -98,7 +98,8 @@ extension Shard {
         name: "trunk:" + peer.name, address: address, listener: listener, network: network,
         uri: NumberURI.text(called, at: "\(address)", peer.numbers), codecs: peer.codecs,
         wideLatching: peer.wideLatching, followsSource: false, credentials: peer.credentials,
-        silence: UInt32(clamping: peer.mediaTimeout.milliseconds), trunk: trunk)
+        silence: UInt32(clamping: peer.mediaTimeout.milliseconds), trunk: trunk,
+        dialog: DialogPolicy(peer))
     }
   }
 

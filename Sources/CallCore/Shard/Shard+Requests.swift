@@ -83,11 +83,7 @@ extension Shard {
       return false
     }
     // We are a user agent to both sides: what a proxy must understand, we must too.
-    if message.first(.require) != nil || message.first(.proxyRequire) != nil,
-      refusesExtensions(message, fields, arrival)
-    {
-      return false
-    }
+    if refuseExtensions(message, fields, arrival) { return false }
     if message.method == .invite, message.maxForwards == 0 {
       refuse(message, fields, 483, .tooManyHops, arrival)
       return false
@@ -157,8 +153,11 @@ extension Shard {
     guard let token = mint.read(bytes.extracting(fields.to.tag)), token.kind == .tag,
       let leg = leg(token.owner), leg.state != .ended
     else { return nil }
-    // A callee's dialog begins with its 2xx: before that it has no tag to prove itself by.
-    guard !leg.isOurs || (leg.state != .early && leg.state != .abandoned) else { return nil }
+    // A callee's dialog begins with its 2xx or a reliable response: before that it has no tag to prove itself.
+    if leg.isOurs, leg.state == .early {
+      return earlyDialog(leg, message, fields) == nil ? nil : leg
+    }
+    guard leg.state != .abandoned || !leg.isOurs else { return nil }
     let text = blocks.bytes(leg.text)
     guard text.extracting(leg.callID).equals(bytes.extracting(fields.callID)),
       text.extracting(leg.remoteTag).equals(bytes.extracting(fields.from.tag))
@@ -173,36 +172,63 @@ extension Shard {
       return refuse(message, fields, 481, .malformed, arrival)
     }
     traceIncoming(message, leg.call.serial, leg.side, arrival)
-    if message.first(.require) != nil, refusesExtensions(message, fields, arrival, leg: leg) {
-      return
-    }
-    // §12.2.2: an older CSeq than the last is out of order, not a retransmission.
-    guard leg.remoteCSeq == 0 || fields.cseq.number > leg.remoteCSeq else {
+    if refuseExtensions(message, fields, arrival, leg: leg) { return }
+    let fork = earlyDialog(leg, message, fields) ?? leg.fork
+    guard takesCSeq(leg, fork, fields.cseq.number) else {
       return replyStateless(message, fields, 500, arrival, leg: leg)
     }
-    leg.remoteCSeq = fields.cseq.number
     switch message.method {
     case .bye: byeReceived(leg, message, fields, key, arrival)
     case .invite: reInviteReceived(leg, message, fields, key, arrival)
+    case .prack: prackReceived(leg, message, fields, key, fork, arrival)
+    case .update: updateReceived(leg, message, fields, key, fork, arrival)
+    case .info: infoReceived(leg, message, fields, key, arrival)
     case .options: replyInDialog(message, fields, key, 200, leg, arrival)
     case .other: replyInDialog(message, fields, key, 501, leg, arrival)
-    case .register, .prack, .update, .info, .subscribe, .notify, .refer, .message, .publish:
+    case .register, .subscribe, .notify, .refer, .message, .publish:
       replyInDialog(message, fields, key, 405, leg, arrival)
     case .ack, .cancel: break  // handled before
     }
+  }
+
+  /// Which of the leg's early dialogs the request is of, as the caller counts them: our tag says it of a
+  /// caller's, the peer's tag of a callee's. Nil: of none that is known as one.
+  private func earlyDialog(
+    _ leg: Leg, _ message: borrowing Message, _ fields: RequestFields
+  ) -> UInt8? {
+    guard leg.state == .early else { return nil }
+    let bytes = message.bytes
+    guard leg.isOurs else { return mint.read(bytes.extracting(fields.to.tag))?.fork }
+    return leg.early.first {
+      let text = blocks.bytes($0.dialog.text)
+      return text.extracting($0.dialog.callID).equals(bytes.extracting(fields.callID))
+        && text.extracting($0.dialog.remoteTag).equals(bytes.extracting(fields.from.tag))
+    }?.fork
+  }
+
+  /// §12.2.2: an older CSeq than the last is out of order, not a retransmission.
+  private func takesCSeq(_ leg: Leg, _ fork: UInt8, _ number: UInt32) -> Bool {
+    if let early = leg.early.firstIndex(where: { $0.fork == fork }) {
+      guard number > leg.early[early].remoteCSeq else { return false }
+      leg.early[early].remoteCSeq = number
+      return true
+    }
+    guard leg.remoteCSeq == 0 || number > leg.remoteCSeq else { return false }
+    leg.remoteCSeq = number
+    return true
   }
 
   /// Answers a request of a dialog in a transaction of its own: its repetitions get the same answer,
   /// whatever has changed since.
   func replyInDialog(
     _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ status: Int,
-    _ leg: Leg, _ arrival: Arrival
+    _ leg: Leg, _ arrival: Arrival, retryAfter: Int = 0, minSE: UInt32 = 0
   ) {
     guard let transaction = makeServer(message, fields, key, arrival) else {
       return replyStateless(message, fields, 503, arrival, leg: leg)
     }
     transaction.serial = leg.call.serial
     transaction.side = leg.side
-    respond(transaction, status, leg: leg)
+    respond(transaction, status, leg: leg, retryAfter: retryAfter, minSE: minSE)
   }
 }

@@ -148,8 +148,12 @@ extension Shard {
     output.append("\r\n")
   }
 
+  func writeSupported(into output: inout OutputBuffer) {
+    output.append("Supported: 100rel, timer\r\n")
+  }
+
   func writeCapabilities(into output: inout OutputBuffer) {
-    output.append("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r\n")
+    output.append("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO\r\n")
     output.append("Accept: application/sdp\r\n")
   }
 
@@ -164,6 +168,7 @@ extension Shard {
     beginStateless(message, fields, status, arrival, invite: invite)
     if withCapabilities || status == 405 || status == 501 {
       writeCapabilities(into: &outbox.datagrams)
+      writeSupported(into: &outbox.datagrams)
     }
     if status == 415 {
       outbox.datagrams.append("Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
@@ -222,13 +227,13 @@ extension Shard {
     replyStateless(message, fields, status, arrival)
   }
 
-  /// 420 with those of the options asked for that are not supported (§8.2.2.3); false: all are.
-  func refusesExtensions(
+  /// 420 with the options that were asked for and that we don't have (§8.2.2.3). False: there are none.
+  func refuseExtensions(
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil
   ) -> Bool {
     let bytes = message.bytes
     var options: [ByteRange] = []
-    for id in [HeaderID.require, .proxyRequire] {
+    for id in [HeaderID.require, .proxyRequire] where message.first(id) != nil {
       var values = message.values(of: id)
       while let option = values.next(bytes), options.count < 16 {
         if !supports(bytes.extracting(option), message.method) { options.append(option) }
@@ -246,9 +251,11 @@ extension Shard {
     return true
   }
 
-  /// Of a registrar: RFC 3327, RFC 5626, RFC 5627, RFC 6140.
+  /// Of a registrar: RFC 3327, RFC 5626, RFC 5627, RFC 6140; of a user agent: RFC 3262, RFC 4028.
   private func supports(_ option: RawSpan, _ method: Method) -> Bool {
-    guard method == .register else { return false }
+    guard method == .register else {
+      return option.equalsIgnoringCase("100rel") || option.equalsIgnoringCase("timer")
+    }
     return option.equalsIgnoringCase("path") || option.equalsIgnoringCase("outbound")
       || option.equalsIgnoringCase("gruu") || option.equalsIgnoringCase("gin")
   }

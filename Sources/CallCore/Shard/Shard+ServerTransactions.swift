@@ -42,7 +42,8 @@ extension Shard {
   /// Sends and keeps a response. `write` adds header fields of its own; `body` holds the SDP, if any.
   func respond(
     _ transaction: ServerTransaction, _ status: Int, fork: UInt8 = 0, leg: Leg? = nil,
-    withBody: Bool = false, extra: StaticString = ""
+    withBody: Bool = false, extra: StaticString = "", rseq: UInt32 = 0, retryAfter: Int = 0,
+    minSE: UInt32 = 0, reason: UInt8 = 0
   ) {
     outbox.datagrams.begin()
     writeStatusLine(status, into: &outbox.datagrams)
@@ -55,19 +56,37 @@ extension Shard {
         into: &outbox.datagrams)
     }
     outbox.datagrams.append("\r\n")
+    let isOffering =
+      transaction.method == .invite || transaction.method == .update
+      || transaction.method == .options
     if status > 100 {
       if let leg, status < 300 { writeContact(leg, into: &outbox.datagrams) }
-      if transaction.method == .invite || transaction.method == .options || status == 405
-        || status == 501
-      {
+      if rseq != 0 { number("Require: 100rel\r\nRSeq: ", Int(rseq)) }
+      if isOffering || status == 405 || status == 501 {
         writeCapabilities(into: &outbox.datagrams)
+        if status >= 200 { writeSupported(into: &outbox.datagrams) }
       }
+      if retryAfter > 0 { number("Retry-After: ", retryAfter) }
+      if minSE > 0 { number("Min-SE: ", Int(minSE)) }
       outbox.datagrams.append(extra)
-      writeServer(into: &outbox.datagrams)
+      writeReason(reason, into: &outbox.datagrams)
+      if let leg { writeSessionID(leg, into: &outbox.datagrams) }
     }
+    let settles =
+      isOffering && transaction.method != .options && (200..<300).contains(status)
+      && leg?.state == .confirmed
+    if settles, let leg { writeTimerGrant(leg, into: &outbox.datagrams) }
+    if status > 100 { writeServer(into: &outbox.datagrams) }
     writeBody(present: withBody, into: &outbox.datagrams)
     changeByRules(leg ?? transaction.leg, transaction.method, status: status)
     commit(response: status, of: transaction)
+    if settles, let leg { timerGranted(leg) }
+  }
+
+  private func number(_ name: StaticString, _ value: Int) {
+    outbox.datagrams.append(name)
+    outbox.datagrams.append(decimal: value)
+    outbox.datagrams.append("\r\n")
   }
 
   /// Content-Type, Content-Length, the empty line, and what `body` holds.

@@ -185,6 +185,9 @@ package final class Shard {
     case .binding: expireBinding(owner)
     case .upstream: upstreamDue(owner)
     case .keepAlive: keepAliveDue(owner)
+    case .provisionalResend: fireProvisional(handle, .resend)
+    case .provisionalExpire: fireProvisional(handle, .expire)
+    case .sessionTimer: sessionTimerDue(handle)
     }
   }
 }
@@ -195,6 +198,7 @@ enum ShardTimer: UInt8 {
   case successResend, successDeadline
   case answer, response, patience, mediaClose, progress
   case binding, upstream, keepAlive
+  case provisionalResend, provisionalExpire, sessionTimer
 }
 
 /// Where a message came from.

@@ -91,7 +91,7 @@ private struct ResourceWriter {
   }
 
   private func node(_ trunk: Trunk) -> DocumentNode {
-    .group([
+    let fields: [(String, DocumentNode?)] = [
       ("name", .text(trunk.name)), ("tenant", .text(trunk.tenant)),
       ("kind", .text(trunk.kind.rawValue)), ("network", .text(trunk.network)),
       ("targets", .texts(trunk.targets.map(\.description))),
@@ -111,7 +111,8 @@ private struct ResourceWriter {
           .group([("name", .text($0.name)), ("value", .text($0.value))])
         }
       ),
-    ])
+    ]
+    return .group(fields + trunk.dialogFields)
   }
 
   private func node(_ register: TrunkRegistration) -> DocumentNode {

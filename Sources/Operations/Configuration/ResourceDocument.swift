@@ -174,7 +174,9 @@ extension ResourceReader {
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
       "rules", "register", "matchHeader",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
+    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
+      return nil
+    }
     var trunk = Trunk(
       name: name(fields), tenant: tenant(of: fields),
       kind: reader.required(fields, "kind", .choice("a kind of trunk")) ?? .pbx,
@@ -193,6 +195,7 @@ extension ResourceReader {
     trunk.rules = rules(fields)
     trunk.register = registration(fields, of: trunk)
     trunk.matchHeader = headerMatch(fields)
+    dialogs(fields, into: &trunk)
     return trunk
   }
 

@@ -23,6 +23,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
   case sessionExpires, minSE  // RFC 4028
   case diversion  // RFC 5806
   case event, allowEvents, subscriptionState  // RFC 6665
+  case pEarlyMedia  // RFC 5009
   case historyInfo  // RFC 7044
   case pCalledPartyID  // RFC 7315
   case sessionID  // RFC 7989
@@ -95,6 +96,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
     case .event: "Event"
     case .allowEvents: "Allow-Events"
     case .subscriptionState: "Subscription-State"
+    case .pEarlyMedia: "P-Early-Media"
     case .historyInfo: "History-Info"
     case .sessionID: "Session-ID"
     case .identity: "Identity"

@@ -71,6 +71,25 @@ package final class AgentCall {
   package internal(set) var secondAnswer: (tag: String, acknowledged: Bool, ended: Bool)?
   var second: AgentServerTransaction?
 
+  // Reliable provisional responses, session timers, offers outside of INVITE
+  /// The last RSeq, by the To tag of the early dialog.
+  var rseqs: [String: UInt32] = [:]
+  /// Early dialogs in which the answer came reliably.
+  var agreedTags: Set<String> = []
+  var outstanding: (rseq: UInt32, hasBody: Bool, offered: Bool)?
+  var nextRSeq: UInt32 = 0
+  /// What was answered or offered reliably before the 200.
+  var answeredEarly = false
+  package internal(set) var pracksSent = 0
+  package internal(set) var pracksReceived = 0
+  package internal(set) var updatesReceived = 0
+  package internal(set) var refreshesReceived = 0
+  package internal(set) var infos: [String] = []
+  /// The session timer as it was agreed: who refreshes, and when it was last done.
+  package internal(set) var session: (seconds: Int, isOurs: Bool, at: Instant)?
+  var sessionTurn = 0
+  package internal(set) var byeReason: String?
+
   var world: World { agent.world }
 
   init(calling number: String, agent: Agent, script: CallerScript) {
@@ -111,6 +130,11 @@ package final class AgentCall {
   /// Whether a request is of this dialog: both tags right (§12.2.2).
   func owns(_ message: AgentMessage) -> Bool {
     if let second = secondAnswer, message.toTag == second.tag { return true }
+    if isCaller, state != .answered, message.toTag == localTag,
+      rseqs[message.fromTag] != nil
+    {
+      return true
+    }
     return message.toTag == localTag && message.fromTag == remoteTag
   }
 
@@ -147,11 +171,18 @@ package final class AgentCall {
   @discardableResult
   func send(
     _ method: AgentMethod, headers: [String] = [], sdp: String? = nil,
-    respond: @escaping (AgentMessage?) -> Void = { _ in }
+    within early: AgentMessage? = nil, respond: @escaping (AgentMessage?) -> Void = { _ in }
   ) -> UInt32 {
     localCSeq += 1
     let branch = agent.newBranch()
+    let known = (remoteTag, target)
+    if let early {
+      remoteTag = early.toTag
+      target = early.uri(.contact) ?? target
+    }
     let bytes = bytes(method, branch: branch, cseq: localCSeq, headers: headers, sdp: sdp)
+    let destination = destination
+    (remoteTag, target) = known
     agent.begin(
       bytes, branch: branch, isInvite: method == .invite, callID: callID, to: destination,
       respond: respond)
@@ -213,6 +244,13 @@ package final class AgentCall {
       receiveBye(message, transaction)
     case .invite:
       receiveReoffer(message, transaction)
+    case .prack:
+      receivePrack(message, transaction)
+    case .update:
+      receiveUpdate(message, transaction)
+    case .info:
+      infos.append(message.bodyText)
+      agent.answer(message, transaction, status: 200, tag: localTag)
     case .options:
       agent.answer(message, transaction, status: 200, tag: localTag)
     case .ack, .cancel, .register, .other:
@@ -222,6 +260,7 @@ package final class AgentCall {
 
   private func receiveBye(_ message: AgentMessage, _ transaction: AgentServerTransaction) {
     agent.answer(message, transaction, status: 200, tag: localTag)
+    byeReason = message.value(.reason)
     if message.toTag == secondAnswer?.tag {
       secondAnswer?.ended = true
       return

@@ -25,10 +25,15 @@ extension AgentCall {
     guard let message = inviteMessage, let transaction = inviteTransaction,
       state == .starting || state == .early
     else { return }
+    if outstanding != nil {
+      // One reliable response at a time, and no 2xx before its PRACK (RFC 3262 §3).
+      schedule(.milliseconds(100)) { $0.perform(step) }
+      return
+    }
     let tag = forkTags[step.fork] ?? agent.newTag()
     forkTags[step.fork] = tag
     note(step.status)
-    var headers = ["Contact: <\(agent.contact)>"]
+    var headers = ["Contact: <\(agent.contact)>"] + calleeScript.extraHeaders
     if let seconds = calleeScript.retryAfter, step.status >= 300 {
       headers.append("Retry-After: \(seconds)")
     }
@@ -38,7 +43,12 @@ extension AgentCall {
       return
     }
     if step.status >= 200 { localTag = tag }
-    guard let sdp = step.sdp ? answerOrOffer() : "" else {
+    if step.status < 200, step.reliable, mayBeReliable(message) {
+      return sendReliable(step, message, transaction, tag: tag, headers: headers)
+    }
+    let isAgreed = agreedTags.contains(tag)
+    guard let sdp = isAgreed && !calleeScript.repeatsAnswer ? "" : step.sdp ? answerOrOffer() : ""
+    else {
       agent.answer(message, transaction, status: 488, tag: tag, headers: headers)
       end(.refused(488))
       return
@@ -56,7 +66,8 @@ extension AgentCall {
   }
 
   /// Nil: the offer has nothing that this agent speaks.
-  private func answerOrOffer() -> String? {
+  func answerOrOffer() -> String? {
+    if let sdp = calleeScript.sdp { return sdp }
     guard let offer = offerReceived else { return description() }
     return offer.answer(media: media, payloads: payloads, holding: false)
       .map { $0.text(canary: agent.canary, version: sdpVersion) }
@@ -69,7 +80,10 @@ extension AgentCall {
     answeredAt = world.now
     localParty = AgentCall.withoutTag(localParty)
     unacknowledged[message.cseq] = transaction
-    agent.answer(message, transaction, status: 200, tag: localTag, headers: headers, sdp: sdp)
+    let grant = grantSession(message)
+    agent.answer(
+      message, transaction, status: 200, tag: localTag,
+      headers: headers + capabilities(of: calleeScript) + grant, sdp: sdp.isEmpty ? nil : sdp)
     talk()
     if calleeScript.hangsUpUnacknowledged {
       schedule(calleeScript.hangUpAfter) { $0.hangUp() }
@@ -109,7 +123,7 @@ extension AgentCall {
 
   private func confirm(_ ack: AgentMessage) {
     acknowledged = true
-    if offerReceived == nil {
+    if offerReceived == nil, !answeredEarly {
       let answer = take(ack)
       // Without an answer there is no session: the trunk has to end it (RFC 3261 §13.2.1).
       if answer == nil {

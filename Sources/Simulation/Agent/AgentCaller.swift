@@ -40,12 +40,12 @@ extension AgentCall {
     let branch = agent.newBranch()
     invite = (branch, localCSeq)
     var headers = ["Contact: <\(agent.contact)>", "X-Inside: \(agent.canary)"]
-    headers += callerScript.extraHeaders + authorization
+    headers += callerScript.extraHeaders + capabilities(of: callerScript) + authorization
     let bytes = AgentWriter.request(
       AgentWriter.Request(
         method: .invite, uri: target, branch: branch, from: "\(localParty);tag=\(localTag)",
         to: remoteParty, callID: callID, cseq: localCSeq, headers: headers,
-        sdp: callerScript.delayedOffer ? nil : description()), agent: agent)
+        sdp: callerScript.delayedOffer ? nil : callerScript.sdp ?? description()), agent: agent)
     agent.begin(bytes, branch: branch, isInvite: true, callID: callID, to: agent.trunk) {
       [self] response in
       guard let response else {
@@ -84,7 +84,15 @@ extension AgentCall {
     if response.status > 100 {
       if state == .starting { rang = world.now }
       state = .early
-      if response.hasBody { _ = take(response) }
+      if response.lists("100rel", .require) {
+        receiveReliable(response)
+      } else {
+        if callerScript.reliable == .requires {
+          world.violate(
+            .method, "\(agent.name): \(response.status) is not reliable, as was required", callID)
+        }
+        if response.hasBody { _ = take(response) }
+      }
     }
     if wantsCancel { sendCancel() }
   }
@@ -98,9 +106,16 @@ extension AgentCall {
       remoteParty = AgentCall.withoutTag(response.value(.to) ?? remoteParty)
       state = .answered
       answeredAt = world.now
+      let isAgreed = agreedTags.contains(response.toTag)
       let sdp = take(response)
-      if sdp == nil { world.violate(.sdp, "\(agent.name): 200 without SDP", callID) }
-      acknowledgeInvite(response, offer: callerScript.delayedOffer ? sdp : nil)
+      if sdp == nil, !isAgreed {
+        world.violate(.sdp, "\(agent.name): 200 without SDP", callID)
+      }
+      if sdp != nil, isAgreed, callerScript.delayedOffer {
+        world.violate(.sdp, "\(agent.name): a second offer in the 200", callID)
+      }
+      acknowledgeInvite(response, offer: callerScript.delayedOffer && !isAgreed ? sdp : nil)
+      agreeSession(response, isOurRequest: true)
       if cancelSent {
         // The answer crossed our CANCEL (§9.1, §15).
         hangUp()
@@ -118,7 +133,8 @@ extension AgentCall {
 
   private func acknowledgeInvite(_ response: AgentMessage, offer: AgentSDP?) {
     let answer = offer.flatMap { $0.answer(media: media, payloads: payloads, holding: false) }
-    let sdp = answer?.text(canary: agent.canary, version: sdpVersion)
+    let own = answer?.text(canary: agent.canary, version: sdpVersion)
+    let sdp = own == nil ? nil : callerScript.sdp ?? own
     switch callerScript.ack {
     case .prompt: acknowledge(response, sdp: sdp)
     case .never: break

@@ -7,6 +7,9 @@ package enum AgentMethod: String, Sendable {
   case cancel = "CANCEL"
   case options = "OPTIONS"
   case register = "REGISTER"
+  case prack = "PRACK"
+  case update = "UPDATE"
+  case info = "INFO"
   case other = ""
 }
 
@@ -26,6 +29,11 @@ package enum AgentHeader: String, Sendable, CaseIterable {
   case proxyRequire = "proxy-require"
   case path
   case preferredIdentity = "p-preferred-identity"
+  case rack, rseq, reason
+  case sessionExpires = "session-expires"
+  case minSE = "min-se"
+  case sessionID = "session-id"
+  case earlyMedia = "p-early-media"
 
   fileprivate static let byLength: [[(name: [UInt8], header: AgentHeader)]] = {
     var table = [[(name: [UInt8], header: AgentHeader)]](repeating: [], count: 24)
@@ -34,7 +42,7 @@ package enum AgentHeader: String, Sendable, CaseIterable {
     }
     for (letter, header) in [
       ("v", AgentHeader.via), ("f", .from), ("t", .to), ("m", .contact), ("i", .callID),
-      ("l", .contentLength), ("c", .contentType), ("k", .supported),
+      ("l", .contentLength), ("c", .contentType), ("k", .supported), ("x", .sessionExpires),
     ] { table[1].append((Array(letter.utf8), header)) }
     return table
   }()
@@ -114,6 +122,15 @@ package struct AgentMessage {
     String(decoding: bytes[..<body.lowerBound], as: UTF8.self).split(separator: "\r\n")
       .filter { $0.lowercased().hasPrefix(name.lowercased() + ":") }
       .map { String($0.dropFirst(name.utf8.count + 1).drop { $0 == " " }) }
+  }
+
+  /// Whether a list of tokens holds one.
+  package func lists(_ token: String, _ header: AgentHeader) -> Bool {
+    values(header).contains { value in
+      value.split(separator: ",").contains {
+        $0.drop { $0 == " " }.prefix { $0 != " " && $0 != ";" } == token
+      }
+    }
   }
 
   package func has(_ header: AgentHeader) -> Bool { fields.contains { $0.header == header } }

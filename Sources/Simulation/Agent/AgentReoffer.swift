@@ -15,9 +15,10 @@ extension AgentCall {
     if reoffer.movesMedia { move() }
     talk()
     var handled = false
+    let method = reoffer.update && !reoffer.withoutOffer ? AgentMethod.update : .invite
     send(
-      .invite, headers: ["Contact: <\(agent.contact)>"],
-      sdp: reoffer.withoutOffer ? nil : description()
+      method, headers: ["Contact: <\(agent.contact)>"] + ownCapabilities + sessionRequest,
+      sdp: reoffer.withoutOffer ? nil : reoffer.sdp ?? description()
     ) { [self] response in
       guard let response else {
         reofferPending = false
@@ -27,7 +28,10 @@ extension AgentCall {
       guard response.status >= 200 else { return }
       if response.status < 300 {
         let sdp = handled ? nil : take(response)
-        acknowledge(response, sdp: reoffer.withoutOffer ? sdp.flatMap(answer) : nil)
+        if method == .invite {
+          acknowledge(response, sdp: reoffer.withoutOffer ? sdp.flatMap(answer) : nil)
+        }
+        if !handled { agreeSession(response, isOurRequest: true) }
       }
       guard !handled else { return }
       handled = true
@@ -75,6 +79,7 @@ extension AgentCall {
       agent.answer(message, transaction, status: 491, tag: localTag)
       return
     }
+    if message.has(.sessionExpires), !message.hasBody { refreshesReceived += 1 }
     sdpVersion += 1
     let offer = take(message)
     if message.hasBody, offer == nil {
@@ -92,7 +97,7 @@ extension AgentCall {
     }
     unacknowledged[message.cseq] = transaction
     agent.answer(
-      message, transaction, status: 200, tag: localTag, headers: ["Contact: <\(agent.contact)>"],
-      sdp: sdp)
+      message, transaction, status: 200, tag: localTag,
+      headers: ["Contact: <\(agent.contact)>"] + grantSession(message), sdp: sdp)
   }
 }

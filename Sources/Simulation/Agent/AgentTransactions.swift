@@ -138,7 +138,8 @@ extension Agent {
   static func serverKey(_ message: AgentMessage) -> String {
     switch message.method {
     case .ack, .invite: message.branch + "I"
-    case .bye, .cancel, .options, .register, .other: message.branch + message.methodText
+    case .bye, .cancel, .options, .register, .prack, .update, .info, .other:
+      message.branch + message.methodText
     }
   }
 

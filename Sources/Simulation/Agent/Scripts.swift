@@ -14,6 +14,20 @@ package enum CredentialHabit: Hashable, Sendable {
   case replayed
 }
 
+/// What a caller thinks of RFC 3262.
+package enum ReliableHabit: Hashable, Sendable { case none, supports, requires }
+
+/// What an agent does about session timers (RFC 4028).
+package struct TimerHabit: Hashable, Sendable {
+  package var seconds: Int
+  /// Nil: as the other side likes.
+  package var refreshes: Bool?
+  package init(seconds: Int, refreshes: Bool? = nil) {
+    self.seconds = seconds
+    self.refreshes = refreshes
+  }
+}
+
 /// A re-INVITE sent some time after the answer.
 package struct Reoffer: Hashable, Sendable {
   package var after: Interval
@@ -22,11 +36,16 @@ package struct Reoffer: Hashable, Sendable {
   package var movesMedia = false
   /// No SDP: the other side offers.
   package var withoutOffer = false
+  /// In place of the agent's own description.
+  package var sdp: String?
+  /// By UPDATE (RFC 3311) instead of INVITE.
+  package var update = false
 
   package init(
     after: Interval, direction: AgentSDP.Direction = .sendrecv, movesMedia: Bool = false,
-    withoutOffer: Bool = false
+    withoutOffer: Bool = false, update: Bool = false
   ) {
+    self.update = update
     self.after = after
     self.direction = direction
     self.movesMedia = movesMedia
@@ -53,6 +72,17 @@ package struct CallerScript: Hashable, Sendable {
   package var callerNumber: String?
   /// In place of the number at the trunk's domain.
   package var requestURI: String?
+  package var reliable = ReliableHabit.none
+  /// Whether reliable responses are acknowledged at all.
+  package var pracks = true
+  /// A further offer in the first PRACK that may have one (RFC 6337 pattern 5).
+  package var offersInPrack = false
+  /// An UPDATE with an offer in the early dialog, so long after the reliable answer.
+  package var updatesEarlyAfter: Interval?
+  package var updates = false
+  package var timer: TimerHabit?
+  /// In place of the agent's own offer.
+  package var sdp: String?
 
   package init() {}
 
@@ -74,8 +104,13 @@ package struct CalleeStep: Hashable, Sendable {
   /// Which branch of a forking proxy behind this agent answers: each has its own To tag.
   package var fork: Int
   package var sdp: Bool
+  /// With RSeq, where the INVITE allows it.
+  package var reliable: Bool
 
-  package init(after: Interval, status: Int, fork: Int = 0, sdp: Bool = false) {
+  package init(
+    after: Interval, status: Int, fork: Int = 0, sdp: Bool = false, reliable: Bool = false
+  ) {
+    self.reliable = reliable
     self.after = after
     self.status = status
     self.fork = fork
@@ -101,6 +136,14 @@ package struct CalleeScript: Hashable, Sendable {
   package var secondAnswerAfter: Interval?
   package var reoffers: [Reoffer] = []
   package var retryAfter: Int?
+  package var updates = false
+  /// The 200 repeats the answer that came reliably before, as many do.
+  package var repeatsAnswer = false
+  package var updatesEarlyAfter: Interval?
+  package var timer: TimerHabit?
+  package var extraHeaders: [String] = []
+  /// In place of the agent's own answer.
+  package var sdp: String?
 
   package init() {}
 

@@ -117,7 +117,7 @@ package final class Auditor {
       }
     case .bye:
       noteBye(message, tag: legs[message.callID]?.isOurs == true ? message.fromTag : message.toTag)
-    case .cancel, .options, .register, .other:
+    case .cancel, .options, .register, .prack, .update, .info, .other:
       break
     }
   }

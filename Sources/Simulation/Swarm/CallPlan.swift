@@ -121,6 +121,10 @@ struct PlanGenerator {
 
   private mutating func accept(_ script: inout CalleeScript, at answer: Interval) {
     script.steps = ringing(until: answer)
+    script.updates = random.chance(0.5)
+    script.repeatsAnswer = random.chance(0.3)
+    if random.chance(0.3) { script.updatesEarlyAfter = random.interval(0...3_000) }
+    if random.chance(0.3) { script.timer = timer() }
     let fork = script.steps.isEmpty ? 0 : random.below(script.steps.count + 1)
     script.steps.append(CalleeStep(after: answer, status: 200, fork: fork, sdp: true))
     if random.chance(0.45) { script.hangUpAfter = random.interval(0...20_000) }
@@ -133,10 +137,12 @@ struct PlanGenerator {
   private mutating func ringing(until end: Interval) -> [CalleeStep] {
     guard end > .milliseconds(50), !random.chance(0.1) else { return [] }
     return (0..<random.within(1...4)).map { fork in
-      CalleeStep(
-        after: .milliseconds(random.below(end.milliseconds)),
-        status: random.pick([180, 180, 183, 181, 199]) ?? 180, fork: random.chance(0.3) ? fork : 0,
-        sdp: random.chance(0.4))
+      let status = random.pick([180, 180, 183, 181, 199]) ?? 180
+      // A 199 says that a branch is over, and nothing else (RFC 6228 §5).
+      return CalleeStep(
+        after: .milliseconds(random.below(end.milliseconds)), status: status,
+        fork: random.chance(0.3) ? fork : 0, sdp: random.chance(0.4) && status != 199,
+        reliable: random.chance(0.4) && status != 199)
     }
   }
 
@@ -155,8 +161,14 @@ struct PlanGenerator {
       return Reoffer(
         after: at,
         direction: random.pick([.sendrecv, .sendonly, .sendonly, .inactive]) ?? .sendrecv,
-        movesMedia: random.chance(0.3), withoutOffer: random.chance(0.15))
+        movesMedia: random.chance(0.3), withoutOffer: random.chance(0.15),
+        update: random.chance(0.4))
     }
+  }
+
+  private mutating func timer() -> TimerHabit {
+    TimerHabit(
+      seconds: random.within(90...180), refreshes: random.chance(0.3) ? nil : random.chance(0.5))
   }
 
   // MARK: Callers
@@ -172,6 +184,14 @@ struct PlanGenerator {
     if random.chance(0.05) { plan.script.ack = .fromCopy(random.within(2...6)) }
     if random.chance(0.06) { plan.script.delayedOffer = true }
     if random.chance(0.15) { plan.script.reoffers = reoffers() }
+    plan.script.reliable = random.pick([.none, .none, .supports, .supports, .requires]) ?? .none
+    if random.chance(0.03) { plan.script.pracks = false }
+    plan.script.offersInPrack = random.chance(0.15)
+    if random.chance(0.2) { plan.script.updatesEarlyAfter = random.interval(0...3_000) }
+    plan.script.updates = random.chance(0.5)
+    if random.chance(0.3) { plan.script.timer = timer() }
+    // Long enough to be refreshed, now and then.
+    if random.chance(0.04) { plan.script.hangUpAfter = random.interval(150_000...320_000) }
     if plan.caller < office.phones {
       switch random.below(100) {
       case ..<2: plan.script.credentials = .wrong
@@ -187,7 +207,8 @@ struct PlanGenerator {
   private func succeeds(_ plan: CallPlan) -> Bool {
     let caller = plan.script
     guard caller.cancelAfter == nil, caller.dieAfter == nil, caller.ack == .prompt,
-      caller.credentials == .right, plan.operatorAfter == nil
+      caller.credentials == .right, plan.operatorAfter == nil, caller.pracks,
+      !caller.offersInPrack, caller.updatesEarlyAfter == nil
     else { return false }
     if plan.kind == .application { return !caller.delayedOffer }
     guard let callee = plan.callees.first, callee.dieAfter == nil,

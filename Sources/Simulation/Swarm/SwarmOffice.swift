@@ -42,6 +42,9 @@ struct SwarmOffice {
         name: name, tenant: "acme", kind: .carrier, network: "carriers", targets: [address(agent)],
         credentials: name == "east" ? SwarmOffice.eastCredentials : nil)
     }
+    for i in resources.trunks.indices {
+      resources.trunks[i].sessionExpires = .seconds([120, 180, 90][i % 3])
+    }
     resources.trunks.append(
       Trunk(name: "pbx", tenant: "acme", kind: .pbx, network: "office", targets: [address(pbx)]))
     for phone in 0..<phones {

@@ -1,0 +1,78 @@
+import Base
+import Policy
+import SIPCore
+import SIPWire
+
+// INFO with digits (application/dtmf-relay, application/dtmf) goes through to the other side; what else an INFO
+// may carry is between a peer and its own kind (RFC 6086 §1) and ends here.
+
+extension Shard {
+  private static let infoLimit = 256
+
+  func infoReceived(
+    _ leg: Leg, _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey,
+    _ arrival: Arrival
+  ) {
+    // Without a body it asks whether the dialog is alive (RFC 2976 §2.2).
+    if message.body.isEmpty { return replyInDialog(message, fields, key, 200, leg, arrival) }
+    guard carriesDigits(message), Int(message.body.count) <= Self.infoLimit else {
+      return replyInDialog(message, fields, key, 415, leg, arrival)
+    }
+    guard leg.passesInfo, let session = leg.session, session.state == .answered else {
+      return replyInDialog(message, fields, key, 405, leg, arrival)
+    }
+    // An application has no use for it, and says so politely: phones send it on each key.
+    guard let other = session.other(leg) else {
+      return replyInDialog(message, fields, key, 200, leg, arrival)
+    }
+    guard other.passesInfo, other.state == .confirmed else {
+      return replyInDialog(message, fields, key, 405, leg, arrival)
+    }
+    // One at a time: digits must not overtake each other.
+    guard leg.infoServer == nil else {
+      return replyInDialog(message, fields, key, 500, leg, arrival, retryAfter: 1)
+    }
+    guard let transaction = makeServer(message, fields, key, arrival) else {
+      return replyStateless(message, fields, 503, arrival, leg: leg)
+    }
+    transaction.serial = leg.call.serial
+    transaction.side = leg.side
+    leg.infoServer = transaction
+    if !sendInfo(other, message) { infoAnswered(other, 503) }
+  }
+
+  private func carriesDigits(_ message: borrowing Message) -> Bool {
+    guard let type = message.contentType else { return false }
+    let subtype = message.bytes.extracting(type.subtype)
+    return message.bytes.extracting(type.type).equalsIgnoringCase("application")
+      && (subtype.equalsIgnoringCase("dtmf-relay") || subtype.equalsIgnoringCase("dtmf"))
+  }
+
+  private func sendInfo(_ leg: Leg, _ message: borrowing Message) -> Bool {
+    guard let transaction = openWithin(leg, nil, "INFO", .info, .info) else { return false }
+    writeUserAgent()
+    let type = message.contentType
+    let isRelay =
+      type.map { message.bytes.extracting($0.subtype).equalsIgnoringCase("dtmf-relay") } ?? false
+    outbox.datagrams.append(
+      isRelay
+        ? "Content-Type: application/dtmf-relay\r\n" : "Content-Type: application/dtmf\r\n")
+    outbox.datagrams.append("Content-Length: ")
+    outbox.datagrams.append(decimal: Int(message.body.count))
+    outbox.datagrams.append("\r\n\r\n")
+    outbox.datagrams.append(message.bytes, message.body)
+    launch(transaction)
+    return true
+  }
+
+  /// What the other side said of it, or that it said nothing.
+  func infoAnswered(_ leg: Leg, _ status: Int) {
+    guard let session = leg.session, let sender = session.other(leg),
+      let server = sender.infoServer
+    else { return }
+    sender.infoServer = nil
+    guard server.isProceeding else { return }
+    let isChallenge = status == 401 || status == 407
+    respond(server, isChallenge ? 502 : max(status, 200), leg: sender)
+  }
+}

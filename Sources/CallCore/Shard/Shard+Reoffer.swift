@@ -1,0 +1,431 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+// An offer inside a dialog, whatever it came in, on its way through: what the other side answers decides, and a
+// refusal leaves everything as it was (RFC 3261 §14, RFC 3311, RFC 6141).
+
+extension Shard {
+  /// No INVITE and no offer under way in either direction.
+  func isQuiet(_ leg: Leg) -> Bool {
+    leg.state == .confirmed && leg.inviteServer == nil && !leg.awaitsAck
+      && leg.inviteClient?.isPending != true && leg.ackHeld == nil && leg.exchange.isIdle
+      && leg.reoffer == nil
+  }
+
+  /// Takes an offer of the peer's, or its wish for one, to the other side, or answers it here where the other
+  /// side has no part in it. `step` has said that it may be made.
+  func passOffer(
+    _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
+    _ carrier: OfferAnswer.Carrier, _ message: borrowing Message, fork: UInt8
+  ) {
+    var reoffer = Reoffer(server: transaction, carrier: carrier, fork: fork)
+    leg.reoffer = reoffer
+    guard !message.body.isEmpty else {
+      if carrier == .invite { respond(transaction, 100) }
+      return ask(session, about: leg)
+    }
+    guard let remote = readDescription(message, leg) else { return refuseReoffer(leg, 488) }
+    let lines = offered.media.count
+    guard let stored = blocks.store(message.bytes.extracting(message.body)) else {
+      return refuseReoffer(leg, 503)
+    }
+    reoffer.remote = remote
+    reoffer.lines = lines
+    reoffer.offer = stored
+    leg.reoffer = reoffer
+    // The same as before is a sign of life (RFC 4028 §7.4) and nobody else's business.
+    let known = description(of: leg, fork, session)
+    let isUnchanged = blocks.bytes(known).equals(blocks.bytes(stored))
+    if isUnchanged || (session.state != .answered && !canAsk(session, about: leg)) {
+      return answerHere(session, leg)
+    }
+    if carrier == .invite { respond(transaction, 100) }
+    ask(session, about: leg)
+  }
+
+  private func ask(_ session: Session, about leg: Leg) {
+    guard let reoffer = leg.reoffer, let other = counterpart(session, leg, reoffer.fork) else {
+      return refuseReoffer(leg, 488)
+    }
+    other.challengesAnswered = 0
+    if !passOn(session, leg, to: other) { refuseReoffer(leg, 488) }
+  }
+
+  /// Whether the other side's early dialog can be offered anything now (RFC 3311 §5.1, RFC 6337 §2.2).
+  private func canAsk(_ session: Session, about leg: Leg) -> Bool {
+    guard let reoffer = leg.reoffer, let other = counterpart(session, leg, reoffer.fork),
+      let early = other.early.first(where: { $0.fork == reoffer.fork })
+    else { return false }
+    if reoffer.carrier == .prack, early.isPrackDue { return true }
+    return other.abilities.contains(.update) && early.exchange.isIdle && early.exchange.isAgreed
+      && other.provisional.isClear
+  }
+
+  /// Sends the open offer of `source` to `leg` in whichever way that side allows: UPDATE for UPDATE where it
+  /// is known there, a re-INVITE for everything else.
+  private func passOn(
+    _ session: Session, _ source: Leg, to leg: Leg,
+    answering challenge: DigestResponder.Challenge? = nil, of bytes: RawSpan = RawSpan()
+  ) -> Bool {
+    guard let reoffer = source.reoffer else { return false }
+    var hasBody = false
+    if !reoffer.offer.isNone {
+      if challenge == nil { leg.sdpVersion &+= 1 }
+      let text = blocks.bytes(reoffer.offer)
+      guard (try? SessionDescription.parse(text, into: &offered)) != nil,
+        let codecs = codecs(source.codecs, leg.codecs),
+        relay(offered, text, to: leg, codecs: codecs)
+      else { return false }
+      hasBody = true
+    }
+    defer { if hasBody { body.abandon() } }
+    if session.state == .answered {
+      if reoffer.carrier == .update, hasBody, leg.abilities.contains(.update) {
+        return sendUpdate(leg, early: nil, hasBody: true, .update, challenge, bytes)
+      }
+      return sendReInvite(leg, hasBody: hasBody, .reInvite, challenge, bytes)
+    }
+    guard let early = leg.early.firstIndex(where: { $0.fork == reoffer.fork }) else { return false }
+    if reoffer.carrier == .prack, leg.early[early].isPrackDue {
+      return sendPrack(leg, early, hasBody: hasBody, answering: challenge, of: bytes)
+    }
+    return sendUpdate(leg, early: early, hasBody: hasBody, .update, challenge, bytes)
+  }
+
+  func sendReInvite(
+    _ leg: Leg, hasBody: Bool, _ purpose: ClientTransaction.Purpose,
+    _ challenge: DigestResponder.Challenge? = nil, _ bytes: RawSpan = RawSpan()
+  ) -> Bool {
+    guard
+      let transaction = openWithin(leg, nil, "INVITE", .invite, purpose, challenge, bytes)
+    else { return false }
+    _ = leg.exchange.handle(.invite, from: .us, hasDescription: hasBody)
+    writeContact(leg, into: &outbox.datagrams)
+    writeTimerRequest(leg, isRefresh: true)
+    writeCapabilities(into: &outbox.datagrams)
+    writeUserAgent()
+    writeBody(present: hasBody, into: &outbox.datagrams)
+    leg.inviteClient = transaction
+    launch(transaction)
+    return true
+  }
+
+  func sendUpdate(
+    _ leg: Leg, early: Int?, hasBody: Bool, _ purpose: ClientTransaction.Purpose,
+    _ challenge: DigestResponder.Challenge? = nil, _ bytes: RawSpan = RawSpan()
+  ) -> Bool {
+    guard
+      let transaction = openWithin(leg, early, "UPDATE", .update, purpose, challenge, bytes)
+    else { return false }
+    _ = step(leg, transaction.fork, .update, from: .us, hasDescription: hasBody)
+    writeContact(leg, into: &outbox.datagrams)
+    if early == nil { writeTimerRequest(leg, isRefresh: true) }
+    writeCapabilities(into: &outbox.datagrams)
+    writeUserAgent()
+    writeBody(present: hasBody, into: &outbox.datagrams)
+    launch(transaction)
+    return true
+  }
+
+  // MARK: The other side's answer
+
+  func reInviteAnswered(
+    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    if message.status < 200 {
+      if transaction.cancelWanted { cancel(transaction) }
+      return
+    }
+    if message.status < 300, transaction.acceptedTag != nil {
+      return repeatAcknowledgement(transaction, message)
+    }
+    leg.inviteClient = nil
+    guard let session = leg.session, session.state == .answered, let other = session.other(leg),
+      let reoffer = other.reoffer, reoffer.server.isProceeding
+    else { return reInviteUnwanted(leg, transaction, message) }
+    if message.status < 300 {
+      transaction.acceptedTag = HashKey(low: 0, high: 0)
+      refreshTarget(leg, message)
+      noteAbilities(leg, message)
+      timerAgreed(leg, message)
+      return reInviteAccepted(session, leg, transaction, message, other)
+    }
+    leg.exchange.refused(.invite)
+    reofferRefused(session, leg, other, message)
+  }
+
+  /// Nobody waits for this answer any more.
+  private func reInviteUnwanted(
+    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    guard message.status < 300 else { return leg.exchange.refused(.invite) }
+    transaction.acceptedTag = HashKey(low: 0, high: 0)
+    acknowledge(leg, transaction, withBody: false)
+    // It crossed our CANCEL: this side has changed and the other has not.
+    if let session = leg.session { release(session, by: .system, .cancelled) }
+  }
+
+  private func reInviteAccepted(
+    _ session: Session, _ leg: Leg, _ transaction: ClientTransaction,
+    _ message: borrowing Message, _ other: Leg
+  ) {
+    let verdict = leg.exchange.handle(
+      .success, from: .them, hasDescription: hasDescription(message))
+    if verdict == .answer {
+      acceptReoffer(session, leg, other, message)
+      return acknowledge(leg, transaction, withBody: false)
+    }
+    // The peer offers in its 2xx, because it was asked to; its answer is in the other side's ACK.
+    guard verdict == .offer, let reoffer = other.reoffer, writeReply(leg, other, message) else {
+      acknowledge(leg, transaction, withBody: false)
+      refuseReoffer(other, 488)
+      // An offer that gets no answer leaves the peer in a state that nobody has agreed to.
+      if verdict == .offer { release(session, by: .system, .mediaUnacceptable) }
+      return
+    }
+    keepDescription(leg, leg.fork, message)
+    leg.ackHeld = transaction
+    reply(other, reoffer)
+    changed(session)
+  }
+
+  /// What `leg` said as ours for `other`, in `body`.
+  private func writeReply(_ leg: Leg, _ other: Leg, _ message: borrowing Message) -> Bool {
+    other.sdpVersion &+= 1
+    guard describes(message, leg), let codecs = codecs(other.codecs, leg.codecs) else {
+      return false
+    }
+    return relay(offered, message.bytes.extracting(message.body), to: other, codecs: codecs)
+  }
+
+  /// `leg` agreed to what `other` offered: both change, and `other` is told.
+  func acceptReoffer(
+    _ session: Session, _ leg: Leg, _ other: Leg, _ message: borrowing Message
+  ) {
+    guard var reoffer = other.reoffer else { return }
+    guard writeReply(leg, other, message) else { return refuseReoffer(other, 488) }
+    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
+    completeAnswer(reoffer.offer, lines: reoffer.lines)
+    keepDescription(leg, reoffer.fork, message)
+    setDescription(other, reoffer.fork, reoffer.offer)
+    reoffer.offer = .none
+    other.reoffer?.offer = .none
+    if let remote = reoffer.remote { follow(remote, other) }
+    reply(other, reoffer)
+    if session.state == .answered { changed(session) }
+  }
+
+  /// Sends what `body` holds as the 2xx of the request that made the offer.
+  private func reply(_ leg: Leg, _ reoffer: Reoffer) {
+    leg.reoffer = nil
+    switch reoffer.carrier {
+    case .invite: sendSuccess(leg, reoffer.server, hasBody: true)
+    case .prack:
+      _ = step(leg, reoffer.fork, .prackSuccess, from: .us, hasDescription: true)
+      respond(reoffer.server, 200, leg: leg, withBody: true)
+    case .update, .provisional, .reliable, .success, .ack, .prackSuccess, .updateSuccess:
+      _ = step(leg, reoffer.fork, .updateSuccess, from: .us, hasDescription: true)
+      respond(reoffer.server, 200, leg: leg, withBody: true)
+    }
+    body.abandon()
+  }
+
+  private func changed(_ session: Session) {
+    watchSilence(session)
+    tell(.sessionChanged(session: establishedRecord(session).encoded), call: session.id)
+  }
+
+  /// Answers an offer from what the other side last said, without asking it: nothing changes for it. Only its
+  /// address may differ from the peer's last offer; a change of direction needs both sides.
+  private func answerHere(_ session: Session, _ leg: Leg) {
+    guard var reoffer = leg.reoffer, let remote = reoffer.remote,
+      let before = leg.media?.remote, before.weSend == remote.weSend,
+      before.weReceive == remote.weReceive, writeOwnAnswer(session, leg, reoffer)
+    else { return refuseReoffer(leg, 488) }
+    setDescription(leg, reoffer.fork, reoffer.offer)
+    reoffer.offer = .none
+    leg.reoffer?.offer = .none
+    follow(remote, leg)
+    reply(leg, reoffer)
+  }
+
+  private func writeOwnAnswer(_ session: Session, _ leg: Leg, _ reoffer: Reoffer) -> Bool {
+    guard let media = leg.media, let other = counterpart(session, leg, reoffer.fork) else {
+      return false
+    }
+    let far = blocks.bytes(description(of: other, reoffer.fork, session))
+    guard (try? SessionDescription.parse(far, into: &offered)) != nil, let line = offered.firstAudio
+    else { return false }
+    let names = formatNames(offered, far, line)
+    let farDirection = offered.media[line].direction
+    let farHolds = offered.rtpAddress(of: line)?.ip.isUnspecified == true
+    let text = blocks.bytes(reoffer.offer)
+    guard (try? SessionDescription.parse(text, into: &offered)) != nil,
+      let own = offered.firstAudio
+    else { return false }
+    let asked = offered.media[own].direction
+    let direction = SDPDirection(
+      sends: farDirection.sends && asked.receives,
+      receives: farDirection.receives && !farHolds && asked.sends)
+    let codecs = CodecFilter(names)
+    guard SDPWriter.keepsSpeech(offered, of: text, line: own, codecs: codecs) else { return false }
+    body.begin()
+    SDPWriter.write(
+      offered, of: text, as: sdpSession(leg),
+      lines: SDPLines(line: own, port: media.local.port, direction: direction), codecs: codecs,
+      into: &body)
+    return !body.isOverflowing
+  }
+
+  private func formatNames(_ sdp: SessionDescription, _ bytes: RawSpan, _ line: Int) -> [String] {
+    sdp.formats(of: line).filter { $0.encoding.isSpeech }.map {
+      $0.hasRTPMap ? bytes.string($0.name) : "\($0.encoding.name)"
+    }
+  }
+
+  // MARK: Refusals
+
+  func updateAnswered(_ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message) {
+    guard let session = leg.session, let other = counterpart(session, leg, transaction.fork),
+      let reoffer = other.reoffer, reoffer.fork == transaction.fork, reoffer.server.isProceeding
+    else {
+      stepBack(leg, transaction.fork, .update)
+      // It crossed the end of the request that it was for: the sides disagree.
+      if message.status < 300, let session = leg.session, session.state == .answered,
+        leg.fork == transaction.fork
+      {
+        release(session, by: .system, .cancelled)
+      }
+      return
+    }
+    guard message.status < 300 else {
+      stepBack(leg, transaction.fork, .update)
+      return reofferRefused(session, leg, other, message)
+    }
+    noteAbilities(leg, message)
+    if session.state == .answered {
+      refreshTarget(leg, message)
+      timerAgreed(leg, message)
+    }
+    let verdict = step(
+      leg, transaction.fork, .updateSuccess, from: .them, hasDescription: hasDescription(message))
+    guard verdict == .answer else { return refuseReoffer(other, 488) }
+    acceptReoffer(session, leg, other, message)
+  }
+
+  /// A final refusal by the side that was asked.
+  private func reofferRefused(
+    _ session: Session, _ leg: Leg, _ other: Leg, _ message: borrowing Message
+  ) {
+    let status = message.status
+    if status == 401 || status == 407, leg.credentials != nil, leg.challengesAnswered < 2,
+      let challenge = DigestResponder.choose(message)
+    {
+      leg.challengesAnswered += 1
+      if passOn(session, other, to: leg, answering: challenge, of: message.bytes) { return }
+    }
+    // It does not know UPDATE after all.
+    if status == 405 || status == 501, leg.abilities.contains(.update) {
+      leg.abilities.remove(.update)
+      if session.state == .answered, passOn(session, other, to: leg) { return }
+    }
+    // The interval of a session timer concerns this side alone: the next refresh has a longer one.
+    if status == 422, raiseInterval(leg, message), passOn(session, other, to: leg) { return }
+    let isOfThisSide = status == 401 || status == 407 || status == 422
+    refuseReoffer(other, isOfThisSide ? 502 : max(status, 400))
+    // §12.2.1.2: the peer no longer knows the dialog.
+    if session.state == .answered, status == 481 || status == 408 {
+      release(session, by: .system, .carrierRejected)
+    }
+  }
+
+  func refuseReoffer(_ leg: Leg, _ status: Int) {
+    guard var reoffer = leg.reoffer else { return }
+    leg.reoffer = nil
+    blocks.free(&reoffer.offer)
+    stepBack(leg, reoffer.fork, reoffer.carrier)
+    if reoffer.server.isProceeding {
+      respond(
+        reoffer.server, status, fork: leg.fork, leg: leg,
+        retryAfter: status == 500 ? retryWait() : 0)
+    }
+    guard reoffer.carrier == .invite else { return }
+    leg.inviteServer?.leg = nil
+    leg.inviteServer = nil
+  }
+
+  /// RFC 3261 §14.2: 0 to 10 seconds, at random; at least one, since some peers take 0 for never.
+  func retryWait() -> Int { Int(random.next() % 10) + 1 }
+
+  /// The side that was asked kept silent, or cannot be reached.
+  func reofferTimedOut(_ leg: Leg, _ transaction: ClientTransaction) {
+    if transaction.purpose == .reInvite { leg.inviteClient = nil }
+    guard let session = leg.session, session.state != .released else { return }
+    if let other = counterpart(session, leg, transaction.fork),
+      other.reoffer?.fork == transaction.fork
+    {
+      refuseReoffer(other, 408)
+    }
+    stepBack(leg, transaction.fork, .update)
+    guard session.state == .answered, leg.fork == transaction.fork else { return }
+    release(session, by: .system, .carrierTimeout)
+  }
+
+  /// The peer takes its re-INVITE back: the session stays as it was.
+  func cancelReoffer(_ leg: Leg) {
+    guard let server = leg.inviteServer, server.isProceeding else { return }
+    refuseReoffer(leg, 487)
+    guard let session = leg.session else { return }
+    if let open = session.other(leg)?.inviteClient, open.isPending { cancel(open) }
+  }
+
+  // MARK: What is kept
+
+  /// The peer's description that is now in force in the dialog.
+  func keepDescription(_ leg: Leg, _ fork: UInt8, _ message: borrowing Message) {
+    setDescription(leg, fork, blocks.store(message.bytes.extracting(message.body)) ?? .none)
+  }
+
+  private func setDescription(_ leg: Leg, _ fork: UInt8, _ block: Block) {
+    if let i = leg.early.firstIndex(where: { $0.fork == fork }) {
+      blocks.free(&leg.early[i].description)
+      leg.early[i].description = block
+    } else {
+      blocks.free(&leg.description)
+      leg.description = block
+    }
+  }
+
+  func description(of leg: Leg, _ fork: UInt8, _ session: Session) -> Block {
+    if let early = leg.early.first(where: { $0.fork == fork }), !early.description.isNone {
+      return early.description
+    }
+    if leg.description.isNone, leg.side == .a { return session.offer }
+    return leg.description
+  }
+
+  /// §12.2.2: a new Contact is the new target of the dialog.
+  func refreshTarget(_ leg: Leg, _ message: borrowing Message) {
+    guard message.first(.contact) != nil else { return }
+    let old = blocks.bytes(leg.text)
+    var next = DialogText()
+    body.begin()
+    next.callID = write(old, leg.callID)
+    next.local = write(old, leg.local)
+    next.remote = write(old, leg.remote)
+    next.target = writeTarget(message, fallback: leg.source)
+    next.routes = write(old, leg.routes)
+    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let stored else { return }
+    next.remoteTag = ByteRange(
+      next.remote.start + leg.remoteTag.start - leg.remote.start, Int(leg.remoteTag.count))
+    next.text = stored
+    blocks.free(&leg.dialog.text)
+    leg.dialog = next
+    leg.destination = nextHop(leg)
+  }
+}

@@ -1,0 +1,52 @@
+import Base
+import Policy
+
+// The keys of a trunk that say how its dialogs are conducted.
+
+extension ResourceReader {
+  static let dialogKeys = [
+    "sessionTimers", "sessionExpires", "minSessionExpires", "sessionRefresher", "earlyMedia",
+    "earlyOffer", "reliableProvisionals", "dtmfInfo",
+  ]
+
+  mutating func dialogs(_ fields: DocumentFields, into trunk: inout Trunk) {
+    trunk.sessionTimers = reader.optional(fields, "sessionTimers", .onOff) ?? trunk.sessionTimers
+    trunk.sessionExpires =
+      reader.optional(fields, "sessionExpires", .duration(example: "30m")) ?? trunk.sessionExpires
+    trunk.minSessionExpires =
+      reader.optional(fields, "minSessionExpires", .duration(example: "90s"))
+      ?? trunk.minSessionExpires
+    trunk.sessionRefresher =
+      reader.optional(fields, "sessionRefresher", .choice("a refresher")) ?? trunk.sessionRefresher
+    trunk.earlyMedia =
+      reader.optional(fields, "earlyMedia", .choice("an early media policy")) ?? trunk.earlyMedia
+    trunk.earlyOffer = reader.optional(fields, "earlyOffer", .flag) ?? trunk.earlyOffer
+    trunk.reliableProvisionals =
+      reader.optional(fields, "reliableProvisionals", .choice("a use of 100rel"))
+      ?? trunk.reliableProvisionals
+    trunk.dtmfInfo = reader.optional(fields, "dtmfInfo", .flag) ?? trunk.dtmfInfo
+  }
+}
+
+extension Trunk {
+  /// The same, to be written.
+  var dialogFields: [(String, DocumentNode?)] {
+    [
+      ("sessionTimers", .text(sessionTimers ? "on" : "off")),
+      ("sessionExpires", .text(sessionExpires.documentText)),
+      ("minSessionExpires", .text(minSessionExpires.documentText)),
+      ("sessionRefresher", .text(sessionRefresher.rawValue)),
+      ("earlyMedia", .text(earlyMedia.rawValue)), ("earlyOffer", .bare(earlyOffer)),
+      ("reliableProvisionals", .text(reliableProvisionals.rawValue)),
+      ("dtmfInfo", .bare(dtmfInfo)),
+    ]
+  }
+}
+
+extension ValueRule where Value == Bool {
+  fileprivate static var onOff: ValueRule {
+    ValueRule(expected: "on or off", example: "on", choices: ["on", "off"]) {
+      $0 == "on" || $0 == "true" ? true : $0 == "off" || $0 == "false" ? false : nil
+    }
+  }
+}
