@@ -35,10 +35,12 @@ package struct CallAttempt: Hashable, Sendable {
   package var ended: Instant?
   package var status: Int
   package var cause: Cause?
+  /// "user:NAME" or "trunk:NAME" whose forward or deflection led here; whoever that is pays for the leg.
+  package var forwardedBy: String
 
   package init(
     target: String, address: SocketAddress? = nil, started: Instant, ended: Instant? = nil,
-    status: Int = 0, cause: Cause? = nil
+    status: Int = 0, cause: Cause? = nil, forwardedBy: String = ""
   ) {
     self.target = target
     self.address = address
@@ -46,6 +48,7 @@ package struct CallAttempt: Hashable, Sendable {
     self.ended = ended
     self.status = status
     self.cause = cause
+    self.forwardedBy = forwardedBy
   }
 }
 

@@ -27,6 +27,11 @@ final class Session {
   var plan: RoutePlan
   /// The walk along the plan, while nobody has answered.
   var strand: Strand?
+  /// Who had sent the call on before it came to us, and how often it has been sent on here.
+  var receivedDiversions: [Diversion] = []
+  var diversionCount = 0
+  /// Numbers that redirections have named: none is followed twice.
+  var redirectedTo: Set<String> = []
   /// The caller's SDP, kept until somebody answers: each hop gets it anew.
   var offer = Block.none
   /// Its m-lines: an answer must have as many.

@@ -54,11 +54,19 @@ final class Strand {
   var later: [[CallTarget]] = []
   /// The best failure of the hop so far.
   var failure: Failure?
+  /// The hop has been sent on already: what comes of that is what comes of the hop.
+  var isDiverted = false
+  /// Who sent the call here, the first of them first.
+  let diversions: [Diversion]
 
-  init(plan: RoutePlan, parent: Strand? = nil, deadline: Instant? = nil) {
+  init(
+    plan: RoutePlan, parent: Strand? = nil, deadline: Instant? = nil,
+    diversions: [Diversion]? = nil
+  ) {
     self.plan = plan
     self.parent = parent
     self.deadline = deadline
+    self.diversions = diversions ?? parent?.diversions ?? []
   }
 
   var hop: PlannedHop? { plan.hops.indices.contains(hopIndex) ? plan.hops[hopIndex] : nil }

@@ -12,6 +12,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case carrierTimeout, carrierUnavailable, carrierRejected, transportFailed
   case completedElsewhere
   case trunkNotRegistered
+  case forwarded
   case mediaTimeout, hungUpByOperator, acknowledgementMissing, interrupted, internalFault
   case numberInvalid, callerRefused
   case sessionExpired, sessionIntervalTooSmall, provisionalUnacknowledged
@@ -43,7 +44,7 @@ package struct CauseSet: Hashable, Sendable {
 extension Cause {
   /// What the final status of a peer means (RFC 3261 §21, RFC 3398 §8.2.6.1 for the telephone side).
   ///
-  /// Redirections are not followed, so a 3xx is a refusal like any other.
+  /// A 3xx that is not followed is a refusal like any other.
   package static func of(sipStatus: Int) -> Cause {
     switch sipStatus {
     case 200..<300: .normalClearing

@@ -170,6 +170,10 @@ extension Cause {
         "trunk-not-registered", 503, 27,
         "The trunk registers with its provider, and is not registered now.",
         "See `demarc registrations --upstream` for the reason.")
+    case .forwarded:
+      CauseRow(
+        "forwarded", 480, 23, "The called phone or trunk sent the call on to somebody else (3xx).",
+        "Nothing: the attempts that follow name who forwarded them.")
     case .mediaTimeout:
       CauseRow(
         "media-timeout", 408, 102,

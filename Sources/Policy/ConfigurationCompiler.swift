@@ -31,6 +31,7 @@ struct ConfigurationCompiler {
     indexNumbers()
     compileRoutes()
     compileChains()
+    compileForwarding()
     findLoops()
     guard problems.isEmpty else {
       if unreported > 0 {

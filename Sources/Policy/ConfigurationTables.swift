@@ -124,6 +124,8 @@ struct ConfigurationTables: Sendable {
   var writerOfTrunk: [NumberWriter] = []
   var callers: [CompiledCallerPolicy?] = []
   var rulesOfTrunk: [RuleSet?] = []
+  /// By user; nil: it forwards nothing.
+  var forwards: [CompiledForwarding?] = []
 
   var numbers: [TenantKey: Int] = [:]
   var chains: [CompiledChain] = []

@@ -12,6 +12,8 @@ package enum ResourceDefaults {
   package static let carrierTimeout = Interval.seconds(5)
   /// How long a user's phone may say nothing but 100.
   package static let phoneTimeout = Interval.seconds(10)
+  /// How long the phones of a user ring before the call is forwarded.
+  package static let noAnswerTime = Interval.seconds(20)
   package static let mediaTimeout = Interval.seconds(60)
   /// RFC 4028 §4 recommends half an hour, and forbids less than 90 seconds.
   package static let sessionExpires = Interval.seconds(1_800)

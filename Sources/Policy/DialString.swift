@@ -1,5 +1,5 @@
 /// What people and machines write where a number is meant.
-enum DialString {
+package enum DialString {
   /// The number without the visual separators of RFC 3966 §3 and without parameters; `+` stays, and
   /// so does every text that is no number ("alice.smith").
   ///
@@ -32,7 +32,7 @@ enum DialString {
   }
 
   /// The other spelling of an international number, which carriers send as they like.
-  static func withOtherPlus(_ number: String) -> String {
+  package static func withOtherPlus(_ number: String) -> String {
     number.utf8.first == UInt8(ascii: "+") ? String(number.dropFirst()) : "+" + number
   }
 

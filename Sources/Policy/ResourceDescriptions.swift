@@ -21,7 +21,7 @@ extension User: CustomStringConvertible, CustomDebugStringConvertible, CustomRef
       children: [
         "name": name, "tenant": tenant, "network": network, "extension": `extension`,
         "password": "•••", "callerID": callerID as Any, "maxContacts": maxContacts,
-        "mediaTimeout": mediaTimeout,
+        "mediaTimeout": mediaTimeout, "forward": forward, "redirects": redirects,
       ], displayStyle: .struct)
   }
 }

@@ -133,6 +133,8 @@ package struct Trunk: Hashable, Sendable {
   package var reliableProvisionals = ReliableProvisionals.supported
   /// Digits in INFO pass, from this trunk and to it.
   package var dtmfInfo = true
+  package var redirects = RedirectPolicy.reject
+  package var diversion = DiversionHeaders.none
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],
@@ -177,6 +179,8 @@ package struct User: Hashable, Sendable {
   package var callerIDs: [String] = []
   package var maxContacts: Int
   package var mediaTimeout: Interval
+  package var forward = Forwarding()
+  package var redirects = RedirectPolicy.follow
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,

@@ -17,16 +17,12 @@ extension Configuration {
       guard tenants.indices.contains(tenant) else { throw .numberUnknown }
       let number = try readCalled(called, caller: caller, tenant: tenant)
       let target = try firstTarget(of: number, caller: caller, tenant: tenant)
-      let hop = CompiledHop(
-        target: target, timeout: ResourceDefaults.ringTimeout, continueOn: CauseSet())
-      var hops: [PlannedHop] = []
-      var room = ResourceLimits.hops
-      append(hop, called: number, depth: 0, room: &room, random: &random, to: &hops)
-      guard !hops.isEmpty else {
+      let plan = plan(to: target, called: number, random: &random)
+      guard !plan.hops.isEmpty else {
         if case .route = target { throw .addressIncomplete }
         throw .loopDetected
       }
-      return .success(RoutePlan(hops: hops))
+      return .success(plan)
     } catch {
       return .failure(error)
     }
@@ -49,6 +45,18 @@ extension Configuration {
   private func isCarrier(_ caller: CallerKind) -> Bool {
     if case .trunk(let trunk) = caller { return trunks.element(at: trunk)?.kind != .pbx }
     return false
+  }
+
+  /// What a target comes to when somebody calls it directly.
+  func plan(
+    to target: CompiledTarget, called: String, random: inout RandomSource
+  ) -> RoutePlan {
+    let hop = CompiledHop(
+      target: target, timeout: ResourceDefaults.ringTimeout, continueOn: CauseSet())
+    var hops: [PlannedHop] = []
+    var room = ResourceLimits.hops
+    append(hop, called: called, depth: 0, room: &room, random: &random, to: &hops)
+    return RoutePlan(hops: hops)
   }
 
   private func firstTarget(of number: String, caller: CallerKind, tenant: Int)

@@ -26,7 +26,7 @@ struct CauseTests {
       ports-exhausted records-stalled draining malformed message-too-large extension-unsupported \
       method-unsupported loop-detected too-many-hops media-unacceptable content-unsupported \
       carrier-timeout carrier-unavailable carrier-rejected transport-failed \
-      completed-elsewhere trunk-not-registered media-timeout hung-up-by-operator \
+      completed-elsewhere trunk-not-registered forwarded media-timeout hung-up-by-operator \
       acknowledgement-missing interrupted internal-fault number-invalid caller-refused
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)

@@ -15,7 +15,8 @@ extension Shard {
     session.record.to = "application:" + application.name
     let line = session.record.attempts.count
     let attempt = CallAttempt(
-      target: session.record.to, address: nil, started: now, ended: nil, status: 0, cause: nil)
+      target: session.record.to, address: nil, started: now, ended: nil, status: 0, cause: nil,
+      forwardedBy: strand.diversions.last?.name ?? "")
     session.record.attempts.append(attempt)
     tell(.hopTried(attempt), call: session.id)
     session.application = mediaApplication(application.kind, index, session.configuration)

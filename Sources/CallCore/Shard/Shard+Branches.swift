@@ -19,7 +19,7 @@ extension Shard {
     branch.attempt = session.record.attempts.count
     let attempt = CallAttempt(
       target: target.name, address: target.address, started: now, ended: nil, status: 0,
-      cause: nil)
+      cause: nil, forwardedBy: branch.strand.diversions.last?.name ?? "")
     session.record.attempts.append(attempt)
     tell(.hopTried(attempt), call: session.id)
     session.record.to = target.name
@@ -48,13 +48,23 @@ extension Shard {
     releaseSeat(branch)
     let strand = branch.strand
     strand.branches.removeAll { $0 === branch }
-    if failure.status >= 600 { endSiblings(session, strand, failure) }
+    if failure.status >= 600 { endSiblings(session, strand) }
     memberLost(session, strand, failure)
+  }
+
+  /// The branch's answer leads elsewhere: it is over, and so is the ringing of the user's other phones.
+  func leave(_ session: Session, _ branch: Branch) {
+    releaseSeat(branch)
+    forget(session, branch, because: .forwarded)
+    let strand = branch.strand
+    strand.branches.removeAll { $0 === branch }
+    strand.later = []
+    endSiblings(session, strand)
   }
 
   /// Whoever declines on one phone has declined on all of theirs (RFC 3261 §16.7 step 5). The members of a
   /// ring are different people: they have a strand each, and are not touched.
-  private func endSiblings(_ session: Session, _ strand: Strand, _ failure: Failure) {
+  private func endSiblings(_ session: Session, _ strand: Strand) {
     let siblings = strand.branches
     strand.branches = []
     strand.pending -= siblings.count

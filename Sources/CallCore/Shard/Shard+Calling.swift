@@ -90,6 +90,7 @@ extension Shard {
     writeContact(leg, into: &outbox.datagrams)
     writeIdentity(leg, session)
     writePreferredIdentity(leg, session)
+    writeDiversions(leg, session)
     for line in session.passed {
       outbox.datagrams.append(line)
       outbox.datagrams.append("\r\n")
@@ -273,6 +274,7 @@ extension Shard {
     if status == 422, raiseInterval(leg, message), sendInvite(leg, session) { return }
     markTarget(session, branch, usable: true)
     end(leg)
+    if (300..<400).contains(status), redirected(session, branch, message) { return }
     let isChallenge = status == 401 || status == 407
     // A peer's challenge or redirection means nothing to the caller; the rest it may know.
     let shown = isChallenge ? 502 : status < 400 ? 480 : status

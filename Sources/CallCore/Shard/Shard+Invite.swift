@@ -97,6 +97,7 @@ extension Shard {
     if let identity = try? identity.get() { session.identity = identity }
     session.passed = reading.passed
     session.device = device
+    session.receivedDiversions = DiversionReader.read(message)
     guard let handle = sessions.insert(session) else {
       if let ingress { seats.release(ingress) }
       return refuseCall(&record, transaction, .capacity)

@@ -19,16 +19,16 @@ extension Shard {
   func startHop(_ session: Session, _ strand: Strand, _ index: Int) {
     strand.hopIndex = index
     strand.failure = nil
+    strand.isDiverted = false
     guard let hop = strand.hop else { return strandLost(session, strand, Failure(.unreachable)) }
-    strand.hopDeadline = earlier(now + hop.answerTimeout, strand.deadline)
+    setDeadline(session, strand, hop)
     // Held until every member is under way: those that are lost at once must not end the hop alone.
     strand.pending = 1
     switch hop.target {
     case .application(let application):
       return startApplication(session, strand, application)
     case .user(let user):
-      strand.later = waves(ofUser: user, session)
-      if strand.later.isEmpty { strand.note(Failure(480, .notRegistered)) }
+      startUser(session, strand, user, hop)
     case .trunk(let trunk):
       startTrunk(session, strand, trunk, hop)
     case .ring(let plans):
@@ -38,6 +38,27 @@ extension Shard {
       for member in members where session.state == .routing { startHop(session, member, 0) }
     }
     memberEnded(session, strand)
+  }
+
+  private func startUser(
+    _ session: Session, _ strand: Strand, _ user: Int, _ hop: PlannedHop
+  ) {
+    if forwards(session, strand, user: user, .always) { return }
+    strand.later = waves(ofUser: user, session)
+    if strand.later.isEmpty, !forwards(session, strand, user: user, .unreachable) {
+      strand.note(Failure(480, .notRegistered))
+    }
+  }
+
+  /// How long the members of a hop may ring from now on.
+  private func setDeadline(_ session: Session, _ strand: Strand, _ hop: PlannedHop) {
+    var time = hop.answerTimeout
+    if case .user(let user) = hop.target,
+      let own = session.configuration.ringTime(ofUser: user)
+    {
+      time = min(time, own)
+    }
+    strand.hopDeadline = earlier(now + time, strand.deadline)
   }
 
   private func earlier(_ a: Instant, _ b: Instant?) -> Instant { b.map { min(a, $0) } ?? a }
@@ -57,9 +78,7 @@ extension Shard {
   /// The contacts of equal q ring together, those of a higher one before (RFC 3261 §16.6).
   private func startWave(_ session: Session, _ strand: Strand) {
     let wave = strand.later.removeFirst()
-    if let hop = strand.hop {
-      strand.hopDeadline = earlier(now + hop.answerTimeout, strand.deadline)
-    }
+    if let hop = strand.hop { setDeadline(session, strand, hop) }
     strand.pending = 1
     for target in wave where session.state == .routing {
       start(session, Branch(strand, [target]))
@@ -111,7 +130,7 @@ extension Shard {
     memberEnded(session, strand)
   }
 
-  private func memberEnded(_ session: Session, _ strand: Strand) {
+  func memberEnded(_ session: Session, _ strand: Strand) {
     strand.pending -= 1
     guard strand.pending == 0, session.state == .routing else { return }
     hopLost(session, strand, strand.failure ?? Failure(.unreachable))
@@ -122,10 +141,24 @@ extension Shard {
     // A phone on which the call was declined has declined it for the others (§16.7 step 5).
     if !strand.later.isEmpty, failure.status < 600, !isOver { return startWave(session, strand) }
     strand.later = []
+    if !isOver, isForwarded(session, strand, failure) { return }
     guard !isOver, let next = strand.plan.next(after: strand.hopIndex, cause: failure.cause) else {
       return strandLost(session, strand, failure)
     }
     startHop(session, strand, next)
+  }
+
+  /// The user of the hop has another place for calls that end like this.
+  private func isForwarded(_ session: Session, _ strand: Strand, _ failure: Failure) -> Bool {
+    guard case .user(let user)? = strand.hop?.target, let reason = DiversionReason(failure.cause)
+    else { return false }
+    strand.pending = 1
+    guard forwards(session, strand, user: user, reason) else {
+      strand.pending = 0
+      return false
+    }
+    memberEnded(session, strand)
+    return true
   }
 
   private func strandLost(_ session: Session, _ strand: Strand, _ failure: Failure) {

@@ -41,6 +41,7 @@ extension CallAttemptResource {
     ended = attempt.ended.map { Timestamp.text(wall.milliseconds(at: $0)) }
     status = attempt.status == 0 ? nil : attempt.status
     cause = attempt.cause?.name
+    forwardedBy = attempt.forwardedBy.isEmpty ? nil : attempt.forwardedBy
   }
 }
 

@@ -46,6 +46,7 @@ package struct CallAttemptResource: Codable, Hashable, Sendable {
   package var ended: String?
   package var status: Int?
   package var cause: String?
+  package var forwardedBy: String?
 
   package init(target: String, started: String) {
     self.target = target

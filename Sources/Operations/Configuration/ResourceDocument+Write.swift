@@ -104,6 +104,8 @@ private struct ResourceWriter {
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
       ("rules", trunk.rules.isEmpty ? nil : .list(trunk.rules.map(\.document))),
+      ("redirects", .text(trunk.redirects.rawValue)),
+      ("diversion", .text(trunk.diversion.rawValue)),
       ("register", trunk.register.map(node)),
       (
         "matchHeader",
@@ -144,6 +146,20 @@ private struct ResourceWriter {
       ("callerID", user.callerID.map { .text($0) }), ("callerIDs", .texts(user.callerIDs)),
       ("maxContacts", .bare(user.maxContacts)),
       ("mediaTimeout", .text(user.mediaTimeout.documentText)),
+      ("forward", node(user.forward)), ("redirects", .text(user.redirects.rawValue)),
+    ])
+  }
+
+  private func node(_ forward: Forwarding) -> DocumentNode? {
+    guard !forward.isEmpty else { return nil }
+    func place(_ destination: Destination?) -> DocumentNode? {
+      destination.map { .group([target($0)]) }
+    }
+    return .group([
+      ("always", place(forward.always)), ("busy", place(forward.busy)),
+      ("noAnswer", place(forward.noAnswer)),
+      ("noAnswerAfter", .text(forward.noAnswerAfter.documentText)),
+      ("unreachable", place(forward.unreachable)),
     ])
   }
 

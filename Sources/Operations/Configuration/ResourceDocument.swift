@@ -172,7 +172,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
-      "rules", "register", "matchHeader",
+      "rules", "register", "matchHeader", "redirects", "diversion",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -196,7 +196,16 @@ extension ResourceReader {
     trunk.register = registration(fields, of: trunk)
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)
+    read(fields, "redirects", .choice("a policy for redirections"), into: &trunk.redirects)
+    read(fields, "diversion", .choice("a way to tell of diversions"), into: &trunk.diversion)
     return trunk
+  }
+
+  /// A value that stays as it is where the key is missing.
+  private mutating func read<Value>(
+    _ fields: DocumentFields, _ key: String, _ rule: ValueRule<Value>, into value: inout Value
+  ) {
+    if let found = reader.optional(fields, key, rule) { value = found }
   }
 
   private mutating func headerMatch(_ parent: DocumentFields) -> HeaderMatch? {
@@ -258,7 +267,7 @@ extension ResourceReader {
   private mutating func user(_ item: Item) -> User? {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
-      "mediaTimeout",
+      "mediaTimeout", "forward", "redirects",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -273,7 +282,30 @@ extension ResourceReader {
         ?? ResourceDefaults.mediaTimeout)
     user.callerIDs = reader.list(
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
+    user.forward = forwarding(fields)
+    read(fields, "redirects", .choice("a policy for redirections"), into: &user.redirects)
     return user
+  }
+
+  private mutating func forwarding(_ parent: DocumentFields) -> Forwarding {
+    var forward = Forwarding()
+    guard let node = parent.node("forward") else { return forward }
+    if case .scalar(let scalar) = node, scalar.isNull { return forward }
+    let cases = ["always", "busy", "noAnswer", "unreachable"]
+    let path = parent.path + ["forward"]
+    guard let fields = reader.fields(node, path, keys: cases + ["noAnswerAfter"]) else {
+      return forward
+    }
+    func item(_ key: String) -> Item? { fields.node(key).map { ($0, path + [.key(key)]) } }
+    let kinds = Self.destinationKinds + ["ring"]
+    forward.always = item("always").flatMap { destination($0, kinds: kinds, beside: [])?.0 }
+    forward.busy = item("busy").flatMap { destination($0, kinds: kinds, beside: [])?.0 }
+    forward.noAnswer = item("noAnswer").flatMap { destination($0, kinds: kinds, beside: [])?.0 }
+    forward.unreachable = item("unreachable").flatMap {
+      destination($0, kinds: kinds, beside: [])?.0
+    }
+    read(fields, "noAnswerAfter", .duration(example: "20s"), into: &forward.noAnswerAfter)
+    return forward
   }
 
   private mutating func application(_ item: Item) -> Application? {

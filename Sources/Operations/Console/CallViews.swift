@@ -109,13 +109,14 @@ package enum CallViews {
       [
         TableColumn("TRIED", shrinksTo: 12), TableColumn("ADDRESS", shrinksTo: 12),
         TableColumn("FROM", .right), TableColumn("UNTIL", .right), TableColumn("STATUS", .right),
-        TableColumn("CAUSE"),
+        TableColumn("CAUSE"), TableColumn("FORWARDED BY"),
       ],
       rows: call.attempts.map { attempt in
         [
           TableCell(attempt.target), TableCell(attempt.address ?? ""),
           TableCell(offset(attempt.started)), TableCell(offset(attempt.ended)),
           TableCell(attempt.status.map { String($0) } ?? ""), TableCell(attempt.cause ?? ""),
+          TableCell(attempt.forwardedBy ?? ""),
         ]
       })
   }

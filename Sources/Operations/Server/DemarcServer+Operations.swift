@@ -240,6 +240,7 @@ extension CallResource {
       resource.ended = attempt.duration.map { Timestamp.text(attempt.started + $0) }
       resource.status = attempt.status == 0 ? nil : attempt.status
       resource.cause = attempt.cause?.name
+      resource.forwardedBy = attempt.forwardedBy.isEmpty ? nil : attempt.forwardedBy
       return resource
     }
     notes = record.notes.isEmpty ? nil : record.notes

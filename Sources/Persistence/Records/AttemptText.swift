@@ -35,6 +35,10 @@ enum AttemptText {
         out.append(utf8: cause.name)
         out.append(UInt8(ascii: "\""))
       }
+      if !attempt.forwardedBy.isEmpty {
+        out.append(utf8: ",\"forwardedBy\":")
+        out.append(json: attempt.forwardedBy)
+      }
       out.append(UInt8(ascii: "}"))
     }
     out.append(UInt8(ascii: "]"))
@@ -47,6 +51,7 @@ enum AttemptText {
     var ms: Int64?
     var status: Int?
     var cause: String?
+    var forwardedBy: String?
   }
 
   /// Nothing for a text that this program did not write.
@@ -57,7 +62,8 @@ enum AttemptText {
     return rows.map { row in
       StoredAttempt(
         target: row.target, address: row.address ?? "", started: row.started, duration: row.ms,
-        status: row.status ?? 0, cause: row.cause.flatMap(Cause.init(name:)))
+        status: row.status ?? 0, cause: row.cause.flatMap(Cause.init(name:)),
+        forwardedBy: row.forwardedBy ?? "")
     }
   }
 }

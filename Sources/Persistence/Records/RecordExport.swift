@@ -154,6 +154,10 @@ package enum RecordExport {
         out.append(utf8: ",\"cause\":")
         out.append(json: cause.name)
       }
+      if !attempt.forwardedBy.isEmpty {
+        out.append(utf8: ",\"forwardedBy\":")
+        out.append(json: attempt.forwardedBy)
+      }
       out.append(UInt8(ascii: "}"))
     }
     out.append(UInt8(ascii: "]"))

@@ -56,9 +56,12 @@ package struct StoredAttempt: Hashable, Sendable {
   package var duration: Int64?
   package var status: Int
   package var cause: Cause?
+  /// Who sent the call here; empty: nobody.
+  package var forwardedBy: String
 
   package init(
-    target: String, address: String, started: Int64, duration: Int64?, status: Int, cause: Cause?
+    target: String, address: String, started: Int64, duration: Int64?, status: Int, cause: Cause?,
+    forwardedBy: String = ""
   ) {
     self.target = target
     self.address = address
@@ -66,6 +69,7 @@ package struct StoredAttempt: Hashable, Sendable {
     self.duration = duration
     self.status = status
     self.cause = cause
+    self.forwardedBy = forwardedBy
   }
 }
 

@@ -33,7 +33,11 @@ extension AgentCall {
     let tag = forkTags[step.fork] ?? agent.newTag()
     forkTags[step.fork] = tag
     note(step.status)
-    var headers = ["Contact: <\(agent.contact)>"] + calleeScript.extraHeaders
+    var headers = ["Contact: <\(agent.contact)>"]
+    if (300..<400).contains(step.status), !calleeScript.redirectsTo.isEmpty {
+      headers = calleeScript.redirectsTo.map { "Contact: \($0)" }
+    }
+    headers += calleeScript.extraHeaders
     if let seconds = calleeScript.retryAfter, step.status >= 300 {
       headers.append("Retry-After: \(seconds)")
     }

@@ -144,8 +144,16 @@ package struct CalleeScript: Hashable, Sendable {
   package var extraHeaders: [String] = []
   /// In place of the agent's own answer.
   package var sdp: String?
+  /// Contacts of a 3xx in place of the agent's own.
+  package var redirectsTo: [String] = []
 
   package init() {}
+
+  package static func redirecting(
+    to contacts: String..., after: Interval = .milliseconds(300)
+  ) -> CalleeScript {
+    CalleeScript.refusing(302, after: after).with { $0.redirectsTo = contacts }
+  }
 
   package static func answering(
     after: Interval = .seconds(2), ringing: Interval? = .milliseconds(200)

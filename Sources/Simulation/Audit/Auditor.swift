@@ -216,7 +216,8 @@ package final class Auditor {
 
   private func sentAnswer(_ message: AgentMessage) {
     guard message.status >= 200 else {
-      if message.status > 100, legs[message.callID]?.firstRinging == nil {
+      // 181 says that the call goes on elsewhere, and is ours.
+      if message.status > 100, message.status != 181, legs[message.callID]?.firstRinging == nil {
         legs[message.callID]?.firstRinging = world.now
       }
       return

@@ -28,7 +28,13 @@ ROUTES = {
 }
 CARRIERS = ["north", "silent", "south", "refusing", "closed", "few-calls", "few-per-second", "wants-digest",
             "east"]
-USERS = ["alice", "bob", "carol", "dave", "erin", "frank"]
+USERS = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"]
+# Only users whom no other test calls.
+FORWARDS = {
+    "grace": {"forward": {
+        "busy": {"number": "+4930555001"}, "noAnswer": {"user": "erin"}, "noAnswerAfter": "2s",
+        "unreachable": {"application": "echo"}}},
+}
 MAX_CALLS = 3
 CALLS_PER_SECOND = 5
 MEDIA_TIMEOUT = 6
@@ -90,7 +96,8 @@ class World:
 
     def user_accounts(self):
         return [
-            {"name": name, "tenant": "test", "network": "loopback", **account, "mediaTimeout": f"{MEDIA_TIMEOUT}s"}
+            {"name": name, "tenant": "test", "network": "loopback", **account, "mediaTimeout": f"{MEDIA_TIMEOUT}s",
+             **FORWARDS.get(name, {})}
             for name, account in self.users.items()]
 
     def resources(self):
@@ -102,6 +109,7 @@ class World:
         limits = {
             "few-calls": {"maxCalls": MAX_CALLS},
             "few-per-second": {"callsPerSecond": CALLS_PER_SECOND},
+            "north": {"diversion": "both"},
             "wants-digest": {"credentials": {"username": "demarc", "password": "carrier-secret"}},
             "east": {"mediaTimeout": f"{MEDIA_TIMEOUT}s"},
         }
@@ -132,6 +140,9 @@ class World:
                 {"number": "+4940102", "tenant": "test",
                  "destinations": [*chain, {"application": "announcement"}]},
                 {"number": "+4940103", "tenant": "test", "destinations": [{"application": "echo"}]},
+                {"number": "+4940111", "tenant": "test", "destinations": [
+                    {"trunk": "silent", "timeout": "3s"}, {"trunk": "closed", "timeout": "3s"},
+                    {"user": "grace", "timeout": "3s"}]},
                 {"number": "+4940110", "tenant": "test", "destinations": [
                     {"ring": [{"user": "dave"}, {"user": "erin"}], "timeout": "20s"}]},
                 {"number": "+4940104", "tenant": "test",

@@ -101,3 +101,102 @@ def two_answer(t):
     winner.socket.sendto(winner.answer_to(end, 200, "OK"), end.source)
     for agent in (one, two):
         agent.register(expires=0)
+
+
+def sip_user(t, name):
+    agent = t.agent(user=name, password=t.world.users[name]["password"])
+    expect(agent.register().status == 200, f"{name} is not registered")
+    t.defer(lambda: agent.register(expires=0))
+    return agent
+
+
+def refuse(agent, status, reason, extra=()):
+    invite = agent.expect_request("INVITE", 5)
+    agent.socket.sendto(agent.answer_to(invite, status, reason, "no", extra=extra), invite.source)
+    agent.expect_request("ACK", 5)
+    return invite
+
+
+@test("busy", 30)
+def busy(t):
+    """Busy forwards to an outside number: the carrier is told by whom, the record too"""
+    world = t.world
+    grace = sip_user(t, "grace")
+    north = t.agent(user="north", port=world.ports["north"])
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    import threading
+    found = {}
+
+    def callees():
+        refuse(grace, 486, "Busy Here")
+        found["invite"] = invite = north.expect_request("INVITE", 5)
+        north.socket.sendto(
+            north.answer_to(invite, 200, "OK", "north", body=north.sdp(40004)), invite.source)
+        north.expect_request("ACK", 5)
+    worker = threading.Thread(target=callees)
+    worker.start()
+    number = world.extension("grace")
+    answer, dialog = frank.exchange("INVITE", f"sip:{number}@{world.domain}", body=frank.sdp(40006))
+    worker.join()
+    expect(answer.status == 200, answer.start)
+    expect(any(m.status == 181 for m in frank.inbox), "no 181")
+    invite = found["invite"]
+    expect("reason=user-busy" in invite.get("diversion"), f"Diversion {invite.get('diversion')}")
+    expect(len(invite.all("history-info")) == 2, f"History-Info {invite.all('history-info')}")
+    call = world.live(number)
+    dialog.bye()
+    end = north.expect_request("BYE", 5)
+    north.socket.sendto(north.answer_to(end, 200, "OK"), end.source)
+    record = world.ended(call["id"])
+    last = record["attempts"][-1]
+    expect(last.get("forwardedBy") == "user:grace", last)
+
+
+@test("dead-hops", 40)
+def dead_hops(t):
+    """A silent trunk, a closed port and a user without a phone: the caller is answered all the same"""
+    world = t.world
+    # Nobody answers at the silent trunk's port, and nobody listens at the closed one's.
+    silent = t.agent(user="silent", port=world.ports["silent"])
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    began = time.monotonic()
+    answer, dialog = frank.exchange(
+        "INVITE", f"sip:+4940111@{world.domain}", body=frank.sdp(40008), seconds=15)
+    waited = time.monotonic() - began
+    expect(answer.status == 200, answer.start)
+    silent.expect_request("INVITE", 1)
+    expect(waited < 8, f"answered after {waited:.1f} s")
+    call = world.live("+4940111")
+    dialog.bye()
+    record = world.ended(call["id"])
+    expect([a["target"] for a in record["attempts"]] == ["trunk:silent", "trunk:closed", "application:echo"],
+           record["attempts"])
+    t.remark = f"answered after {waited:.1f} s"
+
+
+@test("deflection", 30)
+def deflection(t):
+    """A phone's 302 leads to another user's baresip, and one that names itself is refused with 482"""
+    world = t.world
+    grace = sip_user(t, "grace")
+    erin = t.user("erin", answer="auto")
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    import threading
+    number = world.extension("grace")
+
+    def redirect(to):
+        return threading.Thread(target=lambda: refuse(
+            grace, 302, "Moved Temporarily", (f"Contact: <sip:{to}@{world.domain}>",)))
+    worker = redirect(world.extension("erin"))
+    worker.start()
+    answer, dialog = frank.exchange("INVITE", f"sip:{number}@{world.domain}", body=frank.sdp(40010))
+    worker.join()
+    expect(answer.status == 200, answer.start)
+    erin.established(5)
+    dialog.bye()
+    erin.closed(5)
+    worker = redirect("grace")
+    worker.start()
+    answer, _ = frank.exchange("INVITE", f"sip:{number}@{world.domain}", body=frank.sdp(40010))
+    worker.join()
+    expect(answer.status == 482, answer.start)
