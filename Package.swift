@@ -51,7 +51,11 @@ let layers: [Layer] = [
   Layer(
     name: "MediaEngine",
     imports: ["Base", "CLinux", "CPrompts", "CryptoCore", "RTPWire", "MediaControl"]),
-  Layer(name: "Edge", imports: ["Base", "CLinux", "CallCore", "MediaControl", "Policy"]),
+  Layer(
+    name: "Edge",
+    imports: [
+      "Base", "CLinux", "COpenSSL", "SIPWire", "CryptoCore", "CallCore", "MediaControl", "Policy",
+    ]),
   Layer(
     name: "Persistence",
     imports: [
@@ -97,7 +101,9 @@ let tests: [Layer] = [
       "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore",
       "Simulation",
     ]),
-  Layer(name: "EdgeTests", imports: ["Base", "Policy", "MediaControl", "CallCore", "Edge"]),
+  Layer(
+    name: "EdgeTests",
+    imports: ["Base", "SIPWire", "Policy", "MediaControl", "CallCore", "Edge"]),
   Layer(name: "ArchitectureTests", imports: []),
   Layer(
     name: "PersistenceTests",
@@ -115,7 +121,7 @@ var targets: [Target] = [
   .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
   .target(name: "CPrompts", exclude: ["prompts.inc", "prompts.ulaw", "regenerate.py"]),
   .systemLibrary(
-    name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
 ]
 for layer in layers where layer.core || !coreOnly {
   let swiftSettings = layer.name == "CallCore" ? engineSettings : settings

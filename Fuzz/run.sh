@@ -29,6 +29,7 @@ case $target in
     shared=(Tests/CallCoreTests/{ShardExercise,ScriptWriter}.swift)
     ;;
   media) modules=(Base RTPWire MediaControl) ;;
+  sip_stream | websocket) modules=(Base SIPWire) ;;
   *)
     modules=(Base SIPWire)
     shared=(Tests/SIPWireTests/Exercise.swift)
@@ -84,7 +85,7 @@ done
 if [[ -n $stale ]] || newer "$out/$target" "Fuzz/targets/$target.swift" "${shared[@]}"; then
   swiftc "${flags[@]}" -wmo -module-name "fuzz_$target" -c "Fuzz/targets/$target.swift" \
     "${shared[@]}" -o "$out/$target.o"
-  swiftc -sanitize=fuzzer,address "$out/$target.o" "${objects[@]}" -lcrypto -o "$out/$target"
+  swiftc -sanitize=fuzzer,address "$out/$target.o" "${objects[@]}" -lssl -lcrypto -o "$out/$target"
 fi
 
 found=$out/corpus/$target

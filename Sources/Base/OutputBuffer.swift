@@ -12,11 +12,16 @@ package struct OutputBuffer: ~Copyable {
     @usableFromInline var count: UInt32
     @usableFromInline var destination: SocketAddress
     @usableFromInline var listener: UInt16
-    @inlinable init(offset: UInt32, count: UInt32, destination: SocketAddress, listener: UInt16) {
+    @usableFromInline var connectPort: UInt16
+    @inlinable init(
+      offset: UInt32, count: UInt32, destination: SocketAddress, listener: UInt16,
+      connectPort: UInt16
+    ) {
       self.offset = offset
       self.count = count
       self.destination = destination
       self.listener = listener
+      self.connectPort = connectPort
     }
   }
 
@@ -68,8 +73,13 @@ package struct OutputBuffer: ~Copyable {
 
   /// Closes the open record. False, and the record dropped and counted in `overflowed`, when it didn't
   /// fit; false when none was open.
+  ///
+  /// - Parameter connectPort: of a stream: the port at the destination's address to which a connection may
+  ///   be made when there is none to the destination; 0: the one there is, or none.
   @inlinable
-  package mutating func commit(to destination: SocketAddress, listener: UInt16) -> Bool {
+  package mutating func commit(
+    to destination: SocketAddress, listener: UInt16, connectPort: UInt16 = 0
+  ) -> Bool {
     guard isOpen else { return false }
     let count = used &- openStart
     guard !failed, count <= Self.datagramLimit else {
@@ -80,7 +90,7 @@ package struct OutputBuffer: ~Copyable {
     records.append(
       Record(
         offset: UInt32(truncatingIfNeeded: openStart), count: UInt32(truncatingIfNeeded: count),
-        destination: destination, listener: listener))
+        destination: destination, listener: listener, connectPort: connectPort))
     openStart = used
     isOpen = false
     return true
@@ -195,6 +205,7 @@ package struct OutputBuffer: ~Copyable {
   /// Of record `i`, which must lie in 0..<count.
   @inlinable package func destination(of i: Int) -> SocketAddress { records[i].destination }
   @inlinable package func listener(of i: Int) -> UInt16 { records[i].listener }
+  @inlinable package func connectPort(of i: Int) -> UInt16 { records[i].connectPort }
   @inlinable @_lifetime(borrow self)
   package func bytes(of i: Int) -> RawSpan {
     let record = records[i]

@@ -4,3 +4,87 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+// libssl has many of its calls as macros, which Swift does not see.
+
+/// What every context of ours has: TLS 1.2 or newer, no renegotiation, no compression, memory given back while
+/// a connection is idle, and writes that may be partial and repeated from another place.
+static inline int copenssl_prepare(SSL_CTX *context) {
+    SSL_CTX_set_options(
+        context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                     SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(
+        context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+}
+
+static inline void copenssl_on_server_name(
+    SSL_CTX *context, int (*choose)(SSL *, int *, void *), void *argument) {
+    SSL_CTX_set_tlsext_servername_callback(context, choose);
+    SSL_CTX_set_tlsext_servername_arg(context, argument);
+}
+
+static inline int copenssl_ask_for_name(SSL *session, const char *name) {
+    return (int)SSL_set_tlsext_host_name(session, name);
+}
+
+/// Seconds since 1970; 0 where the date cannot be read.
+static inline int64_t copenssl_expiry(const X509 *certificate) {
+    struct tm date;
+    if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &date) != 1) return 0;
+    return (int64_t)timegm(&date);
+}
+
+static inline int copenssl_text_is(const ASN1_STRING *text, const char *name, size_t count) {
+    // A length and not a terminator: a name with a zero octet in it is none that we look for.
+    return (size_t)ASN1_STRING_length(text) == count &&
+           strncasecmp((const char *)ASN1_STRING_get0_data(text), name, count) == 0;
+}
+
+/// RFC 5922 §7: whether a certificate is one of a SIP domain: by a URI `sip:domain` among its subject
+/// alternative names; where there is no sip URI by a DNS name; where there is neither by its common name.
+/// Names are compared whole: wildcards mean nothing (§7.2). An address is looked for among the addresses.
+static inline int copenssl_is_of_domain(X509 *certificate, const char *domain) {
+    size_t count = strlen(domain);
+    int has_uri = 0, has_dns = 0, found_uri = 0, found_dns = 0, found_address = 0;
+    ASN1_OCTET_STRING *address = a2i_IPADDRESS(domain);
+    GENERAL_NAMES *names =
+        (GENERAL_NAMES *)X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_URI) {
+            const ASN1_STRING *uri = name->d.uniformResourceIdentifier;
+            const char *text = (const char *)ASN1_STRING_get0_data(uri);
+            size_t length = (size_t)ASN1_STRING_length(uri);
+            if (length < 5 || strncasecmp(text, "sip:", 4) != 0) continue;
+            // §7.1: a URI with a user part names a person, not a domain.
+            if (memchr(text, '@', length)) continue;
+            has_uri = 1;
+            if (length - 4 == count && strncasecmp(text + 4, domain, count) == 0) found_uri = 1;
+        } else if (name->type == GEN_DNS) {
+            has_dns = 1;
+            if (copenssl_text_is(name->d.dNSName, domain, count)) found_dns = 1;
+        } else if (name->type == GEN_IPADD && address) {
+            if (ASN1_OCTET_STRING_cmp(name->d.iPAddress, address) == 0) found_address = 1;
+        }
+    }
+    int result = found_address || (has_uri ? found_uri : found_dns);
+    if (!names || (!has_uri && !has_dns && !result && !address)) {
+        const X509_NAME *subject = X509_get_subject_name(certificate);
+        int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+        if (at >= 0) {
+            const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, at);
+            result = copenssl_text_is(X509_NAME_ENTRY_get_data(entry), domain, count);
+        }
+    }
+    if (names) GENERAL_NAMES_free(names);
+    if (address) ASN1_OCTET_STRING_free(address);
+    return result;
+}

@@ -40,8 +40,13 @@ final class Leg {
   var trunk: Int?
   /// What is changed in the trunk's messages; nil: nothing.
   var rules: RuleSet?
-  /// Requests follow the observed source address instead of the Contact (a phone behind a NAT).
+  /// Requests follow the observed source address instead of the Contact (a phone behind a NAT), and use the
+  /// connection that the peer made: none is made to it.
   var followsSource = false
+  /// Whose certificate a connection to this peer must show.
+  var security: TrunkSecurity?
+  /// The listener that a request moved away from because of its size, until the connection stands.
+  var largeFrom: ListenerIndex?
 
   var inviteServer: ServerTransaction?
   var inviteClient: ClientTransaction?

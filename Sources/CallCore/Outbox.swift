@@ -8,6 +8,8 @@ package final class Outbox {
   package var media: [MediaCommand] = []
   package var facts: [Fact] = []
   package var answers: [(token: UInt64, answer: ShardAnswer)] = []
+  /// About connections, for the datagrams beside them.
+  package var flows: [FlowHint] = []
 
   init(limits: ShardLimits) {
     datagrams = OutputBuffer(byteLimit: limits.outputBytes, recordLimit: limits.outputDatagrams)
@@ -23,5 +25,6 @@ package final class Outbox {
     if !media.isEmpty { media.removeAll(keepingCapacity: true) }
     if !facts.isEmpty { facts.removeAll(keepingCapacity: true) }
     if !answers.isEmpty { answers.removeAll(keepingCapacity: true) }
+    if !flows.isEmpty { flows.removeAll(keepingCapacity: true) }
   }
 }

@@ -23,6 +23,8 @@ struct Registrar {
 
   private var users: [UserKey: [Entry]] = [:]
   private var owners: [UInt64: UserKey] = [:]
+  /// What was registered from one place, for when that is gone.
+  private var connections: [Flow: [UInt64]] = [:]
   private var lastSerial: UInt64 = 0
   private let limit: Int
 
@@ -61,6 +63,7 @@ struct Registrar {
     users[key, default: []].insert(
       Entry(binding: binding, serial: lastSerial, timer: timer), at: 0)
     owners[lastSerial] = key
+    connections[binding.connection, default: []].append(lastSerial)
     return lastSerial
   }
 
@@ -78,6 +81,10 @@ struct Registrar {
     else { return nil }
     let entry = users[key]?.remove(at: at)
     if users[key]?.isEmpty == true { users[key] = nil }
+    if let connection = entry?.binding.connection {
+      connections[connection]?.removeAll { $0 == serial }
+      if connections[connection]?.isEmpty == true { connections[connection] = nil }
+    }
     return entry
   }
 
@@ -104,4 +111,10 @@ struct Registrar {
   func hasContact(_ instance: Instance) -> Bool {
     users[instance.key]?.contains { $0.binding.instance == instance.instance } ?? false
   }
+
+  func serials(on connection: Flow) -> [UInt64] { connections[connection] ?? [] }
+}
+
+extension Binding {
+  var connection: Flow { Flow(listener: listener, remote: source) }
 }

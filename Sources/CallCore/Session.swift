@@ -79,6 +79,8 @@ struct CallTarget {
   var name: String
   var address: SocketAddress
   var listener: ListenerIndex
+  /// Of TLS: whose certificate the peer must show.
+  var security: TrunkSecurity?
   var network: Int
   /// The request URI; a registered contact, or user@address of a trunk.
   var uri: String

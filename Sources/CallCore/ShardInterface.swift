@@ -1,6 +1,7 @@
 package import Base
 package import MediaControl
 package import Policy
+package import SIPWire
 
 /// A socket that the edge reads for a shard; its index in `ShardSettings.listeners`.
 package typealias ListenerIndex = UInt16
@@ -8,9 +9,11 @@ package typealias ListenerIndex = UInt16
 package struct Listener: Hashable, Sendable {
   package var name: String
   package var bound: SocketAddress
-  package init(name: String, bound: SocketAddress) {
+  package var transport: Transport
+  package init(name: String, bound: SocketAddress, transport: Transport = .udp) {
     self.name = name
     self.bound = bound
+    self.transport = transport
   }
 }
 
@@ -68,6 +71,9 @@ package enum ShardInput: Sendable {
   case restoreBindings([Binding])
   /// The kernel reported the destination of something we sent as unreachable.
   case unreachable(SocketAddress)
+  /// The connection from this listener to this address is gone, could not be made, or is not there and may
+  /// not be made.
+  case flowLost(ListenerIndex, SocketAddress)
   /// Refuse new calls, let running ones end; `.drained` follows when none is left.
   case drain
   case hangUp(CallID)
@@ -102,6 +108,7 @@ package struct TracedMessage: Hashable, Sendable {
   package var leg: LegSide
   package var local: SocketAddress
   package var remote: SocketAddress
+  package var transport = Transport.udp
   package var bytes: [UInt8]
 
   package init(
@@ -157,9 +164,29 @@ package struct ShardCounters: Hashable, Sendable {
   package var portsFree = 0
   package var bindings = 0
   package var unconfirmedFacts = 0
+  /// STUN keep-alives that were answered (RFC 5626 §3.5.2).
+  package var keepAlives: UInt64 = 0
+  /// Calls that were moved to TCP because of their size (RFC 3261 §18.1.1), and back.
+  package var movedToStream: UInt64 = 0
+  package var movedBack: UInt64 = 0
+  /// Connections that ended while something here depended on them.
+  package var flowsLost: UInt64 = 0
   /// Bytes that the ring of messages for ladders holds.
   package var traceBytes = 0
   package init() {}
+}
+
+/// What a shard tells the edge of a connection before it sends by it.
+package struct FlowHint: Sendable {
+  package enum Kind: Sendable {
+    /// Requests to this address of the peer may use the connection that it opened (RFC 5923).
+    case alias(SocketAddress)
+    /// Whose certificate a connection to it must show.
+    case secure(TrunkSecurity)
+  }
+  package var listener: ListenerIndex
+  package var remote: SocketAddress
+  package var kind: Kind
 }
 
 // The shard itself (Shard.swift):

@@ -72,13 +72,14 @@ struct TraceRing: ~Copyable {
     for i in 0..<live {
       let entry = entries[(first + i) % entries.count]
       guard entry.serial == serial else { continue }
-      let local =
+      let listener =
         Int(entry.local) < listeners.count
-        ? listeners[Int(entry.local)].bound : SocketAddress(.anyV4, 0)
-      found.append(
-        TracedMessage(
-          at: entry.at, outgoing: entry.outgoing, leg: entry.leg, local: local,
-          remote: entry.remote, bytes: Array(bytes[entry.offset..<(entry.offset + entry.count)])))
+        ? listeners[Int(entry.local)] : Listener(name: "", bound: SocketAddress(.anyV4, 0))
+      var message = TracedMessage(
+        at: entry.at, outgoing: entry.outgoing, leg: entry.leg, local: listener.bound,
+        remote: entry.remote, bytes: Array(bytes[entry.offset..<(entry.offset + entry.count)]))
+      message.transport = listener.transport
+      found.append(message)
     }
     return found
   }

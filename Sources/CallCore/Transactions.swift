@@ -18,6 +18,8 @@ final class ServerTransaction {
   /// Where its responses go (§18.2.2, RFC 3581), and from which listener.
   let replyTo: SocketAddress
   let listener: ListenerIndex
+  /// Where a connection may be made to for them when the request's own is gone; 0: nowhere.
+  var connectPort: UInt16 = 0
   /// A response between status line and To tag: Via, From, Call-ID, CSeq, Record-Route, To.
   var head: Block
   /// The request's To had a tag already, so responses add none.
@@ -70,6 +72,8 @@ final class ClientTransaction {
   let cseq: UInt32
   let destination: SocketAddress
   let listener: ListenerIndex
+  /// Of a stream: where a connection may be made to; 0: only the one there is will do.
+  let connectPort: UInt16
   /// As sent: for retransmission, and for the CANCEL and ACK that must repeat parts of it.
   var request: Block
   /// The ACK that answered the final response, sent again when that comes again.
@@ -86,6 +90,8 @@ final class ClientTransaction {
   /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).
   var cancel: ClientTransaction?
   var cancelWanted = false
+  /// It is counted among those that wait for its destination.
+  var isWaiting = false
   /// Retransmissions so far.
   var copies: UInt8 = 0
   /// Which early dialog it was sent in, as the caller counts them.
@@ -96,7 +102,7 @@ final class ClientTransaction {
 
   init(
     machine: Machine, method: Method, purpose: Purpose, cseq: UInt32, destination: SocketAddress,
-    listener: ListenerIndex, request: Block
+    listener: ListenerIndex, connectPort: UInt16, request: Block
   ) {
     self.machine = machine
     self.method = method
@@ -104,6 +110,7 @@ final class ClientTransaction {
     self.cseq = cseq
     self.destination = destination
     self.listener = listener
+    self.connectPort = connectPort
     self.request = request
   }
 

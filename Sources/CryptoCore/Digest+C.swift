@@ -102,6 +102,17 @@ package enum Digest {
   package static func sha512t256(_ bytes: RawSpan) -> DigestValue {
     DigestContext(.sha512t256).hash(bytes)
   }
+  /// SHA-1, which the handshake of WebSockets asks for (RFC 6455 §4.2.2) and nothing else here. Empty where
+  /// libcrypto has it not.
+  package static func sha1(_ bytes: RawSpan, _ text: StaticString) -> [UInt8] {
+    var input: [UInt8] = []
+    input.append(copying: bytes)
+    input.append(contentsOf: text.description.utf8)
+    var digest = [UInt8](repeating: 0, count: 20)
+    var count = 0
+    let done = unsafe EVP_Q_digest(nil, "SHA1", nil, input, input.count, &digest, &count)
+    return done == 1 && count == 20 ? digest : []
+  }
   package static func hash(_ algorithm: DigestAlgorithm, _ text: String) -> DigestValue {
     DigestContext(algorithm).hash(text.utf8Span.span.rawSpan)
   }

@@ -1,6 +1,7 @@
 internal import Base
 
-/// Sends records through the sockets of their listeners, in order for each.
+/// Sends records through the sockets of their listeners, in order for each; those of streams go to the
+/// streams' own thread.
 ///
 /// A full socket's records wait in a bounded buffer of that listener until there is room; what follows
 /// waits behind them. Beyond the bound they are lost and counted: the protocol repeats what matters.
@@ -22,15 +23,21 @@ final class DatagramSender {
     var isEmpty: Bool { next == waiting.count }
   }
 
-  private let lines: [Line]
+  /// Nil for listeners of streams.
+  private let lines: [Line?]
   private let poller: Poller
   private let batch: SendBatch
   private let counters: EdgeCounters
   /// Destinations that a system call itself found unreachable, for the loop to pass on.
   private(set) var unreachable: [SocketAddress] = []
 
-  init(_ sockets: [UDPSocket], poller: Poller, counters: EdgeCounters) throws(EdgeError) {
-    lines = sockets.map(Line.init)
+  private let streams: StreamDepartures?
+
+  init(
+    _ sockets: [UDPSocket?], streams: StreamDepartures?, poller: Poller, counters: EdgeCounters
+  ) throws(EdgeError) {
+    lines = sockets.map { $0.map(Line.init) }
+    self.streams = streams
     self.poller = poller
     self.counters = counters
     batch = try SendBatch()
@@ -50,12 +57,15 @@ final class DatagramSender {
       while end < buffer.count, end - i < SendBatch.slots, buffer.listener(of: end) == listener {
         end += 1
       }
-      guard Int(listener) < lines.count else {
-        counters.datagramsDiscarded.add(end - i)
+      guard Int(listener) < lines.count, let line = lines[Int(listener)] else {
+        if Int(listener) < lines.count, let streams {
+          streams.add(buffer, i..<end)
+        } else {
+          counters.datagramsDiscarded.add(end - i)
+        }
         i = end
         continue
       }
-      let line = lines[Int(listener)]
       let sent = line.isEmpty ? send(buffer, from: i, to: end, line) : 0
       for k in (i + sent)..<end { wait(buffer, record: k, line, listener) }
       i = end
@@ -64,8 +74,7 @@ final class DatagramSender {
 
   /// The socket has room again.
   func resume(_ listener: Int) {
-    guard listener < lines.count else { return }
-    let line = lines[listener]
+    guard listener < lines.count, let line = lines[listener] else { return }
     while !line.isEmpty {
       let end = min(line.next + SendBatch.slots, line.waiting.count)
       let sent = send(line.waiting, from: line.next, to: end, line)

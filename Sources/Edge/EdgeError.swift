@@ -6,6 +6,8 @@ package enum EdgeError: Error, Hashable {
   case listener(name: String, address: SocketAddress, code: Int32)
   /// Something the kernel gives every program.
   case system(operation: String, code: Int32)
+  /// Certificates that cannot be used.
+  case certificates(listener: String, TLSProblem)
   /// The shard refused its settings.
   case settings(String)
 }
@@ -22,6 +24,8 @@ extension EdgeError: CustomStringConvertible {
       default:
         "\(operation): \(SystemError.text(code))"
       }
+    case .certificates(let listener, let problem):
+      "listener \"\(listener)\": \(problem)"
     case .settings(let problem):
       problem
     }
@@ -31,7 +35,7 @@ extension EdgeError: CustomStringConvertible {
     switch SystemError(code) {
     case .addressInUse:
       """
-      another program has this port. `ss -lunp 'sport = :\(address.port)'` names it; stop it or choose \
+      another program has this port. `ss -ltunp 'sport = :\(address.port)'` names it; stop it or choose \
       another port.
       """
     case .addressNotAvailable:

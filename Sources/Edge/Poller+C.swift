@@ -29,11 +29,13 @@ final class Poller: Sendable {
     try set(wakeup.descriptor, token, 1, true)
   }
 
-  private func set(_ fd: Int32, _ token: UInt32, _ events: UInt32, _ isNew: Bool) throws(EdgeError)
-  {
+  func set(_ fd: Int32, _ token: UInt32, _ events: UInt32, _ isNew: Bool) throws(EdgeError) {
     let result = clinux_poller_set(descriptor, fd, token, events, isNew ? 1 : 0)
     guard result == 0 else { throw .system(operation: "epoll", code: -result) }
   }
+
+  /// Fails only for what isn't watched, and then there is nothing to be done.
+  func remove(_ fd: Int32) { _ = clinux_poller_remove(descriptor, fd) }
 
   /// Puts what is ready into `events`. A nil patience waits for ever; a wait is never shorter than asked
   /// unless something is ready or a signal came.

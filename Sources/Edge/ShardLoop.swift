@@ -10,9 +10,13 @@ internal import MediaControl
 final class ShardLoop {
   static let batchesPerTurn = 4
   static let inboxToken = UInt32.max
+  static let streamsToken = UInt32.max - 1
 
   private let shard: Shard
-  private let sockets: [UDPSocket]
+  /// Nil for listeners of streams.
+  private let sockets: [UDPSocket?]
+  private let streams: StreamQueues?
+  private var batch = StreamBatch()
   private let inbox: Inbox
   private let sinks: EdgeSinks
   private let counters: EdgeCounters
@@ -26,19 +30,23 @@ final class ShardLoop {
   private var pacer = TickPacer(now: MonotonicClock.now)
 
   init(
-    shard: Shard, sockets: [UDPSocket], inbox: Inbox, sinks: EdgeSinks, counters: EdgeCounters
+    shard: Shard, sockets: [UDPSocket?], streams: StreamQueues?, inbox: Inbox, sinks: EdgeSinks,
+    counters: EdgeCounters
   ) throws(EdgeError) {
     self.shard = shard
     self.sockets = sockets
+    self.streams = streams
     self.inbox = inbox
     self.sinks = sinks
     self.counters = counters
     poller = try Poller()
     receiver = try ReceiveBatch()
-    sender = try DatagramSender(sockets, poller: poller, counters: counters)
+    sender = try DatagramSender(
+      sockets, streams: streams?.departures, poller: poller, counters: counters)
     drops = Array(repeating: 0, count: sockets.count)
     try poller.watch(inbox.wakeup, token: Self.inboxToken)
-    for (index, socket) in sockets.enumerated() {
+    if let streams { try poller.watch(streams.arrivals.wakeup, token: Self.streamsToken) }
+    for case (let index, let socket?) in sockets.enumerated() {
       try poller.watch(socket, token: UInt32(index), isNew: true)
     }
   }
@@ -53,6 +61,8 @@ final class ShardLoop {
       for event in events {
         if event.token == Self.inboxToken {
           inbox.wakeup.clear()
+        } else if event.token == Self.streamsToken {
+          takeArrivals()
         } else {
           serve(Int(event.token), event)
         }
@@ -103,19 +113,42 @@ final class ShardLoop {
     return isStopping
   }
 
-  private func serve(_ listener: Int, _ event: Poller.Event) {
-    guard listener < sockets.count else { return }
-    if event.hasError { readFailures(sockets[listener]) }
-    if event.isWritable { sender.resume(listener) }
-    if event.isReadable { read(listener) }
+  /// Messages that the streams' thread has cut out, and connections that are gone, in the order in which
+  /// they were for each connection.
+  private func takeArrivals() {
+    guard let streams else { return }
+    streams.arrivals.take(into: &batch)
+    let now = MonotonicClock.now
+    let bytes = batch.bytes
+    for (index, entry) in batch.entries.enumerated() {
+      switch entry.kind {
+      case .message:
+        shard.receive(
+          bytes.rawSpan.extracting(entry.range), from: entry.remote, on: entry.listener, at: now)
+      case .refused(let status):
+        shard.refuse(
+          bytes.rawSpan.extracting(entry.range), status: status, from: entry.remote,
+          on: entry.listener, at: now)
+      case .lost: shard.handle(.flowLost(entry.listener, entry.remote), at: now)
+      }
+      if index % 32 == 31 { drain() }
+    }
+    drain()
   }
 
-  private func read(_ listener: Int) {
+  private func serve(_ listener: Int, _ event: Poller.Event) {
+    guard listener < sockets.count, let socket = sockets[listener] else { return }
+    if event.hasError { readFailures(socket) }
+    if event.isWritable { sender.resume(listener) }
+    if event.isReadable { read(listener, socket) }
+  }
+
+  private func read(_ listener: Int, _ socket: UDPSocket) {
     let receiver = receiver
     for _ in 0..<Self.batchesPerTurn {
-      let count = receiver.receive(from: sockets[listener])
+      let count = receiver.receive(from: socket)
       guard count >= 0 else {
-        receiveFailed(sockets[listener])
+        receiveFailed(socket)
         return
       }
       guard count > 0 else { return }
@@ -206,6 +239,7 @@ final class ShardLoop {
       outbox.facts.reserveCapacity(facts.count)
       sinks.facts(facts)
     }
+    if !outbox.flows.isEmpty { streams?.departures.add(outbox.flows) }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
     for answer in outbox.answers { sinks.answer(answer.token, answer.answer) }
     outbox.removeAll()

@@ -2,6 +2,7 @@ package import Base
 package import CallCore
 package import MediaControl
 package import Policy
+internal import SIPWire
 internal import Synchronization
 
 /// Where a shard's effects go. Called on the shard's thread, in order; they must not block it, and must not
@@ -29,7 +30,8 @@ package struct EdgeBuffers: Sendable {
   package init() {}
 }
 
-/// One shard on its own thread, with the UDP sockets of its listeners.
+/// One shard on its own thread, with the sockets of its listeners: those of UDP on that thread, those of
+/// streams on another.
 ///
 /// The shard is made inside the thread and never leaves it; everyone else speaks to it by `post` and hears
 /// from it by the sinks.
@@ -39,31 +41,48 @@ package final class UDPEdge: Sendable {
   package let addresses: [SocketAddress]
   package let counters = EdgeCounters()
   private let inbox: Inbox
+  private let streams: StreamEdge?
   private let thread: Mutex<EdgeThread?>
 
   /// Binds the sockets, starts the thread, and returns when the shard runs. Nothing is left behind when it
   /// throws.
   package init(
     settings: ShardSettings, configuration: Configuration, buffers: EdgeBuffers = EdgeBuffers(),
-    sinks: EdgeSinks
+    streams streamSettings: StreamSettings = StreamSettings(), sinks: EdgeSinks
   ) throws(EdgeError) {
-    var sockets: [UDPSocket] = []
+    var sockets: [UDPSocket?] = []
+    var streamSockets: [ListenerIndex: StreamListener] = [:]
     var settings = settings
     for (index, listener) in settings.listeners.enumerated() {
-      let socket = try UDPSocket(
-        listener: listener.name, bound: listener.bound, receiveBuffer: buffers.receive,
-        sendBuffer: buffers.send)
-      settings.listeners[index].bound = socket.local
-      sockets.append(socket)
+      if listener.transport.isReliable {
+        let socket = try StreamListener(listener: listener.name, bound: listener.bound)
+        settings.listeners[index].bound = socket.local
+        streamSockets[ListenerIndex(index)] = socket
+        sockets.append(nil)
+      } else {
+        let socket = try UDPSocket(
+          listener: listener.name, bound: listener.bound, receiveBuffer: buffers.receive,
+          sendBuffer: buffers.send)
+        settings.listeners[index].bound = socket.local
+        sockets.append(socket)
+      }
     }
-    addresses = sockets.map(\.local)
+    addresses = settings.listeners.map(\.bound)
     let inbox = try Inbox()
     self.inbox = inbox
+    let streams =
+      streamSockets.isEmpty
+      ? nil
+      : try StreamEdge(
+        listeners: settings.listeners, sockets: streamSockets, settings: streamSettings,
+        name: "streams-\(settings.shard)")
+    self.streams = streams
     let gate = try StartGate()
     let thread = try EdgeThread(name: "shard-\(settings.shard)") {
       [settings, configuration, sockets, counters] in
       do throws(EdgeError) {
-        let loop = try Self.makeLoop(settings, configuration, sockets, inbox, sinks, counters)
+        let loop = try Self.makeLoop(
+          settings, configuration, sockets, streams?.queues, inbox, sinks, counters)
         gate.open(nil)
         loop.run()
       } catch {
@@ -78,8 +97,8 @@ package final class UDPEdge: Sendable {
   }
 
   private static func makeLoop(
-    _ settings: ShardSettings, _ configuration: Configuration, _ sockets: [UDPSocket],
-    _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters
+    _ settings: ShardSettings, _ configuration: Configuration, _ sockets: [UDPSocket?],
+    _ streams: StreamQueues?, _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters
   ) throws(EdgeError) -> ShardLoop {
     guard
       let shard = Shard(
@@ -88,7 +107,8 @@ package final class UDPEdge: Sendable {
       throw .settings("the shard needs a secret of 32 bytes and a libcrypto with AES and SHA-256")
     }
     return try ShardLoop(
-      shard: shard, sockets: sockets, inbox: inbox, sinks: sinks, counters: counters)
+      shard: shard, sockets: sockets, streams: streams, inbox: inbox, sinks: sinks,
+      counters: counters)
   }
 
   /// Gives the shard an input, in order with all others. False when it is stopping, or when too many
@@ -110,13 +130,23 @@ package final class UDPEdge: Sendable {
       return running
     }
     thread?.join()
+    if thread != nil { streams?.stop() }
+  }
+
+  /// What the streams count; nil where no listener has any.
+  package var streamCounters: StreamCounters.Reading? { streams?.counters.reading }
+
+  /// Takes what the certificates' files hold now into use for new connections; those that are open keep
+  /// theirs. Nothing changes when it throws.
+  package func reloadCertificates(_ certificates: [String: TLSListenerSettings]) throws(EdgeError) {
+    try streams?.reload(certificates)
   }
 
   deinit { stop() }
 }
 
 /// Lets the starter wait until the thread has what it needs, or why not.
-private final class StartGate: Sendable {
+final class StartGate: Sendable {
   private let outcome = Mutex<EdgeError?>(nil)
   private let isOpen = Atomic(false)
   private let wakeup: Wakeup

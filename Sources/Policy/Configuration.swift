@@ -1,4 +1,5 @@
 package import Base
+package import SIPWire
 
 /// The resources compiled for the engine: immutable, indexed, swapped whole between two events.
 ///
@@ -28,13 +29,15 @@ package final class Configuration: Sendable {
 
   /// Compiles the resources against what the process has: listeners and media addresses by name, in the
   /// order of their indices. Either all of it is right, or every problem found is thrown.
+  ///
+  /// - Parameter transports: of the listeners, in the same order; UDP where there is none.
   package init(
     resources: Resources, revision: UInt64,
     listeners: [(name: String, address: SocketAddress)],
-    media: [(name: String, address: IPAddress)]
+    media: [(name: String, address: IPAddress)], transports: [Transport] = []
   ) throws(ConfigurationProblems) {
     var compiler = ConfigurationCompiler(
-      resources: resources, listeners: listeners, media: media)
+      resources: resources, listeners: listeners, media: media, transports: transports)
     tables = try compiler.compile()
     self.revision = revision
     self.resources = resources
@@ -56,11 +59,12 @@ extension Configuration {
     return tables.networkOfListener[index]
   }
 
-  /// The listener that speaks for a network to an address of the family: the first one named.
-  package func listener(ofNetwork network: Int, family: IPAddress.Family) -> UInt16? {
+  /// The listener that speaks for a network by a transport to an address of the family: the first one named.
+  package func listener(
+    ofNetwork network: Int, family: IPAddress.Family, transport: Transport = .udp
+  ) -> UInt16? {
     guard tables.endpoints.indices.contains(network) else { return nil }
-    return family == .v4
-      ? tables.endpoints[network].listenerV4 : tables.endpoints[network].listenerV6
+    return tables.endpoints[network].listener(transport, family)
   }
 
   /// Indices of the network's media addresses, in the order in which they are to be used.

@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 extension ConfigurationCompiler {
   mutating func compileTenants() {
@@ -85,10 +86,11 @@ extension ConfigurationCompiler {
         continue
       }
       tables.networkOfListener[listener] = index
-      switch listeners[listener].address.ip.family {
-      case .v4: endpoints.listenerV4 = endpoints.listenerV4 ?? UInt16(clamping: listener)
-      case .v6: endpoints.listenerV6 = endpoints.listenerV6 ?? UInt16(clamping: listener)
-      }
+      endpoints.listeners.append(
+        (
+          UInt16(clamping: listener), transports.element(at: listener) ?? .udp,
+          listeners[listener].address.ip.family
+        ))
     }
   }
 
@@ -126,8 +128,8 @@ extension ConfigurationCompiler {
   ) {
     let fields: [(PathElement, IPAddress?, Bool, Bool)] = [
       (
-        "advertisedSignalling", network.advertisedSignalling, endpoints.listenerV4 != nil,
-        endpoints.listenerV6 != nil
+        "advertisedSignalling", network.advertisedSignalling, endpoints.hasListener(.v4),
+        endpoints.hasListener(.v6)
       ),
       (
         "advertisedMedia", network.advertisedMedia, !endpoints.mediaV4.isEmpty,

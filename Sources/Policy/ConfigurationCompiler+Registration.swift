@@ -107,8 +107,8 @@ extension ConfigurationCompiler {
     for address in addresses {
       if address.ip.isUnspecified || address.ip.isMulticast || address.port == 0 {
         report(path, "\(address) cannot be sent to", remedy: "Write the registrar's address.")
-      } else if (address.ip.family == .v4 ? endpoints.listenerV4 : endpoints.listenerV6) == nil,
-        endpoints.listenerV4 != nil || endpoints.listenerV6 != nil
+      } else if endpoints.listener(trunk.transport.wire, address.ip.family) == nil,
+        !endpoints.listeners.isEmpty
       {
         report(
           path, "network `\(trunk.network)` has no listener of the family of \(address)",

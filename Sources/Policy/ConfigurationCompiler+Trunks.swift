@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 extension ConfigurationCompiler {
   mutating func compileTrunks() {
@@ -23,6 +24,7 @@ extension ConfigurationCompiler {
       checkRegistration(of: trunk, index: index, network: network, at: path)
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
       checkLimits(of: trunk, at: path)
+      checkSecurity(of: trunk, at: path)
     }
   }
 
@@ -68,13 +70,8 @@ extension ConfigurationCompiler {
         report(here, "\(target) cannot be sent to", remedy: "Write the peer's address and port.")
         continue
       }
-      let reachable =
-        target.ip.family == .v4 ? endpoints.listenerV4 != nil : endpoints.listenerV6 != nil
-      if !reachable, endpoints.listenerV4 != nil || endpoints.listenerV6 != nil {
-        let family = target.ip.family == .v4 ? "IPv4" : "IPv6"
-        report(
-          here, "network `\(trunk.network)` has no \(family) listener to reach \(target)",
-          remedy: "Add an \(family) listener to the network, or use a target of its family.")
+      if !endpoints.listeners.isEmpty {
+        checkReach(target, trunk, endpoints, at: here)
       }
       if trunk.targets.firstIndex(of: target) != position {
         reportDuplicate(here, "the target \(target)", firstIn: "this trunk")
@@ -87,6 +84,48 @@ extension ConfigurationCompiler {
           path + ["sources", .index(position)], "a prefix has at most \(width) bits",
           remedy: "Write an address, address/bits or address:port.")
       }
+    }
+  }
+
+  private mutating func checkReach(
+    _ target: SocketAddress, _ trunk: Trunk, _ endpoints: NetworkEndpoints, at path: [PathElement]
+  ) {
+    guard endpoints.listener(trunk.transport.wire, target.ip.family) == nil else { return }
+    let family = target.ip.family == .v4 ? "IPv4" : "IPv6"
+    guard endpoints.hasListener(target.ip.family) else {
+      return report(
+        path, "network `\(trunk.network)` has no \(family) listener to reach \(target)",
+        remedy: "Add an \(family) listener to the network, or use a target of its family.")
+    }
+    let name = trunk.transport.rawValue
+    report(
+      path,
+      "network `\(trunk.network)` has no \(family) listener of transport \(name) to reach \(target)",
+      remedy:
+        "Add a listener with `transport: \(name)` to demarc.yaml and to the network, or give the trunk "
+        + "a `transport` that its network has.")
+  }
+
+  private mutating func checkSecurity(of trunk: Trunk, at path: [PathElement]) {
+    guard let security = trunk.security else { return }
+    if trunk.transport != .tls {
+      report(
+        path + ["tls"],
+        "`tls` says how a TLS peer proves itself, but the trunk's transport is "
+          + trunk.transport.rawValue,
+        remedy: "Write `transport: tls`, or leave `tls` out.")
+    }
+    if security.certificate.isEmpty != security.key.isEmpty {
+      report(
+        path + ["tls"], "a certificate and its key belong together",
+        remedy: "Give both `certificate` and `key`, or neither.")
+    }
+    if security.serverName.utf8.count > 253
+      || security.serverName.utf8.contains(where: { $0 <= 0x20 })
+    {
+      report(
+        path + ["tls", "serverName"], "`\(security.serverName)` is no host name",
+        remedy: "Write the domain that the peer's certificate is for.")
     }
   }
 

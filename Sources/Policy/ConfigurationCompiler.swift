@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 /// Checks the resources and builds the tables, one kind after the other so that each can look up what
 /// it refers to. It goes on after a problem; what depends on a broken reference is then left unchecked.
@@ -6,6 +7,7 @@ struct ConfigurationCompiler {
   let resources: Resources
   let listeners: [(name: String, address: SocketAddress)]
   let media: [(name: String, address: IPAddress)]
+  let transports: [Transport]
   var tables = ConfigurationTables()
   var problems: [ConfigurationProblem] = []
   /// How many problems there were beyond the limit.
@@ -13,11 +15,12 @@ struct ConfigurationCompiler {
 
   init(
     resources: Resources, listeners: [(name: String, address: SocketAddress)],
-    media: [(name: String, address: IPAddress)]
+    media: [(name: String, address: IPAddress)], transports: [Transport] = []
   ) {
     self.resources = resources
     self.listeners = listeners
     self.media = media
+    self.transports = transports
   }
 
   mutating func compile() throws(ConfigurationProblems) -> ConfigurationTables {

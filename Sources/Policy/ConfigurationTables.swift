@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 /// A name in the scope of a tenant.
 struct TenantKey: Hashable, Sendable {
@@ -19,12 +20,20 @@ package struct HeaderTrunk: Sendable {
 
 /// A network's ends in this process, by index.
 struct NetworkEndpoints: Sendable {
-  var listenerV4: UInt16?
-  var listenerV6: UInt16?
+  /// Index, transport and family of each, in the order in which they are named.
+  var listeners: [(index: UInt16, transport: Transport, family: IPAddress.Family)] = []
   var media: [UInt16] = []
   var mediaV4: [UInt16] = []
   var mediaV6: [UInt16] = []
   var tenants = TenantsOfNetwork.none
+
+  func listener(_ transport: Transport, _ family: IPAddress.Family) -> UInt16? {
+    listeners.first { $0.transport == transport && $0.family == family }?.index
+  }
+
+  func hasListener(_ family: IPAddress.Family) -> Bool {
+    listeners.contains { $0.family == family }
+  }
 }
 
 /// To whom the trunks and users of a network belong.

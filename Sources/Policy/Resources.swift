@@ -135,6 +135,11 @@ package struct Trunk: Hashable, Sendable {
   package var dtmfInfo = true
   package var redirects = RedirectPolicy.reject
   package var diversion = DiversionHeaders.none
+  /// What requests to the targets travel by; the listener of the network that has it is used.
+  package var transport = TrunkTransport.udp
+  /// Of TLS: how the peer is to prove itself. Nil: by a certificate for the target's address, of one of the
+  /// system's authorities.
+  package var security: TrunkSecurity?
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],

@@ -123,7 +123,7 @@ final class Peer {
     }
     let inUse = problem(taken.local)
     #expect(inUse.contains("\"public\" on \(taken.local)"))
-    #expect(inUse.contains("ss -lunp 'sport = :\(taken.local.port)'"))
+    #expect(inUse.contains("ss -ltunp 'sport = :\(taken.local.port)'"))
     let absent = try #require(IPAddress("192.0.2.77"))
     #expect(problem(SocketAddress(absent, 0)).contains("no interface"))
     for code: Int32 in [13, 97, 24, 12] {

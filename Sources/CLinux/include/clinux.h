@@ -133,3 +133,24 @@ int clinux_send(clinux_sender *sender, int fd, int first);
 
 /// Fills `count` bytes from the kernel's generator; 0, or -errno.
 int clinux_random(void *bytes, size_t count);
+
+// MARK: Stream sockets
+
+/// A bound, listening, non-blocking TCP socket; IPv6 ones carry no IPv4. `clinux_udp_local` tells its
+/// address.
+int clinux_stream_listen(clinux_address address, int backlog);
+/// The next connection, non-blocking, and who made it.
+int clinux_stream_accept(int listener, clinux_address *peer);
+/// A socket that is connecting from `local` (port 0: the system's choice) to `remote`: it is writable
+/// when that has come to an end, and `clinux_stream_error` tells to which.
+int clinux_stream_connect(clinux_address local, clinux_address remote);
+/// The pending error of a socket as -errno; 0: none.
+int clinux_stream_error(int fd);
+/// 0 when the peer has closed its side.
+int64_t clinux_stream_read(int fd, void *bytes, size_t count);
+/// Never raises SIGPIPE.
+int64_t clinux_stream_write(int fd, const void *bytes, size_t count);
+/// Nothing more will be written.
+void clinux_stream_finish(int fd);
+/// A descriptor that is good for nothing but being closed when no other is left.
+int clinux_reserve_open(void);

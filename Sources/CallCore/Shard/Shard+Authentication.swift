@@ -25,7 +25,7 @@ extension Shard {
     let known =
       trunk(ofRegistration: message, source: arrival.source, network: network)
       ?? trunk(ofHeader: message, source: arrival.source, network: network)
-      ?? configuration.trunk(source: arrival.source, network: network)
+      ?? knownTrunk(fields.via, network: network, arrival)
     if let known, configuration.trunks[known].authentication == nil { return .trunk(known) }
     return authenticate(message, fields, network: network, arrival)
   }

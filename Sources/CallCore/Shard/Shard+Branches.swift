@@ -177,8 +177,8 @@ extension Shard {
       !server.response.isNone
     else { return }
     resend(
-      server.response, to: server.replyTo, server.listener, serial: server.serial,
-      side: server.side)
+      server.response, to: server.replyTo, server.listener, connectPort: server.connectPort,
+      serial: server.serial, side: server.side)
     restart(&session.progressTimer, .progress, .seconds(60), session.handle)
   }
 

@@ -21,6 +21,7 @@ extension Shard {
     leg.trunk = target.trunk
     leg.rules = target.trunk.flatMap { session.configuration.rules(ofTrunk: $0) }
     leg.followsSource = target.followsSource
+    leg.security = target.security
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
     leg.credentials = target.credentials
@@ -68,7 +69,7 @@ extension Shard {
   }
 
   /// The first INVITE, and again with credentials: same Call-ID and From tag, next CSeq (§22.2).
-  private func sendInvite(
+  func sendInvite(
     _ leg: Leg, _ session: Session, answering challenge: DigestResponder.Challenge? = nil,
     of bytes: RawSpan = RawSpan()
   ) -> Bool {
@@ -104,6 +105,15 @@ extension Shard {
     writeUserAgent()
     writeBody(present: hasBody, into: &outbox.datagrams)
     if hasBody { body.abandon() }
+    if let stream = streamForLarge(leg, bytes: outbox.datagrams.position, session) {
+      outbox.datagrams.abandon()
+      remove(transaction)
+      leg.localCSeq &-= 1
+      leg.largeFrom = leg.listener
+      leg.listener = stream
+      counters.movedToStream &+= 1
+      return sendInvite(leg, session, answering: challenge, of: bytes)
+    }
     leg.inviteClient = transaction
     launch(transaction)
     return true
@@ -181,6 +191,7 @@ extension Shard {
   func writeContact(_ leg: Leg, into output: inout OutputBuffer) {
     output.append("Contact: <sip:")
     writeOurAddress(leg.listener, into: &output)
+    output.append(transport(leg.listener).parameter)
     output.append(">\r\n")
   }
 
@@ -382,6 +393,7 @@ extension Shard {
     guard let uri = SIPURI.parse(text, range), let ip = uri.hostAddress(in: text),
       ip.family == leg.source.ip.family, !ip.isUnspecified, !ip.isMulticast
     else { return leg.source }
+    takeTransport(of: uri, text, leg)
     // A peer elsewhere can't mean our own machine, a link, or everybody.
     if ip.isLoopback && !leg.source.ip.isLoopback || ip.isLinkLocal && !leg.source.ip.isLinkLocal
       || ip == IPAddress(v4: .max)
@@ -390,8 +402,21 @@ extension Shard {
     }
     // A private address behind a public source is what a NAT failed to rewrite.
     if ip != leg.source.ip, ip.isPrivate, !leg.source.ip.isPrivate { return leg.source }
-    let address = SocketAddress(ip, uri.port ?? 5060)
+    let address = SocketAddress(ip, uri.port ?? transport(leg.listener).defaultPort)
     return settings.listeners.contains { $0.bound == address } ? leg.source : address
+  }
+
+  /// A URI that names its transport is gone to by that, where the peer's network has it. One that names none
+  /// means UDP by the letter (§19.1.2); but whoever came by a connection is better reached the same way.
+  private func takeTransport(of uri: SIPURI, _ text: RawSpan, _ leg: Leg) {
+    guard let name = uri.param("transport", in: text) else { return }
+    let wanted = Transport.parse(text.extracting(name))
+    let network = configuration.network(ofListener: leg.listener)
+    guard wanted != transport(leg.listener), !wanted.isWebSocket, let network,
+      let listener = configuration.listener(
+        ofNetwork: network, family: leg.source.ip.family, transport: wanted)
+    else { return }
+    leg.listener = listener
   }
 
   /// What tells the branches of a fork apart.
@@ -457,6 +482,8 @@ extension Shard {
       side: .b, isOurs: true, call: CallID(incarnation: settings.incarnation, serial: serial),
       destination: destination, listener: listener,
       network: configuration.network(ofListener: listener) ?? 0)
+    // Nobody has a connection made to where such a stray answer says.
+    other.followsSource = isReliable(listener)
     guard let handle = legs.insert(other) else { return }
     other.handle = handle
     other.tagOwner = owner.owner
@@ -488,7 +515,10 @@ extension Shard {
     blocks.free(&transaction.acknowledgement)
     if clients.isLive(transaction.handle) { transaction.acknowledgement = keepOpenRecord() }
     transaction.acknowledgeTo = leg.destination
-    send(to: leg.destination, leg.listener, serial: leg.call.serial, side: leg.side)
+    secure(leg)
+    send(
+      to: leg.destination, leg.listener, connectPort: connectPort(leg), serial: leg.call.serial,
+      side: leg.side)
   }
 
   private func writeAcknowledgement(_ leg: Leg, cseq: UInt32, withBody: Bool) {

@@ -21,7 +21,7 @@ extension Shard {
         ? .invite(InviteClientTransaction(timers: timers, into: &unused))
         : .nonInvite(NonInviteClientTransaction(timers: timers, into: &unused)),
       method: method, purpose: purpose, cseq: cseq, destination: leg.destination,
-      listener: leg.listener, request: .none)
+      listener: leg.listener, connectPort: connectPort(leg), request: .none)
     guard let handle = clients.insert(transaction) else { return nil }
     transaction.handle = handle
     transaction.leg = leg
@@ -35,16 +35,21 @@ extension Shard {
     changeByRules(transaction.leg, transaction.method, status: 0)
     transaction.request = keepOpenRecord()
     waiting(for: transaction.destination, 1)
+    transaction.isWaiting = true
+    if let leg = transaction.leg { secure(leg) }
     send(
-      to: transaction.destination, transaction.listener, serial: transaction.serial,
-      side: transaction.side)
+      to: transaction.destination, transaction.listener, connectPort: transaction.connectPort,
+      serial: transaction.serial, side: transaction.side)
     var effects = takeEffects()
     defer { giveBack(&effects) }
+    let reliable = isReliable(transaction.listener)
     switch transaction.method {
     case .invite:
-      transaction.machine = .invite(InviteClientTransaction(timers: timers, into: &effects))
+      transaction.machine = .invite(
+        InviteClientTransaction(reliable: reliable, timers: timers, into: &effects))
     default:
-      transaction.machine = .nonInvite(NonInviteClientTransaction(timers: timers, into: &effects))
+      transaction.machine = .nonInvite(
+        NonInviteClientTransaction(reliable: reliable, timers: timers, into: &effects))
     }
     for effect in effects { carryOut(effect, transaction) }
   }
@@ -57,7 +62,9 @@ extension Shard {
 
   /// Up to the unique part of the branch. `rport` asks for the port that our NAT shows (RFC 3581 §3).
   func writeViaStart(_ listener: ListenerIndex, into output: inout OutputBuffer) {
-    output.append("Via: SIP/2.0/UDP ")
+    output.append("Via: SIP/2.0/")
+    output.append(transport(listener).token)
+    output.append(" ")
     writeOurAddress(listener, into: &output)
     output.append(";rport;branch=z9hG4bK")
   }
@@ -134,7 +141,7 @@ extension Shard {
       counters.retransmissionsSent &+= 1
       resend(
         transaction.request, to: transaction.destination, transaction.listener,
-        serial: transaction.serial, side: transaction.side)
+        connectPort: transaction.connectPort, serial: transaction.serial, side: transaction.side)
     case .start(.resend, let after):
       restart(&transaction.resendTimer, .clientResend, after, transaction.handle)
     case .start(.expire, let after):
@@ -179,7 +186,9 @@ extension Shard {
     transaction.leg = nil
     transaction.upstream = nil
     transaction.cancel = nil
-    if clients.remove(transaction.handle) != nil { waiting(for: transaction.destination, -1) }
+    if clients.remove(transaction.handle) != nil, transaction.isWaiting {
+      waiting(for: transaction.destination, -1)
+    }
   }
 
   /// How many transactions have a peer's address: an ICMP message about any other costs nothing.
@@ -233,7 +242,7 @@ extension Shard {
     guard !transaction.acknowledgement.isNone else { return }
     resend(
       transaction.acknowledgement, to: transaction.destination, transaction.listener,
-      serial: transaction.serial, side: transaction.side)
+      connectPort: transaction.connectPort, serial: transaction.serial, side: transaction.side)
   }
 
   /// Sends the CANCEL now if a provisional response has been seen, else as soon as one is (§9.1).

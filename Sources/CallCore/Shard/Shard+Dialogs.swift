@@ -135,9 +135,10 @@ extension Shard {
     leg.successTimer = .none
     guard !leg.success.isNone else { return }
     counters.retransmissionsSent &+= 1
-    let destination = leg.inviteServer?.replyTo ?? leg.source
+    let server = leg.inviteServer
     resend(
-      leg.success, to: destination, leg.listener, serial: leg.call.serial, side: leg.side)
+      leg.success, to: server?.replyTo ?? leg.source, server?.listener ?? leg.listener,
+      connectPort: server?.connectPort ?? 0, serial: leg.call.serial, side: leg.side)
     leg.successInterval = min(leg.successInterval * 2, timers.t2)
     restart(&leg.successTimer, .successResend, leg.successInterval, leg.handle)
   }
@@ -363,6 +364,10 @@ extension Shard {
     case .invite:
       leg.inviteClient = nil
       let session = leg.session
+      if isTransport, let session, leg.branch != nil, session.state == .routing, movesBack(leg) {
+        leg.localCSeq &-= 1
+        if sendInvite(leg, session) { return }
+      }
       end(leg)
       guard let session, let branch = leg.branch else { return }
       markTarget(session, branch, usable: false)

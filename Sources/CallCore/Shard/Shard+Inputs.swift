@@ -16,6 +16,7 @@ extension Shard {
       tell(.configurationApplied(revision: next.revision))
     case .restoreBindings(let bindings): restore(bindings)
     case .unreachable(let address): unreachable(address)
+    case .flowLost(let listener, let address): flowLost(listener, address)
     case .drain:
       isDraining = true
       removeRegistrations()

@@ -11,7 +11,7 @@ extension Shard {
     guard keepAlives.take(at: now) else { return }
     outbox.datagrams.begin()
     STUN.writeResponse(to: bytes, from: arrival.source, into: &outbox.datagrams)
-    send(to: arrival.source, arrival.listener, serial: 0, side: .a)
+    if send(to: arrival.source, arrival.listener, serial: 0, side: .a) { counters.keepAlives &+= 1 }
   }
 
   /// Behind a NAT of our own the provider's calls find us only while the mapping lives: an empty line now and

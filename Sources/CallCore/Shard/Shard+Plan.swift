@@ -111,10 +111,12 @@ extension Shard {
     return peer.targets.compactMap { address in
       guard
         let listener = session.configuration.listener(
-          ofNetwork: network, family: address.ip.family)
+          ofNetwork: network, family: address.ip.family, transport: peer.transport.wire)
       else { return nil }
       return CallTarget(
-        name: "trunk:" + peer.name, address: address, listener: listener, network: network,
+        name: "trunk:" + peer.name, address: address, listener: listener,
+        security: peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil,
+        network: network,
         uri: NumberURI.text(called, at: "\(address)", peer.numbers), codecs: peer.codecs,
         wideLatching: peer.wideLatching, followsSource: false, credentials: peer.credentials,
         silence: UInt32(clamping: peer.mediaTimeout.milliseconds), trunk: trunk,

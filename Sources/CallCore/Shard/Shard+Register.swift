@@ -163,7 +163,7 @@ extension Shard {
     registrar.setTimer(timer, serial: serial)
   }
 
-  private func removeBinding(
+  func removeBinding(
     _ serial: UInt64, silently: Bool = false, keepsInstance: Bool = false
   ) {
     guard var entry = registrar.remove(serial: serial) else { return }
@@ -181,6 +181,11 @@ extension Shard {
   /// After a restart; expiries are on this process's clock already, what has run out is left out.
   func restore(_ bindings: [Binding]) {
     for binding in bindings where binding.expires > now && !registrar.isFull {
+      // The connection that it was registered by ended with the process.
+      if isReliable(binding.listener) {
+        tell(.bindingRemoved(binding))
+        continue
+      }
       keep(
         binding,
         Registrar.UserKey(tenant: binding.tenant, user: binding.user, isTrunk: binding.isTrunk))

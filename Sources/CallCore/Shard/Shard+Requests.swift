@@ -127,6 +127,7 @@ extension Shard {
       return
     }
     traceIncoming(message, leg.call.serial, leg.side, arrival)
+    follow(leg, arrival)
     acknowledged(leg, message, fields)
   }
 
@@ -177,6 +178,7 @@ extension Shard {
     guard takesCSeq(leg, fork, fields.cseq.number) else {
       return replyStateless(message, fields, 500, arrival, leg: leg)
     }
+    follow(leg, arrival)
     switch message.method {
     case .bye: byeReceived(leg, message, fields, key, arrival)
     case .invite: reInviteReceived(leg, message, fields, key, arrival)

@@ -133,6 +133,8 @@ extension Shard {
 
   /// §18.2.2 and RFC 3581 §4. `maddr` is not followed: nobody may direct our packets to a third party.
   func replyAddress(_ message: borrowing Message, _ via: Via, _ arrival: Arrival) -> SocketAddress {
+    // By a stream: on the connection of the request.
+    if isReliable(arrival.listener) { return arrival.source }
     if via.hasRport { return arrival.source }
     // A sent-by that is not the source's address stands behind a NAT: only the source port leads back.
     let sentBy = IPAddress(parsingHost: message.bytes.extracting(via.host))

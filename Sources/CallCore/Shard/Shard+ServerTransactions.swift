@@ -19,9 +19,11 @@ extension Shard {
     body.abandon()
     guard let head else { return nil }
     let isInvite = message.method == .invite
+    let reliable = isReliable(arrival.listener)
     let transaction = ServerTransaction(
       machine: isInvite
-        ? .invite(InviteServerTransaction()) : .nonInvite(NonInviteServerTransaction()),
+        ? .invite(InviteServerTransaction(reliable: reliable))
+        : .nonInvite(NonInviteServerTransaction(reliable: reliable)),
       method: message.method, cseq: fields.cseq.number, key: key,
       replyTo: replyAddress(message, fields.via, arrival), listener: arrival.listener, head: head,
       toTagged: !fields.to.tag.isEmpty)
@@ -32,6 +34,10 @@ extension Shard {
       return nil
     }
     transaction.handle = handle
+    if reliable {
+      transaction.connectPort = returnPort(fields.via, arrival)
+      noteFlow(transaction)
+    }
     if fields.to.tag.isEmpty {
       let merge = mergeKey(message, fields)
       if serversByMerge.insert(merge, handle) { transaction.mergeKey = merge }
@@ -103,8 +109,8 @@ extension Shard {
     blocks.free(&transaction.response)
     transaction.response = keepOpenRecord()
     send(
-      to: transaction.replyTo, transaction.listener, serial: transaction.serial,
-      side: transaction.side)
+      to: transaction.replyTo, transaction.listener, connectPort: transaction.connectPort,
+      serial: transaction.serial, side: transaction.side)
     if status < 200 {
       handleServer(transaction, invite: .sentProvisional, other: .sentProvisional)
     } else if status < 300 {
@@ -138,7 +144,7 @@ extension Shard {
       counters.retransmissionsSent &+= 1
       resend(
         transaction.response, to: transaction.replyTo, transaction.listener,
-        serial: transaction.serial, side: transaction.side)
+        connectPort: transaction.connectPort, serial: transaction.serial, side: transaction.side)
     case .start(.resend, let after):
       restart(&transaction.resendTimer, .serverResend, after, transaction.handle)
     case .start(.expire, let after):
@@ -164,6 +170,7 @@ extension Shard {
   private func remove(_ transaction: ServerTransaction) {
     wheel.cancel(&transaction.resendTimer)
     wheel.cancel(&transaction.expireTimer)
+    forgetFlow(transaction)
     blocks.free(&transaction.head)
     blocks.free(&transaction.response)
     _ = serversByKey.remove(transaction.key)
@@ -203,7 +210,8 @@ extension Shard {
   /// Closes the open record of the outbox, traces it, and counts it.
   @discardableResult
   func send(
-    to destination: SocketAddress, _ listener: ListenerIndex, serial: UInt64, side: LegSide
+    to destination: SocketAddress, _ listener: ListenerIndex, connectPort: UInt16 = 0,
+    serial: UInt64, side: LegSide
   ) -> Bool {
     if serial != 0, !outbox.datagrams.isOverflowing {
       outbox.datagrams.withOpenBytes {
@@ -212,7 +220,8 @@ extension Shard {
           remote: destination, message: $0)
       }
     }
-    guard isPermitted(destination), outbox.datagrams.commit(to: destination, listener: listener)
+    guard isPermitted(destination),
+      outbox.datagrams.commit(to: destination, listener: listener, connectPort: connectPort)
     else {
       outbox.datagrams.abandon()
       return false
@@ -222,12 +231,12 @@ extension Shard {
   }
 
   func resend(
-    _ block: Block, to destination: SocketAddress, _ listener: ListenerIndex, serial: UInt64,
-    side: LegSide
+    _ block: Block, to destination: SocketAddress, _ listener: ListenerIndex,
+    connectPort: UInt16 = 0, serial: UInt64, side: LegSide
   ) {
     outbox.datagrams.begin()
     outbox.datagrams.append(blocks.bytes(block))
-    send(to: destination, listener, serial: serial, side: side)
+    send(to: destination, listener, connectPort: connectPort, serial: serial, side: side)
   }
 
   /// Never to nowhere, to many, or to ourselves, whatever a Contact or Record-Route says.

@@ -191,7 +191,8 @@ extension Shard {
   ) -> (ListenerIndex, SocketAddress)? {
     guard let address = upstream.addresses.element(at: upstream.chosen),
       let network = configuration.network(named: upstream.trunk.network),
-      let listener = configuration.listener(ofNetwork: network, family: address.ip.family)
+      let listener = configuration.listener(
+        ofNetwork: network, family: address.ip.family, transport: upstream.trunk.transport.wire)
     else { return nil }
     return (listener, address)
   }
@@ -204,9 +205,10 @@ extension Shard {
     let transaction = ClientTransaction(
       machine: .nonInvite(NonInviteClientTransaction(timers: timers, into: &none)),
       method: .register, purpose: .register, cseq: upstream.cseq, destination: address,
-      listener: listener, request: .none)
+      listener: listener, connectPort: isReliable(listener) ? address.port : 0, request: .none)
     guard let handle = clients.insert(transaction) else { return nil }
     transaction.handle = handle
+    secure(upstream.trunk, listener, address)
     transaction.upstream = upstream
     upstream.transaction = transaction
     return transaction
@@ -237,6 +239,7 @@ extension Shard {
       outbox.datagrams.append("@")
     }
     writeOurAddress(listener, into: &outbox.datagrams)
+    outbox.datagrams.append(transport(listener).parameter)
     outbox.datagrams.append(";line=")
     outbox.datagrams.append(upstream.line)
     // RFC 6140 §5.1.
@@ -386,6 +389,7 @@ extension Shard {
       credentials: peer.registrationCredentials,
       silence: UInt32(clamping: peer.mediaTimeout.milliseconds))
     target.trunk = trunk
+    target.security = peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil
     target.domain = register.domain
     target.calledDomain = register.registrarHost
     target.routes = upstream.serviceRoute

@@ -51,6 +51,11 @@ package final class Shard {
   var servers: Slab<ServerTransaction?>
   var serversByKey: KeyTable<SlabHandle>
   var serversByMerge: KeyTable<SlabHandle>
+  /// INVITEs that came by connections and are not done with.
+  var serversByFlow: [Flow: [SlabHandle]] = [:]
+  /// Peers that would not be connected to when a request was too long for a datagram, and until when that
+  /// is remembered.
+  var withoutStream: [SocketAddress: Instant] = [:]
   var clients: Slab<ClientTransaction?>
   var clientsByDestination: KeyTable<Int32>
   var legs: Slab<Leg?>

@@ -41,6 +41,14 @@ package struct APIRouter: Sendable {
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.upstreamRegistrations()))
     }
+    router.get("v1/certificates") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.certificates()))
+    }
+    router.post("v1/certificates:reload") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.reloadCertificates()))
+    }
     addMetrics(router)
     return router
   }

@@ -1,6 +1,7 @@
 import Base
 package import CallCore
 package import SIPCore
+import SIPWire
 
 /// A call's messages in the order in which they crossed, ready to be drawn.
 package struct LadderResource: Codable, Hashable, Sendable {
@@ -25,8 +26,10 @@ package struct LadderResource: Codable, Hashable, Sendable {
   package init(
     call: CallID, traced: [TracedMessage], record: CallRecord?, includesText: Bool, wall: WallTime
   ) {
+    let transports = Dictionary(
+      traced.map { ($0.remote, $0.transport) }, uniquingKeysWith: { first, _ in first })
     let ladder = Ladder(traced: traced) { leg, remote in
-      LadderResource.name(leg, remote, record: record)
+      LadderResource.name(leg, remote, transports[remote] ?? .udp, record: record)
     }
     let start = ladder.messages.first?.at ?? .zero
     self.call = "\(call)"
@@ -66,9 +69,10 @@ package struct LadderResource: Codable, Hashable, Sendable {
     return text
   }
 
-  /// The name that the record has for an address, without its kind; the address where it has none.
+  /// The name that the record has for an address, without its kind; where it has none the address, with what
+  /// leads there if that is not UDP.
   private static func name(
-    _ leg: LegSide, _ remote: SocketAddress, record: CallRecord?
+    _ leg: LegSide, _ remote: SocketAddress, _ transport: Transport, record: CallRecord?
   ) -> String {
     let full: String
     switch leg {
@@ -76,7 +80,8 @@ package struct LadderResource: Codable, Hashable, Sendable {
     case .b: full = record?.attempts.last { $0.address == remote }?.target ?? ""
     }
     let name = full.split(separator: ":", maxSplits: 1).last.map(String.init) ?? ""
-    return name.isEmpty ? "\(remote)" : name
+    guard name.isEmpty else { return name }
+    return transport == .udp ? "\(remote)" : "\(transport.name) \(remote)"
   }
 }
 

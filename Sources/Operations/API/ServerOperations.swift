@@ -37,6 +37,15 @@ package protocol ServerOperations: Sendable {
   func registrations() async throws -> [RegistrationResource]
   /// Our own registrations with providers.
   func upstreamRegistrations() async throws -> [UpstreamRegistrationResource]
+  /// What the listeners of TLS and WSS show.
+  func certificates() async throws -> [CertificateResource]
+  /// Reads their files again; throws, and keeps the old ones, where one cannot be used.
+  func reloadCertificates() async throws -> [CertificateResource]
+}
+
+extension ServerOperations {
+  package func certificates() async throws -> [CertificateResource] { [] }
+  package func reloadCertificates() async throws -> [CertificateResource] { [] }
 }
 
 package enum RecordFormat: String, Sendable, CaseIterable {

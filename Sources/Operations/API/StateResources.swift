@@ -3,9 +3,12 @@ package struct StatusResource: Codable, Hashable, Sendable {
   package struct Address: Codable, Hashable, Sendable {
     package var name: String
     package var address: String
-    package init(name: String, address: String) {
+    /// Of a listener.
+    package var transport: String?
+    package init(name: String, address: String, transport: String? = nil) {
       self.name = name
       self.address = address
+      self.transport = transport
     }
   }
 
@@ -62,6 +65,7 @@ package struct TrunkStateResource: Codable, Hashable, Sendable {
   package var kind: String
   package var network: String
   package var targets: [String]
+  package var transport = "udp"
   package var calls: Int
   package var maxCalls: Int?
   package var callsPerSecond: Int?
@@ -131,6 +135,7 @@ package struct RegistrationResource: Codable, Hashable, Sendable {
   package var contact: String
   package var source: String
   package var listener: String
+  package var transport = "udp"
   package var expires: String
   package var expiresInSeconds: Int
   package var userAgent: String
@@ -193,5 +198,21 @@ package struct HangUpResource: Codable, Hashable, Sendable {
   package init(id: String, state: String) {
     self.id = id
     self.state = state
+  }
+}
+
+/// A certificate that listeners of TLS or WSS show.
+package struct CertificateResource: Codable, Hashable, Sendable {
+  package var listener: String
+  /// The name that clients ask for to be shown it; empty: any other.
+  package var serverName: String
+  package var expires: String
+  package var expiresInDays: Int
+
+  package init(listener: String, serverName: String, expires: String, expiresInDays: Int) {
+    self.listener = listener
+    self.serverName = serverName
+    self.expires = expires
+    self.expiresInDays = expiresInDays
   }
 }

@@ -1,6 +1,7 @@
 import Base
 import MediaControl
 import Policy
+import SIPWire
 
 /// One setting from outside the file, by its path ("log.level"). For the lists of listeners and media
 /// addresses there is none: those are the file's.
@@ -25,6 +26,8 @@ extension ProcessSettings {
     "log.level", "log.format", "log.personal", "limits.calls", "limits.transactions",
     "limits.registrations",
     "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
+    "limits.connections", "limits.connectionsPerSource", "limits.handshakeTime",
+    "limits.messageTime", "limits.idleTime", "limits.connectTime", "limits.connectionOutput",
   ]
 
   /// Variables of ours that are no settings.
@@ -173,7 +176,8 @@ extension DocumentReader {
   private mutating func limits(_ parent: DocumentFields, _ limits: inout LimitSettings) {
     let keys = [
       "calls", "transactions", "registrations", "messageMemory", "ladderMemory",
-      "unconfirmedFacts", "drainTime",
+      "unconfirmedFacts", "drainTime", "connections", "connectionsPerSource", "handshakeTime",
+      "messageTime", "idleTime", "connectTime", "connectionOutput",
     ]
     guard let fields = group(parent, "limits", keys: keys) else { return }
     limits.calls ?= optional(fields, "calls", .number(1...1_000_000, example: 20_000))
@@ -189,32 +193,40 @@ extension DocumentReader {
       ?= optional(
         fields, "unconfirmedFacts", .number(100...10_000_000, example: 50_000))
     limits.drainTime ?= optional(fields, "drainTime", .duration(example: "30s"))
+    streamLimits(fields, &limits.streams)
   }
 
   private mutating func listeners(_ parent: DocumentFields) -> [ListenerSettings] {
     var listeners: [ListenerSettings] = []
     var firstUse: [String: Int] = [:]
-    var sockets: [SocketAddress: String] = [:]
+    var sockets: [ListenerSocket: String] = [:]
     for (node, path) in items(parent, "listeners") {
-      let keys = ["name", "transport", "address", "port"]
+      let keys = ["name", "transport", "address", "port"] + Self.securityKeys + ["origins"]
       guard let fields = fields(node, path, keys: keys) else { continue }
-      let listener = ListenerSettings(
+      let transport: ListenerTransport =
+        optional(fields, "transport", .choice("a transport")) ?? .udp
+      var listener = ListenerSettings(
         name: required(fields, "name", .text("a name", example: "udp")) ?? "",
-        transport: optional(fields, "transport", .choice("a transport")) ?? .udp,
+        transport: transport,
         address: required(fields, "address", .address(example: "192.0.2.1")) ?? .anyV4,
-        port: optional(fields, "port", .port(example: 5060)) ?? 5060)
+        port: optional(fields, "port", .port(example: 5060)) ?? transport.wire.defaultPort)
+      security(fields, path, &listener)
       checkName(listener.name, fields, &firstUse)
-      let socket = SocketAddress(listener.address, listener.port)
+      // A port of UDP and one of TCP are different things.
+      let socket = ListenerSocket(
+        isStream: transport.wire.isReliable, address: SocketAddress(listener.address, listener.port)
+      )
       if let other = sockets.updateValue(listener.name, forKey: socket), !errorsHave(path) {
         report(
-          fields.position, path, "\(socket) is the listener `\(other)`'s already",
+          fields.position, path, "\(socket.address) is the listener `\(other)`'s already",
           remedy: "Give each listener an address and port of its own.")
       }
       if listener.address.isMulticast || listener.address == .anyV4 || listener.address == .anyV6,
         !errorsHave(path)
       {
         report(
-          fields.position, path + ["address"], "a listener needs one address, not \(socket.ip)",
+          fields.position, path + ["address"],
+          "a listener needs one address, not \(socket.address.ip)",
           remedy: "Write the address under which the peers reach it; one listener for each.")
       }
       listeners.append(listener)
@@ -267,7 +279,7 @@ extension DocumentReader {
   }
 
   /// Whether something of this item was reported already: then what follows from it is not.
-  private func errorsHave(_ path: [PathElement]) -> Bool {
+  func errorsHave(_ path: [PathElement]) -> Bool {
     errors.contains { $0.path.hasPrefix(path.pathText) }
   }
 }
@@ -280,9 +292,15 @@ extension ValueRule where Value == LogLevel {
   }
 }
 
+/// What only one listener can have.
+private struct ListenerSocket: Hashable {
+  var isStream: Bool
+  var address: SocketAddress
+}
+
 infix operator ?= : AssignmentPrecedence
 
 /// Takes the value where there is one.
-private func ?= <Value>(place: inout Value, value: Value?) {
+func ?= <Value>(place: inout Value, value: Value?) {
   if let value { place = value }
 }

@@ -1,6 +1,8 @@
 package import Base
 package import CallCore
+package import Edge
 package import MediaControl
+package import SIPWire
 
 /// What one process needs to start, from `demarc.yaml`, the environment and the command line: where it
 /// listens, where it keeps things, how it tells of itself. Everything telephonic is a resource.
@@ -21,13 +23,29 @@ package struct ProcessSettings: Hashable, Sendable {
   package init() {}
 }
 
-package enum ListenerTransport: String, Sendable, CaseIterable { case udp }
+package enum ListenerTransport: String, Sendable, CaseIterable {
+  case udp, tcp, tls, ws, wss
+
+  package var wire: Transport {
+    switch self {
+    case .udp: .udp
+    case .tcp: .tcp
+    case .tls: .tls
+    case .ws: .ws
+    case .wss: .wss
+    }
+  }
+}
 
 package struct ListenerSettings: Hashable, Sendable {
   package var name: String
   package var transport: ListenerTransport
   package var address: IPAddress
   package var port: UInt16
+  /// Of TLS and WSS: what it shows, and of whom it wants to see something.
+  package var tls: TLSListenerSettings?
+  /// Of WS and WSS: the origins of pages that may connect; empty: any.
+  package var origins: [String] = []
 
   package init(
     name: String, transport: ListenerTransport = .udp, address: IPAddress, port: UInt16 = 5060
@@ -77,6 +95,8 @@ package struct LimitSettings: Hashable, Sendable {
   package var ladderMemory: Int
   /// Facts that the store has not confirmed; above it new calls get 503.
   package var unconfirmedFacts: Int
+  /// Of the listeners of TCP, TLS, WS and WSS together.
+  package var streams = StreamLimits()
   /// How long calls may go on after the order to end; what is left then is hung up.
   package var drainTime = Interval.seconds(30)
 

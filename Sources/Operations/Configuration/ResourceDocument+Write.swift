@@ -106,6 +106,7 @@ private struct ResourceWriter {
       ("rules", trunk.rules.isEmpty ? nil : .list(trunk.rules.map(\.document))),
       ("redirects", .text(trunk.redirects.rawValue)),
       ("diversion", .text(trunk.diversion.rawValue)),
+      ("transport", .text(trunk.transport.rawValue)), ("tls", trunk.security.map(node)),
       ("register", trunk.register.map(node)),
       (
         "matchHeader",
@@ -129,6 +130,14 @@ private struct ResourceWriter {
       ("keepAlive", register.keepAlive.map { .text($0.documentText) }),
       ("numberBlock", .bare(register.numberBlock)),
     ])
+  }
+
+  private func node(_ security: TrunkSecurity) -> DocumentNode {
+    let texts = [
+      ("serverName", security.serverName), ("ca", security.authorities),
+      ("certificate", security.certificate), ("key", security.key),
+    ]
+    return .group(texts.map { ($0, $1.isEmpty ? nil : .text($1)) })
   }
 
   private func node(_ credentials: Credentials) -> DocumentNode {

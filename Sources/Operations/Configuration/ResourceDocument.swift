@@ -172,7 +172,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
-      "rules", "register", "matchHeader", "redirects", "diversion",
+      "rules", "register", "matchHeader", "redirects", "diversion", "transport", "tls",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -198,6 +198,8 @@ extension ResourceReader {
     dialogs(fields, into: &trunk)
     read(fields, "redirects", .choice("a policy for redirections"), into: &trunk.redirects)
     read(fields, "diversion", .choice("a way to tell of diversions"), into: &trunk.diversion)
+    trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
+    trunk.security = security(fields)
     return trunk
   }
 
@@ -246,6 +248,23 @@ extension ResourceReader {
     register.keepAlive = reader.optional(fields, "keepAlive", .duration(example: "25s"))
     register.numberBlock = reader.optional(fields, "numberBlock", .flag) ?? false
     return register
+  }
+
+  private mutating func security(_ parent: DocumentFields) -> TrunkSecurity? {
+    guard let node = parent.node("tls") else { return nil }
+    if case .scalar(let scalar) = node, scalar.isNull { return nil }
+    let keys = ["serverName", "ca", "certificate", "key"]
+    guard let fields = reader.fields(node, parent.path + ["tls"], keys: keys) else { return nil }
+    var security = TrunkSecurity()
+    security.serverName =
+      reader.optional(fields, "serverName", .text("a host name", example: "sip.example.com")) ?? ""
+    security.authorities =
+      reader.optional(fields, "ca", .text("a file", example: "/etc/demarc/carrier.pem")) ?? ""
+    security.certificate =
+      reader.optional(fields, "certificate", .text("a file", example: "/etc/demarc/cert.pem")) ?? ""
+    security.key =
+      reader.optional(fields, "key", .text("a file", example: "/etc/demarc/key.pem")) ?? ""
+    return security
   }
 
   private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {

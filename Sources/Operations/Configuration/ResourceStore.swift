@@ -1,6 +1,7 @@
 package import Base
 package import Persistence
 package import Policy
+package import SIPWire
 import Synchronization
 
 /// The resources that are in force, and the only way to change them: a document that was compiled first
@@ -10,6 +11,8 @@ package final class ResourceStore: Sendable {
   package struct Surroundings: Sendable {
     package var listeners: [(name: String, address: SocketAddress)]
     package var media: [(name: String, address: IPAddress)]
+    /// Of the listeners; UDP where there is none.
+    package var transports: [Transport] = []
 
     package init(
       listeners: [(name: String, address: SocketAddress)],
@@ -160,7 +163,7 @@ package final class ResourceStore: Sendable {
     do throws(ConfigurationProblems) {
       return try Configuration(
         resources: document.resources, revision: revision, listeners: surroundings.listeners,
-        media: surroundings.media)
+        media: surroundings.media, transports: surroundings.transports)
     } catch {
       throw .invalid(ConfigErrors(error.problems.map(document.map.locate)))
     }

@@ -7,7 +7,7 @@ package enum StartView {
     let status = try await server.status()
     var sheet = Sheet()
     for listener in status.listeners {
-      sheet.add("SIP (\(listener.name))", "udp \(listener.address)")
+      sheet.add("SIP (\(listener.name))", "\(listener.transport ?? "udp") \(listener.address)")
     }
     for media in status.media { sheet.add("media (\(media.name))", media.address) }
     sheet.add("socket", status.socket)

@@ -16,7 +16,7 @@ package enum StateViews {
       rows: trunks.map { trunk in
         [
           TableCell(trunk.name), TableCell(trunk.tenant), TableCell(trunk.kind),
-          TableCell(trunk.network), TableCell(trunk.targets.joined(separator: " ")),
+          TableCell(trunk.network), TableCell(reach(trunk)),
           TableCell(String(trunk.calls)), TableCell(trunk.maxCalls.map { String($0) } ?? "–"),
           TableCell(trunk.callsPerSecond.map { String($0) } ?? "–"),
           TableCell(String(trunk.attempts)),
@@ -25,6 +25,11 @@ package enum StateViews {
           registration(trunk.registration),
         ]
       })
+  }
+
+  /// The targets, and what leads there where it is not UDP.
+  private static func reach(_ trunk: TrunkStateResource) -> String {
+    ((trunk.transport == "udp" ? [] : [trunk.transport]) + trunk.targets).joined(separator: " ")
   }
 
   private static func preference(_ q: Double) -> String {
@@ -65,18 +70,38 @@ package enum StateViews {
       [
         TableColumn("USER", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
         TableColumn("CONTACT", shrinksTo: 12), TableColumn("SOURCE"),
-        TableColumn("LISTENER", shrinksTo: 4), TableColumn("EXPIRES IN", .right),
+        TableColumn("VIA"), TableColumn("LISTENER", shrinksTo: 4),
+        TableColumn("EXPIRES IN", .right),
         TableColumn("USER AGENT", shrinksTo: 8),
       ] + (kinds ? [TableColumn("KIND")] : []) + (preferences ? [TableColumn("Q", .right)] : []),
       rows: registrations.map { binding in
         let kind = binding.numberBlock ? "number block" : binding.kind
         return [
           TableCell(binding.user), TableCell(binding.tenant), TableCell(binding.contact),
-          TableCell(binding.source), TableCell(binding.listener),
+          TableCell(binding.source), TableCell(binding.transport), TableCell(binding.listener),
           TableCell(HumanTime.span(Double(binding.expiresInSeconds))),
           TableCell(binding.userAgent, .faint),
         ] + (kinds ? [TableCell(kind)] : [])
           + (preferences ? [TableCell(preference(binding.q))] : [])
+      })
+  }
+
+  package static func certificates(_ certificates: [CertificateResource]) -> Table {
+    Table(
+      [
+        TableColumn("LISTENER", shrinksTo: 6), TableColumn("FOR", shrinksTo: 12),
+        TableColumn("EXPIRES"), TableColumn("IN DAYS", .right),
+      ],
+      rows: certificates.map { certificate in
+        [
+          TableCell(certificate.listener),
+          TableCell(certificate.serverName.isEmpty ? "any name" : certificate.serverName),
+          TableCell(certificate.expires),
+          TableCell(
+            String(certificate.expiresInDays),
+            certificate.expiresInDays < 0 ? .bad : certificate.expiresInDays < 14 ? .warning : .good
+          ),
+        ]
       })
   }
 
@@ -89,7 +114,9 @@ package enum StateViews {
     sheet.add("up for", HumanTime.span(status.uptimeSeconds))
     sheet.add("resources", "revision \(status.revision)")
     for listener in status.listeners {
-      sheet.add("listener \(listener.name)", listener.address)
+      sheet.add(
+        "listener \(listener.name)",
+        [listener.transport, listener.address].compactMap { $0 }.joined(separator: " "))
     }
     for media in status.media { sheet.add("media \(media.name)", media.address) }
     sheet.add("socket", status.socket)

@@ -35,6 +35,7 @@ package struct MetricsPage: Sendable {
   package var storeBytes: Int64 = 0
   package var media = MediaCounters()
   package var edge: EdgeCounters.Reading?
+  package var streams: StreamCounters.Reading?
   package var logLines: UInt64 = 0
   package var logDropped: UInt64 = 0
   package var requests: [APIRequestCount] = []
@@ -48,6 +49,7 @@ package struct MetricsPage: Sendable {
     var text = MetricsText()
     process(&text)
     signalling(&text)
+    streams(&text)
     calls(&text)
     trunks(&text)
     registrations(&text)
@@ -99,6 +101,13 @@ package struct MetricsPage: Sendable {
     text.single("timers", .gauge, "Timers that are running.", shard.timers)
     text.single(
       "trace_bytes", .gauge, "Memory of the messages that are kept for ladders.", shard.traceBytes)
+    text.single(
+      "sip_stun_keepalives_total", .counter, "STUN keep-alives that were answered.",
+      shard.keepAlives)
+    text.each(
+      "sip_large_requests_total", .counter,
+      "Requests too long for a datagram: moved to TCP, and back where nobody listened.",
+      by: "way", [("toTCP", shard.movedToStream), ("back", shard.movedBack)])
     text.single("bindings", .gauge, "Contacts that are registered.", shard.bindings)
     guard let edge else { return }
     text.each(

@@ -30,6 +30,7 @@ extension DemarcServer {
     page.readers = stream.counters
     page.media = media.counters
     page.edge = edge.counters.reading
+    page.streams = edge.streamCounters
     page.store = writer.counters
     page.storeBytes = (try? store.sizes().bytes) ?? 0
     (page.logLines, page.logDropped) = log.counters

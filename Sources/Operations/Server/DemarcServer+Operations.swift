@@ -5,6 +5,7 @@ import Foundation
 import MediaControl
 import Persistence
 import Policy
+import SIPWire
 import Synchronization
 
 // What the local API asks of a server.
@@ -24,7 +25,10 @@ extension DemarcServer: ServerOperations {
       started: Timestamp.text(WallTime.process.milliseconds(at: startedAt)),
       uptimeSeconds: Double((now - startedAt).milliseconds) / 1_000,
       processId: Int(ProcessInfo.processInfo.processIdentifier), revision: revision,
-      listeners: addresses.map { StatusResource.Address(name: $0.name, address: "\($0.bound)") },
+      listeners: addresses.map {
+        StatusResource.Address(
+          name: $0.name, address: "\($0.bound)", transport: $0.transport.name)
+      },
       media: media, socket: settings.socket, store: settings.store,
       metrics: metricsAddress.map { "http://\($0)/metrics" }, activeCalls: counters.sessions,
       callsAttempted: counters.callsAttempted, callsAnswered: counters.callsAnswered,
@@ -107,7 +111,10 @@ extension DemarcServer: ServerOperations {
 
   package func apply(_ document: [UInt8]) async throws -> ApplyResource {
     let keeper = keeper
-    return try await blocking.run { try keeper.apply(document) }
+    let applied = try await blocking.run { try keeper.apply(document) }
+    // Files that resources name may have been replaced with them; the listeners' are looked at on the way.
+    _ = try? await reloadCertificates()
+    return applied
   }
 
   package func trunks() async throws -> [TrunkStateResource] {
@@ -160,6 +167,9 @@ extension DemarcServer: ServerOperations {
         resource.instance = binding.instance.isEmpty ? nil : binding.instance
         resource.flow = binding.flow == 0 ? nil : binding.flow
         resource.numberBlock = binding.isNumberBlock
+        if settings.listeners.indices.contains(index) {
+          resource.transport = settings.listeners[index].transport.name
+        }
         return resource
       }
   }
@@ -202,6 +212,7 @@ extension TrunkStateResource {
     self.init(
       name: trunk.name, tenant: trunk.tenant, kind: trunk.kind.rawValue, network: trunk.network)
     targets = trunk.targets.map { "\($0)" }
+    transport = trunk.transport.rawValue
     maxCalls = trunk.maxCalls
     callsPerSecond = trunk.callsPerSecond
     guard let status else { return }

@@ -85,7 +85,9 @@ package final class DemarcServer: Sendable {
 
   /// Where the listeners are bound, with the ports that the system chose where 0 was asked.
   package var addresses: [Listener] {
-    zip(settings.listeners, edge.addresses).map { Listener(name: $0.name, bound: $1) }
+    zip(settings.listeners, edge.addresses).map {
+      Listener(name: $0.name, bound: $1, transport: $0.transport)
+    }
   }
 
   package var metricsAddress: SocketAddress? { listeners.withLock { $0.metricsAddress } }

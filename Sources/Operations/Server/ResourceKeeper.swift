@@ -25,9 +25,10 @@ final class ResourceKeeper: Sendable {
     store: SQLiteStore, settings: ServerSettings, document: [UInt8]?, log: LogSink
   ) throws {
     self.log = log
-    let surroundings = ResourceStore.Surroundings(
+    var surroundings = ResourceStore.Surroundings(
       listeners: settings.listeners.map { ($0.name, $0.bound) },
       media: settings.media.map { ($0.name, $0.bound) })
+    surroundings.transports = settings.listeners.map(\.transport)
     do throws(ResourceStore.Failure) {
       if let document {
         resources = try ResourceStore(

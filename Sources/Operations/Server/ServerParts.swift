@@ -116,7 +116,7 @@ struct ServerParts {
     shard.limits = settings.limits
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let edge = try UDPEdge(
-      settings: shard, configuration: keeper.current,
+      settings: shard, configuration: keeper.current, streams: settings.streams,
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in

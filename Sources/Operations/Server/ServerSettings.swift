@@ -1,5 +1,6 @@
 package import Base
 package import CallCore
+package import Edge
 package import MediaControl
 
 /// What a server is started with, wherever it was written down.
@@ -13,6 +14,8 @@ package struct ServerSettings: Sendable {
   /// Where scrapers find `/metrics`; nil: on the local API alone.
   package var metrics: SocketAddress?
   package var limits = ShardLimits()
+  /// Bounds and certificates of the listeners of streams.
+  package var streams = StreamSettings()
   /// How long calls may go on after the order to end.
   package var drainTime = Interval.seconds(30)
   /// Records of calls that ended longer ago are removed every hour; nil: kept for ever.
@@ -47,11 +50,17 @@ extension ServerSettings {
   package init(_ process: ProcessSettings) {
     self.init(
       listeners: process.listeners.map {
-        Listener(name: $0.name, bound: SocketAddress($0.address, $0.port))
+        Listener(
+          name: $0.name, bound: SocketAddress($0.address, $0.port), transport: $0.transport.wire)
       },
       media: process.media, store: process.store.path, socket: process.api.socket,
       metrics: process.metrics.map { SocketAddress($0.address, $0.port) })
     limits = process.limits.shard
+    streams.limits = process.limits.streams
+    for listener in process.listeners {
+      streams.certificates[listener.name] = listener.tls
+      if !listener.origins.isEmpty { streams.origins[listener.name] = listener.origins }
+    }
     drainTime = process.limits.drainTime
     if process.store.retentionDays > 0 {
       retention = .seconds(process.store.retentionDays * 86_400)

@@ -2,21 +2,24 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// The orders to end that a process gets: SIGINT, SIGTERM and, when its terminal goes, SIGHUP (unless it was
-/// started to outlive its terminal, as `nohup` does).
+/// The orders that a process gets: to end by SIGINT, SIGTERM and, when its terminal goes, SIGHUP. Without a
+/// terminal, or when it was started to outlive it (as `nohup` does), SIGHUP is the order to read files again.
 ///
 /// The first asks for a quiet end, the second for a quick one; at the third the process ends where it
 /// stands.
 package final class SignalWatch {
   package let orders: SignalOrders
   private let sources: [any DispatchSourceSignal]
+  private let again: (any DispatchSourceSignal)?
 
-  package init() {
+  /// - Parameter reload: called at each SIGHUP that is no order to end.
+  package init(reload: @escaping @Sendable () -> Void = {}) {
     signal(SIGPIPE, SIG_IGN)
     let queue = DispatchQueue(label: "demarc.signals")
     let orders = SignalOrders()
     self.orders = orders
-    let numbers = Self.isIgnored(SIGHUP) ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP]
+    let reloads = Self.isIgnored(SIGHUP) || !Self.hasTerminal
+    let numbers = reloads ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP]
     sources = numbers.map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
@@ -24,6 +27,21 @@ package final class SignalWatch {
       source.resume()
       return source
     }
+    guard reloads else {
+      again = nil
+      return
+    }
+    signal(SIGHUP, SIG_IGN)
+    let source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: queue)
+    source.setEventHandler(handler: reload)
+    source.resume()
+    again = source
+  }
+
+  private static var hasTerminal: Bool {
+    let descriptor = unsafe open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)
+    if descriptor >= 0 { close(descriptor) }
+    return descriptor >= 0
   }
 
   private static func isIgnored(_ number: Int32) -> Bool {

@@ -1,21 +1,5 @@
 package import Base
 
-/// The transport of a Via field or a URI parameter.
-@frozen
-package enum Transport: UInt8, Sendable, CaseIterable {
-  case udp, tcp, tls, ws, wss, other
-
-  /// In any case (RFC 3261 §7.3.1).
-  package static func parse(_ bytes: RawSpan) -> Transport {
-    if bytes.equalsIgnoringCase("udp") { return .udp }
-    if bytes.equalsIgnoringCase("tcp") { return .tcp }
-    if bytes.equalsIgnoringCase("tls") { return .tls }
-    if bytes.equalsIgnoringCase("ws") { return .ws }
-    if bytes.equalsIgnoringCase("wss") { return .wss }
-    return .other
-  }
-}
-
 /// One value of a Via header (RFC 3261 §20.42, RFC 3581).
 package struct Via: Hashable, Sendable {
   package var transport: Transport

@@ -1,5 +1,6 @@
 package import Base
 package import Policy
+package import SIPWire
 
 /// A scripted SIP endpoint with one address: a phone, a PBX or a carrier. It has its own small parser,
 /// writer and transactions, so that an error of the trunk's cannot hide behind the same error here.
@@ -83,7 +84,13 @@ package final class Agent {
   /// What it believes its address to be, behind a NAT.
   package var innerAddress: SocketAddress?
 
-  package var contact: String { "sip:\(user)@\(AgentText.hostPort(innerAddress ?? address))" }
+  /// What it speaks with the trunk: what the listener that it knows does.
+  package var transport: Transport { world.transport(of: trunk) }
+
+  package var contact: String {
+    let parameter = transport == .udp ? "" : ";transport=\(transport.name)"
+    return "sip:\(user)@\(AgentText.hostPort(innerAddress ?? address))\(parameter)"
+  }
 
   /// The host starts anew: of calls and transactions it knows nothing more.
   func reboot() {

@@ -57,6 +57,9 @@ package struct AgentSDP: Hashable, Sendable {
     0: "PCMU/8000", 8: "PCMA/8000", 9: "G722/8000", 18: "G729/8000", 101: "telephone-event/8000",
   ]
 
+  /// Formats with much to say about them: ten make a message that is too long for a datagram.
+  package static let wordy = 110...119
+
   /// `canary` stands where nothing may pass to the other side: user, session name and host of o=.
   package func text(canary: String, version: Int) -> String {
     let family = media.ip.family == .v4 ? "IP4" : "IP6"
@@ -66,8 +69,10 @@ package struct AgentSDP: Hashable, Sendable {
       "m=audio \(media.port) RTP/AVP " + payloads.map(String.init).joined(separator: " "),
     ]
     for payload in payloads {
-      guard let name = AgentSDP.names[payload] else { continue }
+      let isWordy = AgentSDP.wordy.contains(payload)
+      guard let name = AgentSDP.names[payload] ?? (isWordy ? "X-WORDY/8000" : nil) else { continue }
       lines.append("a=rtpmap:\(payload) \(name)")
+      if isWordy { lines.append("a=fmtp:\(payload) mode=" + String(repeating: "x", count: 120)) }
       if payload == 101 { lines.append("a=fmtp:101 0-15") }
     }
     lines.append("a=ptime:20")

@@ -1,4 +1,5 @@
 package import Base
+import SIPWire
 
 /// RFC 3261's timers over UDP (§17, table 4).
 package enum AgentTimers {
@@ -79,6 +80,7 @@ extension Agent {
 
   /// Timers A and E.
   private func retransmit(_ transaction: AgentClientTransaction, after interval: Interval) {
+    if transport.isReliable { return }
     world.after(interval) { [self] in
       let repeats =
         transaction.state == .calling || (transaction.state == .proceeding && !transaction.isInvite)
@@ -169,7 +171,9 @@ extension Agent {
     transaction.status = status
     transmit(response, to: transaction.from, callID: transaction.callID)
     guard status >= 200 else { return }
-    if transaction.isInvite { repeatFinal(transaction, response, after: AgentTimers.t1) }
+    if transaction.isInvite, status < 300 || !transport.isReliable {
+      repeatFinal(transaction, response, after: AgentTimers.t1)
+    }
     let key = Agent.serverKey(message)
     world.after(AgentTimers.end + AgentTimers.t2) { [self] in serverTransactions[key] = nil }
     if transaction.isInvite {

@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 /// Builds an agent's messages. Each holds the agent's canary wherever nothing may cross the trunk.
 enum AgentWriter {
@@ -21,7 +22,7 @@ enum AgentWriter {
     let method = request.methodText ?? request.method.rawValue
     var text =
       "\(method) \(request.uri) SIP/2.0\r\n"
-      + "Via: SIP/2.0/UDP \(agent.canary).invalid:\(agent.address.port);branch=\(request.branch);rport\r\n"
+      + "Via: SIP/2.0/\(agent.transport.token) \(agent.canary).invalid:\(agent.address.port);branch=\(request.branch);rport\r\n"
       + "Max-Forwards: \(request.maxForwards)\r\nFrom: \(request.from)\r\nTo: \(request.to)\r\n"
       + "Call-ID: \(request.callID)\r\nCSeq: \(request.cseq) \(method)\r\n"
       + "User-Agent: \(agent.canary)/1.0\r\n"

@@ -7,6 +7,8 @@ package struct Datagram {
   package var bytes: [UInt8]
   /// Nil where the agents' parser could not read it.
   package var message: AgentMessage?
+  /// Of a connection: which of those that there were one after the other between the two.
+  package var flow: Int?
 }
 
 /// What a path does to datagrams, each way.
@@ -42,7 +44,17 @@ struct VirtualNetwork {
     var random: SeededRandom
   }
 
+  /// A connection between an agent and a listener, both ways.
+  private struct Stream {
+    var number = 0
+    var isUp = false
+    /// When what was sent last arrives, each way: nothing overtakes it.
+    var lastToAgent = Instant.zero
+    var lastFromAgent = Instant.zero
+  }
+
   private var links: [SocketAddress: Link] = [:]
+  private var streams: [SocketAddress: Stream] = [:]
   private var random: SeededRandom
   package var defaultQuality: LinkQuality
 
@@ -70,6 +82,42 @@ struct VirtualNetwork {
     var delays = [delay(&link)]
     if link.random.chance(link.quality.duplication) { delays.append(delay(&link)) }
     return delays
+  }
+
+  // MARK: Connections
+
+  func isUp(_ agent: SocketAddress) -> Bool { streams[agent]?.isUp ?? false }
+
+  /// The number of the connection, which is made where there is none.
+  mutating func connect(_ agent: SocketAddress) -> Int {
+    var stream = streams[agent] ?? Stream()
+    if !stream.isUp {
+      stream.isUp = true
+      stream.number += 1
+    }
+    streams[agent] = stream
+    return stream.number
+  }
+
+  mutating func disconnect(_ agent: SocketAddress) { streams[agent]?.isUp = false }
+
+  /// Whether what was sent by a connection may still arrive by it.
+  func lives(_ flow: Int, of agent: SocketAddress) -> Bool {
+    streams[agent].map { $0.isUp && $0.number == flow } ?? false
+  }
+
+  /// Nothing is lost, doubled or overtaken; nil while the path is cut, which a connection bridges by waiting
+  /// and tells of in the end.
+  mutating func arrival(of agent: SocketAddress, toAgent: Bool, at now: Instant) -> Instant? {
+    guard var link = links[agent], !link.quality.partitioned, var stream = streams[agent] else {
+      return nil
+    }
+    let earliest = toAgent ? stream.lastToAgent : stream.lastFromAgent
+    let at = max(now + delay(&link), earliest)
+    if toAgent { stream.lastToAgent = at } else { stream.lastFromAgent = at }
+    links[agent] = link
+    streams[agent] = stream
+    return at
   }
 
   private func delay(_ link: inout Link) -> Interval {

@@ -2,6 +2,7 @@ package import Base
 package import CallCore
 package import MediaControl
 package import Policy
+package import SIPWire
 
 /// The rules whose breach a world notes; each is one of RELIABILITY's invariants or of RFC 3261's.
 package enum Rule: String, Sendable, CaseIterable {
@@ -65,6 +66,8 @@ package final class World {
   package var trace = WorldTrace()
   /// A planted bug, to see that the invariants notice it.
   package var mutation: Mutation?
+  /// Nobody takes connections from the engine.
+  package var refusesStreams = false
   /// Chosen datagrams get lost on top of what the links lose; asked once for each, in order.
   package var loses: ((AgentMessage) -> Bool)?
   private var answers: [UInt64: ShardAnswer] = [:]
@@ -123,7 +126,8 @@ package final class World {
     try Configuration(
       resources: resources, revision: revision,
       listeners: settings.listeners.map { ($0.name, $0.bound) },
-      media: settings.mediaAddresses.map { ($0.name, $0.bound) })
+      media: settings.mediaAddresses.map { ($0.name, $0.bound) },
+      transports: settings.listeners.map(\.transport))
   }
 
   /// The process is gone between two instructions: all that it had not stored goes with it.
@@ -173,27 +177,33 @@ package final class World {
     facts += kept
     store.append(kept)
     let early = mutation?.confirmsEarly == true ? kept.last : nil
-    for (listener, to, bytes) in datagrams {
+    for (listener, to, connects, bytes) in datagrams {
       guard Int(listener) < settings.listeners.count else {
         violate(.destination, "no listener \(listener)", "")
         continue
       }
       let bound = settings.listeners[Int(listener)].bound
-      emit(bytes, from: World.outer(bound, listener, settings), to: to)
+      emit(
+        bytes, from: World.outer(bound, listener, settings), to: to,
+        by: Departure(listener: listener, connects: connects))
     }
     if let early { input(.durable(upTo: early.sequence)) }
   }
 
   private static func records(
     _ buffer: borrowing OutputBuffer
-  ) -> [(listener: ListenerIndex, to: SocketAddress, bytes: [UInt8])] {
-    var records: [(listener: ListenerIndex, to: SocketAddress, bytes: [UInt8])] = []
+  ) -> [(listener: ListenerIndex, to: SocketAddress, connects: Bool, bytes: [UInt8])] {
+    var records: [(listener: ListenerIndex, to: SocketAddress, connects: Bool, bytes: [UInt8])] = []
     for record in 0..<buffer.count {
       let span = buffer.bytes(of: record)
       var bytes: [UInt8] = []
       bytes.reserveCapacity(span.byteCount)
       for index in 0..<span.byteCount { bytes.append(span.byte(at: index)) }
-      records.append((buffer.listener(of: record), buffer.destination(of: record), bytes))
+      records.append(
+        (
+          buffer.listener(of: record), buffer.destination(of: record),
+          buffer.connectPort(of: record) != 0, bytes
+        ))
     }
     return records
   }
@@ -232,6 +242,7 @@ package final class World {
     agent.alive = !isDown
     if isDown {
       agent.reboot()
+      breakFlow(of: agent)
       unreachable.insert(agent.address)
     } else {
       unreachable.remove(agent.address)
@@ -243,6 +254,24 @@ package final class World {
 
   package func link(of agent: Agent) -> LinkQuality {
     network.quality(of: agent.address) ?? .perfect
+  }
+
+  /// What an agent speaks with a listener.
+  package func transport(of listener: SocketAddress) -> Transport {
+    listenersByAddress[listener].map { settings.listeners[Int($0)].transport } ?? .udp
+  }
+
+  /// The connection of an agent ends: what was on its way by it is lost, and the engine hears of it after the
+  /// path's delay. The next message of either side makes another, where that side may.
+  package func breakFlow(of agent: Agent) {
+    guard network.isUp(agent.address), let listener = listenersByAddress[agent.trunk] else {
+      return
+    }
+    network.disconnect(agent.address)
+    let (address, delay) = (agent.address, link(of: agent).delay)
+    after(delay) { [self] in
+      if !network.isUp(address) { input(.flowLost(listener, address)) }
+    }
   }
 
   package func isListener(_ address: SocketAddress) -> Bool { listenersByAddress[address] != nil }
@@ -258,7 +287,7 @@ package final class World {
   /// From an agent.
   func send(_ bytes: [UInt8], from: SocketAddress, to: SocketAddress) {
     let message = try? AgentMessage(bytes)
-    let datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
+    var datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
     // Without an engine the agents speak to one another, which is how they are tested themselves.
     guard isListener(to) || (shard == nil && agentsByAddress[to] != nil) else {
       violate(
@@ -266,11 +295,29 @@ package final class World {
         message?.callID ?? "")
       return
     }
+    if transport(of: to).isReliable {
+      datagram.flow = network.connect(from)
+      return stream(datagram, agent: from, toAgent: false)
+    }
     carry(datagram, path: from)
   }
 
+  /// By a connection, which exists.
+  private func stream(_ datagram: Datagram, agent: SocketAddress, toAgent: Bool) {
+    let at = network.arrival(of: agent, toAgent: toAgent, at: now)
+    trace.note(datagram, at: now, lost: at == nil)
+    if let at { queue.add(.arrival(datagram), at: at) }
+  }
+
+  private struct Departure {
+    var listener: ListenerIndex
+    var connects: Bool
+  }
+
   /// From the engine.
-  private func emit(_ original: [UInt8], from: SocketAddress, to destination: SocketAddress) {
+  private func emit(
+    _ original: [UInt8], from: SocketAddress, to destination: SocketAddress, by way: Departure
+  ) {
     for (bytes, to) in mutation?.altered(original, to: destination) ?? [(original, destination)] {
       datagramsSent += 1
       var message: AgentMessage?
@@ -279,14 +326,24 @@ package final class World {
       } catch {
         violate(.wellFormed, "\(error.reason): \(String(decoding: bytes, as: UTF8.self))", "")
       }
-      let datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
+      var datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
       auditor.sent(datagram)
+      let isStream = settings.listeners[Int(way.listener)].transport.isReliable
       guard agentsByAddress[to] != nil else {
         violate(
           .destination, "sent to \(AgentText.hostPort(to)), where nobody is", message?.callID ?? "")
         continue
       }
-      if unreachable.contains(to) {
+      if isStream {
+        guard network.isUp(to) || way.connects && !unreachable.contains(to) && !refusesStreams
+        else {
+          trace.note(datagram, at: now, lost: true)
+          after(.milliseconds(8)) { [self] in input(.flowLost(way.listener, to)) }
+          continue
+        }
+        datagram.flow = network.connect(to)
+        stream(datagram, agent: to, toAgent: true)
+      } else if unreachable.contains(to) {
         trace.note(datagram, at: now, lost: true)
         after(.milliseconds(8)) { [self] in input(.unreachable(to)) }
       } else {
@@ -303,6 +360,10 @@ package final class World {
   }
 
   private func arrive(_ datagram: Datagram) {
+    if let flow = datagram.flow {
+      let agent = agentsByAddress[datagram.to] == nil ? datagram.from : datagram.to
+      guard network.lives(flow, of: agent) else { return }
+    }
     if let agent = agentsByAddress[datagram.to] {
       if let message = datagram.message { agent.receive(message, from: datagram.from) }
     } else if let listener = listenersByAddress[datagram.to], let shard {

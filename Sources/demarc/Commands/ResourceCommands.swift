@@ -82,7 +82,7 @@ struct CheckCommand: ParsableCommand {
           listeners: settings.listeners.map {
             (name: $0.name, address: SocketAddress($0.address, $0.port))
           },
-          media: settings.mediaNames)
+          media: settings.mediaNames, transports: settings.listeners.map(\.transport.wire))
       } catch {
         throw ConfigErrors(error.problems.map { document.map.locate($0) })
       }

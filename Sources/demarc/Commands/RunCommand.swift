@@ -3,6 +3,7 @@ import Base
 import Foundation
 import Glibc
 import Operations
+import Synchronization
 
 struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -12,8 +13,8 @@ struct RunCommand: AsyncParsableCommand {
       the options over both. Without a file: UDP on 127.0.0.1:5060, everything else in ./run.
 
       The first SIGINT or SIGTERM refuses new calls with 503 and lets the others end within \
-      limits.drainTime (30 s); the second hangs them up; the third ends the process where it stands. The \
-      log goes to standard error.
+      limits.drainTime (30 s); the second hangs them up; the third ends the process where it stands. SIGHUP \
+      makes a server without a terminal read its certificates again. The log goes to standard error.
 
       EXAMPLES
         demarc run
@@ -36,7 +37,8 @@ struct RunCommand: AsyncParsableCommand {
 
   func run() async throws {
     umask(0o077)
-    let signals = SignalWatch()
+    let reloading = ReloadTarget()
+    let signals = SignalWatch { reloading.reload() }
     let settings = try SettingsFile(config).read(flags: flags)
     let document = try resources.map { try InputFile($0).bytes() }
     let log = LogSink(
@@ -53,6 +55,7 @@ struct RunCommand: AsyncParsableCommand {
     } catch {
       throw CommandFailure("\(error)")
     }
+    reloading.set(server)
     try await Console.print(StartView.text(server, on: .standardOutput()))
     await signals.orders.first()
     let orders = signals.orders
@@ -71,6 +74,19 @@ struct RunCommand: AsyncParsableCommand {
     return given.compactMap { path, value, origin in
       value.map { SettingOverride(path: path, value: $0, origin: origin) }
     }
+  }
+}
+
+/// What SIGHUP is for, once there is a server.
+private final class ReloadTarget: Sendable {
+  private let server = Mutex<DemarcServer?>(nil)
+
+  func set(_ started: DemarcServer) { server.withLock { $0 = started } }
+
+  func reload() {
+    guard let server = server.withLock({ $0 }) else { return }
+    // What goes wrong is in the log.
+    Task { _ = try? await server.reloadCertificates() }
   }
 }
 

@@ -53,7 +53,7 @@ class Phone:
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
-            jitter="5-10", more=""):
+            jitter="5-10", more="", transport=None, cafile=None):
         self.name = name
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
@@ -78,6 +78,11 @@ class Phone:
                 f'outbound="sip:{registrar}";regint={expires}')
         else:
             account = f"<sip:{user}@{bracketed}:{self.port}>;regint=0"
+        if transport:
+            account = account.replace(f"{domain}>", f"{domain};transport={transport}>")
+        if cafile:
+            with open(self.folder / "config", "a") as config:
+                config.write(f"sip_cafile {cafile}\n")
         account += f";audio_codecs={codecs};answermode={answer}"
         if more:
             account += ";" + more

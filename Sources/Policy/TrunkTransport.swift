@@ -1,0 +1,28 @@
+package import SIPWire
+
+/// What requests to a trunk travel by.
+package enum TrunkTransport: String, Sendable, CaseIterable {
+  case udp, tcp, tls
+
+  package var wire: Transport {
+    switch self {
+    case .udp: .udp
+    case .tcp: .tcp
+    case .tls: .tls
+    }
+  }
+}
+
+/// How the far end of a TLS connection to a trunk proves who it is (RFC 5922), and what we show it. Files
+/// are in PEM, on the machine that Demarc runs on.
+package struct TrunkSecurity: Hashable, Sendable {
+  /// The domain that the certificate must be for. Empty: the target's address.
+  package var serverName = ""
+  /// The authorities that it may come from. Empty: the system's.
+  package var authorities = ""
+  /// Our own certificate, with its key, for a peer that asks for one. Empty: none.
+  package var certificate = ""
+  package var key = ""
+
+  package init() {}
+}

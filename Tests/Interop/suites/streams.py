@@ -1,0 +1,435 @@
+"""TCP, TLS and WebSockets: real peers, and hostile ones."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+
+from harness import audio
+from harness.case import test
+from harness.ports import free_port
+from harness.process import Failure, Process, expect, wait_until
+from harness.sipp import Caller, pause, recv, reply, scenario, sdp, uac, uas
+from harness.stream import Connection, WebSocket, make_certificate, tls_context
+from harness.world import World
+
+NAME = "sip.demarc.test"
+
+
+class StreamWorld(World):
+    """A Demarc with a listener of each transport, and carriers that are reached by TCP and TLS."""
+
+    def __init__(self, t, limits=None):
+        super().__init__(t.folder, t.program, media_pairs=40)
+        self.limits = limits or {}
+        self.authority = make_certificate(t.folder, "authority", ["authority.test"])
+        self.identity = make_certificate(t.folder, "server", [NAME, "127.0.0.1"], self.authority)
+        self.other = make_certificate(t.folder, "other", ["other.test"], self.authority)
+        self.client = make_certificate(t.folder, "client", ["client.test"], self.authority)
+        self.ports.update({name: free_port() for name in (
+            "tcp", "tls", "mutual", "ws", "wss", "pbx-tcp", "north-tcp", "kamailio", "impostor", "behind")})
+        secure = {"certificate": str(self.identity[0]), "key": str(self.identity[1])}
+        named = [{"name": "other.test", "certificate": str(self.other[0]), "key": str(self.other[1])}]
+        plain = self.demarc.configuration
+
+        def configuration():
+            document = plain()
+            add = document["listeners"].append
+            at = {"address": "127.0.0.1"}
+            # The same port as UDP's: a phone finds both.
+            add({"name": "tcp", "transport": "tcp", "port": self.demarc.sip_port, **at})
+            add({"name": "tls", "transport": "tls", "port": self.ports["tls"], **at, **secure, "serverNames": named})
+            add({"name": "mutual", "transport": "tls", "port": self.ports["mutual"], **at, **secure,
+                 "clientCA": str(self.authority[0])})
+            add({"name": "ws", "transport": "ws", "port": self.ports["ws"], **at})
+            add({"name": "wss", "transport": "wss", "port": self.ports["wss"], **at, **secure,
+                 "origins": ["https://phone.test"]})
+            document["limits"] = self.limits
+            return document
+        self.demarc.configuration = configuration
+        t.defer(self.close)
+        self.start()
+
+    def networks(self):
+        networks = super().networks()
+        networks[0]["listeners"] += ["tcp", "tls", "mutual", "ws", "wss"]
+        return networks
+
+    def resources(self):
+        document = super().resources()
+
+        def trunk(name, port, transport, kind="carrier", **more):
+            document["trunks"].append({
+                "name": name, "tenant": "test", "kind": kind, "network": "loopback", "transport": transport,
+                "targets": [f"127.0.0.1:{self.ports[port]}"], "sources": [f"127.0.0.1:{self.ports[port]}"], **more})
+
+        ca = {"ca": str(self.authority[0])}
+        trunk("pbx-tcp", "pbx-tcp", "tcp", "pbx")
+        trunk("north-tcp", "north-tcp", "tcp")
+        trunk("kamailio", "kamailio", "tls", tls={"serverName": NAME, **ca})
+        trunk("impostor", "impostor", "tls", tls={"serverName": "carrier.test", **ca})
+        for prefix, names in (("+4950", ["north-tcp"]), ("+4951", ["kamailio"]), ("+4952", ["impostor", "north-tcp"])):
+            document["routes"].append({
+                "name": f"to-{prefix[1:]}", "tenant": "test", "prefix": prefix, "timeout": "3s",
+                "carriers": [{"trunk": name, "priority": place + 1} for place, name in enumerate(names)]})
+        return document
+
+    def at(self, listener):
+        return "127.0.0.1", self.demarc.sip_port if listener == "tcp" else self.ports[listener]
+
+    def context(self, **options):
+        return tls_context(self.authority[0], **options)
+
+    def ended(self, reason):
+        return self.demarc.metrics()[f'demarc_sip_connections_ended_total{{reason="{reason}"}}']
+
+
+def connect(t, world, listener="tcp", **options):
+    secure = {"context": world.context(), "name": NAME} if listener in ("tls", "wss") else {}
+    kind = WebSocket if listener in ("ws", "wss") else Connection
+    connection = kind(world.at(listener), **{**secure, **options})
+    t.defer(connection.close)
+    return connection
+
+
+def listening(t, sipp):
+    """A SIPp that listens for connections."""
+    def bound():
+        expect(sipp.process.running(), f"SIPp {sipp.name} did not start: {sipp.why()}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", sipp.port)) == 0
+    wait_until(bound, 5, f"SIPp {sipp.name} to listen", 0.05)
+    return sipp
+
+
+@test("sipp-tcp", 60)
+def sipp_tcp(t):
+    """SIPp on both sides over TCP: one connection for all calls, and one for each"""
+    world = StreamWorld(t)
+    for mode in ("t1", "tn"):
+        number = world.number("+4950")
+        north = t.caller(f"north-{mode}", uas(), port=world.ports["north-tcp"], calls=0, extra=["-t", mode])
+        # A connection that only looks would be a call that SIPp never ends.
+        time.sleep(0.5)
+        expect(north.process.running(), f"SIPp did not start: {north.why()}")
+        pbx = t.caller(
+            f"pbx-{mode}", uac(hold_ms=200), port=world.ports["pbx-tcp"], remote=f"127.0.0.1:{world.demarc.sip_port}",
+            service=number, calls=20, rate=20, extra=["-t", mode, "-max_socket", "100"])
+        pbx.wait()
+        records = wait_until(
+            lambda: (found := world.records(number)) and all(r["state"] == "ended" for r in found)
+            and len(found) == 20 and found, 8, "20 closed records")
+        expect({(r["from"], r["to"], r["status"]) for r in records} == {("trunk:pbx-tcp", "trunk:north-tcp", 200)},
+               f"{records[0]}")
+        north.stop()
+        expect(any("SIP/2.0/TCP" in text and "transport=tcp" in text for text in north.received()),
+               "the carrier was not spoken to by TCP")
+    metrics = world.demarc.metrics()
+    expect(metrics['demarc_sip_retransmissions_total{direction="sent"}'] == 0, "something was sent again")
+
+
+def speak(t, world, first, second):
+    """Two registered phones talk, and each hears the other."""
+    words = audio.speech("Glue the sheet to the dark blue background.")
+    says = audio.numpy.concatenate([audio.silence(0.8), words])
+    options = {"tcp": {"registrar": f"127.0.0.1:{world.demarc.sip_port};transport=tcp"},
+               "tls": {"registrar": f"127.0.0.1:{world.ports['tls']};transport=tls", "cafile": world.authority[0]}}
+    phones = []
+    for name, transport in (("alice", first), ("bob", second)):
+        account = world.users[name]
+        phone = t.phone(
+            name, user=name, password=account["password"], domain=world.domain, says=says,
+            answer="auto" if phones else "manual", transport=transport, **options[transport])
+        phones.append(phone.registered())
+    found = {item["user"]: item["transport"] for item in world.demarc.registrations()}
+    expect(found == {"alice": first, "bob": second}, f"registered: {found}")
+    alice, bob = phones
+    alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
+    alice.established()
+    seconds = len(words) / audio.RATE + 1.5
+    alice.wait_heard(seconds, seconds + 10)
+    call = world.live(world.extension("bob"))
+    alice.hang_up()
+    bob.closed()
+    likeness = audio.check_likeness("alice heard", words, alice.heard())
+    expect(world.demarc.call(call["id"])["cause"] == "normal-clearing", "the call did not end as it should")
+    t.remark = str(likeness)
+
+
+@test("baresip", 60)
+def baresip(t):
+    """baresip by TLS calls baresip by TCP, each heard; in-dialog requests find their connections"""
+    speak(t, StreamWorld(t), "tls", "tcp")
+
+
+@test("kamailio-tls", 60)
+def kamailio_tls(t):
+    """A carrier behind Kamailio by TLS: its certificate is checked, and a call goes through and ends"""
+    world = StreamWorld(t)
+    start_kamailio(t, world, "kamailio", world.identity)
+    behind = t.callee("behind", uas(), port=world.ports["behind"])
+    number = world.number("+4951")
+    t.caller("pbx", uac(hold_ms=300), port=world.ports["pbx"], remote=world.sip, service=number).wait()
+    behind.wait()
+    record = world.record(number)
+    expect(record["to"] == "trunk:kamailio" and record["cause"] == "normal-clearing", f"{record}")
+
+
+@test("wrong-certificate", 60)
+def wrong_certificate(t):
+    """A carrier whose certificate is of another name gets nothing; the next carrier takes the call at once"""
+    world = StreamWorld(t)
+    start_kamailio(t, world, "impostor", world.identity)
+    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1"])
+    time.sleep(0.5)
+    number = world.number("+4952")
+    began = time.monotonic()
+    t.caller("pbx", uac(hold_ms=100), port=world.ports["pbx"], remote=world.sip, service=number).wait()
+    expect(time.monotonic() - began < 3, "it took too long")
+    north.wait()
+    record = world.record(number)
+    expect([a.get("cause") for a in record["attempts"]] == ["transport-failed", None], f"{record['attempts']}")
+    expect(world.ended("wrongCertificateName") == 1, "the name was not what failed")
+
+
+KAMAILIO = """\
+debug=2
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=1
+auto_aliases=no
+enable_tls=yes
+listen=tls:127.0.0.1:{port}
+listen=udp:127.0.0.1:{port}
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "tls.so"
+modparam("tls", "config", "{tls}")
+modparam("rr", "enable_double_rr", 1)
+request_route {{
+  if (has_totag()) {{
+    if (loose_route()) {{ t_relay(); exit; }}
+    if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
+    sl_send_reply("404", "Not Here");
+    exit;
+  }}
+  if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+  record_route();
+  $du = "sip:127.0.0.1:{behind}";
+  t_relay();
+}}
+"""
+
+
+def start_kamailio(t, world, name, identity):
+    folder = t.folder / f"kamailio-{name}"
+    (folder / "run").mkdir(parents=True)
+    tls = folder / "tls.cfg"
+    tls.write_text(
+        "[server:default]\nmethod = TLSv1.2+\nverify_certificate = no\nrequire_certificate = no\n"
+        f"private_key = {identity[1]}\ncertificate = {identity[0]}\n")
+    config = folder / "kamailio.cfg"
+    port = world.ports[name]
+    config.write_text(KAMAILIO.format(port=port, tls=tls, behind=world.ports["behind"]))
+    process = Process(
+        f"kamailio-{name}",
+        ["kamailio", "-DD", "-E", "-Y", folder / "run", "-P", folder / "run/pid", "-w", folder / "run", "-m", "32",
+         "-M", "4", "-f", config], t.folder)
+    t.defer(lambda: process.stop(3))
+
+    def up():
+        expect(process.running(), f"Kamailio did not start: {process.text()[-600:]}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+    wait_until(up, 10, "Kamailio to listen", 0.1)
+
+
+@test("tls-versions", 30)
+def tls_versions(t):
+    """TLS 1.2 and 1.3 are spoken, 1.1 is not; names choose certificates; mutual TLS wants one of the client"""
+    world = StreamWorld(t)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        connection = connect(t, world, "tls", context=world.context(low=version, high=version))
+        connection.options()
+        expect(connection.socket.version().replace("v", "v").endswith(version.name[-3:].replace("_", ".")),
+               f"{connection.socket.version()} instead of {version.name}")
+    old = tls_context(low=ssl.TLSVersion.TLSv1, high=ssl.TLSVersion.TLSv1_1)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    try:
+        connect(t, world, "tls", context=old)
+        raise Failure("TLS 1.1 was spoken")
+    except (ssl.SSLError, ConnectionError):
+        pass
+    for name in (NAME, "other.test"):
+        connection = connect(t, world, "tls", name=name)
+        names = [value for kind, value in connection.socket.getpeercert()["subjectAltName"] if kind == "DNS"]
+        expect(name in names, f"asked for {name}, shown {names}")
+    for identity in (world.client, None, make_certificate(t.folder, "stranger", ["client.test"])):
+        context = world.context(identity=identity)
+        try:
+            connection = Connection(world.at("mutual"), context, NAME)
+            t.defer(connection.close)
+            connection.options(2)
+            expect(identity is world.client, "a client without a good certificate was let in")
+        except (ssl.SSLError, ConnectionError, EOFError):
+            expect(identity is not world.client, "the good certificate was refused")
+    expect(world.ended("untrustedCertificate") >= 1, "the stranger's certificate was not counted")
+
+
+@test("reload", 60)
+def reload(t):
+    """Certificates are replaced without dropping a connection or a call; a broken file changes nothing"""
+    world = StreamWorld(t)
+    port = world.ports["behind"]
+    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1"])
+    time.sleep(0.5)
+    number = world.number("+4950")
+    pbx = t.caller("pbx", uac(hold_ms=2500), port=world.ports["pbx"], remote=world.sip, service=number)
+    world.live(number)
+    old = [connect(t, world, "tls") for _ in range(20)]
+    for connection in old:
+        connection.options()
+    before = old[0].socket.getpeercert()["serialNumber"]
+    text = world.identity[0].read_text()
+    world.identity[0].write_text("this is no certificate\n")
+    code, output = world.demarc.try_command("certificates", "--reload")
+    expect(code != 0 and "server.pem" in output, f"a broken file was taken: {output}")
+    expect(connect(t, world, "tls").socket.getpeercert()["serialNumber"] == before, "something changed")
+    world.identity[0].write_text(text)
+    fresh = make_certificate(t.folder, "fresh", [NAME, "127.0.0.1"], world.authority)
+    shutil.copy(fresh[0], world.identity[0])
+    shutil.copy(fresh[1], world.identity[1])
+    listed = world.demarc.ask("certificates", "--reload")["items"]
+    expect(any(item["listener"] == "tls" and item["expiresInDays"] >= 28 for item in listed), f"{listed}")
+    wait_until(lambda: connect(t, world, "tls").socket.getpeercert()["serialNumber"] != before, 3,
+               "the new certificate", 0.1)
+    for connection in old:
+        connection.options()
+    expect(world.ended("peerClosed") + world.ended("handshakeFailed") >= 0 and port, "")
+    pbx.wait()
+    north.wait()
+    expect(world.record(number)["cause"] == "normal-clearing", "the call did not survive")
+    expiries = [name for name in world.demarc.metrics() if name.startswith("demarc_certificate_expiry")]
+    expect(len(expiries) == 4, f"{expiries}")
+
+
+@test("websocket", 40)
+def websocket(t):
+    """A phone in a browser registers by WebSocket, calls and is called; other pages and protocols are refused"""
+    world = StreamWorld(t)
+    for listener in ("ws", "wss"):
+        options = {"origin": "https://phone.test"} if listener == "wss" else {}
+        phone = connect(t, world, listener, **options)
+        phone.options()
+        phone.register("erin", world.users["erin"]["password"], world.domain)
+        found = [item for item in world.demarc.registrations() if item["user"] == "erin"]
+        expect([item["transport"] for item in found] == [listener], f"{found}")
+        # Somebody calls it: the INVITE comes by the connection, and so do the ACK and the BYE.
+        caller = t.caller(
+            f"caller-{listener}",
+            uac(hold_ms=300, caller=Caller(domain=world.domain, user="alice"), digest=401),
+            remote=world.sip, service=world.extension("erin"), user="alice", password=world.users["alice"]["password"])
+        invite = phone.expect_request("INVITE")
+        expect(f"SIP/2.0/{listener.upper()} " in invite.get("via"), f"Via: {invite.get('via')}")
+        phone.answer(invite, 180, "Ringing", "wstag")
+        body = sdp_of(free_port())
+        phone.answer(invite, 200, "OK", "wstag", body)
+        phone.expect_request("ACK")
+        phone.answer(phone.expect_request("BYE"), 200, "OK")
+        caller.wait()
+        phone.frame(8, b"\x03\xe8")
+        expect(phone.is_closed(3), "the close was not answered")
+        wait_until(lambda: not any(item["user"] == "erin" for item in world.demarc.registrations()), 3,
+                   "the registration to go with its connection")
+    for listener, options in (("ws", {"protocol": "chat"}), ("wss", {"origin": "https://evil.test"})):
+        try:
+            connect(t, world, listener, **options)
+            raise AssertionError("it was let in")
+        except Failure as failure:
+            expect("400" in str(failure) or "403" in str(failure), str(failure))
+    bad = connect(t, world, "ws")
+    bad.socket.sendall(b"\x81\x05hello")
+    expect(bad.is_closed(3) and world.ended("frameError") == 1, "a frame without a mask was read")
+
+
+def sdp_of(port):
+    return (f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+            "a=rtpmap:0 PCMU/8000\r\n").encode()
+
+
+@test("hostile", 60)
+def hostile(t):
+    """Slow drips, half handshakes, silence, garbage and 64 KB: closed in time, and nobody else notices"""
+    world = StreamWorld(t, limits={
+        "connectionsPerSource": 400, "handshakeTime": "2s", "messageTime": "3s"})
+    good = connect(t, world, "tls")
+    good.options()
+    slow = [socket.create_connection(world.at("tcp")) for _ in range(200)]
+    half = [socket.create_connection(world.at("tls")) for _ in range(100)]
+    for each in slow + half:
+        t.defer(each.close)
+    began = time.monotonic()
+    while time.monotonic() - began < 4:
+        for each in slow:
+            try:
+                each.send(b"O")
+            except OSError:
+                pass
+        tick = time.monotonic()
+        good.options()
+        connect(t, world, "tcp").options()
+        expect(time.monotonic() - tick < 1, "others had to wait")
+        time.sleep(0.3)
+    metrics = wait_until(
+        lambda: (m := world.demarc.metrics()) and m["demarc_sip_connections_handshaking"] == 0 and m, 5, "the end")
+    expect(metrics['demarc_sip_connections_ended_total{reason="handshakeTimeout"}'] == 100, "half handshakes stay")
+    closed = metrics['demarc_sip_connections_ended_total{reason="firstMessageTimeout"}'] \
+        + metrics['demarc_sip_connections_ended_total{reason="notSIP"}']
+    expect(closed >= 200, f"{closed} of 200 slow connections were closed")
+    # 64 KB are taken; more than that, and what is no SIP, is refused with its reason.
+    large = connect(t, world)
+    answer = large.exchange(
+        "INVITE", f"sip:{world.extension('bob')}@{world.domain}", headers=["Content-Type: application/sdp"],
+        body=sdp_of(9) + b"a=x:" + b"y" * 64_000 + b"\r\n")
+    expect(answer.status == 401, f"{answer.start}")
+    too_large = connect(t, world)
+    too_large.send(b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nContent-Length: 99999\r\n\r\n")
+    expect(too_large.is_closed(3), "a message that is too long was waited for")
+    garbage = connect(t, world)
+    garbage.send(bytes(range(256)) * 300)
+    expect(garbage.is_closed(3), "garbage was read on")
+    endless = connect(t, world)
+    try:
+        endless.send(b"OPTIONS sip:a SIP/2.0\r\n" + b"X: y\r\n" * 20_000)
+    except OSError:
+        pass
+    expect(endless.is_closed(3), "headers without an end were read on")
+    good.options()
+
+
+@test("keepalive", 30)
+def keepalive(t):
+    """Double CRLF is answered by one, and a STUN request on UDP by the address seen (RFC 5626)"""
+    world = StreamWorld(t)
+    connection = connect(t, world)
+    connection.send(b"\r\n\r\n")
+    deadline = time.monotonic() + 3
+    while connection.buffer != b"\r\n":
+        connection._more(deadline)
+    connection.options()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(3)
+        probe.bind(("127.0.0.1", 0))
+        probe.sendto(b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"transaction!", world.address)
+        data = probe.recv(1500)
+        port = probe.getsockname()[1]
+    expect(data[:4] == b"\x01\x01\x00\x0c" and data[8:20] == b"transaction!", f"{data!r}")
+    expect(int.from_bytes(data[26:28], "big") ^ 0x2112 == port, "another port was seen")

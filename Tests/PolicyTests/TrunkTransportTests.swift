@@ -1,0 +1,71 @@
+import Base
+import Policy
+import SIPWire
+import Testing
+
+/// Which listener a trunk's transport leads to, and what is wrong where there is none.
+@Suite struct TrunkTransportTests {
+  private func compile(
+    transports: [Transport], _ change: (inout Trunk) -> Void
+  ) throws(ConfigurationProblems) -> Configuration {
+    var resources = Resources()
+    resources.tenants = [Tenant(name: "acme")]
+    resources.networks = [
+      Network(name: "n", listeners: transports.indices.map { "l\($0)" }, media: ["m"])
+    ]
+    var trunk = Trunk(
+      name: "t", tenant: "acme", kind: .carrier, network: "n",
+      targets: [Fixtures.address("192.0.2.1:5061")])
+    change(&trunk)
+    resources.trunks = [trunk]
+    return try Configuration(
+      resources: resources, revision: 1,
+      listeners: transports.indices.map {
+        (name: "l\($0)", address: SocketAddress(.loopbackV4, 5060))
+      },
+      media: [(name: "m", address: .loopbackV4)], transports: transports)
+  }
+
+  private func problems(
+    transports: [Transport], _ change: (inout Trunk) -> Void
+  ) -> [String] {
+    do throws(ConfigurationProblems) {
+      _ = try compile(transports: transports, change)
+      return []
+    } catch {
+      return error.problems.map(\.description)
+    }
+  }
+
+  @Test func theListenerOfTheTransport() throws {
+    let configuration = try compile(transports: [.udp, .tcp, .tls, .wss, .tcp]) {
+      $0.transport = .tls
+      $0.security = TrunkSecurity()
+    }
+    let found = [Transport.udp, .tcp, .tls, .ws, .wss].map {
+      configuration.listener(ofNetwork: 0, family: .v4, transport: $0)
+    }
+    #expect(found == [0, 1, 2, nil, 3])
+    #expect(configuration.listener(ofNetwork: 0, family: .v6, transport: .tcp) == nil)
+  }
+
+  @Test func problemsNameTheirRemedy() {
+    #expect(
+      problems(transports: [.udp]) { $0.transport = .tls } == [
+        "trunks[0].targets[0]: network `n` has no IPv4 listener of transport tls to reach "
+          + "192.0.2.1:5061 Add a listener with `transport: tls` to demarc.yaml and to the network, "
+          + "or give the trunk a `transport` that its network has."
+      ])
+    #expect(
+      problems(transports: [.tls]) { _ in }.first?.contains("of transport udp") ?? false)
+    let security = problems(transports: [.udp, .tls]) {
+      $0.security = TrunkSecurity()
+      $0.security?.certificate = "a.pem"
+      $0.security?.serverName = "two words"
+    }
+    #expect(security.count == 3)
+    #expect(security[0].contains("Write `transport: tls`"))
+    #expect(security[1].contains("`certificate` and `key`"))
+    #expect(security[2].contains("no host name"))
+  }
+}
