@@ -117,6 +117,10 @@ package struct CallRecord: Hashable, Sendable {
 
 extension CallRecord {
   package static let noteLimit = 32
+  static let emergencyNote = "emergency call, before every limit"
+
+  /// A call for help that had one of the reserved places: not even the record was waited for.
+  package var isEmergency: Bool { notes.contains(Self.emergencyNote) }
 
   /// False when there are too many already.
   @discardableResult

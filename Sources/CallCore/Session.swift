@@ -54,6 +54,12 @@ final class Session {
   var names: (caller: SessionUUID, callee: SessionUUID)?
   var ingressSeat: Int?
   var egressSeat: Int?
+  /// Places in limits besides those of trunks: for the caller, and for the way out.
+  var ingressLimits: [Int] = []
+  var egressLimits: [Int] = []
+  /// A call for help that has one of the places reserved for those: no limit holds for it. Its index in the
+  /// configuration's emergencies.
+  var emergency: Int?
   var application: MediaApplication?
 
   init(

@@ -85,13 +85,13 @@ final class Branch {
   var leg: Leg?
   /// Index into the record's attempts.
   var attempt = 0
-  /// The channel of the trunk that it holds.
+  /// The channel of the trunk that it holds, and its places in other limits.
   var seat: Int?
+  var limits: [Int] = []
 
-  init(_ strand: Strand, _ targets: [CallTarget], seat: Int? = nil) {
+  init(_ strand: Strand, _ targets: [CallTarget]) {
     self.strand = strand
     self.targets = targets
-    self.seat = seat
   }
 
   var target: CallTarget? { targets.indices.contains(targetIndex) ? targets[targetIndex] : nil }

@@ -16,6 +16,8 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case mediaTimeout, hungUpByOperator, acknowledgementMissing, interrupted, internalFault
   case numberInvalid, callerRefused
   case sessionExpired, sessionIntervalTooSmall, provisionalUnacknowledged
+  case tenantCallLimit, tenantRateLimit, userCallLimit, userRateLimit, classCallLimit,
+    classRateLimit, linesBusy, poolFull
 }
 
 extension Cause: Error {}

@@ -223,6 +223,42 @@ extension Cause {
         "caller-refused", 403, 21, "The caller's number is none that the trunk may call from.",
         "Send one of the tenant's numbers, add it under callerID.numbers, or give callerID a default."
       )
+    case .tenantCallLimit:
+      CauseRow(
+        "tenant-call-limit", 503, 34, "The tenant has as many calls as its maxCalls allows.",
+        "Raise the tenant's maxCalls, or find the calls that hang (demarc calls).")
+    case .tenantRateLimit:
+      CauseRow(
+        "tenant-rate-limit", 503, 42,
+        "The tenant's calls come faster than its callsPerSecond allows.",
+        "Raise the tenant's callsPerSecond, or let its systems spread their calls.")
+    case .userCallLimit:
+      CauseRow(
+        "user-call-limit", 480, 34, "The user makes as many calls as its maxCalls allows.",
+        "Raise the user's maxCalls, or end one of its calls.")
+    case .userRateLimit:
+      CauseRow(
+        "user-rate-limit", 480, 42, "The user's calls come faster than its callsPerSecond allows.",
+        "Raise the user's callsPerSecond; a stolen password looks like this too.")
+    case .classCallLimit:
+      CauseRow(
+        "class-call-limit", 403, 34,
+        "As many calls go to numbers of this class as its maxCalls allows.",
+        "Raise maxCalls of the class whose prefix the number has.")
+    case .classRateLimit:
+      CauseRow(
+        "class-rate-limit", 403, 42,
+        "Calls to numbers of this class come faster than its callsPerSecond allows.",
+        "Raise callsPerSecond of the class whose prefix the number has.")
+    case .linesBusy:
+      CauseRow(
+        "lines-busy", 486, 17, "Every line of the trunk's pool is taken.",
+        "Add lines to the pool, or let whenFull be next where there is another way out.")
+    case .poolFull:
+      CauseRow(
+        "pool-full", 503, 34,
+        "Every line of the trunk's pool is taken, and no other way out is left.",
+        "Add lines to the pool, or a carrier outside of it to the route.")
     }
   }
 }

@@ -43,7 +43,7 @@ package final class Configuration: Sendable {
     self.resources = resources
     tenants = resources.tenants
     networks = resources.networks
-    trunks = resources.trunks
+    trunks = resources.trunks.map(\.expanded)
     users = resources.users
     applications = resources.applications
   }

@@ -5,8 +5,14 @@ extension ConfigurationCompiler {
       let path: [PathElement] = ["tenants", .index(index), "numbers"]
       tables.readerOfTenant.append(tenant.numbers.flatMap { reader($0, at: path) })
     }
-    for (index, trunk) in resources.trunks.enumerated() {
+    for (index, written) in resources.trunks.enumerated() {
       let path: [PathElement] = ["trunks", .index(index)]
+      let trunk = written.expanded
+      if let name = trunk.profile, InteropProfile.named(name) == nil {
+        reportDangling(
+          path + ["profile"], kind: "profile", name: name,
+          candidates: InteropProfile.all.map(\.name))
+      }
       let own = trunk.numbers?.plan.flatMap { reader($0, at: path + ["numbers"]) }
       let tenant = tables.tenantOfTrunk.element(at: index).flatMap {
         tables.readerOfTenant.element(at: $0) ?? nil
@@ -91,7 +97,7 @@ extension ConfigurationCompiler {
     return CompiledCallerPolicy(policy)
   }
 
-  private mutating func checkCallerID(_ number: String, at path: [PathElement]) {
+  mutating func checkCallerID(_ number: String, at path: [PathElement]) {
     let digits = number.utf8.first == UInt8(ascii: "+") ? String(number.dropFirst()) : number
     if digits.isEmpty || !isDigits(digits, upTo: ResourceLimits.extensionLength) {
       report(

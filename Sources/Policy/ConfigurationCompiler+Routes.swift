@@ -14,7 +14,12 @@ extension ConfigurationCompiler {
         strip: max(route.strip, 0), prepend: route.prepend, timeout: route.timeout,
         failoverOn: CauseSet(route.failoverOn))
       if let tenant = tenant(route.tenant, at: path + ["tenant"]) {
-        compiled.groups = carriers(of: route, tenant: tenant, at: path)
+        if route.carriers.isEmpty {
+          report(
+            path + ["carriers"], "the route `\(route.name)` has no carrier",
+            remedy: "Add at least one trunk.")
+        }
+        compiled.groups = carriers(route.carriers, tenant: tenant, at: path)
         if !names.insert(TenantKey(tenant, route.name)).inserted {
           reportDuplicate(
             path + ["name"], "the route name `\(route.name)`", firstIn: "another route")
@@ -52,22 +57,17 @@ extension ConfigurationCompiler {
   }
 
   /// The route's carriers, grouped by priority.
-  private mutating func carriers(of route: Route, tenant: Int, at path: [PathElement])
+  mutating func carriers(_ carriers: [RouteCarrier], tenant: Int, at path: [PathElement])
     -> [[CompiledCarrier]]
   {
-    if route.carriers.isEmpty {
-      report(
-        path + ["carriers"], "the route `\(route.name)` has no carrier",
-        remedy: "Add at least one trunk.")
-    }
-    if route.carriers.count > ResourceLimits.hops {
+    if carriers.count > ResourceLimits.hops {
       report(
         path + ["carriers"], "a route has at most \(ResourceLimits.hops) carriers",
         remedy: "Remove some.")
     }
     var groups: [Int: [CompiledCarrier]] = [:]
     var seen: Set<String> = []
-    for (position, carrier) in route.carriers.enumerated() {
+    for (position, carrier) in carriers.enumerated() {
       let here = path + ["carriers", .index(position)]
       checkRange(carrier.priority, 0...ResourceLimits.priority, at: here + ["priority"])
       checkRange(carrier.weight, 1...ResourceLimits.weight, at: here + ["weight"])

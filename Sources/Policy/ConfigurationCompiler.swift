@@ -36,6 +36,8 @@ struct ConfigurationCompiler {
     compileChains()
     compileForwarding()
     findLoops()
+    compileLimits()
+    compileEmergencies()
     guard problems.isEmpty else {
       if unreported > 0 {
         problems.append(

@@ -135,6 +135,11 @@ struct ConfigurationTables: Sendable {
   var rulesOfTrunk: [RuleSet?] = []
   /// By user; nil: it forwards nothing.
   var forwards: [CompiledForwarding?] = []
+  var poolsOfTrunk: [[Int]] = []
+  /// By tenant; the value is an index into the resources' classes.
+  var classes: [PrefixTable] = []
+  var emergencies: [CompiledEmergency] = []
+  var emergencyOfTenant: [Int?] = []
 
   var numbers: [TenantKey: Int] = [:]
   var chains: [CompiledChain] = []

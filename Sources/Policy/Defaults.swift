@@ -23,19 +23,20 @@ package enum ResourceDefaults {
   package static let localDigits = 7
   /// What we ask a registrar for (RFC 3261 §10.2.1.1 leaves it to the client).
   package static let registrationExpires = Interval.seconds(3_600)
+  package static let emergencyReserved = 4
   package static let carrierPriority = 1
   package static let carrierWeight = 100
 
   /// A destination that could not take the call; not one whose user declined it.
   package static let continueOn: [Cause] = [
     .busy, .noAnswer, .unreachable, .notRegistered, .noRoute, .allRoutesFailed, .trunkCallLimit,
-    .trunkRateLimit, .carrierTimeout, .carrierUnavailable, .carrierRejected, .transportFailed,
-    .trunkNotRegistered,
+    .trunkRateLimit, .poolFull, .carrierTimeout, .carrierUnavailable, .carrierRejected,
+    .transportFailed, .trunkNotRegistered,
   ]
   /// A carrier that could not take the call; not what the number itself answered.
   package static let failoverOn: [Cause] = [
-    .trunkCallLimit, .trunkRateLimit, .carrierTimeout, .carrierUnavailable, .carrierRejected,
-    .transportFailed, .trunkNotRegistered,
+    .trunkCallLimit, .trunkRateLimit, .poolFull, .carrierTimeout, .carrierUnavailable,
+    .carrierRejected, .transportFailed, .trunkNotRegistered,
   ]
 }
 
@@ -52,6 +53,8 @@ package enum ResourceLimits {
   package static let weight = 65_535
   /// How many times a number may lead to another number.
   package static let chainDepth = 8
+  /// Emergency calls that one resource may reserve places for.
+  package static let emergencyReserved = 64
   /// Hops of one plan, those of its branches included.
   package static let hops = 64
   /// Destinations that ring together.

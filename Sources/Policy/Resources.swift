@@ -13,6 +13,9 @@ package struct Tenant: Hashable, Sendable {
   package var digestAlgorithms: [DigestAlgorithm]
   /// How the tenant's users, and PBXs that do not say otherwise, dial. Nil: numbers are taken as they come.
   package var numbers: NumberPlan?
+  /// Calls of all its users and trunks, at once and a second. Nil: unlimited.
+  package var maxCalls: Int?
+  package var callsPerSecond: Int?
 
   package init(
     name: String, domains: [String] = [], digestAlgorithms: [DigestAlgorithm] = [.md5]
@@ -109,6 +112,8 @@ package struct Trunk: Hashable, Sendable {
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
+  /// A kind of peer whose settings it has where it says nothing itself (`InteropProfile`).
+  package var profile: String?
   /// In what form it has numbers. Nil: as they are.
   package var numbers: TrunkNumbers?
   /// From which numbers it may call. Nil: any.
@@ -182,6 +187,9 @@ package struct User: Hashable, Sendable {
   package var callerID: String?
   /// Further numbers that the user may ask to be seen as (P-Preferred-Identity).
   package var callerIDs: [String] = []
+  /// Calls that the user makes, at once and a second. Nil: unlimited.
+  package var maxCalls: Int?
+  package var callsPerSecond: Int?
   package var maxContacts: Int
   package var mediaTimeout: Interval
   package var forward = Forwarding()
@@ -320,6 +328,9 @@ package struct Resources: Hashable, Sendable {
   package var numbers: [Number] = []
   package var routes: [Route] = []
   package var applications: [Application] = []
+  package var pools: [Pool] = []
+  package var classes: [NumberClass] = []
+  package var emergencies: [Emergency] = []
 
   package init() {}
 }

@@ -131,7 +131,7 @@ extension Configuration {
       continueOn: hop.continueOn, calledNumber: called)
   }
 
-  private func appendCarriers(
+  func appendCarriers(
     of route: CompiledRoute, dialled: String, ring: Interval, room: inout Int,
     random: inout RandomSource, to hops: inout [PlannedHop]
   ) {

@@ -27,7 +27,9 @@ struct CauseTests {
       method-unsupported loop-detected too-many-hops media-unacceptable content-unsupported \
       carrier-timeout carrier-unavailable carrier-rejected transport-failed \
       completed-elsewhere trunk-not-registered forwarded media-timeout hung-up-by-operator \
-      acknowledgement-missing interrupted internal-fault number-invalid caller-refused
+      acknowledgement-missing interrupted internal-fault number-invalid caller-refused \
+      tenant-call-limit tenant-rate-limit user-call-limit user-rate-limit class-call-limit \
+      class-rate-limit lines-busy pool-full
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

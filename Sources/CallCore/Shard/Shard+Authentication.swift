@@ -51,6 +51,7 @@ extension Shard {
         allowing: configuration.tenants[tenant].digestAlgorithms,
         body: bytes.extracting(message.body), source: nonceSource(arrival), at: now)
       if result == .accepted, let verdict { return verdict }
+      if result != .stale { refusalCounts[Int(Cause.authenticationFailed.rawValue)] &+= 1 }
       if result != .stale, noise.take(at: now) {
         tell(
           .authenticationFailed(

@@ -99,6 +99,7 @@ extension Shard {
   }
 
   func releaseSeat(_ branch: Branch) {
+    limits.release(&branch.limits)
     guard let seat = branch.seat else { return }
     branch.seat = nil
     seats.release(seat)
@@ -136,6 +137,8 @@ extension Shard {
     connectMedia(session, leg)
     session.egressSeat = branch.seat
     branch.seat = nil
+    session.egressLimits = branch.limits
+    branch.limits = []
     session.record.to = branch.target?.name ?? session.record.to
     endAttempt(session, branch, 200, nil)
     stopRinging(leg)
@@ -188,7 +191,8 @@ extension Shard {
     leg.responseTimer = .none
     guard let session = leg.session, let branch = leg.branch else { return }
     markTarget(session, branch, usable: false)
-    lost(session, branch, 408, .carrierTimeout)
+    let isPhone = branch.target?.trunk == nil
+    lost(session, branch, isPhone ? 480 : 408, isPhone ? .unreachable : .carrierTimeout)
   }
 
   func answerTimedOut(_ handle: SlabHandle) {

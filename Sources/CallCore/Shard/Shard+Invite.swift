@@ -33,11 +33,17 @@ extension Shard {
     if let least = tooShortInterval(message, caller) {
       return refuseInterval(message, fields, least, arrival)
     }
-    if let cause = overload() { return refuse(message, fields, cause.sipStatus, cause, arrival) }
-    guard let transaction = makeServer(message, fields, key, arrival) else {
+    let reading = read(message, fields, caller, tenant: tenant(of: caller))
+    if reading.emergency == nil, let cause = overload() {
+      return refuse(message, fields, cause.sipStatus, cause, arrival)
+    }
+    guard
+      let transaction = makeServer(
+        message, fields, key, arrival, isEmergency: reading.emergency != nil)
+    else {
       return refuse(message, fields, 503, .capacity, arrival)
     }
-    admit(message, fields, transaction, caller, network: network, arrival)
+    admit(message, fields, transaction, caller, reading, network: network, arrival)
   }
 
   /// What stands in the way of any new call.
@@ -50,10 +56,9 @@ extension Shard {
 
   private func admit(
     _ message: borrowing Message, _ fields: RequestFields, _ transaction: ServerTransaction,
-    _ caller: CallerKind, network: Int, _ arrival: Arrival
+    _ caller: CallerKind, _ reading: InviteReading, network: Int, _ arrival: Arrival
   ) {
     let tenant = tenant(of: caller)
-    let reading = read(message, fields, caller, tenant: tenant)
     let read = reading.called
     let identity = reading.identity
     let dialled = reading.dialled
@@ -74,18 +79,15 @@ extension Shard {
     traceIncoming(message, id.serial, .a, arrival)
     respond(transaction, 100)
 
-    let plan = resolve(read, identity, caller, tenant: tenant)
+    let plan =
+      reading.emergencyPlan ?? resolve(read, identity, caller, tenant: tenant)
     // The attempt counts against the trunk's limits whether or not the number leads anywhere.
-    var ingress: Int?
-    if case .trunk(let trunk) = caller {
-      let seat = seats.seat(of: configuration.trunks[trunk])
-      if let cause = seats.take(seat, at: now) {
-        return refuseCall(&record, transaction, cause)
-      }
-      ingress = seat
+    var holding = CallerHolding()
+    if reading.emergency == nil, let cause = hold(caller, tenant: tenant, in: &holding) {
+      return refuseCall(&record, transaction, cause)
     }
     guard let tenant, case .success(let route) = plan else {
-      if let ingress { seats.release(ingress) }
+      letGo(&holding)
       guard case .failure(let cause) = plan else {
         return refuseCall(&record, transaction, .forbidden)
       }
@@ -93,16 +95,18 @@ extension Shard {
     }
     let session = Session(
       id: id, configuration: configuration, tenant: tenant, record: record, plan: route)
-    session.ingressSeat = ingress
+    session.ingressSeat = holding.trunk
+    session.ingressLimits = holding.limits
     if let identity = try? identity.get() { session.identity = identity }
     session.passed = reading.passed
     session.device = device
     session.receivedDiversions = DiversionReader.read(message)
     guard let handle = sessions.insert(session) else {
-      if let ingress { seats.release(ingress) }
+      letGo(&holding)
       return refuseCall(&record, transaction, .capacity)
     }
     session.handle = handle
+    if let emergency = reading.emergency { begin(emergency, session) }
     sessionsBySerial[id.serial] = session
     guard makeCallerLeg(session, message, fields, transaction, caller, network: network, arrival)
     else {
@@ -111,6 +115,11 @@ extension Shard {
     }
     guard takeOffer(session, message, caller) else { return }
     let sequence = tell(.callAttempted(session.record), call: id)
+    // A disk that is slow or full holds up nobody who calls for help; the record is written all the same.
+    if session.emergency != nil {
+      ready.append(session)
+      return
+    }
     awaitingRecord.append((sequence, session))
     restart(
       &session.patienceTimer, .patience, settings.limits.recordPatience, session.handle)
@@ -157,9 +166,11 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind, tenant: Int?
   ) -> InviteReading {
     let dialled = gruu(message, tenant: tenant)?.user ?? dialledNumber(message, caller)
-    return InviteReading(
+    var reading = InviteReading(
       dialled: dialled, called: readCalled(dialled, caller, tenant: tenant),
       identity: identify(message, fields, caller))
+    if let tenant { readEmergency(&reading, caller, tenant: tenant) }
+    return reading
   }
 
   private func readCalled(
@@ -338,10 +349,14 @@ extension Shard {
 }
 
 /// Who calls whom, as an INVITE was read.
-private struct InviteReading {
+struct InviteReading {
   var dialled: String
   var called: Result<String, Cause>
   var identity: Result<CallerIdentity, Cause>
+  /// A call for help that has a reserved place: index of the configuration's emergency.
+  var emergency: Int?
+  /// Where calls for help go, with a place or without.
+  var emergencyPlan: Result<RoutePlan, Cause>?
   var rules: [String] = []
   var passed: [[UInt8]] = []
 }

@@ -47,7 +47,8 @@ extension Shard {
     guard leg.media == nil else { return true }
     let family = leg.destination.ip.family
     for address in mediaAddresses(leg, family: family) {
-      guard let local = ports.lease(address: address, at: now) else { continue }
+      guard leaves(address, forEmergencies: leg), let local = ports.lease(address: address, at: now)
+      else { continue }
       let transport = MediaTransportID(raw: leg.handle.packed)
       leg.media = LegMedia(transport: transport, local: local)
       leg.sdpSession = random.next() >> 2
@@ -56,6 +57,13 @@ extension Shard {
       return true
     }
     return false
+  }
+
+  /// Ordinary calls leave two pairs alone for each emergency call that has a place.
+  private func leaves(_ address: UInt16, forEmergencies leg: Leg) -> Bool {
+    let reserve = configuration.emergencyReserve
+    guard reserve > 0, leg.session?.emergency == nil else { return true }
+    return ports.free(address: address) > 2 * reserve
   }
 
   private func mediaAddresses(_ leg: Leg, family: IPAddress.Family) -> [UInt16] {

@@ -70,9 +70,11 @@ extension Shard {
     guard !targets.isEmpty else {
       return strand.note(Failure(causeWithoutTargets(session.configuration.trunks[trunk])))
     }
-    let seat = seats.seat(of: session.configuration.trunks[trunk])
-    if let cause = seats.take(seat, at: now) { return strand.note(Failure(cause)) }
-    start(session, Branch(strand, targets, seat: seat))
+    let branch = Branch(strand, targets)
+    if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.calledNumber) {
+      return strand.note(Failure(cause))
+    }
+    start(session, branch)
   }
 
   /// The contacts of equal q ring together, those of a higher one before (RFC 3261 §16.6).
@@ -165,11 +167,24 @@ extension Shard {
 
   private func strandLost(_ session: Session, _ strand: Strand, _ failure: Failure) {
     guard let parent = strand.parent else {
-      return refuseCaller(session, failure.status, failure.cause)
+      let told = everyCarrierFailed(session) ? Failure(.allRoutesFailed) : failure
+      return refuseCaller(session, told.status, told.cause)
     }
     strand.parent = nil
     parent.strands.removeAll { $0 === strand }
     memberLost(session, parent, failure)
+  }
+
+  /// Several were tried, and none of them is to blame alone: the caller learns that, and the record has each.
+  private func everyCarrierFailed(_ session: Session) -> Bool {
+    let attempts = session.record.attempts
+    guard attempts.count > 1, Set(attempts.map(\.target)).count > 1 else { return false }
+    return attempts.allSatisfy { attempt in
+      switch attempt.cause {
+      case .carrierTimeout, .carrierUnavailable, .carrierRejected, .transportFailed: true
+      default: false
+      }
+    }
   }
 
   /// Everything that still rings is given up, and each line of the record says why.
@@ -220,10 +235,8 @@ extension Shard {
     if let callee = session.callee { hangUp(callee, status: final, cause) }
     giveUp(session, Failure(status ?? cause.sipStatus, cause))
     blocks.free(&session.offer)
-    if let seat = session.ingressSeat { seats.release(seat) }
-    if let seat = session.egressSeat { seats.release(seat) }
-    session.ingressSeat = nil
-    session.egressSeat = nil
+    letGoCaller(session)
+    letGoWayOut(session)
     if let caller = session.caller { closeMedia(caller) }
     if let callee = session.callee { closeMedia(callee) }
     if mediaIsClosed(session) {

@@ -11,8 +11,13 @@ extension Shard {
 
   /// Nil at the limit of transactions or of packet memory: the caller answers 503 statelessly.
   func makeServer(
-    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival,
+    isEmergency: Bool = false
   ) -> ServerTransaction? {
+    // What lies beyond is for calls for help, and what belongs to calls that run.
+    if servers.count >= settings.limits.transactions, fields.to.tag.isEmpty, !isEmergency {
+      return nil
+    }
     body.begin()
     writeHead(message, fields, arrival, into: &body)
     let head = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }

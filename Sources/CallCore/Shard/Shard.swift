@@ -73,6 +73,9 @@ package final class Shard {
   var upstreamsByTrunk: [TrunkSeats.Key: UInt64] = [:]
   var lastUpstream: UInt64 = 0
   var seats: TrunkSeats
+  var limits = LimitSeats()
+  /// Emergency calls that have a reserved place.
+  var emergencyCalls = 0
   var ports: MediaPortPool
 
   var lastCallSerial: UInt64 = 0
@@ -95,6 +98,8 @@ package final class Shard {
       let digest = DigestVerifier(secret: settings.secret)
     else { return nil }
     let limits = settings.limits
+    // Ordinary calls are refused at their limits; what lies beyond is for emergencies.
+    let reserve = ResourceLimits.emergencyReserved
     self.settings = settings
     self.configuration = configuration
     self.now = now
@@ -109,14 +114,14 @@ package final class Shard {
     wheel = TimingWheel(start: now)
     blocks = PacketMemory(limitBytes: limits.blockBytes)
     trace = TraceRing(byteLimit: limits.traceBytes)
-    servers = Slab(limit: limits.transactions, placeholder: nil)
-    serversByKey = KeyTable(capacity: 1_024, limit: limits.transactions)
-    serversByMerge = KeyTable(capacity: 1_024, limit: limits.transactions)
+    servers = Slab(limit: limits.transactions + reserve * 8, placeholder: nil)
+    serversByKey = KeyTable(capacity: 1_024, limit: limits.transactions + reserve * 8)
+    serversByMerge = KeyTable(capacity: 1_024, limit: limits.transactions + reserve * 8)
     clientsByDestination = KeyTable(limit: limits.transactions)
-    clients = Slab(limit: limits.transactions, placeholder: nil)
+    clients = Slab(limit: limits.transactions + reserve * 8, placeholder: nil)
     // Abandoned legs outlive their session by up to 64·T1, so there are more of them.
-    legs = Slab(limit: limits.sessions * 4, placeholder: nil)
-    sessions = Slab(limit: limits.sessions, placeholder: nil)
+    legs = Slab(limit: (limits.sessions + reserve) * 4, placeholder: nil)
+    sessions = Slab(limit: limits.sessions + reserve, placeholder: nil)
     registrar = Registrar(limit: limits.bindings)
     seats = TrunkSeats()
     ports = MediaPortPool(addresses: settings.mediaAddresses)
@@ -128,6 +133,7 @@ package final class Shard {
   func follow(_ next: Configuration) {
     configuration = next
     seats.follow(next)
+    limits.follow(next)
     addressTexts = settings.listeners.indices.map {
       Array(ourAddress(ListenerIndex($0)).description.utf8)
     }

@@ -18,7 +18,7 @@ extension Resources {
   package func document(
     _ section: ResourceSection, named name: String, tenant: String? = nil, secrets: SecretsPolicy
   ) -> DocumentNode? {
-    let key = section == .numbers ? "number" : "name"
+    let key = section == .numbers ? "number" : section == .emergencies ? "tenant" : "name"
     return ResourceWriter(secrets: secrets).items(section, of: self).first { item in
       item.text(key) == name && (tenant == nil || (item.text("tenant") ?? tenant) == tenant)
     }
@@ -69,6 +69,9 @@ private struct ResourceWriter {
     case .applications: resources.applications.map(node)
     case .numbers: resources.numbers.map(node)
     case .routes: resources.routes.map(node)
+    case .pools: resources.pools.map(\.document)
+    case .classes: resources.classes.map(\.document)
+    case .emergencies: resources.emergencies.map(node)
     }
   }
 
@@ -77,6 +80,8 @@ private struct ResourceWriter {
       ("name", .text(tenant.name)), ("domains", .texts(tenant.domains)),
       ("digestAlgorithms", .texts(tenant.digestAlgorithms.map(\.documentName))),
       ("numbers", tenant.numbers.map { .group($0.documentPairs) }),
+      ("maxCalls", tenant.maxCalls.map { .bare($0) }),
+      ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
     ])
   }
 
@@ -102,6 +107,7 @@ private struct ResourceWriter {
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
+      ("profile", trunk.profile.map { .text($0) }),
       ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
       ("rules", trunk.rules.isEmpty ? nil : .list(trunk.rules.map(\.document))),
       ("redirects", .text(trunk.redirects.rawValue)),
@@ -154,6 +160,8 @@ private struct ResourceWriter {
       ("extension", .text(user.extension)), ("password", secret(user.password)),
       ("callerID", user.callerID.map { .text($0) }), ("callerIDs", .texts(user.callerIDs)),
       ("maxContacts", .bare(user.maxContacts)),
+      ("maxCalls", user.maxCalls.map { .bare($0) }),
+      ("callsPerSecond", user.callsPerSecond.map { .bare($0) }),
       ("mediaTimeout", .text(user.mediaTimeout.documentText)),
       ("forward", node(user.forward)), ("redirects", .text(user.redirects.rawValue)),
     ])
@@ -212,6 +220,14 @@ private struct ResourceWriter {
       ("prepend", .text(route.prepend)), ("carriers", .list(route.carriers.map(node))),
       ("timeout", .text(route.timeout.documentText)),
       ("failoverOn", .list(route.failoverOn.map { .text($0.name) })),
+    ])
+  }
+
+  private func node(_ emergency: Emergency) -> DocumentNode {
+    .group([
+      ("tenant", .text(emergency.tenant)), ("country", emergency.country.map { .text($0) }),
+      ("numbers", .texts(emergency.numbers)), ("carriers", .list(emergency.carriers.map(node))),
+      ("reserved", .bare(emergency.reserved)), ("callerID", emergency.callerID.map { .text($0) }),
     ])
   }
 

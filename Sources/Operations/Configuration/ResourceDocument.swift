@@ -106,10 +106,17 @@ struct ResourceReader {
     }
     if sections.contains(.numbers) { resources.numbers = each(fields, .numbers) { $0.number($1) } }
     if sections.contains(.routes) { resources.routes = each(fields, .routes) { $0.route($1) } }
+    if sections.contains(.pools) { resources.pools = each(fields, .pools) { $0.pool($1) } }
+    if sections.contains(.classes) {
+      resources.classes = each(fields, .classes) { $0.numberClass($1) }
+    }
+    if sections.contains(.emergencies) {
+      resources.emergencies = each(fields, .emergencies) { $0.emergency($1) }
+    }
     return resources
   }
 
-  private typealias Item = (node: DocumentNode, path: [PathElement])
+  typealias Item = (node: DocumentNode, path: [PathElement])
 
   private mutating func each<Value>(
     _ fields: DocumentFields, _ section: ResourceSection,
@@ -118,11 +125,11 @@ struct ResourceReader {
     reader.items(fields, section.rawValue).compactMap { read(&self, $0) }
   }
 
-  private mutating func name(_ fields: DocumentFields) -> String {
+  mutating func name(_ fields: DocumentFields) -> String {
     reader.required(fields, "name", .text("a name", example: "main")) ?? ""
   }
 
-  private mutating func tenant(of fields: DocumentFields) -> String {
+  mutating func tenant(of fields: DocumentFields) -> String {
     if onlyTenant == nil || fields.has("tenant") {
       return reader.required(fields, "tenant", .text("a tenant's name", example: "acme")) ?? ""
     }
@@ -141,7 +148,7 @@ struct ResourceReader {
 
 extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
-    let keys = ["name", "domains", "digestAlgorithms", "numbers"]
+    let keys = ["name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond"]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var tenant = Tenant(
       name: name(fields),
@@ -149,6 +156,8 @@ extension ResourceReader {
     let algorithms = reader.list(fields, "digestAlgorithms", .digest)
     if !algorithms.isEmpty { tenant.digestAlgorithms = algorithms }
     tenant.numbers = numberPlan(fields)
+    tenant.maxCalls = reader.optional(fields, "maxCalls", .number(example: 100))
+    tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
     return tenant
   }
 
@@ -172,7 +181,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
-      "rules", "register", "matchHeader", "redirects", "diversion", "transport", "tls",
+      "rules", "register", "matchHeader", "redirects", "diversion", "transport", "tls", "profile",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -190,6 +199,8 @@ extension ResourceReader {
       wideLatching: reader.optional(fields, "wideLatching", .flag) ?? false,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    trunk.profile = reader.optional(
+      fields, "profile", .text("a profile's name", example: "sipconnect"))
     trunk.numbers = trunkNumbers(fields)
     trunk.callerID = callerPolicy(fields)
     trunk.rules = rules(fields)
@@ -286,7 +297,7 @@ extension ResourceReader {
   private mutating func user(_ item: Item) -> User? {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
-      "mediaTimeout", "forward", "redirects",
+      "mediaTimeout", "forward", "redirects", "maxCalls", "callsPerSecond",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -303,6 +314,8 @@ extension ResourceReader {
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)
     read(fields, "redirects", .choice("a policy for redirections"), into: &user.redirects)
+    user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
+    user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user
   }
 
@@ -414,7 +427,7 @@ extension ResourceReader {
       failoverOn: causes(fields, "failoverOn", ResourceDefaults.failoverOn))
   }
 
-  private mutating func carrier(_ item: Item) -> RouteCarrier? {
+  mutating func carrier(_ item: Item) -> RouteCarrier? {
     guard
       let fields = reader.fields(item.node, item.path, keys: ["trunk", "priority", "weight"])
     else { return nil }

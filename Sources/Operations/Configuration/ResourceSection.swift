@@ -3,6 +3,17 @@ package import Policy
 /// The kinds of resources, with the names that they have in documents, the API and the command line.
 package enum ResourceSection: String, Sendable, CaseIterable {
   case tenants, networks, trunks, users, applications, numbers, routes
+  case pools, classes, emergencies
+
+  /// One of them.
+  package var singular: String {
+    switch self {
+    case .classes: "class"
+    case .emergencies: "emergency"
+    case .tenants, .networks, .trunks, .users, .applications, .numbers, .routes, .pools:
+      String(rawValue.dropLast())
+    }
+  }
 }
 
 extension Resources {
@@ -16,6 +27,9 @@ extension Resources {
     case .applications: applications.count
     case .numbers: numbers.count
     case .routes: routes.count
+    case .pools: pools.count
+    case .classes: classes.count
+    case .emergencies: emergencies.count
     }
   }
 

@@ -7,8 +7,7 @@ package enum ResourceViews {
   package static func summary(_ counts: [String: Int]) -> String {
     let parts = ResourceSection.allCases.compactMap { section -> String? in
       guard let count = counts[section.rawValue], count > 0 else { return nil }
-      let name = section.rawValue
-      return "\(count) \(count == 1 ? String(name.dropLast()) : name)"
+      return "\(count) \(count == 1 ? section.singular : section.rawValue)"
     }
     return parts.isEmpty ? "nothing" : parts.joined(separator: ", ")
   }
@@ -38,6 +37,18 @@ package enum ResourceViews {
     .routes: [
       ("ROUTE", "name"), ("TENANT", "tenant"), ("PREFIX", "prefix"), ("STRIP", "strip"),
       ("PREPEND", "prepend"), ("CARRIERS", "carriers"), ("TIMEOUT", "timeout"),
+    ],
+    .pools: [
+      ("POOL", "name"), ("TENANT", "tenant"), ("LINES", "lines"), ("TRUNKS", "trunks"),
+      ("WHEN FULL", "whenFull"),
+    ],
+    .classes: [
+      ("CLASS", "name"), ("TENANT", "tenant"), ("PREFIXES", "prefixes"), ("LIMIT", "maxCalls"),
+      ("CPS", "callsPerSecond"),
+    ],
+    .emergencies: [
+      ("TENANT", "tenant"), ("COUNTRY", "country"), ("NUMBERS", "numbers"),
+      ("CARRIERS", "carriers"), ("RESERVED", "reserved"), ("CALLER ID", "callerID"),
     ],
   ]
 

@@ -208,7 +208,7 @@ package final class Auditor {
       fail(.durability, "INVITE of a call that was never attempted", message.callID)
       return
     }
-    if track.attemptedSequence > confirmedSequence {
+    if track.attemptedSequence > confirmedSequence, !track.record.isEmergency {
       fail(.durability, "INVITE before its attempt was durable", message.callID)
     }
     if track.ended > 0 { fail(.orphan, "INVITE after the call's end", message.callID) }
