@@ -67,6 +67,16 @@ struct ConfigurationDocumentTests {
           - {trunk: office, priority: 3, weight: 7}
         timeout: 4s
         failoverOn: [carrier-timeout]
+    pools:
+      - {name: lines, lines: 30, trunks: [office], whenFull: next}
+    classes:
+      - {name: costly, prefixes: ["+88"], maxCalls: 1, callsPerSecond: 2}
+    emergencies:
+      - country: "49"
+        numbers: ["999"]
+        carriers: [{trunk: office, priority: 2, weight: 3}]
+        reserved: 6
+        callerID: "+4930123"
     """
 
   static func expected() -> Resources {
@@ -128,6 +138,19 @@ struct ConfigurationDocumentTests {
         name: "world", tenant: "acme", prefix: "00", strip: 2, prepend: "+",
         carriers: [RouteCarrier(trunk: "office", priority: 3, weight: 7)], timeout: .seconds(4),
         failoverOn: [.carrierTimeout])
+    ]
+    r.pools = [
+      Pool(name: "lines", tenant: "acme", lines: 30, trunks: ["office"], whenFull: .next)
+    ]
+    r.classes = [
+      NumberClass(
+        name: "costly", tenant: "acme", prefixes: ["+88"], maxCalls: 1, callsPerSecond: 2)
+    ]
+    r.emergencies = [
+      Emergency(
+        tenant: "acme", country: "49", numbers: ["999"],
+        carriers: [RouteCarrier(trunk: "office", priority: 2, weight: 3)], reserved: 6,
+        callerID: "+4930123")
     ]
     return r
   }

@@ -110,7 +110,8 @@ struct GetCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "get", abstract: "Show resources as they are in force; passwords are left out.",
     discussion: """
-      Kinds: tenants, networks, trunks, users, applications, numbers, routes; `all` for everything.
+      Kinds: tenants, networks, trunks, users, applications, numbers, routes, pools, classes, \
+      emergencies; `all` for everything.
 
       EXAMPLES
         demarc get trunks
