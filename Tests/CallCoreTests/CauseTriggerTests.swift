@@ -134,6 +134,38 @@ import Testing
         $0.bob.onInvite = { _ in .ringingOnly() }
         $0.pbx.call("+493020", long)
       }
+    case .forwarded:
+      try seen {
+        $0.register($0.alice, $0.bob)
+        $0.alice.onInvite = { _ in .redirecting(to: "<sip:102@trunk.example>") }
+        $0.pbx.call("101", long)
+      }
+    case .sessionExpired:
+      try seen({
+        $0.resources.trunks[0].sessionExpires = .seconds(120)
+        $0.resources.trunks[0].mediaTimeout = .seconds(3_000)
+        $0.resources.trunks[2].mediaTimeout = .seconds(3_000)
+      }) {
+        $0.north.onInvite = { _ in .answering().with { $0.dieAfter = .seconds(20) } }
+        $0.pbx.call("+441234", CallerScript().hangingUp(after: .seconds(900)))
+        $0.world.run(for: .seconds(400))
+      }
+    case .sessionIntervalTooSmall:
+      try seen({ $0.resources.trunks[2].minSessionExpires = .seconds(200) }) {
+        $0.pbx.request(
+          "x", method: "INVITE", uri: "sip:+441234@trunk.example",
+          headers: ["Supported: timer", "Session-Expires: 100"])
+      }
+    case .provisionalUnacknowledged:
+      try seen {
+        $0.north.onInvite = { _ in .ringingOnly() }
+        $0.pbx.call(
+          "+441234",
+          CallerScript().with {
+            $0.reliable = .requires
+            $0.pracks = false
+          })
+      }
     case .mediaTimeout:
       try seen { $0.pbx.call("+441234", CallerScript().with { $0.dieAfter = .seconds(10) }) }
     case .hungUpByOperator:

@@ -28,6 +28,7 @@ struct CauseTests {
       carrier-timeout carrier-unavailable carrier-rejected transport-failed \
       completed-elsewhere trunk-not-registered forwarded media-timeout hung-up-by-operator \
       acknowledgement-missing interrupted internal-fault number-invalid caller-refused \
+      session-expired session-interval-too-small provisional-unacknowledged \
       tenant-call-limit tenant-rate-limit user-call-limit user-rate-limit class-call-limit \
       class-rate-limit lines-busy pool-full
       """
