@@ -105,19 +105,20 @@ package enum CallViews {
       guard let timestamp, let moment = Timestamp.milliseconds(timestamp) else { return "" }
       return "+\(String(format: "%.3f", Double(moment - start) / 1_000))"
     }
+    // Seldom: the column is there only where it says something.
+    let isForwarded = call.attempts.contains { $0.forwardedBy != nil }
     return Table(
       [
         TableColumn("TRIED", shrinksTo: 12), TableColumn("ADDRESS", shrinksTo: 12),
         TableColumn("FROM", .right), TableColumn("UNTIL", .right), TableColumn("STATUS", .right),
-        TableColumn("CAUSE"), TableColumn("FORWARDED BY"),
-      ],
+        TableColumn("CAUSE"),
+      ] + (isForwarded ? [TableColumn("FORWARDED BY")] : []),
       rows: call.attempts.map { attempt in
         [
           TableCell(attempt.target), TableCell(attempt.address ?? ""),
           TableCell(offset(attempt.started)), TableCell(offset(attempt.ended)),
           TableCell(attempt.status.map { String($0) } ?? ""), TableCell(attempt.cause ?? ""),
-          TableCell(attempt.forwardedBy ?? ""),
-        ]
+        ] + (isForwarded ? [TableCell(attempt.forwardedBy ?? "")] : [])
       })
   }
 
