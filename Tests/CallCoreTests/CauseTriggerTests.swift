@@ -116,8 +116,9 @@ import Testing
       }
     case .trunkNotRegistered:
       try seen({
-        $0.resources.trunks[0].register = TrunkRegistration(
-          registrar: "198.51.100.10", username: "us")
+        var register = TrunkRegistration(registrar: "198.51.100.10", username: "us")
+        register.credentials = Credentials(username: "us", password: "secret")
+        $0.resources.trunks[0].register = register
         $0.resources.routes[0].carriers.removeLast()
       }) {
         $0.world.setDown(true, $0.north)

@@ -130,7 +130,9 @@ struct RaceCase: CustomStringConvertible {
     case .cancelAndAnswer, .cancelAndReliable: [.cancelled, .normalClearing]
     case .cancelAndRefusal: [.cancelled, .busy]
     case .operatorAndAnswer, .reofferAndOperator: [.hungUpByOperator]
-    case .ackNever: [.acknowledgementMissing]
+    // With the offer in the 2xx the callee waits for its ACK too, and may be the first to give up.
+    case .ackNever:
+      isDelayed ? [.acknowledgementMissing, .normalClearing] : [.acknowledgementMissing]
     case .deathAndReoffer: [.carrierTimeout, .normalClearing, .mediaTimeout]
     case .byeAndBye, .byeBeforeAck, .prackAndAnswer, .prackLostAndAnswer, .updateAndAnswer,
       .updatesBothEarly, .reofferBoth, .updateBoth, .updateAndReoffer, .reofferAndBye,

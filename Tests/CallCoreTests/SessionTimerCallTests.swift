@@ -139,7 +139,10 @@ import Testing
 
   /// Ours: an interval that is too short for us gets 422 with our Min-SE.
   @Test func callerWantsShorter() throws {
-    let scene = try scene { $0.minSessionExpires = .seconds(200) }
+    let scene = try scene {
+      $0.sessionExpires = .seconds(300)
+      $0.minSessionExpires = .seconds(200)
+    }
     scene.north.request(
       "x", method: "INVITE", uri: "sip:+493010@203.0.113.1",
       headers: ["Supported: timer", "Session-Expires: 100"])

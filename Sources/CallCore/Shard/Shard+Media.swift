@@ -122,7 +122,7 @@ extension Shard {
 
   /// `.remote` when something changed; the same transport, port and counters whatever it was.
   func follow(_ remote: RemoteMedia, _ leg: Leg) {
-    guard let media = leg.media, media.remote != remote else { return }
+    guard let media = leg.media, !leg.mediaClosing, media.remote != remote else { return }
     leg.media?.remote = remote
     outbox.media.append(.remote(media.transport, remote))
   }

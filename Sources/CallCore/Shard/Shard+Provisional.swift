@@ -134,6 +134,8 @@ extension Shard {
     caller.fork = fork
     let shown = shownStatus(message.status, isSilent: has && !hasBody)
     if isReliable {
+      // The caller holds what the callee only previewed for an answer, and may offer anew in its PRACK.
+      if verdict == .preview, hasBody { keepDescription(leg, fork, message) }
       owe(caller, shown, fork: fork, hasBody: hasBody)
     } else {
       respond(
@@ -379,7 +381,9 @@ extension Shard {
     guard leg.side == .a, session.state == .routing, let strand = session.strand else {
       return session.other(leg)
     }
+    // A callee that answers unreliably has no early dialog of this kind, only forks.
     return strand.ringing.first { $0.early.contains { $0.fork == fork } }
+      ?? strand.ringing.first { $0.forks.contains(fork) }
   }
 
   func hasDescription(_ message: borrowing Message) -> Bool {

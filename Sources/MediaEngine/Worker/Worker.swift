@@ -80,8 +80,7 @@ struct Worker: ~Copyable {
       now = Clock.now
       wall = Clock.wall
       counters.wakeups &+= 1
-      handleReady()
-      running = handleMailbox()
+      running = handleReady()
       fireTimers()
       report()
     }
@@ -108,11 +107,13 @@ struct Worker: ~Copyable {
   }
 
   /// Takes one packet of each ready socket, again until none is ready or the time is used up.
-  private mutating func handleReady() {
+  /// Commands come before the packets of each round, or a packet right behind its command would find the
+  /// transport as it was before. False when the worker is to end.
+  private mutating func handleReady() -> Bool {
     let begin = now
-    while true {
+    var running = handleMailbox()
+    while poller.ready > 0 {
       let ready = poller.ready
-      if ready == 0 { break }
       for index in 0..<ready {
         let token = poller[index]
         if token == Self.signalToken {
@@ -129,7 +130,9 @@ struct Worker: ~Copyable {
       now = Clock.now
       if now - begin >= Self.longestBatch { break }
       poller.wait(timeout: 0)
+      running = handleMailbox() && running
     }
+    return running
   }
 
   private mutating func fireTimers() {

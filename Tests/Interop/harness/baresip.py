@@ -3,6 +3,7 @@
 import json
 import pathlib
 import queue
+import re
 import socket
 import threading
 import time
@@ -199,6 +200,13 @@ class Phone:
     def heard(self):
         """Samples of the newest recording of what the phone received."""
         return self._recording("dec")
+
+    def packets(self):
+        """How many RTP packets the phone sent and received in its last call, by its own count at the end."""
+        def counted():
+            return re.findall(r"packets:\s+(\d+)\s+(\d+)", self.process.text())
+        sent, received = wait_until(counted, 5, f"{self.name}'s counts")[-1]
+        return int(sent), int(received)
 
     def said(self):
         return self._recording("enc")

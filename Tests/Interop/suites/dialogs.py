@@ -127,7 +127,7 @@ def glare(t):
     caller = Caller()
     north = carrier(t, "north", scenario(
         "first", KEEP, to_invite(200, "OK", sdp(), retrans=500), recv("ACK"), pause(300),
-        from_callee("INVITE", 1, sdp(), retrans=500), optional(100), recv(200),
+        from_callee("INVITE", 1, sdp(session="changed"), retrans=500), optional(100), recv(200),
         from_callee("ACK", 1), recv("BYE"), reply(200, "OK")))
     keep = (
         '<recv request="INVITE"><action>'
@@ -218,28 +218,28 @@ def moved_media(t):
 
 @test("held-by-callee", 60)
 def held_by_callee(t):
-    """The called phone holds and resumes: the words after the resume arrive on both sides"""
+    """The called phone holds and resumes: whatever either side sends then arrives at the other"""
     world = t.world
-    words = audio.speech(WORDS)
-    held = 2.0
-    quiet = silence(1 + held + 2.5)
-    bob = t.user("bob", says=numpy.concatenate([quiet, words]), answer="auto")
-    alice = t.user("alice", says=numpy.concatenate([quiet, words]))
+    quiet = silence(30)
+    bob = t.user("bob", says=quiet, answer="auto")
+    alice = t.user("alice", says=quiet)
     alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
     alice.established()
     call = world.live(world.extension("bob"))
     time.sleep(1)
     bob.command("hold")
-    time.sleep(held)
+    time.sleep(2)
     expect(world.live(world.extension("bob"))["id"] == call["id"], "the call on hold is gone")
     bob.command("resume")
-    time.sleep(3 + len(words) / audio.RATE)
+    time.sleep(4)
     alice.hang_up()
     bob.closed()
-    one = audio.check_likeness("alice heard", words, alice.heard())
-    other = audio.check_likeness("bob heard", words, bob.heard())
     check(world.ended(call["id"]), cause="normal-clearing")
-    t.remark = f"{one.correlation:.4f} and {other.correlation:.4f}"
+    # A phone stops its recording at a hold, but it counts what it sent and received to the end.
+    sent, received = zip(alice.packets(), bob.packets())
+    expect(min(sent) > 50 * 5, f"the phones sent {sent} packets")
+    expect(abs(sent[0] - received[1]) < 10 and abs(sent[1] - received[0]) < 10, f"sent {sent}, received {received}")
+    t.remark = f"sent {sent}, received {received}"
 
 
 def timed(t, grant, *steps):

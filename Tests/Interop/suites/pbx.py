@@ -61,7 +61,9 @@ def number_block(t):
         pbx.wait()
         invite = next(text for text in pbx.received() if text.startswith("INVITE"))
         expect(invite.startswith(f"INVITE sip:{number}@127.0.0.1:{port};k=v SIP/2.0"), invite.splitlines()[0])
-        expect(world.record(number)["to"] == "trunk:branch", "the record names another")
+        wait_until(
+            lambda: any(r["status"] == 200 and r["state"] == "ended" and r["to"] == "trunk:branch"
+                        for r in world.records(number)), 5, "the record of a call to the trunk")
 
 
 @test("partial-support", 30)

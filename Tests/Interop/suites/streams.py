@@ -21,7 +21,7 @@ class StreamWorld(World):
     """A Demarc with a listener of each transport, and carriers that are reached by TCP and TLS."""
 
     def __init__(self, t, limits=None):
-        super().__init__(t.folder, t.program, media_pairs=40)
+        super().__init__(t.folder, t.program, media_pairs=200)
         self.limits = limits or {}
         self.authority = make_certificate(t.folder, "authority", ["authority.test"])
         self.identity = make_certificate(t.folder, "server", [NAME, "127.0.0.1"], self.authority)
@@ -105,17 +105,17 @@ def listening(t, sipp):
 
 @test("sipp-tcp", 60)
 def sipp_tcp(t):
-    """SIPp on both sides over TCP: one connection for all calls, and one for each"""
+    """SIPp on both sides over TCP, the carrier with one connection for all calls and with one for each"""
     world = StreamWorld(t)
     for mode in ("t1", "tn"):
         number = world.number("+4950")
-        north = t.caller(f"north-{mode}", uas(), port=world.ports["north-tcp"], calls=0, extra=["-t", mode])
+        north = t.caller(f"north-{mode}", uas(), port=world.ports["north-tcp"], calls=0, extra=["-t", mode, "-max_socket", "100"])
         # A connection that only looks would be a call that SIPp never ends.
         time.sleep(0.5)
         expect(north.process.running(), f"SIPp did not start: {north.why()}")
         pbx = t.caller(
             f"pbx-{mode}", uac(hold_ms=200), port=world.ports["pbx-tcp"], remote=f"127.0.0.1:{world.demarc.sip_port}",
-            service=number, calls=20, rate=20, extra=["-t", mode, "-max_socket", "100"])
+            service=number, calls=20, rate=20, extra=["-t", "t1", "-max_socket", "100"])
         pbx.wait()
         records = wait_until(
             lambda: (found := world.records(number)) and all(r["state"] == "ended" for r in found)
@@ -181,7 +181,7 @@ def wrong_certificate(t):
     """A carrier whose certificate is of another name gets nothing; the next carrier takes the call at once"""
     world = StreamWorld(t)
     start_kamailio(t, world, "impostor", world.identity)
-    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1"])
+    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1", "-max_socket", "100"])
     time.sleep(0.5)
     number = world.number("+4952")
     began = time.monotonic()
@@ -289,7 +289,7 @@ def reload(t):
     """Certificates are replaced without dropping a connection or a call; a broken file changes nothing"""
     world = StreamWorld(t)
     port = world.ports["behind"]
-    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1"])
+    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1", "-max_socket", "100"])
     time.sleep(0.5)
     number = world.number("+4950")
     pbx = t.caller("pbx", uac(hold_ms=2500), port=world.ports["pbx"], remote=world.sip, service=number)
