@@ -113,7 +113,9 @@ let tests: [Layer] = [
     ], core: false),
   Layer(
     name: "OperationsTests",
-    imports: ["Base", "Policy", "CallCore", "MediaControl", "Persistence", "Operations"],
+    imports: [
+      "Base", "SIPWire", "Policy", "CallCore", "MediaControl", "Edge", "Persistence", "Operations",
+    ],
     core: false),
 ]
 

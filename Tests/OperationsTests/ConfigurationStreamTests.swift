@@ -1,6 +1,9 @@
 import Base
+import CallCore
+import Edge
 import Operations
 import Policy
+import SIPWire
 import Testing
 
 /// Listeners of TCP, TLS, WS and WSS, and trunks that are reached by them, as people write them down.
