@@ -18,12 +18,13 @@ struct ConfigurationErrorTests {
     #expect(
       errors("tenants:\n  - name: acme\n    domians: [a.example]\n") == [
         "a.yaml:3:5: unknown key `domians`; did you mean `domains`? "
-          + "Known keys: name, domains, digestAlgorithms."
+          + "Known keys: name, domains, digestAlgorithms, numbers, maxCalls, callsPerSecond."
       ])
     #expect(
       errors("user: []\n") == [
         "a.yaml:1:1: unknown key `user`; did you mean `users`? "
-          + "Known keys: tenants, networks, trunks, users, applications, numbers, routes."
+          + "Known keys: tenants, networks, trunks, users, applications, numbers, routes, pools, "
+          + "classes, emergencies."
       ])
   }
 
@@ -77,13 +78,13 @@ struct ConfigurationErrorTests {
     #expect(
       errors(text) == [
         "a.yaml:4:9: the destination names more than one target. "
-          + "Write one of user, trunk, application, number; a further target is a further item.",
+          + "Write one of user, trunk, application, number, ring; a further target is a further item.",
         "a.yaml:6:9: the destination names no target. "
-          + "Write one of user, trunk, application, number; a further target is a further item.",
+          + "Write one of user, trunk, application, number, ring; a further target is a further item.",
         "a.yaml:8:22: `bussy` is not a cause; did you mean `busy`? One of: "
           + Cause.allCases.map(\.name).joined(separator: ", ") + ".",
         "a.yaml:9:9: a group of keys is expected here, not `bob`. "
-          + "Known keys: user, trunk, application, number, timeout, continueOn.",
+          + "Known keys: user, trunk, application, number, ring, timeout, continueOn.",
       ])
   }
 
