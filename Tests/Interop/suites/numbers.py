@@ -6,7 +6,7 @@ from harness.agent import Agent, token
 from harness.case import test
 from harness.demarc import Demarc
 from harness.ports import free_port, free_range
-from harness.process import expect, run
+from harness.process import expect, run, wait_until
 
 OWNED = "+4930555100"
 FOREIGN = "+14155550199"
@@ -188,7 +188,8 @@ def rules(t):
     expect("@sbc.example.com" in invite.get("contact") or "sip:sbc.example.com" in invite.get("contact"),
            invite.get("contact"))
     expect((invite.get("x-account"), invite.get("user-agent")) == ("4711", "PBX"), str(invite))
-    record = office.demarc.records()[0]
+    record = wait_until(
+        lambda: next((r for r in office.demarc.records() if r["state"] == "ended"), None), 5, "the closed record")
     shown = office.demarc.command("call", "show", record["id"])
     for rule in ("rule outside-line applied to what came in", "rule dressing applied to what went out"):
         expect(rule in record["notes"] and rule in shown, f"{rule}: {record['notes']}\n{shown}")
