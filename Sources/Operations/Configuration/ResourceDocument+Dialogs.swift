@@ -10,21 +10,16 @@ extension ResourceReader {
   ]
 
   mutating func dialogs(_ fields: DocumentFields, into trunk: inout Trunk) {
-    trunk.sessionTimers = reader.optional(fields, "sessionTimers", .onOff) ?? trunk.sessionTimers
-    trunk.sessionExpires =
-      reader.optional(fields, "sessionExpires", .duration(example: "30m")) ?? trunk.sessionExpires
-    trunk.minSessionExpires =
-      reader.optional(fields, "minSessionExpires", .duration(example: "90s"))
-      ?? trunk.minSessionExpires
-    trunk.sessionRefresher =
-      reader.optional(fields, "sessionRefresher", .choice("a refresher")) ?? trunk.sessionRefresher
-    trunk.earlyMedia =
-      reader.optional(fields, "earlyMedia", .choice("an early media policy")) ?? trunk.earlyMedia
-    trunk.earlyOffer = reader.optional(fields, "earlyOffer", .flag) ?? trunk.earlyOffer
-    trunk.reliableProvisionals =
-      reader.optional(fields, "reliableProvisionals", .choice("a use of 100rel"))
-      ?? trunk.reliableProvisionals
-    trunk.dtmfInfo = reader.optional(fields, "dtmfInfo", .flag) ?? trunk.dtmfInfo
+    trunk.sessionTimers ?= reader.optional(fields, "sessionTimers", .onOff)
+    trunk.sessionExpires ?= reader.optional(fields, "sessionExpires", .duration(example: "30m"))
+    trunk.minSessionExpires
+      ?= reader.optional(fields, "minSessionExpires", .duration(example: "90s"))
+    trunk.sessionRefresher ?= reader.optional(fields, "sessionRefresher", .choice("a refresher"))
+    trunk.earlyMedia ?= reader.optional(fields, "earlyMedia", .choice("an early media policy"))
+    trunk.earlyOffer ?= reader.optional(fields, "earlyOffer", .flag)
+    trunk.reliableProvisionals
+      ?= reader.optional(fields, "reliableProvisionals", .choice("a use of 100rel"))
+    trunk.dtmfInfo ?= reader.optional(fields, "dtmfInfo", .flag)
   }
 }
 

@@ -207,18 +207,11 @@ extension ResourceReader {
     trunk.register = registration(fields, of: trunk)
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)
-    read(fields, "redirects", .choice("a policy for redirections"), into: &trunk.redirects)
-    read(fields, "diversion", .choice("a way to tell of diversions"), into: &trunk.diversion)
+    trunk.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
+    trunk.diversion ?= reader.optional(fields, "diversion", .choice("a way to tell of diversions"))
     trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
     trunk.security = security(fields)
     return trunk
-  }
-
-  /// A value that stays as it is where the key is missing.
-  private mutating func read<Value>(
-    _ fields: DocumentFields, _ key: String, _ rule: ValueRule<Value>, into value: inout Value
-  ) {
-    if let found = reader.optional(fields, key, rule) { value = found }
   }
 
   private mutating func headerMatch(_ parent: DocumentFields) -> HeaderMatch? {
@@ -262,10 +255,8 @@ extension ResourceReader {
   }
 
   private mutating func security(_ parent: DocumentFields) -> TrunkSecurity? {
-    guard let node = parent.node("tls") else { return nil }
-    if case .scalar(let scalar) = node, scalar.isNull { return nil }
     let keys = ["serverName", "ca", "certificate", "key"]
-    guard let fields = reader.fields(node, parent.path + ["tls"], keys: keys) else { return nil }
+    guard let fields = group(parent, "tls", keys: keys) else { return nil }
     var security = TrunkSecurity()
     security.serverName =
       reader.optional(fields, "serverName", .text("a host name", example: "sip.example.com")) ?? ""
@@ -279,12 +270,7 @@ extension ResourceReader {
   }
 
   private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
-    guard let node = parent.node(key) else { return nil }
-    if case .scalar(let scalar) = node, scalar.isNull { return nil }
-    let path = parent.path + [.key(key)]
-    guard let fields = reader.fields(node, path, keys: ["username", "password"]) else {
-      return nil
-    }
+    guard let fields = group(parent, key, keys: ["username", "password"]) else { return nil }
     return Credentials(
       username: reader.required(fields, "username", .text("a username", example: "acme")) ?? "",
       password: password(fields))
@@ -313,7 +299,7 @@ extension ResourceReader {
     user.callerIDs = reader.list(
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)
-    read(fields, "redirects", .choice("a policy for redirections"), into: &user.redirects)
+    user.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user
@@ -321,14 +307,11 @@ extension ResourceReader {
 
   private mutating func forwarding(_ parent: DocumentFields) -> Forwarding {
     var forward = Forwarding()
-    guard let node = parent.node("forward") else { return forward }
-    if case .scalar(let scalar) = node, scalar.isNull { return forward }
     let cases = ["always", "busy", "noAnswer", "unreachable"]
-    let path = parent.path + ["forward"]
-    guard let fields = reader.fields(node, path, keys: cases + ["noAnswerAfter"]) else {
+    guard let fields = group(parent, "forward", keys: cases + ["noAnswerAfter"]) else {
       return forward
     }
-    func item(_ key: String) -> Item? { fields.node(key).map { ($0, path + [.key(key)]) } }
+    func item(_ key: String) -> Item? { fields.node(key).map { ($0, fields.path + [.key(key)]) } }
     let kinds = Self.destinationKinds + ["ring"]
     forward.always = item("always").flatMap { destination($0, kinds: kinds, beside: [])?.0 }
     forward.busy = item("busy").flatMap { destination($0, kinds: kinds, beside: [])?.0 }
@@ -336,7 +319,7 @@ extension ResourceReader {
     forward.unreachable = item("unreachable").flatMap {
       destination($0, kinds: kinds, beside: [])?.0
     }
-    read(fields, "noAnswerAfter", .duration(example: "20s"), into: &forward.noAnswerAfter)
+    forward.noAnswerAfter ?= reader.optional(fields, "noAnswerAfter", .duration(example: "20s"))
     return forward
   }
 

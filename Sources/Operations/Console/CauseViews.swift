@@ -43,8 +43,4 @@ package enum CauseViews {
     sheet.add("what to do", cause.remedy)
     return sheet
   }
-
-  package static func document(_ cause: Cause) -> String {
-    "| `\(cause.name)` | \(cause.sipStatus) | \(cause.q850) | \(cause.meaning) | \(cause.remedy) |"
-  }
 }

@@ -112,8 +112,9 @@ extension DemarcServer: ServerOperations {
   package func apply(_ document: [UInt8]) async throws -> ApplyResource {
     let keeper = keeper
     let applied = try await blocking.run { try keeper.apply(document) }
-    // Files that resources name may have been replaced with them; the listeners' are looked at on the way.
-    _ = try? await reloadCertificates()
+    // Files that resources name may have been replaced with them; the listeners' are looked at on the way. Not
+    // for a document that changes nothing: new contexts cost every peer a full handshake.
+    if applied.changed { _ = try? await reloadCertificates() }
     return applied
   }
 

@@ -34,6 +34,9 @@ package struct RuleCompiler {
     {
       report(path + ["name"], "`\(rule.name)` is no name", "Use 1 to 64 visible characters.")
     }
+    if rule.methods.isEmpty {
+      report(path + ["methods"], "a rule needs a method", "Leave methods out for INVITE.")
+    }
     let methods = rule.methods.enumerated().compactMap {
       method($0.element, at: path + ["methods", .index($0.offset)])
     }

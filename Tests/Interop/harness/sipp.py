@@ -228,7 +228,8 @@ class Sipp:
             argv += ["-ap", password]
         if remote:
             argv.append(remote)
-        self.process = Process(name, argv + list(extra), folder)
+        # In its folder: with a socket for each call SIPp writes a file of a name of its own, wherever it stands.
+        self.process = Process(name, argv + list(extra), folder, cwd=folder)
         self.timeout = timeout
 
     def wait(self, seconds=None):

@@ -1,4 +1,4 @@
-"""Calls that ring in several places at once, that are forwarded, deflected and transferred."""
+"""Calls that ring in several places at once, that are forwarded and deflected."""
 
 import time
 
