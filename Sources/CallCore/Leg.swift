@@ -215,8 +215,8 @@ struct EarlyDialog {
   var rseq: UInt32
   /// The last CSeq that the caller used in it: each dialog counts for itself (§12.2.1.1).
   var remoteCSeq: UInt32 = 0
-  /// A callee's response whose PRACK waits for the caller's.
-  var isPrackDue = false
+  /// Of a caller's: the callee's RSeq that the PRACK of the response now outstanding acknowledges; 0: none.
+  var due: UInt32 = 0
   /// The callee's answer.
   var description = Block.none
 }
@@ -227,6 +227,8 @@ struct OwedProvisional {
   var status: Int
   var fork: UInt8
   var body: Block
+  /// The callee's RSeq that it stands for; 0: none.
+  var due: UInt32
 }
 
 /// What the caller's 200 will say.

@@ -89,8 +89,11 @@ struct LimitSeats {
 
   /// What no configuration names and no call holds makes room.
   private mutating func forget() {
-    for i in states.indices where !states[i].exists && states[i].calls == 0 {
-      if byKey.removeValue(forKey: states[i].key) != nil { free.append(i) }
+    // A slot that is free already keeps its last key, which may have a seat elsewhere again.
+    for i in states.indices
+    where !states[i].exists && states[i].calls == 0 && byKey[states[i].key] == i {
+      byKey[states[i].key] = nil
+      free.append(i)
     }
   }
 

@@ -29,6 +29,8 @@ final class Session {
   var strand: Strand?
   /// Who had sent the call on before it came to us, and how often it has been sent on here.
   var receivedDiversions: [Diversion] = []
+  /// Whether trunks are told of them: numbers that a caller may not be seen as are not shown that way either.
+  var showsReceivedDiversions = false
   var diversionCount = 0
   /// Numbers that redirections have named: none is followed twice.
   var redirectedTo: Set<String> = []
@@ -107,4 +109,19 @@ struct CallTarget {
   /// Challenges of another realm are not answered.
   var realm: String?
   var dialog = DialogPolicy()
+}
+
+extension CallTarget {
+  /// What every call to a trunk has from the trunk, wherever its address comes from.
+  init(
+    _ peer: Trunk, _ trunk: Int, network: Int, address: SocketAddress, listener: ListenerIndex,
+    uri: String
+  ) {
+    self.init(
+      name: "trunk:" + peer.name, address: address, listener: listener,
+      security: peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil, network: network,
+      uri: uri, codecs: peer.codecs, wideLatching: peer.wideLatching, followsSource: false,
+      credentials: peer.credentials, silence: UInt32(clamping: peer.mediaTimeout.milliseconds),
+      trunk: trunk, dialog: DialogPolicy(peer))
+  }
 }

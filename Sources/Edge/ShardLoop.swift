@@ -118,6 +118,7 @@ final class ShardLoop {
   private func takeArrivals() {
     guard let streams else { return }
     streams.arrivals.take(into: &batch)
+    pacer.arrivals += batch.entries.count
     let now = MonotonicClock.now
     let bytes = batch.bytes
     for (index, entry) in batch.entries.enumerated() {

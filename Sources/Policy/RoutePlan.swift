@@ -35,18 +35,21 @@ package struct PlannedHop: Hashable, Sendable {
   package var continueOn: CauseSet
   /// The number as this target is to see it.
   package var calledNumber: String
+  /// The number as it was dialled, before a route strips and prepends: what limits and classes go by.
+  package var dialled: String
   /// Looked at in order when `continueOn` does not have the cause; nearly always empty.
   package var exits: [PlannedExit] = []
 
   package init(
     target: PlannedTarget, answerTimeout: Interval, responseTimeout: Interval,
-    continueOn: CauseSet, calledNumber: String
+    continueOn: CauseSet, calledNumber: String, dialled: String? = nil
   ) {
     self.target = target
     self.answerTimeout = answerTimeout
     self.responseTimeout = responseTimeout
     self.continueOn = continueOn
     self.calledNumber = calledNumber
+    self.dialled = dialled ?? calledNumber
   }
 }
 

@@ -143,7 +143,7 @@ extension Configuration {
         hops.append(
           PlannedHop(
             target: .trunk(carrier.trunk), answerTimeout: ring, responseTimeout: route.timeout,
-            continueOn: route.failoverOn, calledNumber: called))
+            continueOn: route.failoverOn, calledNumber: called, dialled: dialled))
       }
     }
   }

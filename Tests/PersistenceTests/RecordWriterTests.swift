@@ -193,7 +193,6 @@ struct RecordWriterTests {
     let before = told.durable.withLock { $0.last } ?? 0
     #expect(before < serial * 2)
     try disk.limit(pages: 1_000_000)
-    // A writer that is told to stop gives up what fails at that moment: it must have seen the room first.
     for _ in 0..<500 where told.states.withLock({ $0.last }) != .writing {
       Thread.sleep(forTimeInterval: 0.01)
     }

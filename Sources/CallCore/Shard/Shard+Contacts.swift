@@ -42,11 +42,11 @@ extension Shard {
     let key = Registrar.UserKey(tenant: peer.tenant, user: peer.name, isTrunk: true)
     return registrar.targets(key).map {
       var target = CallTarget(
-        name: "trunk:" + peer.name, address: $0.source, listener: $0.listener, network: network,
-        uri: $0.isNumberBlock ? NumberBlock.uri($0.contact, number: called) : $0.contact,
-        codecs: peer.codecs, wideLatching: peer.wideLatching, followsSource: true,
-        credentials: peer.credentials, silence: UInt32(clamping: peer.mediaTimeout.milliseconds))
-      target.trunk = trunk
+        peer, trunk, network: network, address: $0.source, listener: $0.listener,
+        uri: $0.isNumberBlock ? NumberBlock.uri($0.contact, number: called) : $0.contact)
+      // Its own connection, which it made: there is none that we would make.
+      target.followsSource = true
+      target.security = nil
       target.routes = Array($0.path.utf8)
       return target
     }

@@ -383,6 +383,7 @@ extension Shard {
     leg.state = .ended
     handleTimer(leg, .ended)
     refuseReoffer(leg, 487)
+    refuseInfo(leg)
     endProvisionals(leg)
     settle(leg, fork: .max)
     stopSuccess(leg)
@@ -399,7 +400,6 @@ extension Shard {
     leg.ackHeld = nil
     blocks.free(&leg.dialog.text)
     blocks.free(&leg.description)
-    leg.infoServer = nil
     _ = legs.remove(leg.handle)
     reportDrained()
   }

@@ -189,7 +189,8 @@ extension Shard {
       return
     }
     let style = session.configuration.trunks[trunk].diversion
-    let all = session.receivedDiversions + branch.strand.diversions
+    let received = session.showsReceivedDiversions ? session.receivedDiversions : []
+    let all = received + branch.strand.diversions
     guard style != .none, !all.isEmpty else { return }
     let host = ourAddress(leg.listener)
     if style.hasDiversion {

@@ -65,6 +65,13 @@ extension Shard {
     return true
   }
 
+  /// The dialog is over before the other side has answered: no transaction may stay without a final response.
+  func refuseInfo(_ leg: Leg) {
+    guard let server = leg.infoServer else { return }
+    leg.infoServer = nil
+    if server.isProceeding { respond(server, 487, leg: leg) }
+  }
+
   /// What the other side said of it, or that it said nothing.
   func infoAnswered(_ leg: Leg, _ status: Int) {
     guard let session = leg.session, let sender = session.other(leg),

@@ -34,7 +34,8 @@ extension Shard {
       return refuseInterval(message, fields, least, arrival)
     }
     let reading = read(message, fields, caller, tenant: tenant(of: caller))
-    if reading.emergency == nil, let cause = overload() {
+    // A process that is about to end can keep nobody's call, not even one for help.
+    if let cause = isDraining ? .draining : reading.emergency == nil ? overload() : nil {
       return refuse(message, fields, cause.sipStatus, cause, arrival)
     }
     guard
@@ -46,9 +47,8 @@ extension Shard {
     admit(message, fields, transaction, caller, reading, network: network, arrival)
   }
 
-  /// What stands in the way of any new call.
+  /// What stands in the way of any new call but one for help.
   private func overload() -> Cause? {
-    if isDraining { return .draining }
     if unconfirmedFacts >= settings.limits.unconfirmedFacts { return .recordsStalled }
     if sessions.count >= settings.limits.sessions { return .capacity }
     return nil
@@ -101,6 +101,9 @@ extension Shard {
     session.passed = reading.passed
     session.device = device
     session.receivedDiversions = DiversionReader.read(message)
+    if case .trunk(let index) = caller {
+      session.showsReceivedDiversions = configuration.showsDiversions(ofTrunk: index)
+    }
     guard let handle = sessions.insert(session) else {
       letGo(&holding)
       return refuseCall(&record, transaction, .capacity)
@@ -115,9 +118,9 @@ extension Shard {
     }
     guard takeOffer(session, message, caller) else { return }
     let sequence = tell(.callAttempted(session.record), call: id)
-    // A disk that is slow or full holds up nobody who calls for help; the record is written all the same.
+    // A disk that is slow or full holds up nobody who calls for help, nor does what waited for it.
     if session.emergency != nil {
-      ready.append(session)
+      ready.insert(session, at: 0)
       return
     }
     awaitingRecord.append((sequence, session))
@@ -280,7 +283,6 @@ extension Shard {
       leg.followsSource = true
       leg.silence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
     case .trunk(let trunk):
-      leg.trunk = trunk
       leg.trunk = trunk
       leg.rules = session.configuration.rules(ofTrunk: trunk)
       leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)

@@ -78,7 +78,8 @@ extension Shard {
     limits.release(&session.ingressLimits)
     if session.emergency != nil {
       session.emergency = nil
-      emergencyCalls = max(0, emergencyCalls - 1)
+      let tenant = session.record.tenant
+      emergencyCalls[tenant] = emergencyCalls[tenant].flatMap { $0 > 1 ? $0 - 1 : nil }
     }
   }
 
@@ -86,15 +87,15 @@ extension Shard {
 
   /// Whether the number calls for help, where such calls go, and whether one of the reserved places is free.
   func readEmergency(_ reading: inout InviteReading, _ caller: CallerKind, tenant: Int) {
-    guard let index = configuration.emergency(reading.dialled, tenant: tenant),
-      reachesHelp(caller)
+    guard reachesHelp(caller),
+      let index = configuration.emergency(reading.dialled, tenant: tenant)
     else { return }
     let emergency = configuration.resources.emergencies[index]
     reading.called = .success(reading.dialled)
     reading.emergencyPlan = .success(
       configuration.emergencyPlan(index, called: reading.dialled, random: &random))
-    if emergencyCalls < ResourceLimits.emergencyReserved,
-      emergencies(of: index) < emergency.reserved
+    if emergencyCalls.values.reduce(0, +) < ResourceLimits.emergencyReserved,
+      emergencyCalls[emergency.tenant, default: 0] < emergency.reserved
     {
       reading.emergency = index
     }
@@ -117,18 +118,9 @@ extension Shard {
     }
   }
 
-  /// Those that run now; at most as many as there are places, so they are counted when asked for.
-  private func emergencies(of index: Int) -> Int {
-    guard emergencyCalls > 0 else { return 0 }
-    let tenant = configuration.resources.emergencies[index].tenant
-    return sessionsBySerial.values.count {
-      $0.emergency != nil && $0.record.tenant == tenant
-    }
-  }
-
   func begin(_ emergency: Int, _ session: Session) {
     session.emergency = emergency
-    emergencyCalls += 1
+    emergencyCalls[session.record.tenant, default: 0] += 1
     session.record.note(CallRecord.emergencyNote)
   }
 }

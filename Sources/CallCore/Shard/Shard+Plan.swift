@@ -71,7 +71,7 @@ extension Shard {
       return strand.note(Failure(causeWithoutTargets(session.configuration.trunks[trunk])))
     }
     let branch = Branch(strand, targets)
-    if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.calledNumber) {
+    if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.dialled) {
       return strand.note(Failure(cause))
     }
     start(session, branch)
@@ -116,13 +116,8 @@ extension Shard {
           ofNetwork: network, family: address.ip.family, transport: peer.transport.wire)
       else { return nil }
       return CallTarget(
-        name: "trunk:" + peer.name, address: address, listener: listener,
-        security: peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil,
-        network: network,
-        uri: NumberURI.text(called, at: "\(address)", peer.numbers), codecs: peer.codecs,
-        wideLatching: peer.wideLatching, followsSource: false, credentials: peer.credentials,
-        silence: UInt32(clamping: peer.mediaTimeout.milliseconds), trunk: trunk,
-        dialog: DialogPolicy(peer))
+        peer, trunk, network: network, address: address, listener: listener,
+        uri: NumberURI.text(called, at: "\(address)", peer.numbers))
     }
   }
 

@@ -9,16 +9,16 @@ import SIPWire
 extension Shard {
   // MARK: To the callee
 
-  /// Acknowledges the last reliable response of an early dialog. `body` holds what goes with it, if anything.
+  /// Acknowledges a reliable response of an early dialog, the last one unless another is named. `body` holds what
+  /// goes with it, if anything.
   @discardableResult
   func sendPrack(
-    _ leg: Leg, _ early: Int, hasBody: Bool = false,
+    _ leg: Leg, _ early: Int, rseq: UInt32? = nil, hasBody: Bool = false,
     answering challenge: DigestResponder.Challenge? = nil, of bytes: RawSpan = RawSpan()
   ) -> Bool {
     guard let invite = leg.inviteClient else { return false }
-    leg.early[early].isPrackDue = false
     let fork = leg.early[early].fork
-    let rseq = leg.early[early].rseq
+    let rseq = rseq ?? leg.early[early].rseq
     guard
       let transaction = openWithin(leg, early, "PRACK", .prack, .prack, challenge, bytes)
     else { return false }
@@ -160,17 +160,28 @@ extension Shard {
     }
   }
 
-  private func duePrack(_ session: Session, _ fork: UInt8) -> (leg: Leg, early: Int)? {
-    guard let caller = session.caller, let callee = counterpart(session, caller, fork),
-      callee.state == .early,
-      let early = callee.early.firstIndex(where: { $0.fork == fork && $0.isPrackDue })
+  /// The callee's response that the one outstanding towards the caller stands for, if its PRACK is still to be sent.
+  func duePrack(_ session: Session, _ fork: UInt8) -> (leg: Leg, early: Int, rseq: UInt32)? {
+    guard let caller = session.caller,
+      let mine = caller.early.first(where: { $0.fork == fork }), mine.due != 0,
+      let callee = counterpart(session, caller, fork), callee.state == .early,
+      let early = callee.early.firstIndex(where: { $0.fork == fork })
     else { return nil }
-    return (callee, early)
+    return (callee, early, mine.due)
+  }
+
+  /// Whatever becomes of it, it is sent once.
+  func takeDuePrack(_ session: Session, _ fork: UInt8) -> (leg: Leg, early: Int, rseq: UInt32)? {
+    let due = duePrack(session, fork)
+    if let caller = session.caller, let at = caller.early.firstIndex(where: { $0.fork == fork }) {
+      caller.early[at].due = 0
+    }
+    return due
   }
 
   private func passPrack(_ session: Session, _ leg: Leg, _ fork: UInt8) {
-    guard let (callee, early) = duePrack(session, fork) else { return }
-    sendPrack(callee, early)
+    guard let (callee, early, rseq) = takeDuePrack(session, fork) else { return }
+    sendPrack(callee, early, rseq: rseq)
   }
 
   /// The caller's answer to what the callee offered in its reliable response (RFC 6337 pattern 4).
@@ -179,13 +190,13 @@ extension Shard {
   ) -> Bool {
     guard describes(message, leg) else { return false }
     // The offer was ours: what an application or a hop that is gone would have said.
-    guard let (callee, early) = duePrack(session, fork) else { return true }
+    guard let (callee, early, rseq) = takeDuePrack(session, fork) else { return true }
     guard let codecs = codecs(leg.codecs, callee.codecs),
       relay(offered, message.bytes.extracting(message.body), to: callee, codecs: codecs)
     else { return false }
     defer { body.abandon() }
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
     keepDescription(leg, fork, message)
-    return sendPrack(callee, early, hasBody: true)
+    return sendPrack(callee, early, rseq: rseq, hasBody: true)
   }
 }

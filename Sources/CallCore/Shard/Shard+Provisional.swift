@@ -118,10 +118,11 @@ extension Shard {
     let hasBody =
       passes && writeProvisionalBody(session, leg, caller, message, fork: fork, verdict: verdict)
     if verdict == .offer, !hasBody { return lost(session, branch, 488, .mediaUnacceptable) }
+    var due: UInt32 = 0
     if let early {
       // What was not passed on as it came is acknowledged here; so is what the caller need not acknowledge.
       if isReliable, hasBody || !has {
-        leg.early[early].isPrackDue = true
+        due = leg.early[early].rseq
       } else {
         sendPrack(leg, early)
       }
@@ -136,7 +137,7 @@ extension Shard {
     if isReliable {
       // The caller holds what the callee only previewed for an answer, and may offer anew in its PRACK.
       if verdict == .preview, hasBody { keepDescription(leg, fork, message) }
-      owe(caller, shown, fork: fork, hasBody: hasBody)
+      owe(caller, shown, fork: fork, hasBody: hasBody, due: due)
     } else {
       respond(
         server, shown, fork: fork, leg: caller, withBody: hasBody,
@@ -208,7 +209,7 @@ extension Shard {
   // MARK: Reliable responses to the caller (RFC 3262 §3)
 
   /// Sends a provisional response reliably, now or when the one before it has been acknowledged.
-  private func owe(_ caller: Leg, _ status: Int, fork: UInt8, hasBody: Bool) {
+  private func owe(_ caller: Leg, _ status: Int, fork: UInt8, hasBody: Bool, due: UInt32) {
     guard caller.provisional.isClear, caller.owed.isEmpty else {
       guard caller.owed.count < OwedProvisional.limit else { return }
       var block = Block.none
@@ -216,18 +217,21 @@ extension Shard {
         guard let stored = body.withOpenBytes({ blocks.store($0) }) else { return }
         block = stored
       }
-      caller.owed.append(OwedProvisional(status: status, fork: fork, body: block))
+      caller.owed.append(OwedProvisional(status: status, fork: fork, body: block, due: due))
       return
     }
-    sendReliable(caller, status, fork: fork, hasBody: hasBody)
+    sendReliable(caller, status, fork: fork, hasBody: hasBody, due: due)
   }
 
   /// `body` holds the description, if any.
-  private func sendReliable(_ caller: Leg, _ status: Int, fork: UInt8, hasBody: Bool) {
+  private func sendReliable(
+    _ caller: Leg, _ status: Int, fork: UInt8, hasBody: Bool, due: UInt32
+  ) {
     guard let server = caller.inviteServer, server.isProceeding else { return }
     let at = shownDialog(caller, fork)
     caller.early[at].rseq &+= 1
     let rseq = caller.early[at].rseq
+    caller.early[at].due = due
     // The answer may have been given since this one was queued; it is not given twice.
     let includes = hasBody && !caller.early[at].exchange.isIdle
     _ = caller.early[at].exchange.handle(.reliable, from: .us, hasDescription: includes)
@@ -273,8 +277,8 @@ extension Shard {
     }
     counters.retransmissionsSent &+= 1
     resend(
-      server.response, to: server.replyTo, server.listener, serial: server.serial,
-      side: server.side)
+      server.response, to: server.replyTo, server.listener, connectPort: server.connectPort,
+      serial: server.serial, side: server.side)
   }
 
   func fireProvisional(_ handle: SlabHandle, _ timer: TransactionTimer) {
@@ -300,7 +304,7 @@ extension Shard {
     var next = caller.owed.removeFirst()
     body.begin()
     body.append(blocks.bytes(next.body))
-    sendReliable(caller, next.status, fork: next.fork, hasBody: !next.body.isNone)
+    sendReliable(caller, next.status, fork: next.fork, hasBody: !next.body.isNone, due: next.due)
     body.abandon()
     blocks.free(&next.body)
   }
@@ -333,6 +337,10 @@ extension Shard {
   func settle(_ leg: Leg, fork: UInt8) {
     // A callee's dialog goes by the number that the caller knows it by.
     if leg.isOurs { leg.fork = fork }
+    // Which branch is which is asked while the INVITE is open.
+    leg.earlyTags = []
+    leg.forks = []
+    leg.untaggedFork = nil
     guard !leg.early.isEmpty else { return }
     for i in leg.early.indices {
       if leg.early[i].fork == fork {

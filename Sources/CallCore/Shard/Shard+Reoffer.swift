@@ -59,7 +59,7 @@ extension Shard {
     guard let reoffer = leg.reoffer, let other = counterpart(session, leg, reoffer.fork),
       let early = other.early.first(where: { $0.fork == reoffer.fork })
     else { return false }
-    if reoffer.carrier == .prack, early.isPrackDue { return true }
+    if reoffer.carrier == .prack, duePrack(session, reoffer.fork) != nil { return true }
     return other.abilities.contains(.update) && early.exchange.isIdle && early.exchange.isAgreed
       && other.provisional.isClear
   }
@@ -89,8 +89,13 @@ extension Shard {
       return sendReInvite(leg, hasBody: hasBody, .reInvite, challenge, bytes)
     }
     guard let early = leg.early.firstIndex(where: { $0.fork == reoffer.fork }) else { return false }
-    if reoffer.carrier == .prack, leg.early[early].isPrackDue {
-      return sendPrack(leg, early, hasBody: hasBody, answering: challenge, of: bytes)
+    if reoffer.carrier == .prack {
+      if let due = takeDuePrack(session, reoffer.fork) {
+        return sendPrack(due.leg, due.early, rseq: due.rseq, hasBody: hasBody)
+      }
+      if challenge != nil {
+        return sendPrack(leg, early, hasBody: hasBody, answering: challenge, of: bytes)
+      }
     }
     return sendUpdate(leg, early: early, hasBody: hasBody, .update, challenge, bytes)
   }

@@ -208,7 +208,8 @@ extension Shard {
       leg.inviteClient = nil
     }
     guard message.status < 300 else {
-      leg.exchange.refused(transaction.method == .invite ? .invite : .update)
+      // An UPDATE that refreshes offers nothing; an exchange that is open is somebody else's.
+      if isInvite { leg.exchange.refused(.invite) }
       return refreshRefused(leg, transaction, message)
     }
     if isInvite {
@@ -266,8 +267,10 @@ extension Shard {
   }
 
   func refreshTimedOut(_ leg: Leg, _ transaction: ClientTransaction) {
-    if transaction.method == .invite { leg.inviteClient = nil }
-    leg.exchange.refused(transaction.method == .invite ? .invite : .update)
+    if transaction.method == .invite {
+      leg.inviteClient = nil
+      leg.exchange.refused(.invite)
+    }
     handleTimer(leg, .lost)
   }
 }

@@ -383,13 +383,9 @@ extension Shard {
       let flow = upstream.flow
     else { return [] }
     var target = CallTarget(
-      name: "trunk:" + peer.name, address: flow.address, listener: flow.listener, network: network,
-      uri: NumberURI.text(called, at: register.registrarHost, peer.numbers), codecs: peer.codecs,
-      wideLatching: peer.wideLatching, followsSource: false,
-      credentials: peer.registrationCredentials,
-      silence: UInt32(clamping: peer.mediaTimeout.milliseconds))
-    target.trunk = trunk
-    target.security = peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil
+      peer, trunk, network: network, address: flow.address, listener: flow.listener,
+      uri: NumberURI.text(called, at: register.registrarHost, peer.numbers))
+    target.credentials = peer.registrationCredentials
     target.domain = register.domain
     target.calledDomain = register.registrarHost
     target.routes = upstream.serviceRoute

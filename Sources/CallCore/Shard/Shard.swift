@@ -75,7 +75,7 @@ package final class Shard {
   var seats: TrunkSeats
   var limits = LimitSeats()
   /// Emergency calls that have a reserved place.
-  var emergencyCalls = 0
+  var emergencyCalls: [String: Int] = [:]
   var ports: MediaPortPool
 
   var lastCallSerial: UInt64 = 0

@@ -90,11 +90,17 @@ final class StreamConnection {
     }
   }
 
-  /// What was written is gone; memory is kept only for a peer that is being spoken to.
+  /// What was written is gone; memory is kept only for a peer that is being spoken to, and not for one that is always
+  /// a little behind.
   func wrote(_ count: Int) {
     outputStart += count
-    guard outputStart >= output.count else { return }
-    output = []
+    if outputStart >= output.count {
+      output = []
+    } else if outputStart >= 65_536, outputStart >= waiting {
+      output.removeFirst(outputStart)
+    } else {
+      return
+    }
     outputStart = 0
   }
 }

@@ -62,7 +62,8 @@ extension StreamLoop {
   /// refused when its head says that it will be too long, or its head does not end.
   private func cut(_ bytes: RawSpan, _ connection: StreamConnection) {
     do throws(StreamProblem) {
-      while true {
+      // What is behind a message that ended the connection is nobody's.
+      while isOpen(connection) {
         switch try connection.framer.next(bytes) {
         case .message(let range): deliver(bytes.extracting(range), connection)
         case .ping: answerPing(connection)
@@ -123,13 +124,13 @@ extension StreamLoop {
   private func answerPing(_ connection: StreamConnection) {
     tally.keepAlives += 1
     connection.output.append(contentsOf: [0x0d, 0x0a])
-    touch(connection)
+    queued(connection)
   }
 
   private func takeFrames(_ bytes: RawSpan, _ connection: StreamConnection) {
     var at = 0
     do throws(WebSocketProblem) {
-      while true {
+      while isOpen(connection) {
         switch try connection.webSocket.next(bytes, at: &at) {
         case .more: return notePartial(connection, !connection.webSocket.isBetweenMessages)
         case .message: takeMessage(connection)
@@ -138,7 +139,7 @@ extension StreamLoop {
           let payload = connection.webSocket.control
           WebSocketWriter.header(.pong, count: payload.count, into: &connection.output)
           connection.output += payload
-          touch(connection)
+          queued(connection)
         case .pong: break
         case .close(let code):
           WebSocketWriter.close(code == 1005 ? 1000 : code, into: &connection.output)
@@ -178,12 +179,16 @@ extension StreamLoop {
       WebSocketWriter.header(.text, count: bytes.byteCount, into: &connection.output)
     }
     connection.output.append(copying: bytes)
+    queued(connection)
+  }
+
+  /// Something was put behind what waits: who asks for answers and reads none of them is cut off.
+  private func queued(_ connection: StreamConnection) {
     if connection.waiting > settings.limits.outputBytes {
       // It may just not have been written to yet in this turn.
       write(connection)
-      if isOpen(connection), connection.waiting > settings.limits.outputBytes {
-        return close(connection, .slowReader)
-      }
+      guard isOpen(connection) else { return }
+      if connection.waiting > settings.limits.outputBytes { return close(connection, .slowReader) }
     }
     touch(connection)
   }

@@ -26,6 +26,9 @@ final class StreamLoop {
   let reserve = DescriptorReserve()
   var contexts: [String: TLSContext]
   var clientContexts: [TrunkSecurity: TLSContext] = [:]
+  /// What peers' certificates must be, as last told: before the message it is for, and maybe a turn before.
+  private var securities: [FlowKey: TrunkSecurity] = [:]
+  private static let rememberedSecurities = 4_096
 
   /// By slot. A slot that became free is used again in a later turn: an event of this one may still name it.
   var connections: [StreamConnection?] = []
@@ -137,7 +140,7 @@ final class StreamLoop {
       noteCertificates()
     }
     tally.discarded += UInt64(orders.discarded)
-    var securities: [FlowKey: TrunkSecurity] = [:]
+    if securities.count + orders.hints.count > Self.rememberedSecurities { securities.removeAll() }
     for hint in orders.hints {
       let key = FlowKey(listener: hint.listener, remote: hint.remote)
       switch hint.kind {
@@ -147,15 +150,13 @@ final class StreamLoop {
     }
     let bytes = orders.bytes
     for entry in orders.entries {
-      depart(entry, bytes.rawSpan.extracting(entry.range), securities)
+      depart(entry, bytes.rawSpan.extracting(entry.range))
     }
     return isStopping
   }
 
   /// On the connection that the shard means; else on a new one, where that is allowed.
-  private func depart(
-    _ entry: StreamOrders.Entry, _ bytes: RawSpan, _ securities: [FlowKey: TrunkSecurity]
-  ) {
+  private func depart(_ entry: StreamOrders.Entry, _ bytes: RawSpan) {
     var key = FlowKey(listener: entry.listener, remote: entry.destination)
     if let connection = connection(key) { return send(bytes, on: connection) }
     if entry.connectPort != 0 {

@@ -75,7 +75,7 @@ struct StreamOrders: Sendable {
 
   var bytes: [UInt8] = []
   var entries: [Entry] = []
-  /// What the shard knows of flows; good for the entries beside it.
+  /// What the shard knows of flows, for entries that are here or come next.
   var hints: [FlowHint] = []
   var discarded = 0
   var certificates: [String: TLSContext]?
@@ -102,7 +102,8 @@ final class StreamDepartures: Sendable {
 
   /// Records `range` of the buffer. What there is no room for is lost, as a datagram would be, and counted.
   func add(_ buffer: borrowing OutputBuffer, _ range: Range<Int>) {
-    state.withLock { orders in
+    let wasEmpty = state.withLock { orders in
+      let wasEmpty = orders.entries.isEmpty && orders.discarded == 0
       for i in range {
         let bytes = buffer.bytes(of: i)
         guard orders.bytes.count + bytes.byteCount <= limit else {
@@ -117,8 +118,9 @@ final class StreamDepartures: Sendable {
             connectPort: buffer.connectPort(of: i),
             range: ByteRange(start, bytes.byteCount)))
       }
+      return wasEmpty
     }
-    wakeup.raise()
+    if wasEmpty { wakeup.raise() }
   }
 
   func add(_ hints: [FlowHint]) { state.withLock { $0.hints += hints } }

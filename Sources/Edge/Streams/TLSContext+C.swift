@@ -1,3 +1,4 @@
+internal import Base
 internal import COpenSSL
 internal import Policy
 
@@ -172,7 +173,7 @@ final class TLSSession {
     self.domain = domain
     guard unsafe SSL_set_fd(session, socket.descriptor) == 1 else { return nil }
     // RFC 6066 §3: a name, never an address.
-    if !domain.isEmpty, !domain.utf8.allSatisfy(isOfAddress) {
+    if !domain.isEmpty, IPAddress(domain) == nil {
       unsafe _ = copenssl_ask_for_name(session, domain)
     }
     unsafe SSL_set_connect_state(session)
@@ -238,9 +239,6 @@ final class TLSSession {
     }
   }
 }
-
-/// Digits, dots and colons.
-private func isOfAddress(_ byte: UInt8) -> Bool { (0x2e...0x3a).contains(byte) }
 
 /// Why a TLS connection did not come about.
 enum TLSFailure {

@@ -178,11 +178,13 @@ extension RecordWriter {
     }
   }
 
-  /// Until it succeeds; false: given up, because the process stops.
+  /// Until it succeeds; false: given up, because the process stops and an attempt that began after it
+  /// was told to failed too.
   private func write(_ batch: [Fact]) -> Bool {
     var pause = options.firstRetry
     var hasFailed = false
     while true {
+      let isLast = queue.withLock { $0.isStopping }
       do throws(StoreError) {
         let began = ContinuousClock.now
         try store.write(batch, clock: clock)
@@ -206,7 +208,7 @@ extension RecordWriter {
         if isNews { stateChanged(.failing(error)) }
         hasFailed = true
       }
-      if queue.withLock({ $0.isStopping }), pause > options.firstRetry { return false }
+      if isLast, pause > options.firstRetry { return false }
       Thread.sleep(forTimeInterval: pause.seconds)
       pause = min(pause * 2, options.longestRetry)
     }

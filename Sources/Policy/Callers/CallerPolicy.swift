@@ -156,6 +156,12 @@ extension Configuration {
       number: user.callerID ?? user.extension, origin: .ofUser, isPrivate: claim.isPrivate)
   }
 
+  /// Whether what a trunk says of who sent a call on may be shown to others: only where it may show any caller.
+  package func showsDiversions(ofTrunk index: Int) -> Bool {
+    guard let policy = tables.callers.element(at: index) ?? nil else { return true }
+    return policy.allow == .any
+  }
+
   private func identity(ofTrunk index: Int, _ claim: CallerClaim) throws(Cause) -> CallerIdentity {
     let claimed = claim.number.flatMap { inside($0, caller: .trunk(index)) }
     guard let policy = tables.callers.element(at: index) ?? nil, policy.allow != .any else {
