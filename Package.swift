@@ -42,11 +42,14 @@ let layers: [Layer] = [
   // 3
   Layer(name: "SIPCore", imports: ["Base", "SIPWire", "CryptoCore"]),
   Layer(name: "MediaControl", imports: ["Base", "RTPWire"]),
+  Layer(name: "Resolution", imports: ["Base"]),
   // 4
   Layer(name: "Policy", imports: ["Base", "SIPWire", "CryptoCore"]),
   Layer(
     name: "CallCore",
-    imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy"]),
+    imports: [
+      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Resolution", "Policy",
+    ]),
   // 5
   Layer(
     name: "MediaEngine",
@@ -55,6 +58,7 @@ let layers: [Layer] = [
     name: "Edge",
     imports: [
       "Base", "CLinux", "COpenSSL", "SIPWire", "CryptoCore", "CallCore", "MediaControl", "Policy",
+      "Resolution",
     ]),
   Layer(
     name: "Persistence",
@@ -68,7 +72,7 @@ let layers: [Layer] = [
     name: "Operations",
     imports: [
       "Base", "CLinux", "CryptoCore", "SIPWire", "SIPCore", "RTPWire", "MediaControl", "Policy",
-      "CallCore",
+      "Resolution", "CallCore",
       "MediaEngine", "Edge", "Persistence",
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -82,7 +86,10 @@ let layers: [Layer] = [
   // kit
   Layer(
     name: "Simulation",
-    imports: ["Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore"]),
+    imports: [
+      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "Resolution",
+      "CallCore",
+    ]),
 ]
 
 let tests: [Layer] = [
@@ -91,6 +98,7 @@ let tests: [Layer] = [
   Layer(name: "SIPWireTests", imports: ["Base", "SIPWire"]),
   Layer(name: "RTPWireTests", imports: ["Base", "RTPWire"]),
   Layer(name: "MediaControlTests", imports: ["Base", "RTPWire", "MediaControl"]),
+  Layer(name: "ResolutionTests", imports: ["Base", "Resolution"]),
   Layer(name: "SIPCoreTests", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore"]),
   Layer(name: "PolicyTests", imports: ["Base", "SIPWire", "CryptoCore", "Policy"]),
   Layer(
@@ -98,12 +106,13 @@ let tests: [Layer] = [
   Layer(
     name: "CallCoreTests",
     imports: [
-      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "CallCore",
+      "Base", "SIPWire", "CryptoCore", "SIPCore", "MediaControl", "Policy", "Resolution",
+      "CallCore",
       "Simulation",
     ]),
   Layer(
     name: "EdgeTests",
-    imports: ["Base", "SIPWire", "Policy", "MediaControl", "CallCore", "Edge"]),
+    imports: ["Base", "SIPWire", "Policy", "MediaControl", "Resolution", "CallCore", "Edge"]),
   Layer(name: "ArchitectureTests", imports: []),
   Layer(
     name: "PersistenceTests",

@@ -25,11 +25,12 @@ seconds=${2:-0}
 shared=()
 case $target in
   shard)
-    modules=(Base CryptoCore SIPWire RTPWire SIPCore MediaControl Policy CallCore Simulation)
+    modules=(Base CryptoCore SIPWire RTPWire SIPCore MediaControl Resolution Policy CallCore Simulation)
     shared=(Tests/CallCoreTests/{ShardExercise,ScriptWriter}.swift)
     ;;
   media) modules=(Base RTPWire MediaControl) ;;
   sip_stream | websocket) modules=(Base SIPWire) ;;
+  dns_reply) modules=(Base Resolution) ;;
   *)
     modules=(Base SIPWire)
     shared=(Tests/SIPWireTests/Exercise.swift)

@@ -1,6 +1,7 @@
 package import Base
 package import MediaControl
 package import Policy
+package import Resolution
 
 /// A call's name: the incarnation of the process that made it and a counter, so that it is unique over
 /// restarts and short enough to type (`CallID.description`).
@@ -174,7 +175,9 @@ package enum FactEvent: Sendable {
   case requestRefused(method: String, status: Int, cause: Cause, source: SocketAddress)
   case messageDropped(reason: DropReason, source: SocketAddress)
   /// A trunk's target stopped or began to answer.
-  case targetState(trunk: String, SocketAddress, usable: Bool)
+  case targetState(trunk: String, SocketAddress, usable: Bool, TargetReason)
+  /// DNS says something else of a target's name than before, or nothing any more.
+  case nameState(name: String, Location.State, addresses: Int)
   /// A registration of ours with a provider came about, failed or ended.
   case registrationState(UpstreamStatus)
   /// An impossible state ended one call; the text says where.

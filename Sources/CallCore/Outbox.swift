@@ -1,5 +1,6 @@
 package import Base
 package import MediaControl
+package import Resolution
 
 /// Everything that an input of a shard caused, in order of each kind. The edge drains it after every
 /// batch; the shard never waits for it.
@@ -7,6 +8,8 @@ package final class Outbox {
   package var datagrams: OutputBuffer
   package var media: [MediaCommand] = []
   package var facts: [Fact] = []
+  /// For whoever resolves names; told by `ShardInput.located`.
+  package var names: [NameOrder] = []
   package var answers: [(token: UInt64, answer: ShardAnswer)] = []
   /// About connections, for the datagrams beside them.
   package var flows: [FlowHint] = []
@@ -16,7 +19,8 @@ package final class Outbox {
   }
 
   package var isEmpty: Bool {
-    datagrams.count == 0 && media.isEmpty && facts.isEmpty && answers.isEmpty
+    datagrams.count == 0 && media.isEmpty && facts.isEmpty && names.isEmpty
+      && answers.isEmpty
   }
 
   /// Keeps the capacity. Emptying an empty array costs as much as emptying a full one, so that is asked first.
@@ -24,6 +28,7 @@ package final class Outbox {
     datagrams.removeAll()
     if !media.isEmpty { media.removeAll(keepingCapacity: true) }
     if !facts.isEmpty { facts.removeAll(keepingCapacity: true) }
+    if !names.isEmpty { names.removeAll(keepingCapacity: true) }
     if !answers.isEmpty { answers.removeAll(keepingCapacity: true) }
     if !flows.isEmpty { flows.removeAll(keepingCapacity: true) }
   }

@@ -34,6 +34,8 @@ final class Session {
   var diversionCount = 0
   /// Numbers that redirections have named: none is followed twice.
   var redirectedTo: Set<String> = []
+  /// How long walks of it may still wait for a name.
+  var nameTimer = TimerID.none
   /// The caller's SDP, kept until somebody answers: each hop gets it anew.
   var offer = Block.none
   /// Its m-lines: an answer must have as many.
@@ -109,6 +111,8 @@ struct CallTarget {
   /// Challenges of another realm are not answered.
   var realm: String?
   var dialog = DialogPolicy()
+  /// What is known of its health; nil: nobody watches it (a phone's contact).
+  var watched: TrunkTarget?
 }
 
 extension CallTarget {

@@ -2,6 +2,7 @@ package import Base
 package import MediaControl
 package import Policy
 package import SIPWire
+package import Resolution
 
 /// A socket that the edge reads for a shard; its index in `ShardSettings.listeners`.
 package typealias ListenerIndex = UInt16
@@ -46,6 +47,8 @@ package struct ShardLimits: Sendable {
   /// Bytes of messages that transactions and dialogs keep.
   package var blockBytes = 512 << 20
   package var bindings = 100_000
+  /// Addresses of trunks that are watched.
+  package var targets = 10_000
   /// Bytes of messages kept for ladders.
   package var traceBytes = 64 << 20
   /// Datagrams and bytes that may wait for the socket between two drains.
@@ -58,6 +61,8 @@ package struct ShardLimits: Sendable {
   package var startsPerAdvance = 500
   /// How long a call may wait for its record before it is refused.
   package var recordPatience = Interval.seconds(5)
+  /// How long a call may wait for the first answer to its target's name.
+  package var namePatience = Interval.seconds(3)
   package init() {}
 }
 
@@ -74,6 +79,8 @@ package enum ShardInput: Sendable {
   /// The connection from this listener to this address is gone, could not be made, or is not there and may
   /// not be made.
   case flowLost(ListenerIndex, SocketAddress)
+  /// What a name of `Outbox.names` came to, now and whenever that changes.
+  case located(LocationRequest, Location)
   /// Refuse new calls, let running ones end; `.drained` follows when none is left.
   case drain
   case hangUp(CallID)
@@ -131,6 +138,8 @@ package struct TrunkStatus: Hashable, Sendable {
   package var attempts: UInt64
   package var refusedByLimit: UInt64
   package var usable: Bool
+  /// In order of preference.
+  package var targets: [TargetStatus] = []
 
   package init(
     name: String, tenant: String, calls: Int = 0, attempts: UInt64 = 0,
@@ -142,6 +151,33 @@ package struct TrunkStatus: Hashable, Sendable {
     self.attempts = attempts
     self.refusedByLimit = refusedByLimit
     self.usable = usable
+  }
+}
+
+/// How one address of a trunk does.
+package struct TargetStatus: Hashable, Sendable {
+  package var address: SocketAddress
+  /// As the configuration names it.
+  package var name: String
+  package var state: TargetHealth.State
+  package var reason: TargetReason
+  package var since: Instant
+  /// The share of calls that it may have now, in thousandths.
+  package var share: Int
+  package var roundTrip: Interval?
+  package var nextProbe: Instant?
+  package var probes: UInt64
+  package var probesFailed: UInt64
+
+  package init(address: SocketAddress, name: String, since: Instant) {
+    self.address = address
+    self.name = name
+    self.since = since
+    state = .usable
+    reason = .new
+    share = 1_000
+    probes = 0
+    probesFailed = 0
   }
 }
 
@@ -160,6 +196,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var sessions = 0
   package var transactions = 0
   package var timers = 0
+  /// OPTIONS under way, which `transactions` and `timers` leave out: watching never rests.
+  package var probes = 0
   package var portsLeased = 0
   package var portsFree = 0
   package var bindings = 0

@@ -58,6 +58,11 @@ final class Strand {
   var isDiverted = false
   /// Who sent the call here, the first of them first.
   let diversions: [Diversion]
+  /// Hops whose targets took no calls when their turn came, by index: tried at last when all else failed.
+  var passedOver: [(hop: Int, rank: Int)] = []
+  var isLastResort = false
+  /// The hop's target is a name that has not come to an address yet.
+  var awaitsName = false
 
   init(
     plan: RoutePlan, parent: Strand? = nil, deadline: Instant? = nil,
@@ -70,6 +75,18 @@ final class Strand {
   }
 
   var hop: PlannedHop? { plan.hops.indices.contains(hopIndex) ? plan.hops[hopIndex] : nil }
+
+  /// Where the walk goes after its hop ended with `cause`: the next hop that this leads to; else what was
+  /// passed over on the way, the best of it first. A called party that was reached and would not or could
+  /// not answer is the end.
+  func next(after cause: Cause) -> Int? {
+    if !isLastResort, let next = plan.next(after: hopIndex, cause: cause) { return next }
+    guard cause.leadsBack,
+      let best = passedOver.indices.min(by: { passedOver[$0].rank < passedOver[$1].rank })
+    else { return nil }
+    isLastResort = true
+    return passedOver.remove(at: best).hop
+  }
 
   func note(_ failure: Failure) {
     if self.failure.map({ failure.isBetter(than: $0) }) ?? true { self.failure = failure }
@@ -85,6 +102,9 @@ final class Branch {
   var leg: Leg?
   /// Index into the record's attempts.
   var attempt = 0
+  /// Until when the target at hand may say nothing but 100, and whether it has said that.
+  var responseDeadline = Instant.zero
+  var hasHeard = false
   /// The channel of the trunk that it holds, and its places in other limits.
   var seat: Int?
   var limits: [Int] = []
@@ -95,4 +115,25 @@ final class Branch {
   }
 
   var target: CallTarget? { targets.indices.contains(targetIndex) ? targets[targetIndex] : nil }
+}
+
+extension Cause {
+  /// Only what says "not there" sends the call to the next address of the same target: a busy user is busy
+  /// on every address.
+  var triesNextAddress: Bool {
+    switch self {
+    case .carrierTimeout, .carrierUnavailable, .transportFailed, .unreachable: true
+    default: false
+    }
+  }
+
+  /// Nobody was reached: a target that may be dead is still better than none.
+  var leadsBack: Bool {
+    switch self {
+    case .notRegistered, .nameUnresolved, .noRoute, .allRoutesFailed, .trunkCallLimit,
+      .trunkRateLimit, .poolFull:
+      true
+    default: triesNextAddress
+    }
+  }
 }

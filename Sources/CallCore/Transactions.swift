@@ -64,7 +64,7 @@ final class ClientTransaction {
     case nonInvite(NonInviteClientTransaction)
   }
   /// What its outcome means to the leg.
-  enum Purpose { case invite, reInvite, bye, cancel, register, prack, update, refresh, info }
+  enum Purpose { case invite, reInvite, bye, cancel, register, prack, update, refresh, info, probe }
 
   var machine: Machine
   let method: Method
@@ -99,6 +99,8 @@ final class ClientTransaction {
   /// The To tag of the first 2xx; a 2xx with another tag is another branch of a fork.
   var acceptedTag: HashKey?
   var divorcedTags: [HashKey] = []
+  /// Whom a probe asks.
+  var target: TrunkTarget?
 
   init(
     machine: Machine, method: Method, purpose: Purpose, cseq: UInt32, destination: SocketAddress,

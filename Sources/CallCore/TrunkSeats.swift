@@ -65,21 +65,20 @@ struct TrunkSeats {
     states[seat].calls = max(0, states[seat].calls - 1)
   }
 
-  /// True when that is news.
-  mutating func setUsable(_ usable: Bool, _ seat: Int) -> Bool {
-    guard states[seat].usable != usable else { return false }
-    states[seat].usable = usable
-    return true
-  }
+  mutating func setUsable(_ usable: Bool, _ seat: Int) { states[seat].usable = usable }
 
   /// Calls that hold a channel, over all trunks: 0 at rest.
   var taken: Int { states.reduce(0) { $0 + $1.calls } }
 
-  var statuses: [TrunkStatus] {
-    states.filter { $0.exists || $0.calls > 0 }.map {
-      TrunkStatus(
-        name: $0.key.name, tenant: $0.key.tenant, calls: $0.calls, attempts: $0.attempts,
-        refusedByLimit: $0.refused, usable: $0.usable)
+  var statuses: [(seat: Int, status: TrunkStatus)] {
+    states.indices.filter { states[$0].exists || states[$0].calls > 0 }.map { seat in
+      let state = states[seat]
+      return (
+        seat,
+        TrunkStatus(
+          name: state.key.name, tenant: state.key.tenant, calls: state.calls,
+          attempts: state.attempts, refusedByLimit: state.refused, usable: state.usable)
+      )
     }
   }
 }

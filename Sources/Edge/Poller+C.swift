@@ -19,6 +19,9 @@ final class Poller: Sendable {
 
   deinit { clinux_close(descriptor) }
 
+  /// For what is watched elsewhere in this target.
+  var handle: Int32 { descriptor }
+
   func watch(_ socket: UDPSocket, token: UInt32, alsoForRoom: Bool = false, isNew: Bool)
     throws(EdgeError)
   {

@@ -241,6 +241,7 @@ final class ShardLoop {
       sinks.facts(facts)
     }
     if !outbox.flows.isEmpty { streams?.departures.add(outbox.flows) }
+    if !outbox.names.isEmpty { sinks.names(outbox.names) }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
     for answer in outbox.answers { sinks.answer(answer.token, answer.answer) }
     outbox.removeAll()

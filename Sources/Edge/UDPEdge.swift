@@ -3,6 +3,7 @@ package import CallCore
 package import MediaControl
 package import Policy
 internal import SIPWire
+package import Resolution
 internal import Synchronization
 
 /// Where a shard's effects go. Called on the shard's thread, in order; they must not block it, and must not
@@ -11,15 +12,18 @@ package struct EdgeSinks: Sendable {
   package var media: @Sendable ([MediaCommand]) -> Void
   package var facts: @Sendable ([Fact]) -> Void
   package var answer: @Sendable (_ token: UInt64, ShardAnswer) -> Void
+  package var names: @Sendable ([NameOrder]) -> Void
 
   package init(
     media: @escaping @Sendable ([MediaCommand]) -> Void,
     facts: @escaping @Sendable ([Fact]) -> Void,
-    answer: @escaping @Sendable (_ token: UInt64, ShardAnswer) -> Void
+    answer: @escaping @Sendable (_ token: UInt64, ShardAnswer) -> Void,
+    names: @escaping @Sendable ([NameOrder]) -> Void = { _ in }
   ) {
     self.media = media
     self.facts = facts
     self.answer = answer
+    self.names = names
   }
 }
 

@@ -18,6 +18,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case sessionExpired, sessionIntervalTooSmall, provisionalUnacknowledged
   case tenantCallLimit, tenantRateLimit, userCallLimit, userRateLimit, classCallLimit,
     classRateLimit, linesBusy, poolFull
+  case nameUnresolved
 }
 
 extension Cause: Error {}

@@ -259,6 +259,11 @@ extension Cause {
         "pool-full", 503, 34,
         "Every line of the trunk's pool is taken, and no other way out is left.",
         "Add lines to the pool, or a carrier outside of it to the route.")
+    case .nameUnresolved:
+      CauseRow(
+        "name-unresolved", 503, 38,
+        "No address was found in time for the name that the trunk's targets have.",
+        "Ask DNS for the name by hand (dig NAPTR, SRV, A), and check dns in demarc.yaml.")
     }
   }
 }

@@ -145,7 +145,7 @@ extension Trunk {
   /// Who may speak as this trunk: what it says, else where its calls go.
   var ownSources: [SourceMatch] {
     if !sources.isEmpty { return sources }
-    return (targets.isEmpty ? registrarAddresses : targets).map {
+    return (targets.isEmpty ? registrarAddresses : targets.compactMap(\.address)).map {
       SourceMatch($0.ip, port: $0.port)
     }
   }

@@ -66,17 +66,54 @@ extension ConfigurationCompiler {
     let endpoints = tables.endpoints[network]
     for (position, target) in trunk.targets.enumerated() {
       let here = path + ["targets", .index(position)]
-      if target.ip.isUnspecified || target.ip.isMulticast || target.port == 0 {
-        report(here, "\(target) cannot be sent to", remedy: "Write the peer's address and port.")
-        continue
-      }
-      if !endpoints.listeners.isEmpty {
-        checkReach(target, trunk, endpoints, at: here)
+      checkTransport(of: target, trunk, endpoints, at: here)
+      if let address = target.address {
+        checkAddress(address, of: trunk, endpoints, at: here)
       }
       if trunk.targets.firstIndex(of: target) != position {
         reportDuplicate(here, "the target \(target)", firstIn: "this trunk")
       }
     }
+    checkSources(of: trunk, at: path)
+  }
+
+  private mutating func checkAddress(
+    _ address: SocketAddress, of trunk: Trunk, _ endpoints: NetworkEndpoints,
+    at path: [PathElement]
+  ) {
+    if address.ip.isUnspecified || address.ip.isMulticast || address.port == 0 {
+      return report(
+        path, "\(address) cannot be sent to", remedy: "Write the peer's address and port.")
+    }
+    if !endpoints.listeners.isEmpty { checkReach(address, trunk, endpoints, at: path) }
+  }
+
+  /// A target's URI may say again how the trunk is reached, not otherwise.
+  private mutating func checkTransport(
+    of target: SIPTarget, _ trunk: Trunk, _ endpoints: NetworkEndpoints, at path: [PathElement]
+  ) {
+    let wire = trunk.transport.wire
+    let name = trunk.transport.rawValue
+    if target.isSecure && wire != .tls || !(target.transport == nil || target.transport == wire) {
+      return report(
+        path, "the trunk's transport is \(name), not that of \(target)",
+        remedy: "Set the trunk's `transport`, or write the target without `sips:` and `transport=`."
+      )
+    }
+    guard target.address == nil, !endpoints.listeners.isEmpty,
+      endpoints.listener(wire, .v4) == nil, endpoints.listener(wire, .v6) == nil
+    else { return }
+    report(
+      path, "network `\(trunk.network)` has no listener of transport \(name) to reach \(target)",
+      remedy: noListener(name))
+  }
+
+  private func noListener(_ transport: String) -> String {
+    "Add a listener with `transport: \(transport)` to demarc.yaml and to the network, or give the trunk "
+      + "a `transport` that its network has."
+  }
+
+  private mutating func checkSources(of trunk: Trunk, at path: [PathElement]) {
     for (position, source) in trunk.sources.enumerated() {
       let width: UInt8 = source.network.family == .v4 ? 32 : 128
       if source.prefixLength > width {
@@ -101,9 +138,7 @@ extension ConfigurationCompiler {
     report(
       path,
       "network `\(trunk.network)` has no \(family) listener of transport \(name) to reach \(target)",
-      remedy:
-        "Add a listener with `transport: \(name)` to demarc.yaml and to the network, or give the trunk "
-        + "a `transport` that its network has.")
+      remedy: noListener(name))
   }
 
   private mutating func checkSecurity(of trunk: Trunk, at path: [PathElement]) {
@@ -136,6 +171,7 @@ extension ConfigurationCompiler {
     }
     checkTimeout(trunk.mediaTimeout, at: path + ["mediaTimeout"])
     checkSessionTimer(of: trunk, at: path)
+    checkProbe(trunk.probe, at: path + ["probe"])
     for (position, codec) in trunk.codecs.enumerated() where !isToken(codec) {
       report(
         path + ["codecs", .index(position)], "`\(codec)` is no codec name",
@@ -158,6 +194,21 @@ extension ConfigurationCompiler {
         path + ["sessionExpires"],
         "a session timer of \(trunk.sessionExpires.seconds) s is out of range",
         remedy: "Use a duration from minSessionExpires to 24h, or set sessionTimers to off.")
+    }
+  }
+
+  private mutating func checkProbe(_ probe: ProbePolicy, at path: [PathElement]) {
+    if !ResourceLimits.probeIntervals.contains(probe.interval) {
+      report(
+        path + ["interval"], "a probe interval of \(probe.interval.seconds) s is out of range",
+        remedy: "Use a duration from 1s to 1h.")
+    }
+    checkRange(probe.failures, ResourceLimits.probeCounts, at: path + ["failures"])
+    checkRange(probe.successes, ResourceLimits.probeCounts, at: path + ["successes"])
+    if probe.slowStart < .zero || ResourceLimits.slowStart < probe.slowStart {
+      report(
+        path + ["slowStart"], "a slow start of \(probe.slowStart.seconds) s is out of range",
+        remedy: "Use a duration from 0s (none) to 1h.")
     }
   }
 
@@ -209,7 +260,8 @@ extension ConfigurationCompiler {
     for (index, trunk) in resources.trunks.enumerated()
     where trunk.sources.isEmpty && trunk.matchHeader == nil {
       guard let network = tables.networks[trunk.network] else { continue }
-      let addresses = trunk.targets.isEmpty ? trunk.registrarAddresses : trunk.targets
+      let own = trunk.targets.compactMap(\.address)
+      let addresses = trunk.targets.isEmpty ? trunk.registrarAddresses : own
       for (position, target) in addresses.enumerated() {
         let exact = SourceMatch(target.ip, port: target.port)
         let holder = tables.sources[network].insert(exact, trunk: index)
@@ -238,7 +290,8 @@ extension ConfigurationCompiler {
     for (index, trunk) in resources.trunks.enumerated()
     where trunk.sources.isEmpty && trunk.matchHeader == nil {
       guard let network = tables.networks[trunk.network] else { continue }
-      for target in trunk.targets.isEmpty ? trunk.registrarAddresses : trunk.targets {
+      let own = trunk.targets.compactMap(\.address)
+      for target in trunk.targets.isEmpty ? trunk.registrarAddresses : own {
         let claim = Claim(network: network, address: target.ip)
         switch claims[claim] {
         case nil: claims[claim] = .some(index)

@@ -14,6 +14,13 @@ package enum ResourceDefaults {
   package static let phoneTimeout = Interval.seconds(10)
   /// How long the phones of a user ring before the call is forwarded.
   package static let noAnswerTime = Interval.seconds(20)
+  /// How long a carrier's or PBX's address may give no response at all, not even a 100, while another is
+  /// left to try: an INVITE and two retransmissions of it.
+  package static let silenceTimeout = Interval.seconds(2)
+  package static let probeInterval = Interval.seconds(30)
+  package static let probeFailures = 3
+  package static let probeSuccesses = 2
+  package static let slowStart = Interval.seconds(30)
   package static let mediaTimeout = Interval.seconds(60)
   /// RFC 4028 §4 recommends half an hour, and forbids less than 90 seconds.
   package static let sessionExpires = Interval.seconds(1_800)
@@ -31,12 +38,12 @@ package enum ResourceDefaults {
   package static let continueOn: [Cause] = [
     .busy, .noAnswer, .unreachable, .notRegistered, .noRoute, .allRoutesFailed, .trunkCallLimit,
     .trunkRateLimit, .poolFull, .carrierTimeout, .carrierUnavailable, .carrierRejected,
-    .transportFailed, .trunkNotRegistered,
+    .transportFailed, .trunkNotRegistered, .nameUnresolved,
   ]
   /// A carrier that could not take the call; not what the number itself answered.
   package static let failoverOn: [Cause] = [
     .trunkCallLimit, .trunkRateLimit, .poolFull, .carrierTimeout, .carrierUnavailable,
-    .carrierRejected, .transportFailed, .trunkNotRegistered,
+    .carrierRejected, .transportFailed, .trunkNotRegistered, .nameUnresolved,
   ]
 }
 
@@ -48,6 +55,10 @@ package enum ResourceLimits {
   package static let timeout = Interval.seconds(3_600)
   package static let sessionExpires = Interval.seconds(86_400)
   package static let maxContacts = 100
+  /// A target that is asked more often is not watched but worked.
+  package static let probeIntervals = Interval.seconds(1)...Interval.seconds(3_600)
+  package static let probeCounts = 1...20
+  package static let slowStart = Interval.seconds(3_600)
   /// Priorities and weights are those of RFC 2782.
   package static let priority = 65_535
   package static let weight = 65_535

@@ -91,13 +91,28 @@ package struct HeaderMatch: Hashable, Sendable {
   }
 }
 
+/// How a trunk's targets are watched with OPTIONS, and how they go and come back.
+package struct ProbePolicy: Hashable, Sendable {
+  /// Nil: a target that failed is asked until it answers, and one that has others beside it is asked
+  /// regularly too. True: each regularly. False: no OPTIONS is ever sent.
+  package var enabled: Bool?
+  package var interval = ResourceDefaults.probeInterval
+  /// Failures in a row until a target is down, and answers in a row until it is back.
+  package var failures = ResourceDefaults.probeFailures
+  package var successes = ResourceDefaults.probeSuccesses
+  /// How long the share of calls of a target that came back takes to grow to all of it.
+  package var slowStart = ResourceDefaults.slowStart
+
+  package init() {}
+}
+
 package struct Trunk: Hashable, Sendable {
   package var name: String
   package var tenant: String
   package var kind: TrunkKind
   package var network: String
   /// Where calls for this trunk go, in order of preference. Empty: inbound only.
-  package var targets: [SocketAddress]
+  package var targets: [SIPTarget]
   /// Who may speak as this trunk without a password. Empty: the targets' addresses.
   package var sources: [SourceMatch]
   /// What we answer the trunk's challenges with.
@@ -145,6 +160,7 @@ package struct Trunk: Hashable, Sendable {
   /// Of TLS: how the peer is to prove itself. Nil: by a certificate for the target's address, of one of the
   /// system's authorities.
   package var security: TrunkSecurity?
+  package var probe = ProbePolicy()
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],
@@ -157,7 +173,7 @@ package struct Trunk: Hashable, Sendable {
     self.tenant = tenant
     self.kind = kind
     self.network = network
-    self.targets = targets
+    self.targets = targets.map { SIPTarget($0) }
     self.sources = sources
     self.credentials = credentials
     self.authentication = authentication

@@ -71,7 +71,7 @@ extension Trunk {
     guard let register else { return [] }
     if let proxy = register.outboundProxy { return [proxy] }
     if let address = register.registrarAddress { return [address] }
-    return targets
+    return targets.compactMap(\.address)
   }
 
   /// The `line` parameter of our Contact: which registration a call came by. It is the same after a restart,

@@ -16,7 +16,7 @@ package enum TrunkTransport: String, Sendable, CaseIterable {
 /// How the far end of a TLS connection to a trunk proves who it is (RFC 5922), and what we show it. Files
 /// are in PEM, on the machine that Demarc runs on.
 package struct TrunkSecurity: Hashable, Sendable {
-  /// The domain that the certificate must be for. Empty: the target's address.
+  /// The domain that the certificate must be for. Empty: the target's name or address.
   package var serverName = ""
   /// The authorities that it may come from. Empty: the system's.
   package var authorities = ""
@@ -25,4 +25,17 @@ package struct TrunkSecurity: Hashable, Sendable {
   package var key = ""
 
   package init() {}
+}
+
+extension Trunk {
+  /// Whose certificate a target must show. That of one that is written as a name is for the name, wherever DNS
+  /// says that it is (RFC 5922 §4). Nil without TLS.
+  package func security(of target: SIPTarget) -> TrunkSecurity? {
+    guard transport == .tls else { return nil }
+    var security = security ?? TrunkSecurity()
+    if security.serverName.isEmpty, case .name(let name) = target.host {
+      security.serverName = name
+    }
+    return security
+  }
 }

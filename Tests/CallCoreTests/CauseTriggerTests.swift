@@ -3,6 +3,7 @@ import CallCore
 import Foundation
 import MediaControl
 import Policy
+import Resolution
 import Simulation
 import Testing
 
@@ -113,6 +114,14 @@ import Testing
     case .mediaUnacceptable:
       try seen({ $0.resources.trunks[0].codecs = ["G722"] }) {
         $0.pbx.call("+441234", CallerScript().with { $0.payloads = [0] })
+      }
+    case .nameUnresolved:
+      try seen({
+        $0.resources.trunks[0].targets = [SIPTarget(name: "north.example")]
+        $0.resources.routes[0].carriers.removeLast()
+      }) {
+        $0.world.resolve = { _ in Location(.none) }
+        $0.pbx.call("+441234")
       }
     case .trunkNotRegistered:
       try seen({

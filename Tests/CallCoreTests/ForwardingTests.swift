@@ -299,6 +299,7 @@ import Testing
     let carrier = scene.carol.call("+441234")
     scene.finish()
     for call in [outside, refused] { #expect(call.ending == .refused(480)) }
+    // Both carriers failed.
     #expect(carrier.ending == .refused(503))
     #expect(scene.alice.calls.count == 1)
     scene.expectRest()

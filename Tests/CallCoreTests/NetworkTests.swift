@@ -9,7 +9,10 @@ import Testing
 @Suite struct NetworkTests {
   /// The host of the first carrier is down: its system's ICMP is reason enough for the next one (G4).
   @Test func downHostGivesWayAtOnce() throws {
-    let scene = try Scene()
+    // Without the OPTIONS that the target then gets.
+    var resources = Scene.resources()
+    resources.trunks[0].probe.enabled = false
+    let scene = try Scene(Scene.settings(resources: resources))
     scene.register(scene.alice)
     scene.world.setDown(true, scene.north)
     let call = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(3)))

@@ -133,7 +133,7 @@ import Testing
   }
 
   @Test func staticTargetsAreTheFallBack() throws {
-    let scene = try scene { $0.trunks[2].targets = [Scene.address(10, 0, 0, 20)] }
+    let scene = try scene { $0.trunks[2].targets = [SIPTarget(Scene.address(10, 0, 0, 20))] }
     scene.register(scene.bob)
     scene.bob.call("+493011")
     scene.world.run(for: .seconds(4))
@@ -150,7 +150,7 @@ import Testing
   @Test func carriersDoNotRegister() throws {
     let scene = try scene {
       $0.trunks[2].kind = .carrier
-      $0.trunks[2].targets = [Scene.address(10, 0, 0, 20)]
+      $0.trunks[2].targets = [SIPTarget(Scene.address(10, 0, 0, 20))]
     }
     register(scene, "Contact: <sip:office@10.0.0.20:5060>")
     #expect(scene.pbx.registration.status == 403 && bindings(scene).isEmpty)

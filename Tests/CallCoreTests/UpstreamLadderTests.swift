@@ -195,7 +195,7 @@ import Testing
     register.credentials = Self.secret
     resources.trunks[0].register = register
     resources.trunks[0].targets += resources.trunks[1].targets
-    resources.trunks[1].targets = [Scene.address(198, 51, 100, 30)]
+    resources.trunks[1].targets = [SIPTarget(Scene.address(198, 51, 100, 30))]
     let scene = try Scene(Scene.settings(resources: resources))
     scene.south.registrar = AgentRegistrar(demands: Self.secret)
     scene.world.setDown(true, scene.north)
@@ -297,8 +297,8 @@ import Testing
     resources.trunks[0].register = nil
     for (i, name) in ["one", "two", "three"].enumerated() {
       var trunk = Trunk(
-        name: name, tenant: "acme", kind: .carrier, network: "carriers",
-        targets: resources.trunks[0].targets)
+        name: name, tenant: "acme", kind: .carrier, network: "carriers")
+      trunk.targets = resources.trunks[0].targets
       trunk.register = TrunkRegistration(registrar: "provider.example", username: "acme\(i)")
       trunk.register?.credentials = Credentials(username: "acme\(i)", password: "secret\(i)")
       resources.trunks.append(trunk)

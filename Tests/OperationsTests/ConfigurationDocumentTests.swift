@@ -23,7 +23,7 @@ struct ConfigurationDocumentTests {
         tenant: acme
         kind: pbx
         network: inside
-        targets: [192.0.2.1, "[2001:db8::1]:5070"]
+        targets: [192.0.2.1, "[2001:db8::1]:5070", SIP.example.com, "pbx.example.com:5080"]
         sources: [10.0.0.0/8, 192.0.2.7, 127.0.0.1:5070]
         credentials: {username: us, password: one}
         authentication: {username: them, password: "two"}
@@ -40,6 +40,7 @@ struct ConfigurationDocumentTests {
         earlyOffer: true
         reliableProvisionals: required
         dtmfInfo: false
+        probe: {enabled: false, interval: 45s, failures: 2, successes: 4, slowStart: 0s}
     users:
       - name: alice
         tenant: acme
@@ -113,6 +114,14 @@ struct ConfigurationDocumentTests {
     r.trunks[0].earlyOffer = true
     r.trunks[0].reliableProvisionals = .required
     r.trunks[0].dtmfInfo = false
+    r.trunks[0].targets += [
+      SIPTarget(name: "sip.example.com"), SIPTarget(name: "pbx.example.com", port: 5_080),
+    ]
+    r.trunks[0].probe.enabled = false
+    r.trunks[0].probe.interval = .seconds(45)
+    r.trunks[0].probe.failures = 2
+    r.trunks[0].probe.successes = 4
+    r.trunks[0].probe.slowStart = .zero
     r.users = [
       User(
         name: "alice", tenant: "acme", network: "inside", extension: "0101",

@@ -53,8 +53,9 @@ struct ConfigurationErrorTests {
           + "For example: 203.0.113.5.",
         "a.yaml:6:14: `yes` is not true or false. One of: true, false.",
         "a.yaml:9:11: `pxb` is not a kind of trunk; did you mean `pbx`? One of: pbx, carrier.",
-        "a.yaml:10:15: `10.0.0.1:0x1` is not an address with a port (host names are not resolved). "
-          + "For example: 192.0.2.1:5060 or \"[2001:db8::1]:5060\".",
+        "a.yaml:10:15: `10.0.0.1:0x1` is not an address, a host name or a SIP URI without a user, "
+          + "with or without a port. For example: 192.0.2.1:5060, \"[2001:db8::1]:5060\", "
+          + "sip.example.com or pbx.example.com:5080.",
         "a.yaml:11:15: `10.0.0.1/8` is not an address, a block of addresses or an address with a "
           + "port. For example: 192.0.2.7, 10.0.0.0/8 or 127.0.0.1:5070.",
         "a.yaml:12:19: `60` is not a duration. For example: 60s (units: ms, s, m, h).",

@@ -42,6 +42,7 @@ struct ConfigurationSettingsTests {
       api: {socket: /run/demarc/api.sock}
       metrics: {address: 192.0.2.1, port: 9100}
       log: {level: debug, format: json, personal: true}
+      dns: {servers: [192.0.2.53, "127.0.0.1:5353"], timeout: 500ms, hostsFile: /dev/null}
       limits:
         calls: 5
         transactions: 60
@@ -56,6 +57,12 @@ struct ConfigurationSettingsTests {
     #expect(settings.media[1].ports == 30_000...30_999)
     #expect(settings.store.path == "/var/lib/demarc/store.db" && settings.store.retentionDays == 0)
     #expect(settings.api.socket == "/run/demarc/api.sock")
+    #expect(settings.dns.servers.map(\.description) == ["192.0.2.53:53", "127.0.0.1:5353"])
+    #expect(settings.dns.timeout == .milliseconds(500) && settings.dns.hostsFile == "/dev/null")
+    #expect(
+      errors("dns: {timeout: 60s}") == [
+        "demarc.yaml:1:16: `60s` is not a duration from 100ms to 10s. For example: 1s."
+      ])
     #expect(settings.metrics?.port == 9_100 && settings.metrics?.address.description == "192.0.2.1")
     #expect(settings.log.level == .debug && settings.log.format == .json && settings.log.personal)
     #expect(settings.limits.shard.sessions == 5 && settings.limits.shard.transactions == 60)

@@ -151,10 +151,24 @@ struct ConfigurationProblemTests {
       $0.numbers[0].destinations[0].timeout = .seconds(7_200)
     },
     Case("family", "trunks[1].targets[0]", "network `outside` has no IPv6 listener") {
-      $0.trunks[1].targets = [Fixtures.address("[2001:db8::1]:5060")]
+      $0.trunks[1].targets = [SIPTarget(Fixtures.address("[2001:db8::1]:5060"))]
     },
     Case("target", "trunks[1].targets[0]", "0.0.0.0:5060 cannot be sent to") {
-      $0.trunks[1].targets = [SocketAddress(.anyV4, 5060)]
+      $0.trunks[1].targets = [SIPTarget(SocketAddress(.anyV4, 5060))]
+    },
+    Case(
+      "target transport", "trunks[1].targets[0]", "the trunk's transport is udp, not that of sips:"
+    ) {
+      $0.trunks[1].targets = SIPTarget("sips:sip.example.com").map { [$0] } ?? []
+    },
+    Case("probe interval", "trunks[1].probe.interval", "of 0.5 s is out of range") {
+      $0.trunks[1].probe.interval = .milliseconds(500)
+    },
+    Case("probe failures", "trunks[1].probe.failures", "0 is out of range") {
+      $0.trunks[1].probe.failures = 0
+    },
+    Case("slow start", "trunks[1].probe.slowStart", "is out of range") {
+      $0.trunks[1].probe.slowStart = .seconds(3_601)
     },
     Case("target port", "trunks[1].targets[0]", "cannot be sent to") {
       $0.trunks[1].targets[0].port = 0

@@ -129,6 +129,16 @@ int clinux_sender_add(
 /// Sends from the datagram `first` on: how many left, or what stopped that very one.
 int clinux_send(clinux_sender *sender, int fd, int first);
 
+// MARK: Sockets that speak with one address
+
+/// A non-blocking socket that is connected (a stream: on its way to be) and takes nothing from anybody
+/// else. Its own port is one that the kernel draws.
+int clinux_connected_open(clinux_address to, int is_stream);
+/// How many bytes went; or -errno, -EAGAIN where there is no room yet.
+long clinux_write(int fd, const void *bytes, size_t count);
+/// How many bytes came; 0 at the end of a stream; or -errno, -EAGAIN where there is nothing.
+long clinux_read(int fd, void *bytes, size_t capacity);
+
 // MARK: Randomness
 
 /// Fills `count` bytes from the kernel's generator; 0, or -errno.

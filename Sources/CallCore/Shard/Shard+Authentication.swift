@@ -26,6 +26,7 @@ extension Shard {
       trunk(ofRegistration: message, source: arrival.source, network: network)
       ?? trunk(ofHeader: message, source: arrival.source, network: network)
       ?? knownTrunk(fields.via, network: network, arrival)
+      ?? locatedTrunk(arrival.source, network: network)
     if let known, configuration.trunks[known].authentication == nil { return .trunk(known) }
     return authenticate(message, fields, network: network, arrival)
   }

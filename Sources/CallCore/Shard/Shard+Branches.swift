@@ -27,7 +27,9 @@ extension Shard {
       return lost(session, branch, cause.sipStatus, cause)
     }
     guard let leg = branch.leg else { return }
-    restart(&leg.responseTimer, .response, hop.responseTimeout, leg.handle)
+    branch.hasHeard = false
+    branch.responseDeadline = now + hop.responseTimeout
+    restart(&leg.responseTimer, .response, patience(branch, hop), leg.handle)
     let deadline = max(branch.strand.hopDeadline ?? now, now)
     restart(&leg.answerTimer, .answer, deadline - now, leg.handle)
   }
@@ -36,7 +38,7 @@ extension Shard {
   func lost(_ session: Session, _ branch: Branch, _ status: Int, _ cause: Cause) {
     endAttempt(session, branch, status, cause)
     forget(session, branch, because: cause)
-    if triesNextAddress(cause), branch.targetIndex + 1 < branch.targets.count,
+    if cause.triesNextAddress, branch.targetIndex + 1 < branch.targets.count,
       branch.strand.hopDeadline.map({ now < $0 }) ?? true
     {
       return startTarget(session, branch, branch.targetIndex + 1)
@@ -72,15 +74,6 @@ extension Shard {
       endAttempt(session, branch, 487, .completedElsewhere)
       releaseSeat(branch)
       forget(session, branch, because: .completedElsewhere)
-    }
-  }
-
-  /// Only what says "not there" sends the call to the next address of the same target: a busy user is busy
-  /// on every address.
-  private func triesNextAddress(_ cause: Cause) -> Bool {
-    switch cause {
-    case .carrierTimeout, .carrierUnavailable, .transportFailed, .unreachable: true
-    default: false
     }
   }
 
@@ -190,7 +183,7 @@ extension Shard {
     guard let leg = leg(handle) else { return }
     leg.responseTimer = .none
     guard let session = leg.session, let branch = leg.branch else { return }
-    markTarget(session, branch, usable: false)
+    targetFailed(branch, .silent)
     let isPhone = branch.target?.trunk == nil
     lost(session, branch, isPhone ? 480 : 408, isPhone ? .unreachable : .carrierTimeout)
   }
@@ -207,14 +200,6 @@ extension Shard {
     guard let session = session(handle) else { return }
     session.patienceTimer = .none
     if session.state == .awaitingRecord { release(session, by: .system, .recordsStalled) }
-  }
-
-  /// Whether the trunk's target answers at all, for those who watch.
-  func markTarget(_ session: Session, _ branch: Branch, usable: Bool) {
-    guard let seat = branch.seat, let target = branch.target, seats.setUsable(usable, seat) else {
-      return
-    }
-    tell(.targetState(trunk: target.name, target.address, usable: usable), call: session.id)
   }
 }
 

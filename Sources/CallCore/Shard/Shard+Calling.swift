@@ -53,7 +53,7 @@ extension Shard {
     mint.write(OwnerToken(kind: .callID, fork: 0, owner: leg.handle), into: &body)
     leg.callID = ByteRange(from: start, to: body.position)
     leg.local = writeCaller(leg, session)
-    leg.remote = writeCalled(called, at: target.address, leg, session)
+    leg.remote = writeCalled(called, at: "\(target.address)", leg, session)
     leg.remoteTag = .none
     let uri = body.position
     body.append(target.uri)
@@ -194,7 +194,7 @@ extension Shard {
     }
     if status == 401 || status == 407, answersChallenge(leg, session, message) { return }
     if status == 422, raiseInterval(leg, message), sendInvite(leg, session) { return }
-    markTarget(session, branch, usable: true)
+    targetRefused(session, branch, transaction, message)
     end(leg)
     if (300..<400).contains(status), redirected(session, branch, message) { return }
     let isChallenge = status == 401 || status == 407
@@ -251,7 +251,7 @@ extension Shard {
       acknowledge(leg, transaction, withBody: false)
       return sendBye(leg)
     }
-    markTarget(session, branch, usable: true)
+    targetAnswered(session, branch, transaction)
     timerAgreed(leg, message)
     noteCalleeID(session, message)
     connected(session, leg, transaction, message, fork: fork)

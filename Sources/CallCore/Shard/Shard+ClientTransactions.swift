@@ -183,6 +183,10 @@ extension Shard {
     blocks.free(&transaction.request)
     blocks.free(&transaction.acknowledgement)
     if let leg = transaction.leg, leg.inviteClient === transaction { leg.inviteClient = nil }
+    if let target = transaction.target {
+      forgetProbe(transaction, target)
+      targets.probes[transaction.handle] = nil
+    }
     transaction.leg = nil
     transaction.upstream = nil
     transaction.cancel = nil

@@ -325,6 +325,7 @@ extension Shard {
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
+    if transaction.purpose == .probe { return probeAnswered(transaction, message) }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
     case .bye: byeAnswered(leg, message)
@@ -332,7 +333,7 @@ extension Shard {
     case .update: updateAnswered(leg, transaction, message)
     case .refresh: refreshAnswered(leg, transaction, message)
     case .info: infoAnswered(leg, message.status)
-    case .invite, .reInvite, .cancel, .register: break
+    case .invite, .reInvite, .cancel, .register, .probe: break
     }
   }
 
@@ -353,9 +354,12 @@ extension Shard {
     if let upstream = transaction.upstream {
       return registrationTimedOut(upstream, isTransport: isTransport)
     }
+    if transaction.purpose == .probe {
+      return probeFailed(transaction, isTransport ? .unreachable : .silent)
+    }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
-    case .cancel, .register: break
+    case .cancel, .register, .probe: break
     case .bye: end(leg)
     case .reInvite, .update: reofferTimedOut(leg, transaction)
     case .prack: prackTimedOut(leg, transaction)
@@ -370,7 +374,7 @@ extension Shard {
       }
       end(leg)
       guard let session, let branch = leg.branch else { return }
-      markTarget(session, branch, usable: false)
+      targetFailed(branch, isTransport ? .unreachable : .silent)
       lost(
         session, branch, isTransport ? 503 : 408,
         isTransport ? .transportFailed : .carrierTimeout)

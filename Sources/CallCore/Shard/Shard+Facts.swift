@@ -46,8 +46,9 @@ extension Shard {
     }
     counters.dropped[DropReason.outputFull.rawValue] = outbox.datagrams.overflowed
     counters.sessions = sessions.count
-    counters.transactions = servers.count + clients.count
-    counters.timers = wheel.count
+    counters.probes = targets.probes.count
+    counters.transactions = servers.count + clients.count - targets.probes.count
+    counters.timers = wheel.count - targets.timers
     counters.portsLeased = ports.leased
     counters.portsFree = ports.free
     counters.bindings = registrar.count

@@ -41,7 +41,8 @@ extension Shard {
   func returnPort(_ via: Via, _ arrival: Arrival) -> UInt16 {
     let transport = transport(arrival.listener)
     guard transport.isReliable, let network = configuration.network(ofListener: arrival.listener),
-      knownTrunk(via, network: network, arrival) != nil
+      (knownTrunk(via, network: network, arrival)
+        ?? locatedTrunk(arrival.source, network: network)) != nil
     else { return 0 }
     return via.port ?? transport.defaultPort
   }
@@ -80,11 +81,10 @@ extension Shard {
       FlowHint(listener: leg.listener, remote: leg.destination, kind: .secure(security)))
   }
 
-  func secure(_ trunk: Trunk, _ listener: ListenerIndex, _ address: SocketAddress) {
+  func secure(_ security: TrunkSecurity, _ listener: ListenerIndex, _ address: SocketAddress) {
     guard transport(listener).isSecure else { return }
     outbox.flows.append(
-      FlowHint(
-        listener: listener, remote: address, kind: .secure(trunk.security ?? TrunkSecurity())))
+      FlowHint(listener: listener, remote: address, kind: .secure(security)))
   }
 
   /// A phone speaks in its dialog from another place than before: its NAT gave it another port, or it made

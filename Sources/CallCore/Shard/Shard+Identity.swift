@@ -116,7 +116,7 @@ extension Shard {
   // MARK: Writing
 
   /// `<sip:number@host>` as the leg's trunk wants it; in the open scratch record.
-  func writeCalled(_ number: String, at host: SocketAddress, _ leg: Leg, _ session: Session)
+  func writeCalled(_ number: String, at host: String, _ leg: Leg, _ session: Session)
     -> ByteRange
   {
     let start = body.position

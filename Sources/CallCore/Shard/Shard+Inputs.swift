@@ -17,6 +17,7 @@ extension Shard {
     case .restoreBindings(let bindings): restore(bindings)
     case .unreachable(let address): unreachable(address)
     case .flowLost(let listener, let address): flowLost(listener, address)
+    case .located(let request, let location): located(request, location)
     case .drain:
       isDraining = true
       removeRegistrations()
@@ -80,7 +81,7 @@ extension Shard {
         id.incarnation == settings.incarnation
           ? trace.messages(serial: id.serial, listeners: settings.listeners) : [])
     case .registrations: .registrations(registrar.all)
-    case .trunks: .trunks(seats.statuses)
+    case .trunks: .trunks(trunkStatuses)
     case .upstreams: .upstreams(upstreamStatuses)
     case .counters: .counters(currentCounters)
     }

@@ -286,9 +286,7 @@ extension Shard {
       leg.trunk = trunk
       leg.rules = session.configuration.rules(ofTrunk: trunk)
       leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
-      if configuration.trunks[trunk].transport == .tls {
-        leg.security = configuration.trunks[trunk].security ?? TrunkSecurity()
-      }
+      leg.security = security(ofTrunk: configuration.trunks[trunk], arrival.source)
       noteAlias(message, fields.via, arrival)
     }
     return keepCallerDialog(leg, message, fields)

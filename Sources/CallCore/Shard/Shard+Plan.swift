@@ -1,6 +1,7 @@
 import Base
 import MediaControl
 import Policy
+import Resolution
 import SIPCore
 import SIPWire
 
@@ -63,18 +64,28 @@ extension Shard {
 
   private func earlier(_ a: Instant, _ b: Instant?) -> Instant { b.map { min(a, $0) } ?? a }
 
-  private func startTrunk(
+  func startTrunk(
     _ session: Session, _ strand: Strand, _ trunk: Int, _ hop: PlannedHop
   ) {
-    let targets = targets(ofTrunk: trunk, session, hop)
-    guard !targets.isEmpty else {
+    guard let all = targets(ofTrunk: trunk, session, hop) else { return awaitName(session, strand) }
+    guard !all.isEmpty else {
       return strand.note(Failure(causeWithoutTargets(session.configuration.trunks[trunk])))
     }
+    let targets = choose(all, lastResort: strand.isLastResort)
+    guard !targets.isEmpty else { return passOver(strand, all) }
     let branch = Branch(strand, targets)
     if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.dialled) {
       return strand.note(Failure(cause))
     }
     start(session, branch)
+  }
+
+  /// No target of the hop takes calls now. Nothing is sent there, and nothing waited for.
+  private func passOver(_ strand: Strand, _ all: [CallTarget]) {
+    if !strand.isLastResort, let rank = lastResortRank(all) {
+      strand.passedOver.append((strand.hopIndex, rank))
+    }
+    strand.note(Failure(503, .carrierUnavailable))
   }
 
   /// The contacts of equal q ring together, those of a higher one before (RFC 3261 §16.6).
@@ -98,10 +109,14 @@ extension Shard {
 
   private func causeWithoutTargets(_ peer: Trunk) -> Cause {
     if peer.register != nil { return .trunkNotRegistered }
-    return peer.registersWithUs ? .notRegistered : .carrierUnavailable
+    if peer.registersWithUs { return .notRegistered }
+    return peer.targets.isEmpty ? .carrierUnavailable : .nameUnresolved
   }
 
-  private func targets(ofTrunk trunk: Int, _ session: Session, _ hop: PlannedHop) -> [CallTarget] {
+  /// Nil: a name has not come to an address yet, and there is no other target to be had.
+  private func targets(
+    ofTrunk trunk: Int, _ session: Session, _ hop: PlannedHop
+  ) -> [CallTarget]? {
     let peer = session.configuration.trunks[trunk]
     guard let network = session.configuration.network(ofTrunk: trunk) else { return [] }
     let called = session.configuration.calledText(hop.calledNumber, trunk: trunk)
@@ -110,15 +125,31 @@ extension Shard {
     }
     let registered = targets(registeredFor: trunk, peer, network: network, called)
     if !registered.isEmpty { return registered }
-    return peer.targets.compactMap { address in
-      guard
-        let listener = session.configuration.listener(
-          ofNetwork: network, family: address.ip.family, transport: peer.transport.wire)
-      else { return nil }
-      return CallTarget(
-        peer, trunk, network: network, address: address, listener: listener,
-        uri: NumberURI.text(called, at: "\(address)", peer.numbers))
+    var found: [CallTarget] = []
+    var waits = false
+    for target in peer.targets {
+      guard let addresses = addresses(of: target, peer, network: network, session.configuration)
+      else {
+        waits = true
+        continue
+      }
+      for located in addresses {
+        let address = located.address
+        guard
+          let listener = session.configuration.listener(
+            ofNetwork: network, family: address.ip.family, transport: peer.transport.wire),
+          !found.contains(where: { $0.address == address })
+        else { continue }
+        var one = CallTarget(
+          peer, trunk, network: network, address: address, listener: listener,
+          uri: NumberURI.text(called, at: target.hostPort, peer.numbers))
+        one.security = peer.security(of: target)
+        one.calledDomain = target.address == nil ? target.hostPort : nil
+        one.watched = self.target(ofTrunk: peer, address)
+        found.append(one)
+      }
     }
+    return found.isEmpty && waits ? nil : found
   }
 
   // MARK: What came of it
@@ -141,7 +172,7 @@ extension Shard {
     if !strand.later.isEmpty, failure.status < 600, !isOver { return startWave(session, strand) }
     strand.later = []
     if !isOver, isForwarded(session, strand, failure) { return }
-    guard !isOver, let next = strand.plan.next(after: strand.hopIndex, cause: failure.cause) else {
+    guard !isOver, let next = strand.next(after: failure.cause) else {
       return strandLost(session, strand, failure)
     }
     startHop(session, strand, next)
@@ -184,6 +215,7 @@ extension Shard {
 
   /// Everything that still rings is given up, and each line of the record says why.
   func giveUp(_ session: Session, _ failure: Failure, except winner: Branch? = nil) {
+    stopWaitingForNames(session)
     guard let strand = session.strand else { return }
     session.strand = nil
     giveUp(session, strand, failure, except: winner)

@@ -16,8 +16,8 @@ extension Shard {
     guard let session = leg.session, let branch = leg.branch else {
       return acknowledgeUnwanted(leg, message)
     }
-    markTarget(session, branch, usable: true)
-    guard message.status > 100 else { return }
+    targetAnswered(session, branch, transaction)
+    guard message.status > 100 else { return waitForMore(leg, branch) }
     var early: Int?
     if let rseq = message.rseq, message.lists("100rel", in: .require) {
       guard let known = noteReliable(session, leg, message, rseq) else { return }
@@ -26,7 +26,7 @@ extension Shard {
     // RFC 6228: a branch that is over says nothing of the others.
     guard message.status != 199 else {
       if let early { sendPrack(leg, early) }
-      return
+      return waitForMore(leg, branch)
     }
     noteAbilities(leg, message)
     noteCalleeID(session, message)

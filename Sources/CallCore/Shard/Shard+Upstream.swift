@@ -208,7 +208,7 @@ extension Shard {
       listener: listener, connectPort: isReliable(listener) ? address.port : 0, request: .none)
     guard let handle = clients.insert(transaction) else { return nil }
     transaction.handle = handle
-    secure(upstream.trunk, listener, address)
+    secure(upstream.trunk.security ?? TrunkSecurity(), listener, address)
     transaction.upstream = upstream
     upstream.transaction = transaction
     return transaction

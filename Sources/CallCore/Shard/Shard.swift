@@ -76,6 +76,11 @@ package final class Shard {
   var limits = LimitSeats()
   /// Emergency calls that have a reserved place.
   var emergencyCalls: [String: Int] = [:]
+  var targets: TrunkTargets
+  var names = TargetNames()
+  var awaitingName: [(session: Session, strand: Strand)] = []
+  /// Whom the addresses of names speak for; the inner nil: several.
+  var locatedSources: [LocatedSource: Int?] = [:]
   var ports: MediaPortPool
 
   var lastCallSerial: UInt64 = 0
@@ -124,6 +129,7 @@ package final class Shard {
     sessions = Slab(limit: limits.sessions + reserve, placeholder: nil)
     registrar = Registrar(limit: limits.bindings)
     seats = TrunkSeats()
+    targets = TrunkTargets(limit: limits.targets)
     ports = MediaPortPool(addresses: settings.mediaAddresses)
     outbox = Outbox(limits: limits)
     follow(configuration)
@@ -134,6 +140,8 @@ package final class Shard {
     configuration = next
     seats.follow(next)
     limits.follow(next)
+    followNames()
+    followTargets()
     addressTexts = settings.listeners.indices.map {
       Array(ourAddress(ListenerIndex($0)).description.utf8)
     }
@@ -199,6 +207,8 @@ package final class Shard {
     case .provisionalResend: fireProvisional(handle, .resend)
     case .provisionalExpire: fireProvisional(handle, .expire)
     case .sessionTimer: sessionTimerDue(handle)
+    case .target: targetDue(handle)
+    case .name: nameTimedOut(handle)
     }
   }
 }
@@ -208,7 +218,7 @@ enum ShardTimer: UInt8 {
   case serverResend, serverExpire, clientResend, clientExpire
   case successResend, successDeadline
   case answer, response, patience, mediaClose, progress
-  case binding, upstream, keepAlive
+  case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
 }
 

@@ -74,6 +74,8 @@ package struct TrunkStateResource: Codable, Hashable, Sendable {
   package var usable: Bool
   /// State of our registration with its provider; nil: it has none.
   package var registration: String?
+  /// Each address that its calls may go to.
+  package var addresses: [TargetStateResource]
 
   package init(name: String, tenant: String, kind: String, network: String) {
     self.name = name
@@ -85,6 +87,39 @@ package struct TrunkStateResource: Codable, Hashable, Sendable {
     attempts = 0
     refusedByLimit = 0
     usable = true
+    addresses = []
+  }
+}
+
+/// How one address of a trunk does.
+package struct TargetStateResource: Codable, Hashable, Sendable {
+  package var address: String
+  /// As the configuration names it.
+  package var name: String
+  /// `usable`, `returning` (gets a growing share of the calls), `doubtful` (failed once, is being asked),
+  /// `down`, or `resting` (asked to be left alone).
+  package var state: String
+  /// What brought it into this state.
+  package var reason: String
+  package var since: String
+  package var sinceSeconds: Int
+  /// Of the calls that could go there, in per cent.
+  package var sharePercent: Int
+  package var roundTripMilliseconds: Double?
+  package var nextProbeInSeconds: Double?
+  package var probes: UInt64
+  package var probesFailed: UInt64
+
+  package init(address: String, name: String, state: String, reason: String, since: String) {
+    self.address = address
+    self.name = name
+    self.state = state
+    self.reason = reason
+    self.since = since
+    sinceSeconds = 0
+    sharePercent = 100
+    probes = 0
+    probesFailed = 0
   }
 }
 

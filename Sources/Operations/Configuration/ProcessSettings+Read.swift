@@ -135,7 +135,7 @@ extension DocumentNode {
 extension DocumentReader {
   fileprivate mutating func settings(_ root: DocumentNode) -> ProcessSettings {
     var settings = ProcessSettings()
-    let keys = ["listeners", "media", "store", "api", "metrics", "log", "limits"]
+    let keys = ["listeners", "media", "store", "api", "metrics", "log", "limits", "dns"]
     guard let fields = fields(root, [], keys: keys) else { return settings }
     if fields.has("listeners") { settings.listeners = listeners(fields) }
     if fields.has("media") { settings.media = mediaAddresses(fields) }
@@ -162,6 +162,11 @@ extension DocumentReader {
       settings.log.personal ?= optional(log, "personal", .flag)
     }
     limits(fields, &settings.limits)
+    if let dns = group(fields, "dns", keys: ["servers", "timeout", "hostsFile"]) {
+      settings.dns.servers = list(dns, "servers", .nameServer)
+      settings.dns.timeout ?= optional(dns, "timeout", .patience)
+      settings.dns.hostsFile ?= optional(dns, "hostsFile", .text("a file", example: "/etc/hosts"))
+    }
     return settings
   }
 
@@ -281,6 +286,16 @@ extension DocumentReader {
   /// Whether something of this item was reported already: then what follows from it is not.
   func errorsHave(_ path: [PathElement]) -> Bool {
     errors.contains { $0.path.hasPrefix(path.pathText) }
+  }
+}
+
+extension ValueRule where Value == Interval {
+  /// For one name server: shorter gives up before it can answer, longer keeps calls waiting.
+  fileprivate static var patience: ValueRule {
+    let any = duration(example: "1s")
+    return ValueRule(expected: "a duration from 100ms to 10s", example: "1s") { text in
+      any.parse(text).flatMap { Interval.milliseconds(100) <= $0 && $0 <= .seconds(10) ? $0 : nil }
+    }
   }
 }
 

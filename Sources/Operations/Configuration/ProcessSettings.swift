@@ -19,6 +19,7 @@ package struct ProcessSettings: Hashable, Sendable {
   package var metrics: MetricsSettings?
   package var log = LogSettings()
   package var limits = LimitSettings()
+  package var dns = NameSettings()
 
   package init() {}
 }

@@ -120,6 +120,7 @@ private struct ResourceWriter {
           .group([("name", .text($0.name)), ("value", .text($0.value))])
         }
       ),
+      ("probe", node(trunk.probe)),
     ]
     return .group(fields + trunk.dialogFields)
   }
@@ -144,6 +145,15 @@ private struct ResourceWriter {
       ("certificate", security.certificate), ("key", security.key),
     ]
     return .group(texts.map { ($0, $1.isEmpty ? nil : .text($1)) })
+  }
+
+  private func node(_ probe: ProbePolicy) -> DocumentNode {
+    .group([
+      ("enabled", probe.enabled.map { .bare($0) }),
+      ("interval", .text(probe.interval.documentText)),
+      ("failures", .bare(probe.failures)), ("successes", .bare(probe.successes)),
+      ("slowStart", .text(probe.slowStart.documentText)),
+    ])
   }
 
   private func node(_ credentials: Credentials) -> DocumentNode {

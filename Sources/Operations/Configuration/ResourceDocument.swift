@@ -182,6 +182,7 @@ extension ResourceReader {
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
       "rules", "register", "matchHeader", "redirects", "diversion", "transport", "tls", "profile",
+      "probe",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -189,7 +190,7 @@ extension ResourceReader {
     var trunk = Trunk(
       name: name(fields), tenant: tenant(of: fields),
       kind: reader.required(fields, "kind", .choice("a kind of trunk")) ?? .pbx,
-      network: network(of: fields), targets: reader.list(fields, "targets", .target),
+      network: network(of: fields),
       sources: reader.list(fields, "sources", .source),
       credentials: credentials(fields, "credentials"),
       authentication: credentials(fields, "authentication"),
@@ -204,6 +205,8 @@ extension ResourceReader {
     trunk.numbers = trunkNumbers(fields)
     trunk.callerID = callerPolicy(fields)
     trunk.rules = rules(fields)
+    trunk.targets = reader.list(fields, "targets", .target)
+    trunk.probe = probe(fields)
     trunk.register = registration(fields, of: trunk)
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)
@@ -267,6 +270,24 @@ extension ResourceReader {
     security.key =
       reader.optional(fields, "key", .text("a file", example: "/etc/demarc/key.pem")) ?? ""
     return security
+  }
+
+  private mutating func probe(_ parent: DocumentFields) -> ProbePolicy {
+    var probe = ProbePolicy()
+    guard let node = parent.node("probe") else { return probe }
+    if case .scalar(let scalar) = node, scalar.isNull { return probe }
+    let keys = ["enabled", "interval", "failures", "successes", "slowStart"]
+    guard let fields = reader.fields(node, parent.path + [.key("probe")], keys: keys) else {
+      return probe
+    }
+    probe.enabled = reader.optional(fields, "enabled", .flag)
+    probe.interval =
+      reader.optional(fields, "interval", .duration(example: "30s")) ?? probe.interval
+    probe.failures = reader.optional(fields, "failures", .number(example: 3)) ?? probe.failures
+    probe.successes = reader.optional(fields, "successes", .number(example: 2)) ?? probe.successes
+    probe.slowStart =
+      reader.optional(fields, "slowStart", .duration(example: "30s")) ?? probe.slowStart
+    return probe
   }
 
   private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {

@@ -104,6 +104,16 @@ extension ValueRule where Value == IPAddress {
   }
 }
 
+extension ValueRule where Value == SIPTarget {
+  /// An address's port may be left out: 5060.
+  static var target: ValueRule {
+    ValueRule(
+      expected: "an address, a host name or a SIP URI without a user, with or without a port",
+      example: "192.0.2.1:5060, \"[2001:db8::1]:5060\", sip.example.com or pbx.example.com:5080"
+    ) { SIPTarget($0) }
+  }
+}
+
 extension ValueRule where Value == SocketAddress {
   /// The port may be left out: 5060.
   static var target: ValueRule {
@@ -112,6 +122,13 @@ extension ValueRule where Value == SocketAddress {
       example: "192.0.2.1:5060 or \"[2001:db8::1]:5060\""
     ) { text in
       SocketAddress(text) ?? IPAddress(text).map { SocketAddress($0, 5060) }
+    }
+  }
+
+  /// A name server; the port may be left out: 53.
+  static var nameServer: ValueRule {
+    ValueRule(expected: "an address, with or without a port", example: "192.0.2.53") { text in
+      SocketAddress(text) ?? IPAddress(text).map { SocketAddress($0, 53) }
     }
   }
 }

@@ -62,6 +62,40 @@ package enum StateViews {
       })
   }
 
+  /// Each address of each trunk, as it does now.
+  package static func targets(_ trunks: [TrunkStateResource]) -> Table {
+    Table(
+      [
+        TableColumn("TRUNK", shrinksTo: 10), TableColumn("ADDRESS"),
+        TableColumn("FROM", shrinksTo: 10), TableColumn("STATE"), TableColumn("FOR", .right),
+        TableColumn("WHY"), TableColumn("SHARE", .right), TableColumn("ROUND TRIP", .right),
+        TableColumn("NEXT PROBE", .right), TableColumn("PROBES", .right),
+        TableColumn("FAILED", .right),
+      ],
+      rows: trunks.flatMap { trunk in
+        trunk.addresses.map { target in
+          [
+            TableCell(trunk.name), TableCell(target.address),
+            target.name == target.address ? TableCell("–") : TableCell(target.name),
+            TableCell(target.state, tone(target.state)),
+            TableCell(HumanTime.span(Double(target.sinceSeconds))), TableCell(target.reason),
+            TableCell("\(target.sharePercent) %"),
+            TableCell(target.roundTripMilliseconds.map { "\($0) ms" } ?? "–"),
+            TableCell(target.nextProbeInSeconds.map { HumanTime.span($0) } ?? "–"),
+            TableCell(String(target.probes)), TableCell(String(target.probesFailed)),
+          ]
+        }
+      })
+  }
+
+  private static func tone(_ state: String) -> Tone {
+    switch state {
+    case "usable": .good
+    case "down": .bad
+    default: .warning
+    }
+  }
+
   /// What it is and its preference have a column where they are not those of any phone.
   package static func registrations(_ registrations: [RegistrationResource]) -> Table {
     let kinds = registrations.contains { $0.kind != "user" }

@@ -2,6 +2,7 @@ import Base
 package import CallCore
 import MediaControl
 import Policy
+import Resolution
 
 /// Facts as lines of the log: one line for each that is worth telling, at its level.
 package struct FactLog: Sendable {
@@ -33,7 +34,8 @@ package struct FactLog: Sendable {
     case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped:
       .debug
     case .mediaSilent, .authenticationFailed: .warning
-    case .targetState(_, _, let usable): usable ? .info : .warning
+    case .targetState(_, _, let usable, _): usable ? .info : .warning
+    case .nameState(_, let state, _): state == .found ? .info : .warning
     case .registrationState(let status): status.state == .failed ? .warning : .info
     case .internalFault: .error
     }
@@ -46,7 +48,7 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
-      .registrationState, .internalFault, .configurationApplied, .drained:
+      .nameState, .registrationState, .internalFault, .configurationApplied, .drained:
       false
     }
   }
@@ -94,10 +96,17 @@ package struct FactLog: Sendable {
         "message dropped",
         [LogField("reason", reason.rawValue), LogField("source", "\(source)")]
       )
-    case .targetState(let trunk, let address, let usable):
+    case .targetState(let trunk, let address, let usable, let reason):
       (
         usable ? "target usable" : "target unusable",
-        [LogField("trunk", trunk), LogField("address", "\(address)")]
+        [
+          LogField("trunk", trunk), LogField("address", "\(address)"),
+          LogField("reason", reason.rawValue),
+        ]
+      )
+    case .nameState(let name, let state, let addresses):
+      (
+        "name \(state.rawValue)", [LogField("name", name), LogField("addresses", addresses)]
       )
     case .registrationState(let status): ("registration \(status.state.rawValue)", fields(status))
     case .internalFault(let place): ("internal fault", [LogField("where", place)])

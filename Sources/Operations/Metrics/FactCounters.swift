@@ -41,8 +41,9 @@ package struct FactTally: Hashable, Sendable {
     case .callEnded(let record): end(record)
     case .authenticationFailed: authenticationFailures &+= 1
     case .internalFault: internalFaults &+= 1
-    case .targetState(_, _, let usable): if !usable { targetsUnusable &+= 1 }
-    case .callRinging, .callNoted, .sessionChanged, .mediaLatched, .bindingAdded, .bindingRemoved,
+    case .targetState(_, _, let usable, _): if !usable { targetsUnusable &+= 1 }
+    case .nameState, .callRinging, .callNoted, .sessionChanged, .mediaLatched,
+      .bindingAdded, .bindingRemoved,
       .requestRefused, .messageDropped, .configurationApplied, .registrationState,
       .drained:
       break

@@ -1,7 +1,9 @@
+import Base
 package import CallCore
 package import Edge
 package import MediaEngine
 package import Persistence
+import Resolution
 
 /// Names of trunks are a tenant's own.
 package struct TrunkKey: Hashable, Sendable {
@@ -36,6 +38,7 @@ package struct MetricsPage: Sendable {
   package var media = MediaCounters()
   package var edge: EdgeCounters.Reading?
   package var streams: StreamCounters.Reading?
+  package var names = NameEdge.Reading()
   package var logLines: UInt64 = 0
   package var logDropped: UInt64 = 0
   package var requests: [APIRequestCount] = []
@@ -53,6 +56,7 @@ package struct MetricsPage: Sendable {
     calls(&text)
     trunks(&text)
     registrations(&text)
+    names(&text)
     media(&text)
     history(&text)
     return text.text
@@ -167,6 +171,7 @@ package struct MetricsPage: Sendable {
     each(ordered, "trunk_usable", .gauge, "Whether a target of the trunk answers.", &text) {
       $0.usable ? 1 : 0
     }
+    targets(ordered, &text)
     each(
       ordered, "trunk_calls_limit", .gauge, "Concurrent calls that a trunk may have.", &text
     ) { trunkLimits[TrunkKey(tenant: $0.tenant, name: $0.name)] }
@@ -191,6 +196,40 @@ package struct MetricsPage: Sendable {
     }
   }
 
+  private func targets(_ trunks: [TrunkStatus], _ text: inout MetricsText) {
+    func each(
+      _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (TargetStatus) -> Double?
+    ) {
+      text.family(name, kind, help)
+      for trunk in trunks {
+        for target in trunk.targets {
+          guard let value = value(target) else { continue }
+          text.sample(
+            value,
+            ["tenant": trunk.tenant, "trunk": trunk.name, "address": "\(target.address)"])
+        }
+      }
+    }
+    each("target_usable", .gauge, "Whether an address of a trunk takes calls.") {
+      $0.state == .usable || $0.state == .doubtful ? 1 : 0
+    }
+    each("target_share", .gauge, "The part of the calls that an address may have now, 0 to 1.") {
+      Double($0.share) / 1_000
+    }
+    each("target_round_trip_seconds", .gauge, "Smoothed time of an address's responses.") {
+      $0.roundTrip?.seconds
+    }
+    each("target_probes_total", .counter, "OPTIONS sent to find out whether an address answers.") {
+      Double($0.probes)
+    }
+    each("target_probes_failed_total", .counter, "Those that brought no answer.") {
+      Double($0.probesFailed)
+    }
+    text.single(
+      "targets_lost_total", .counter, "Times that an address of a trunk stopped taking calls.",
+      tally.targetsUnusable)
+  }
+
   private func each<Value: BinaryInteger>(
     _ trunks: [TrunkStatus], _ name: String, _ kind: MetricsText.Kind, _ help: String,
     _ text: inout MetricsText, value: (TrunkStatus) -> Value?
@@ -200,6 +239,26 @@ package struct MetricsPage: Sendable {
       guard let value = value(trunk) else { continue }
       text.sample(value, ["tenant": trunk.tenant, "trunk": trunk.name])
     }
+  }
+
+  private func names(_ text: inout MetricsText) {
+    let resolver = names.resolver
+    text.single("names", .gauge, "Names of targets that are kept fresh.", names.names)
+    text.single(
+      "dns_questions_total", .counter, "Questions sent to name servers, repetitions included.",
+      resolver.questions)
+    text.each(
+      "dns_failures_total", .counter, "Questions that a server did not answer, by reason.",
+      by: "reason",
+      [
+        ("timeout", resolver.timeouts), ("failure", resolver.failures),
+        ("wrongReply", resolver.wrongReplies), ("truncated", resolver.truncated),
+        ("limit", resolver.refused),
+      ])
+    text.single(
+      "dns_stale_answers_total", .counter, "Uses of an answer beyond its TTL, no server answering.",
+      resolver.stale)
+    text.single("dns_cached", .gauge, "Answers that are kept.", resolver.cached)
   }
 
   private func media(_ text: inout MetricsText) {

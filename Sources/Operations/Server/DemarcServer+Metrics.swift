@@ -31,6 +31,7 @@ extension DemarcServer {
     page.media = media.counters
     page.edge = edge.counters.reading
     page.streams = edge.streamCounters
+    page.names = names.counters
     page.store = writer.counters
     page.storeBytes = (try? store.sizes().bytes) ?? 0
     (page.logLines, page.logDropped) = log.counters

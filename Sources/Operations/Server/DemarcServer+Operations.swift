@@ -127,9 +127,10 @@ extension DemarcServer: ServerOperations {
     for status in try await upstreamStatuses() {
       upstream[TrunkKey(tenant: status.tenant, name: status.trunk)] = status
     }
+    let (wall, now) = (WallTime.process, MonotonicClock.now)
     return keeper.current.trunks.map { trunk in
       let key = TrunkKey(tenant: trunk.tenant, name: trunk.name)
-      var resource = TrunkStateResource(trunk, known[key])
+      var resource = TrunkStateResource(trunk, known[key], wall: wall, now: now)
       resource.registration = upstream[key]?.state.rawValue
       return resource
     }
@@ -209,7 +210,7 @@ extension RecordQuery {
 }
 
 extension TrunkStateResource {
-  init(_ trunk: Trunk, _ status: TrunkStatus?) {
+  init(_ trunk: Trunk, _ status: TrunkStatus?, wall: WallTime, now: Instant) {
     self.init(
       name: trunk.name, tenant: trunk.tenant, kind: trunk.kind.rawValue, network: trunk.network)
     targets = trunk.targets.map { "\($0)" }
@@ -221,6 +222,23 @@ extension TrunkStateResource {
     attempts = status.attempts
     refusedByLimit = status.refusedByLimit
     usable = status.usable
+    addresses = status.targets.map { TargetStateResource($0, wall: wall, now: now) }
+  }
+}
+
+extension TargetStateResource {
+  init(_ status: TargetStatus, wall: WallTime, now: Instant) {
+    let isReturning = status.state == .usable && status.share < 1_000
+    self.init(
+      address: "\(status.address)", name: status.name,
+      state: isReturning ? "returning" : status.state.rawValue, reason: status.reason.rawValue,
+      since: Timestamp.text(wall.milliseconds(at: status.since)))
+    sinceSeconds = max(0, (now - status.since).wholeSeconds)
+    sharePercent = status.share / 10
+    roundTripMilliseconds = status.roundTrip.map { Double($0.nanoseconds / 10_000) / 100 }
+    nextProbeInSeconds = status.nextProbe.map { Double(max(0, ($0 - now).milliseconds)) / 1_000 }
+    probes = status.probes
+    probesFailed = status.probesFailed
   }
 }
 

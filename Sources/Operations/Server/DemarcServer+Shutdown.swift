@@ -52,9 +52,10 @@ extension DemarcServer {
     }
     retention?.cancel()
     await retention?.value
-    let kept = await blocking.run { [edge, post, media, writer, stream] in
+    let kept = await blocking.run { [edge, names, post, media, writer, stream] in
       edge.stop()
       post.close()
+      names.stop()
       media.stop()
       let kept = writer.stop()
       stream.flush()

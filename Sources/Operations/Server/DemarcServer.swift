@@ -27,6 +27,7 @@ package final class DemarcServer: Sendable {
   let recent: RecentCalls
   let drainWatch: DrainWatch
   let queries: ShardQueries
+  let names: NameEdge
   let requests: APICounters
   let blocking = BlockingWork(label: "server")
   let startedAt: Instant
@@ -54,6 +55,7 @@ package final class DemarcServer: Sendable {
     recent = parts.recent
     drainWatch = parts.drainWatch
     queries = parts.queries
+    names = parts.names
     requests = parts.requests
     startedAt = parts.startedAt
   }

@@ -23,6 +23,7 @@ struct ServerParts {
   let recent = RecentCalls()
   let drainWatch = DrainWatch()
   let queries: ShardQueries
+  let names: NameEdge
   let requests = APICounters()
 
   init(_ settings: ServerSettings, document: [UInt8]?, log: LogSink) throws {
@@ -36,6 +37,15 @@ struct ServerParts {
         store: store, settings: settings, document: document, log: log)
       media = try Self.startMedia(settings, keeper.current, post: post, log: log)
     } catch {
+      store.close()
+      throw error
+    }
+    do {
+      names = try NameEdge(
+        settings: { [names = settings.names] in names.current },
+        tell: { [post] request, location in post.send(.located(request, location)) })
+    } catch {
+      media.stop()
       store.close()
       throw error
     }
@@ -115,6 +125,7 @@ struct ServerParts {
     shard.node = settings.node
     shard.limits = settings.limits
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
+    let names = names
     let edge = try UDPEdge(
       settings: shard, configuration: keeper.current, streams: settings.streams,
       sinks: EdgeSinks(
@@ -124,7 +135,7 @@ struct ServerParts {
           stream.publish(facts)
           drainWatch.observe(facts)
         },
-        answer: { queries.answer([(token: $0, answer: $1)]) }))
+        answer: { queries.answer([(token: $0, answer: $1)]) }, names: { names.post($0) }))
     if !recovery.bindings.isEmpty { edge.post(.restoreBindings(recovery.bindings)) }
     post.open(edge)
     return edge
@@ -133,6 +144,7 @@ struct ServerParts {
   /// After a start that failed half-way.
   func abandon() {
     post.close()
+    names.stop()
     media.stop()
     _ = writer.stop(within: .seconds(2))
     store.close()

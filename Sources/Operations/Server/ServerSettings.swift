@@ -20,6 +20,7 @@ package struct ServerSettings: Sendable {
   package var drainTime = Interval.seconds(30)
   /// Records of calls that ended longer ago are removed every hour; nil: kept for ever.
   package var retention: Interval?
+  package var names = NameSettings()
 
   package init(
     listeners: [Listener], media: [MediaAddress], store: String, socket: String,
@@ -62,6 +63,7 @@ extension ServerSettings {
       if !listener.origins.isEmpty { streams.origins[listener.name] = listener.origins }
     }
     drainTime = process.limits.drainTime
+    names = process.dns
     if process.store.retentionDays > 0 {
       retention = .seconds(process.store.retentionDays * 86_400)
     }

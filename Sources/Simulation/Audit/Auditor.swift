@@ -60,7 +60,9 @@ package final class Auditor {
 
   init(world: World) {
     self.world = world
-    for trunk in world.settings.resources.trunks { sources.formUnion(trunk.targets) }
+    for trunk in world.settings.resources.trunks {
+      sources.formUnion(trunk.targets.compactMap(\.address))
+    }
   }
 
   /// After a crash, nothing is owed for what was under way.

@@ -3,6 +3,7 @@ package import CallCore
 package import MediaControl
 package import Policy
 package import SIPWire
+package import Resolution
 
 /// The rules whose breach a world notes; each is one of RELIABILITY's invariants or of RFC 3261's.
 package enum Rule: String, Sendable, CaseIterable {
@@ -70,6 +71,8 @@ package final class World {
   package var refusesStreams = false
   /// Chosen datagrams get lost on top of what the links lose; asked once for each, in order.
   package var loses: ((AgentMessage) -> Bool)?
+  /// What DNS says of a name, 20 ms after it is asked; nil: nothing is ever answered.
+  package var resolve: (LocationRequest) -> Location? = { _ in Location(.none) }
   private var answers: [UInt64: ShardAnswer] = [:]
   private var queries: UInt64 = 0
   private var revision: UInt64 = 0
@@ -141,6 +144,9 @@ package final class World {
 
   package func input(_ input: ShardInput) {
     guard let shard else { return }
+    if case .located(_, let location) = input {
+      auditor.sources.formUnion(location.addresses.map(\.address))
+    }
     shard.handle(input, at: now)
     drain()
   }
@@ -170,6 +176,7 @@ package final class World {
     let newFacts = shard.outbox.facts
     for (token, answer) in shard.outbox.answers { answers[token] = answer }
     let datagrams = World.records(shard.outbox.datagrams)
+    let names = shard.outbox.names
     shard.outbox.removeAll()
     for command in commands.flatMap({ mutation?.command($0) ?? [$0] }) { media.handle(command) }
     let kept = newFacts.flatMap { mutation?.fact($0) ?? [$0] }
@@ -186,6 +193,11 @@ package final class World {
       emit(
         bytes, from: World.outer(bound, listener, settings), to: to,
         by: Departure(listener: listener, connects: connects))
+    }
+    for case .watch(let request) in names {
+      after(.milliseconds(20)) { [self] in
+        if let location = resolve(request) { input(.located(request, location)) }
+      }
     }
     if let early { input(.durable(upTo: early.sequence)) }
   }

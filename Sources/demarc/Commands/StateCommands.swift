@@ -9,6 +9,7 @@ struct TrunksCommand: AsyncParsableCommand {
       EXAMPLES
         demarc trunks
         demarc trunks -o json | jq '.items[] | select(.usable | not) | .name'
+        demarc trunks -o json | jq '.items[].addresses[] | select(.state == "down") | .address'
       """)
 
   @OptionGroup var server: ServerOptions
@@ -19,8 +20,13 @@ struct TrunksCommand: AsyncParsableCommand {
     try output.show(reply, as: PageResource<TrunkStateResource>.self) { page, terminal in
       page.items.isEmpty
         ? "No trunks. `demarc apply -f FILE` adds them.\n"
-        : StateViews.trunks(page.items).render(on: terminal)
+        : StateViews.trunks(page.items).render(on: terminal) + targets(page.items, on: terminal)
     }
+  }
+
+  private func targets(_ trunks: [TrunkStateResource], on terminal: Terminal) -> String {
+    trunks.allSatisfy(\.addresses.isEmpty)
+      ? "" : "\n" + StateViews.targets(trunks).render(on: terminal)
   }
 }
 
