@@ -84,6 +84,38 @@ import Testing
     scene.expectRest()
   }
 
+  /// A process that ends keeps no call: the caller is told at once and tries elsewhere.
+  @Test func aDrainHoldsForHelpToo() throws {
+    let scene = try Scene(Scene.settings(resources: resources()))
+    scene.pbx.call("+441234", long)
+    scene.world.run(for: .seconds(2))
+    scene.world.input(.drain)
+    let call = scene.pbx.call("112")
+    scene.finish()
+    #expect(call.ending == .refused(503))
+    #expect(scene.refusals.map(\.cause) == [.draining])
+    scene.expectRest()
+  }
+
+  /// Reserved places are counted by tenant and come free again.
+  @Test func placesComeFree() throws {
+    var settings = Scene.settings(resources: resources(reserved: 1))
+    settings.limits.sessions = 1
+    let scene = try Scene(settings)
+    scene.pbx.call("+441234", long)
+    scene.world.run(for: .seconds(2))
+    let script = CallerScript().hangingUp(after: .seconds(5))
+    let first = scene.pbx.call("112", script)
+    scene.world.run(for: .seconds(2))
+    let second = scene.pbx.call("112", script)
+    scene.world.run(for: .seconds(10))
+    let third = scene.pbx.call("112", script)
+    scene.finish()
+    #expect(
+      [first, second, third].map(\.ending) == [.hungUpHere, .refused(503), .hungUpHere])
+    scene.expectRest()
+  }
+
   @Test func portsAreLeftForHelp() throws {
     var settings = Scene.settings(resources: resources())
     settings.mediaAddresses = settings.mediaAddresses.map {

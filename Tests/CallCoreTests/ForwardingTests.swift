@@ -175,6 +175,32 @@ import Testing
     scene.expectRest()
   }
 
+  /// What somebody who may show only its own numbers says of who sent a call on reaches no carrier.
+  @Test(arguments: [true, false]) func diversionsOfOthersAreShownIfTheyMayBe(may: Bool) throws {
+    let scene = try scene {
+      $0.trunks[0].diversion = .both
+      if !may { $0.trunks[2].callerID = CallerPolicy(allow: .listed) }
+    }
+    scene.pbx.call(
+      "+441234",
+      CallerScript().hangingUp(after: .seconds(2)).with {
+        $0.extraHeaders = ["Diversion: <sip:+4915199@elsewhere.example>;reason=unconditional"]
+      })
+    scene.register(scene.alice)
+    scene.alice.call(
+      "+441235",
+      CallerScript().hangingUp(after: .seconds(2)).with {
+        $0.extraHeaders = ["Diversion: <sip:+4915199@elsewhere.example>;reason=unconditional"]
+      })
+    scene.finish()
+    let sent = scene.north.received.filter { $0.isRequest && $0.method == .invite }
+    #expect(sent.count == 2)
+    #expect(
+      sent.map { $0.lines("Diversion").joined().contains("4915199") }.filter { $0 }.count
+        == (may ? 1 : 0))
+    scene.expectRest()
+  }
+
   @Test func aChainOfForwardsIsShort() throws {
     let scene = try scene {
       $0.users[0].forward.always = .number("+441234")

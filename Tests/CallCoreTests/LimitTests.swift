@@ -174,6 +174,44 @@ import Testing
     scene.expectRest()
   }
 
+  /// Limits that are taken away and come back in another order still count for themselves.
+  @Test func limitsComeAndGo() throws {
+    var resources = Scene.resources()
+    let first = NumberClass(name: "first", tenant: "acme", prefixes: ["+7"], maxCalls: 1)
+    let second = NumberClass(name: "second", tenant: "acme", prefixes: ["+8"], maxCalls: 1)
+    resources.classes = [first, second]
+    let scene = try Scene(Scene.settings(resources: resources))
+    for classes in [[], [first], [], [second], [], [second, first], [], [first, second]] {
+      resources.classes = classes
+      try scene.world.apply(resources)
+    }
+    let calls = ["+712345", "+712345", "+812345", "+812345"].map { number in
+      let call = scene.pbx.call(number, long)
+      scene.world.run(for: .seconds(2))
+      return call
+    }
+    scene.finish()
+    #expect(
+      calls.map(\.ending) == [.hungUpHere, .refused(403), .hungUpHere, .refused(403)])
+    scene.expectRest()
+  }
+
+  /// A class counts what was dialled, whatever a route makes of the number for its carrier.
+  @Test func classesGoByTheNumberThatWasDialled() throws {
+    let scene = try scene {
+      $0.classes = [NumberClass(name: "costly", tenant: "acme", prefixes: ["+44"], maxCalls: 1)]
+      $0.routes[0].strip = 1
+      $0.routes[0].prepend = "00"
+    }
+    let first = scene.pbx.call("+441234", long)
+    scene.world.run(for: .seconds(2))
+    let second = scene.pbx.call("+441234", long)
+    scene.finish()
+    #expect(first.ending == .hungUpHere && second.ending == .refused(403))
+    #expect(causes(scene) == [.classCallLimit])
+    scene.expectRest()
+  }
+
   @Test func mistakesAreTold() throws {
     var resources = Scene.resources()
     resources.pools = [

@@ -115,4 +115,22 @@ import Testing
     #expect(scene.north.calls.first?.infos.count == (passes ? 1 : 0))
     scene.expectRest()
   }
+
+  /// The other side's answer comes after the end: the digits are refused, and nothing stays open.
+  @Test func digitsInFlightAtTheEnd() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    scene.north.onInvite = { _ in .answering() }
+    let call = scene.alice.call("+441234")
+    scene.world.run(for: .seconds(4))
+    var statuses: [Int] = []
+    call.sendInfo("Signal=5\r\nDuration=160\r\n", type: "application/dtmf-relay") {
+      statuses.append($0)
+    }
+    call.hangUp()
+    scene.finish()
+    #expect(statuses == [487])
+    #expect(call.ending == .hungUpHere)
+    scene.expectRest()
+  }
 }
