@@ -17,27 +17,11 @@ import Testing
   #endif
   static let callsPerWorld = 260
 
-  /// What is known to be wrong, by seed; each goes when it is mended, and one that passes fails until it does.
-  /// All of them need reliable provisional responses, most a call without an offer on a path that loses packets.
-  static let known: [UInt64: String] = [
-    4: "a callee's offer in a reliable response is acknowledged without the answer",
-    7: "a callee's offer in a reliable response is acknowledged without the answer",
-    4_010: "a callee's offer in a reliable response is acknowledged without the answer",
-    2_010: "the same, and the 200 then offers again",
-    1_007: "a leg whose PRACK gets lost ends some seconds after 64·T1",
-    2_007: "a request in an early dialog that ends meanwhile gets no answer",
-    7_005: "an offer in PRACK is refused where the callee rang without SDP",
-  ]
-
   @Test(arguments: 0..<8) func wildCalls(part: Int) throws {
     for number in 0..<(SwarmTests.worlds / 8) {
       let seed = UInt64(part * 1_000 + number + 1)
       let outcome = try Swarm(SwarmSettings(seed: seed, calls: SwarmTests.callsPerWorld)).run()
-      if let reason = SwarmTests.known[seed] {
-        withKnownIssue(Comment(rawValue: reason)) { #expect(outcome.isClean) }
-      } else {
-        #expect(outcome.isClean, "\n\(outcome.report)\nmake sim SEED=\(seed)")
-      }
+      #expect(outcome.isClean, "\n\(outcome.report)\nmake sim SEED=\(seed)")
       #expect(outcome.answered > outcome.calls / 10)
     }
   }
@@ -66,12 +50,6 @@ import Testing
   @Test(arguments: 1...SwarmTests.crashSeeds) func crashes(seed: Int) throws {
     let swarm = try Swarm(SwarmSettings(seed: UInt64(seed) + 90_000, calls: 120))
     let report = try swarm.runWithCrash()
-    if seed == 7 {
-      withKnownIssue("a leg whose PRACK gets lost ends some seconds after 64·T1") {
-        #expect(report.isEmpty)
-      }
-      return
-    }
     #expect(report.isEmpty, "\n\(report)")
   }
 

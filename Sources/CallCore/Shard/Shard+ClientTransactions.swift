@@ -52,6 +52,23 @@ extension Shard {
         NonInviteClientTransaction(reliable: reliable, timers: timers, into: &effects))
     }
     for effect in effects { carryOut(effect, transaction) }
+    if carriesNonInvite(transaction) {
+      restart(
+        &transaction.expireTimer, .clientExpire, timers.carriedLifetime, transaction.handle)
+    }
+  }
+
+  /// Somebody's UPDATE, PRACK or INFO waits for what this one brings.
+  private func carriesNonInvite(_ transaction: ClientTransaction) -> Bool {
+    switch transaction.purpose {
+    case .info: return true
+    case .update, .prack, .reInvite:
+      guard let leg = transaction.leg, let reoffer = leg.session?.other(leg)?.reoffer else {
+        return false
+      }
+      return reoffer.server.method != .invite
+    case .invite, .bye, .cancel, .register, .refresh, .probe: return false
+    }
   }
 
   func writeVia(_ transaction: ClientTransaction, into output: inout OutputBuffer) {
@@ -153,7 +170,10 @@ extension Shard {
       if transaction.purpose == .reInvite || transaction.purpose == .refresh
         || transaction.leg == nil
       {
-        restart(&transaction.expireTimer, .clientExpire, timers.lifetime, transaction.handle)
+        restart(
+          &transaction.expireTimer, .clientExpire,
+          carriesNonInvite(transaction) ? timers.carriedLifetime : timers.lifetime,
+          transaction.handle)
       } else {
         wheel.cancel(&transaction.expireTimer)
       }

@@ -9,6 +9,11 @@ package struct TransactionTimers: Sendable {
 
   /// Timers B, F, H, L, M: 64·T1.
   package var lifetime: Interval { t1 * 64 }
+
+  /// How long a request waits that carries on a non-INVITE of the other side. The other side's timer F started
+  /// before, and its last copies come every T2, of which two may have been lost: an answer after it would be
+  /// to nobody (RFC 4320 §1.2).
+  package var carriedLifetime: Interval { t1 * 48 }
 }
 
 /// The two timers a transaction can have running. What RFC 3261 calls A, E and G resends; what it

@@ -68,8 +68,15 @@ extension Auditor {
       }
       let limit = end + Auditor.life + .seconds(1)
       // A late answer may come at the very end of the transaction, and its BYE lives as long again.
-      if let released = leg.released, released > limit, leg.canCancel {
-        fail(.orphan, "B leg ended \((released - end).milliseconds) ms after its A leg", callID)
+      if leg.canCancel {
+        if let released = leg.released {
+          if released > limit {
+            fail(
+              .orphan, "B leg ended \((released - end).milliseconds) ms after its A leg", callID)
+          }
+        } else {
+          fail(.orphan, "B leg rang and was never given up", callID)
+        }
       }
       if leg.lastSent > limit + Auditor.life {
         fail(

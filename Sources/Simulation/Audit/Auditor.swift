@@ -16,6 +16,7 @@ package final class Auditor {
     var firstRinging: Instant?
     var refused: (status: Int, at: Instant)?
     var bye: Instant?
+    var cancelled: Instant?
     /// A provisional response came, so that a CANCEL could be sent (§9.1).
     var canCancel = false
     /// Far-end tags whose 2xx came in (ours) or own tags whose 2xx went out (theirs), and those of BYEs.
@@ -25,7 +26,14 @@ package final class Auditor {
     var lastSent: Instant
     var plan: Int?
 
-    var released: Instant? { bye ?? refused?.at }
+    /// A CANCEL that nothing final follows within 64·T1 ends the INVITE: what comes later is to nobody (RFC 3261
+    /// §9.1).
+    var released: Instant? {
+      if let bye { return bye }
+      guard let cancelled else { return refused?.at }
+      let given = cancelled + AgentTimers.end
+      return min(refused?.at ?? given, given)
+    }
   }
 
   /// An INVITE of a peer's, by branch.
@@ -179,6 +187,9 @@ package final class Auditor {
     if message.method == .invite, message.toTag.isEmpty { sentFirstInvite(message, to: to) }
     if message.method == .bye {
       noteBye(message, tag: legs[message.callID]?.isOurs == true ? message.toTag : message.fromTag)
+    }
+    if message.method == .cancel, legs[message.callID]?.cancelled == nil {
+      legs[message.callID]?.cancelled = world.now
     }
     if message.method == .other { fail(.method, "unasked \(message.methodText)", message.callID) }
     guard message.method != .ack, message.method != .cancel else { return }
