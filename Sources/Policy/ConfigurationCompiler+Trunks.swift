@@ -73,6 +73,7 @@ extension ConfigurationCompiler {
       if trunk.targets.firstIndex(of: target) != position {
         reportDuplicate(here, "the target \(target)", firstIn: "this trunk")
       }
+      checkSharedConnection(to: target, of: trunk, at: here)
     }
     checkSources(of: trunk, at: path)
   }
@@ -111,6 +112,24 @@ extension ConfigurationCompiler {
   private func noListener(_ transport: String) -> String {
     "Add a listener with `transport: \(transport)` to demarc.yaml and to the network, or give the trunk "
       + "a `transport` that its network has."
+  }
+
+  /// A connection is one for all who go to its address: they must agree on how the peer proves itself.
+  private mutating func checkSharedConnection(
+    to target: SIPTarget, of trunk: Trunk, at path: [PathElement]
+  ) {
+    guard let address = target.address, let security = trunk.security(of: target) else { return }
+    let key = SharedConnection(network: trunk.network, address: address)
+    guard let first = securities[key] else {
+      securities[key] = (security, trunk.name)
+      return
+    }
+    if first.security != security {
+      report(
+        path,
+        "trunk `\(first.trunk)` reaches \(target) with other `tls` settings, and both share a connection",
+        remedy: "Give both trunks the same `tls` settings.")
+    }
   }
 
   private mutating func checkSources(of trunk: Trunk, at path: [PathElement]) {

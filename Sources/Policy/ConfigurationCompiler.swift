@@ -10,6 +10,8 @@ struct ConfigurationCompiler {
   let transports: [Transport]
   var tables = ConfigurationTables()
   var problems: [ConfigurationProblem] = []
+  /// How the peer at an address proves itself, and the first trunk that says so.
+  var securities: [SharedConnection: (security: TrunkSecurity, trunk: String)] = [:]
   /// How many problems there were beyond the limit.
   private var unreported = 0
 
@@ -49,6 +51,12 @@ struct ConfigurationCompiler {
     }
     return tables
   }
+}
+
+/// What trunks have a TLS connection in common by.
+struct SharedConnection: Hashable {
+  var network: String
+  var address: SocketAddress
 }
 
 // MARK: Reporting

@@ -32,7 +32,7 @@ package struct SIPTarget: Hashable, Sendable {
     if let address = SocketAddress(text) {
       self.init(address)
     } else if let ip = IPAddress(text) {
-      self.init(SocketAddress(ip, 5_060))
+      host = .address(ip)
     } else if let target = Self.parse(uri: text) {
       self = target
     } else {
@@ -89,6 +89,14 @@ package struct SIPTarget: Hashable, Sendable {
             || byte == UInt8(ascii: "_")
         }
     }
+  }
+
+  /// An address without a port has that of the transport (RFC 3263 §4.2).
+  package func reached(by transport: TrunkTransport) -> SIPTarget {
+    guard case .address = host, port == nil else { return self }
+    var target = self
+    target.port = transport == .tls ? 5_061 : 5_060
+    return target
   }
 
   /// Nil for a name.

@@ -90,13 +90,14 @@ struct ConfigurationStreamTests {
         - name: carrier
           kind: carrier
           network: n
-          targets: ["127.0.0.1:5061"]
+          targets: ["127.0.0.1", "127.0.0.2:5070"]
           transport: tls
           tls: {serverName: sip.example, ca: ca.pem, certificate: us.pem, key: us.key}
       """
     let document = try ResourceDocument.parse(text, source: "a.yaml")
     let trunk = try #require(document.resources.trunks.first)
     #expect(trunk.transport == .tls && trunk.security?.serverName == "sip.example")
+    #expect(trunk.targets.map(\.description) == ["127.0.0.1:5061", "127.0.0.2:5070"])
     let written = DocumentWriter.yaml(document.resources.document(secrets: .written))
     let again = try ResourceDocument.parse(written, source: "again")
     #expect(again.resources.trunks == document.resources.trunks)

@@ -37,6 +37,44 @@ import Testing
     }
   }
 
+  @Test func trunksThatShareAConnectionAgreeOnIt() throws {
+    func problems(_ change: (inout Trunk) -> Void) -> [String] {
+      var resources = Resources()
+      resources.tenants = [Tenant(name: "acme")]
+      resources.networks = [Network(name: "n", listeners: ["l"], media: ["m"])]
+      var first = Trunk(
+        name: "t", tenant: "acme", kind: .carrier, network: "n",
+        targets: [Fixtures.address("192.0.2.1:5061")])
+      first.transport = .tls
+      first.security = TrunkSecurity()
+      first.security?.serverName = "a.example"
+      first.authentication = Credentials(username: "t", password: "secret")
+      var second = first
+      second.authentication?.username = "u"
+      second.name = "u"
+      change(&second)
+      resources.trunks = [first, second]
+      do throws(ConfigurationProblems) {
+        _ = try Configuration(
+          resources: resources, revision: 1,
+          listeners: [(name: "l", address: SocketAddress(.loopbackV4, 5061))],
+          media: [(name: "m", address: .loopbackV4)], transports: [.tls])
+        return []
+      } catch {
+        return error.problems.map(\.description)
+      }
+    }
+    #expect(problems { _ in } == [])
+    #expect(
+      problems { $0.security?.serverName = "b.example" }.first?.hasPrefix(
+        "trunks[1].targets[0]: trunk `t` reaches 192.0.2.1:5061 with other `tls` settings") == true)
+    #expect(
+      problems {
+        $0.security?.serverName = "b.example"
+        $0.targets = [SIPTarget(Fixtures.address("192.0.2.2:5061"))]
+      } == [])
+  }
+
   @Test func theListenerOfTheTransport() throws {
     let configuration = try compile(transports: [.udp, .tcp, .tls, .wss, .tcp]) {
       $0.transport = .tls

@@ -1,3 +1,5 @@
+package import Policy
+
 /// A certificate with its chain and its private key, as PEM files.
 package struct TLSIdentity: Hashable, Sendable {
   package var certificate: String
@@ -36,6 +38,19 @@ package struct TLSProblem: Error, Hashable, Sendable, CustomStringConvertible {
   package var remedy: String
 
   package var description: String { "\(file): \(reason). \(remedy)" }
+}
+
+extension TLSProblem {
+  /// What stands in the way of connections with a trunk's settings: a file that is not there, or is not what it
+  /// should be. Nil: nothing. Reads files.
+  package static func of(_ security: TrunkSecurity) -> TLSProblem? {
+    do throws(TLSProblem) {
+      _ = try TLSContext(security)
+      return nil
+    } catch {
+      return error
+    }
+  }
 }
 
 /// A certificate that is in use.

@@ -213,6 +213,7 @@ extension ResourceReader {
     trunk.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
     trunk.diversion ?= reader.optional(fields, "diversion", .choice("a way to tell of diversions"))
     trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
+    trunk.targets = trunk.targets.map { $0.reached(by: trunk.transport) }
     trunk.security = security(fields)
     return trunk
   }

@@ -57,6 +57,7 @@ final class ResourceKeeper: Sendable {
     let outcome = try failing { () throws(ResourceStore.Failure) in
       try resources.check(try Self.text(document), source: Self.source)
     }
+    try checkFiles(outcome.configuration)
     return ApplyResource(outcome)
   }
 
@@ -79,6 +80,7 @@ final class ResourceKeeper: Sendable {
     let planned = try failing { () throws(ResourceStore.Failure) in
       try resources.check(text, source: Self.source)
     }
+    try checkFiles(planned.configuration)
     try play(planned.configuration, on: plane.media)
     do throws(APIFailure) {
       let outcome = try failing { () throws(ResourceStore.Failure) in
@@ -89,6 +91,27 @@ final class ResourceKeeper: Sendable {
     } catch {
       try play(before, on: plane.media)
       throw error
+    }
+  }
+
+  /// The files that trunks' TLS settings name: a call must not be the first to find one missing.
+  private func checkFiles(_ configuration: Configuration) throws(APIFailure) {
+    var known: [TrunkSecurity: TLSProblem?] = [:]
+    var problems: [APIFailure.Problem] = []
+    for (index, trunk) in configuration.trunks.enumerated() {
+      guard let security = trunk.security else { continue }
+      let problem = known[security] ?? TLSProblem.of(security)
+      known[security] = problem
+      guard let problem, problems.count < ConfigurationProblems.limit else { continue }
+      problems.append(
+        APIFailure.Problem(
+          path: "trunks[\(index)].tls", message: "\(problem.file): \(problem.reason)",
+          remedy: problem.remedy))
+    }
+    guard problems.isEmpty else {
+      throw APIFailure(
+        .invalidResources, "the files of a trunk's `tls` cannot be used",
+        remedy: "Nothing was changed.", problems: problems)
     }
   }
 
