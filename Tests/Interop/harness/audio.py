@@ -54,6 +54,12 @@ def silence(seconds, rate=RATE):
     return numpy.zeros(int(seconds * rate))
 
 
+def spoken(text, **options):
+    """Speech, and the same after a moment of silence, as a phone plays it: the media finds its way first."""
+    words = speech(text, **options)
+    return words, numpy.concatenate([silence(0.8), words])
+
+
 def resample(samples, rate, new_rate):
     """By way of the spectrum: exact for what fits into both bands."""
     if rate == new_rate or len(samples) == 0:

@@ -52,6 +52,14 @@ request_route {{
 """
 
 
+def launch(name, config, run, memory=8):
+    """The process, in the foreground; `run` is a folder for its sockets, `memory` its private one in MB."""
+    return Process(
+        name,
+        ["kamailio", "-DD", "-E", "-Y", run, "-P", run / "pid", "-w", run, "-m", "32", "-M", str(memory),
+         "-f", config], run.parent)
+
+
 class Kamailio:
     """`accounts` are passwords by name, `numbers` the account that each number rings."""
 
@@ -72,10 +80,7 @@ class Kamailio:
         self._starts += 1
         run = self.folder / f"run-{self._starts}"
         run.mkdir()
-        self.process = Process(
-            f"kamailio-{self._starts}",
-            ["kamailio", "-DD", "-E", "-Y", run, "-P", run / "pid", "-w", run, "-m", "32", "-M", "8",
-             "-f", self.config], self.folder)
+        self.process = launch(f"kamailio-{self._starts}", self.config, run)
 
         def listens():
             expect(self.process.running(), f"Kamailio did not start: {self.process.text()[-600:]}")

@@ -4,7 +4,7 @@ import re
 import time
 
 from harness import audio
-from harness.audio import numpy, silence
+from harness.audio import silence
 from harness.case import test
 from harness.ports import free_port
 from harness.process import expect, wait_until

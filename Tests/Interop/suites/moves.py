@@ -3,17 +3,12 @@
 import time
 
 from harness import audio
-from harness.audio import numpy, silence
+from harness.audio import spoken
 from harness.case import test
 from harness.process import expect, wait_until
 
 WORDS = "The birch canoe slid on the smooth planks."
 RING = "+4940110"
-
-
-def spoken(text):
-    words = audio.speech(text)
-    return words, numpy.concatenate([silence(0.8), words])
 
 
 def attempts(record):

@@ -4,7 +4,7 @@ import re
 import time
 
 from harness import audio
-from harness.audio import numpy, silence
+from harness.audio import numpy, silence, spoken
 from harness.case import test
 from harness.ports import free_port
 from harness.process import expect, wait_until
@@ -13,12 +13,6 @@ from harness.world import MEDIA_TIMEOUT
 
 FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
 SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
-
-
-def spoken(text, **options):
-    """Speech, and the same after a moment of silence, as a phone plays it: the media finds its way first."""
-    words = audio.speech(text, **options)
-    return words, numpy.concatenate([silence(0.8), words])
 
 
 def call_application(t, extension, says=None, user="alice", **options):

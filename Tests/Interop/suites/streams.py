@@ -6,12 +6,13 @@ import ssl
 import subprocess
 import time
 
-from harness import audio
+from harness import audio, kamailio
 from harness.case import test
 from harness.ports import free_port
-from harness.process import Failure, Process, expect, wait_until
+from harness.process import Failure, expect, wait_until
 from harness.sipp import Caller, pause, recv, reply, scenario, sdp, uac, uas
 from harness.stream import Connection, WebSocket, make_certificate, tls_context
+from harness.stun import mapped_address
 from harness.world import World
 
 NAME = "sip.demarc.test"
@@ -93,16 +94,6 @@ def connect(t, world, listener="tcp", **options):
     return connection
 
 
-def listening(t, sipp):
-    """A SIPp that listens for connections."""
-    def bound():
-        expect(sipp.process.running(), f"SIPp {sipp.name} did not start: {sipp.why()}")
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", sipp.port)) == 0
-    wait_until(bound, 5, f"SIPp {sipp.name} to listen", 0.05)
-    return sipp
-
-
 @test("sipp-tcp", 60)
 def sipp_tcp(t):
     """SIPp on both sides over TCP, the carrier with one connection for all calls and with one for each"""
@@ -131,8 +122,7 @@ def sipp_tcp(t):
 
 def speak(t, world, first, second):
     """Two registered phones talk, and each hears the other."""
-    words = audio.speech("Glue the sheet to the dark blue background.")
-    says = audio.numpy.concatenate([audio.silence(0.8), words])
+    words, says = audio.spoken("Glue the sheet to the dark blue background.")
     options = {"tcp": {"registrar": f"127.0.0.1:{world.demarc.sip_port};transport=tcp"},
                "tls": {"registrar": f"127.0.0.1:{world.ports['tls']};transport=tls", "cafile": world.authority[0]}}
     phones = []
@@ -239,10 +229,7 @@ def start_kamailio(t, world, name, identity):
     config = folder / "kamailio.cfg"
     port = world.ports[name]
     config.write_text(KAMAILIO.format(port=port, tls=tls, behind=world.ports["behind"]))
-    process = Process(
-        f"kamailio-{name}",
-        ["kamailio", "-DD", "-E", "-Y", folder / "run", "-P", folder / "run/pid", "-w", folder / "run", "-m", "32",
-         "-M", "4", "-f", config], t.folder)
+    process = kamailio.launch(f"kamailio-{name}", config, folder / "run", memory=4)
     t.defer(lambda: process.stop(3))
 
     def up():
@@ -425,11 +412,5 @@ def keepalive(t):
     while connection.buffer != b"\r\n":
         connection._more(deadline)
     connection.options()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.settimeout(3)
-        probe.bind(("127.0.0.1", 0))
-        probe.sendto(b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"transaction!", world.address)
-        data = probe.recv(1500)
-        port = probe.getsockname()[1]
-    expect(data[:4] == b"\x01\x01\x00\x0c" and data[8:20] == b"transaction!", f"{data!r}")
-    expect(int.from_bytes(data[26:28], "big") ^ 0x2112 == port, "another port was seen")
+    port, seen = mapped_address(world.address)
+    expect(seen == ("127.0.0.1", port), f"STUN from port {port} says {seen}")
