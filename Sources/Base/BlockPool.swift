@@ -22,7 +22,7 @@ package struct Block: Hashable, Sendable, BitwiseCopyable {
 }
 
 /// Packet memory: copies of messages that outlive the receive buffer (what a transaction repeats, what a
-/// ladder keeps), in blocks of nine sizes cut from chunks of 64 KiB.
+/// ladder keeps), in blocks of eleven sizes cut from chunks of 64 KiB.
 ///
 /// Storing and freeing take constant time and no malloc once a chunk is there. A chunk that became empty
 /// serves any size again, so a burst of one size leaves nothing behind. Memory is bounded by `limitBytes`
@@ -31,11 +31,11 @@ package struct Block: Hashable, Sendable, BitwiseCopyable {
 @safe @frozen @usableFromInline
 package struct BlockPool: ~Copyable {
   @inlinable static var chunkBytes: Int { 65_536 }
-  @inlinable static var granuleBytes: Int { 256 }
-  @inlinable static var granulesPerChunk: Int { 256 }
+  @inlinable static var granuleBytes: Int { 128 }
+  @inlinable static var granulesPerChunk: Int { 512 }
 
-  @usableFromInline static let sizes: InlineArray<9, Int> = [
-    256, 512, 768, 1_024, 1_536, 2_048, 4_096, 16_384, 65_536,
+  @usableFromInline static let sizes: InlineArray<11, Int> = [
+    128, 256, 384, 512, 768, 1_024, 1_536, 2_048, 4_096, 16_384, 65_536,
   ]
 
   @safe @frozen @usableFromInline
@@ -57,7 +57,7 @@ package struct BlockPool: ~Copyable {
   /// Per granule: the generation of the block that starts there, and the next free block of its chunk.
   @usableFromInline var generations: [UInt32] = []
   @usableFromInline var freeLinks: [UInt16] = []
-  @usableFromInline var withRoom = InlineArray<9, Int32>(repeating: -1)
+  @usableFromInline var withRoom = InlineArray<11, Int32>(repeating: -1)
   @usableFromInline var firstEmpty: Int32 = -1
   @usableFromInline let chunkLimit: Int
 
@@ -67,7 +67,7 @@ package struct BlockPool: ~Copyable {
   /// Bytes of memory held.
   package var reservedBytes: Int { chunks.count * Self.chunkBytes }
 
-  /// At most `limitBytes` of memory, in whole chunks of 64 KiB and at least one, up to 4 GiB.
+  /// At most `limitBytes` of memory, in whole chunks of 64 KiB and at least one, up to 2 GiB.
   package init(limitBytes: Int) {
     chunkLimit = min(max(limitBytes / Self.chunkBytes, 1), 65_536)
   }
@@ -78,7 +78,7 @@ package struct BlockPool: ~Copyable {
 
   @inlinable
   static func sizeClass(for count: Int) -> Int? {
-    for i in 0..<9 where count <= sizes[i] { return i }
+    for i in 0..<11 where count <= sizes[i] { return i }
     return nil
   }
 
@@ -151,7 +151,7 @@ package struct BlockPool: ~Copyable {
       link(fresh, wanted)
       return fresh
     }
-    for larger in wanted..<9 where withRoom[larger] >= 0 { return Int(withRoom[larger]) }
+    for larger in wanted..<11 where withRoom[larger] >= 0 { return Int(withRoom[larger]) }
     return nil
   }
 

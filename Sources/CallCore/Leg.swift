@@ -44,7 +44,7 @@ final class Leg {
   /// connection that the peer made: none is made to it.
   var followsSource = false
   /// Whose certificate a connection to this peer must show.
-  var security: TrunkSecurity?
+  var security: PeerSecurity?
   /// The listener that a request moved away from because of its size, until the connection stands.
   var largeFrom: ListenerIndex?
 
@@ -237,8 +237,16 @@ struct HeldSuccess {
   var fork: UInt8
 }
 
+/// How a peer that is reached by TLS proves itself; apart from the leg, because few have it.
+final class PeerSecurity {
+  let value: TrunkSecurity
+  init(_ value: TrunkSecurity) { self.value = value }
+}
+
 /// An offer of a peer's on its way through to the other side.
-struct Reoffer {
+///
+/// An object: most calls never see one, and a leg should not have room for it.
+final class Reoffer {
   /// Its request, which waits for our response.
   var server: ServerTransaction
   var carrier: OfferAnswer.Carrier
@@ -247,6 +255,12 @@ struct Reoffer {
   var offer = Block.none
   var lines = 0
   var remote: RemoteMedia?
+
+  init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {
+    self.server = server
+    self.carrier = carrier
+    self.fork = fork
+  }
 }
 
 /// A leg's end of the media path.
@@ -254,7 +268,5 @@ struct LegMedia {
   var transport: MediaTransportID
   var local: LocalMedia
   var remote: RemoteMedia?
-  /// What the far end's last counters said.
-  var quality = StreamQuality()
   var closed = false
 }

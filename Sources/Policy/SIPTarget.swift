@@ -16,6 +16,8 @@ package struct SIPTarget: Hashable, Sendable {
   /// `sips:`.
   package var isSecure = false
 
+  private init(host: Host) { self.host = host }
+
   package init(_ address: SocketAddress) {
     host = .address(address.ip)
     port = address.port
@@ -32,7 +34,7 @@ package struct SIPTarget: Hashable, Sendable {
     if let address = SocketAddress(text) {
       self.init(address)
     } else if let ip = IPAddress(text) {
-      host = .address(ip)
+      self.init(host: .address(ip))
     } else if let target = Self.parse(uri: text) {
       self = target
     } else {

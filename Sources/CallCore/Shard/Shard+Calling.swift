@@ -21,7 +21,7 @@ extension Shard {
     leg.trunk = target.trunk
     leg.rules = target.trunk.flatMap { session.configuration.rules(ofTrunk: $0) }
     leg.followsSource = target.followsSource
-    leg.security = target.security
+    leg.security = target.security.map(PeerSecurity.init)
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
     leg.credentials = target.credentials

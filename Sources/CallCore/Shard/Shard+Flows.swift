@@ -76,7 +76,7 @@ extension Shard {
 
   /// Said before anything that may open a connection to the leg's peer.
   func secure(_ leg: Leg) {
-    guard let security = leg.security, transport(leg.listener).isSecure else { return }
+    guard let security = leg.security?.value, transport(leg.listener).isSecure else { return }
     outbox.flows.append(
       FlowHint(listener: leg.listener, remote: leg.destination, kind: .secure(security)))
   }

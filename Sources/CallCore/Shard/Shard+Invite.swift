@@ -287,6 +287,7 @@ extension Shard {
       leg.rules = session.configuration.rules(ofTrunk: trunk)
       leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
       leg.security = security(ofTrunk: configuration.trunks[trunk], arrival.source)
+        .map(PeerSecurity.init)
       noteAlias(message, fields.via, arrival)
     }
     return keepCallerDialog(leg, message, fields)

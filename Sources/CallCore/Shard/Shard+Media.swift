@@ -233,8 +233,13 @@ extension Shard {
       tell(.mediaSilent(leg.side), call: leg.call)
       release(session, by: .system, .mediaTimeout)
     case .quality(let transport, let quality):
-      guard let leg = leg(transport) else { return }
-      leg.media?.quality = quality
+      guard let leg = leg(transport), let session = leg.session else { return }
+      // Counters are since the start: of a callee that still rings they come again when it has answered.
+      if leg === session.caller {
+        session.record.fromCaller = quality
+      } else if leg === session.callee {
+        session.record.fromCallee = quality
+      }
     case .applicationEnded(let transport):
       guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
         return

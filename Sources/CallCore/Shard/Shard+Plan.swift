@@ -290,8 +290,6 @@ extension Shard {
     guard sessions.isLive(session.handle) else { return }
     wheel.cancel(&session.closeTimer)
     session.record.state = .ended
-    if let media = session.caller?.media { session.record.fromCaller = media.quality }
-    if let media = session.callee?.media { session.record.fromCallee = media.quality }
     counters.callsEnded &+= 1
     tell(.callEnded(session.record), call: session.id)
     sessionsBySerial[session.id.serial] = nil

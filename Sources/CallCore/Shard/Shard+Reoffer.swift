@@ -21,7 +21,7 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
     _ carrier: OfferAnswer.Carrier, _ message: borrowing Message, fork: UInt8
   ) {
-    var reoffer = Reoffer(server: transaction, carrier: carrier, fork: fork)
+    let reoffer = Reoffer(server: transaction, carrier: carrier, fork: fork)
     leg.reoffer = reoffer
     guard !message.body.isEmpty else {
       if carrier == .invite { respond(transaction, 100) }
@@ -210,14 +210,18 @@ extension Shard {
   func acceptReoffer(
     _ session: Session, _ leg: Leg, _ other: Leg, _ message: borrowing Message
   ) {
-    guard var reoffer = other.reoffer else { return }
-    guard writeReply(leg, other, message) else { return refuseReoffer(other, 488) }
+    guard let reoffer = other.reoffer else { return }
+    guard writeReply(leg, other, message) else {
+      refuseReoffer(other, 488)
+      // The two would go on with different ideas of the session.
+      if session.state == .answered { release(session, by: .system, .mediaUnacceptable) }
+      return
+    }
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
     completeAnswer(reoffer.offer, lines: reoffer.lines)
     keepDescription(leg, reoffer.fork, message)
     setDescription(other, reoffer.fork, reoffer.offer)
     reoffer.offer = .none
-    other.reoffer?.offer = .none
     if let remote = reoffer.remote { follow(remote, other) }
     reply(other, reoffer)
     if session.state == .answered { changed(session) }
@@ -246,13 +250,12 @@ extension Shard {
   /// Answers an offer from what the other side last said, without asking it: nothing changes for it. Only its
   /// address may differ from the peer's last offer; a change of direction needs both sides.
   private func answerHere(_ session: Session, _ leg: Leg) {
-    guard var reoffer = leg.reoffer, let remote = reoffer.remote,
+    guard let reoffer = leg.reoffer, let remote = reoffer.remote,
       let before = leg.media?.remote, before.weSend == remote.weSend,
       before.weReceive == remote.weReceive, writeOwnAnswer(session, leg, reoffer)
     else { return refuseReoffer(leg, 488) }
     setDescription(leg, reoffer.fork, reoffer.offer)
     reoffer.offer = .none
-    leg.reoffer?.offer = .none
     follow(remote, leg)
     reply(leg, reoffer)
   }
@@ -348,7 +351,7 @@ extension Shard {
   }
 
   func refuseReoffer(_ leg: Leg, _ status: Int) {
-    guard var reoffer = leg.reoffer else { return }
+    guard let reoffer = leg.reoffer else { return }
     leg.reoffer = nil
     blocks.free(&reoffer.offer)
     stepBack(leg, reoffer.fork, reoffer.carrier)
