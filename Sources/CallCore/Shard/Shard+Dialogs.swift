@@ -30,16 +30,14 @@ extension Shard {
       return release(session, by: .system, .mediaUnacceptable)
     }
     caller.fork = fork
-    if caller.provisional.holdsSuccess {
-      // RFC 3262 §3: no 2xx before the description in the provisional response is acknowledged.
-      var kept = Block.none
-      if hasBody { kept = body.withOpenBytes { blocks.store($0) } ?? .none }
+    // RFC 3262 §3: no 2xx before the description in the provisional response is acknowledged.
+    let isHeld = caller.provisional.holdsSuccess
+    if isHeld {
+      let kept = hasBody ? body.withOpenBytes { blocks.store($0) } ?? .none : .none
       caller.heldSuccess = HeldSuccess(body: kept, fork: fork)
-      acknowledge(leg, transaction, withBody: false)
-      if hasBody { body.abandon() }
-      return choose(session, leg)
+    } else {
+      sendSuccess(caller, server, hasBody: hasBody)
     }
-    sendSuccess(caller, server, hasBody: hasBody)
     if hasBody { body.abandon() }
     if verdict == .offer {
       // The callee offers in its 2xx; its answer is in the caller's ACK (RFC 3264, RFC 6337 pattern 2).
@@ -48,7 +46,7 @@ extension Shard {
       acknowledge(leg, transaction, withBody: false)
     }
     choose(session, leg)
-    answered(session)
+    if !isHeld { answered(session) }
   }
 
   /// What the caller's 200 says, in `body`: the callee's answer or offer as ours, nothing where the caller has
