@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import Foundation
+import MediaControl
 import Policy
 import Simulation
 import Testing
@@ -28,7 +29,9 @@ import Testing
     var resources = Scene.resources()
     resources.routes[0].carriers = [RouteCarrier(trunk: "north")]
     change(&resources)
-    let scene = try Scene(Scene.settings(resources: resources))
+    var settings = Scene.settings(resources: resources)
+    for i in settings.mediaAddresses.indices { settings.mediaAddresses[i].ports = 20_000...39_999 }
+    let scene = try Scene(settings)
     scene.north.onInvite = { _ in .answering(after: .milliseconds(50), ringing: nil) }
     return scene
   }
@@ -66,7 +69,7 @@ import Testing
   func goodputHolds(_ factor: Int, _ least: Double) throws {
     let scene = try Self.scene()
     scene.world.service = Self.cost
-    let seconds = 10
+    let seconds = 5
     var calls: [AgentCall] = []
     for _ in 0..<100 * factor * seconds {
       calls.append(scene.pbx.call("+441234", Self.script))
@@ -92,7 +95,7 @@ import Testing
     }
     scene.world.service = Self.cost
     var (known, strangers, help): ([AgentCall], [AgentCall], [AgentCall]) = ([], [], [])
-    for i in 0..<2_000 {
+    for i in 0..<1_200 {
       if i % 10 < 3 {
         known.append(scene.pbx.call("+441234", Self.script))
       } else {
@@ -100,7 +103,7 @@ import Testing
         scene.carol.challenge = nil
         strangers.append(scene.carol.call("+441234", Self.script))
       }
-      if i % 100 == 50 { help.append(scene.pbx.call("112", Self.script)) }
+      if i % 60 == 30 { help.append(scene.pbx.call("112", Self.script)) }
       scene.world.run(for: .milliseconds(5))
     }
     let recovery = recover(scene)
@@ -110,8 +113,8 @@ import Testing
     #expect(outcome.lost == 0 && others.lost == 0, "\(outcome) \(others)")
     #expect(others.refused > others.offered / 2, "\(others)")
     #expect(help.count == 20 && help.allSatisfy { $0.ending == .hungUpHere })
-    // What the known leave is not left lying: of the 800 calls that could be carried meanwhile, most are.
-    #expect(outcome.good + others.good >= 640, "\(outcome) \(others)")
+    // What the known leave is not left lying: of the 480 calls that could be carried meanwhile, most are.
+    #expect(outcome.good + others.good >= 380, "\(outcome) \(others)")
     #expect(recovery <= .seconds(5), "\(recovery.seconds) s")
   }
 
