@@ -167,6 +167,17 @@ import Testing
     #expect(scene.alice.answers["a"] == 401 && scene.carol.answers["c"] == 503)
   }
 
+  /// So is a trunk that has to prove itself, at its own address.
+  @Test func trunksAreChallengedAsBefore() throws {
+    var resources = Scene.resources()
+    resources.trunks[2].authentication = Credentials(username: "pbx", password: "secret")
+    let scene = try Scene(Scene.settings(resources: resources))
+    press(scene)
+    scene.pbx.request("p", method: "INVITE", uri: "sip:+441234@trunk.example")
+    scene.world.run(for: .milliseconds(300))
+    #expect(scene.pbx.answers["p"] == 401)
+  }
+
   /// A phone that is refused a refresh is lost to its callers; one that nobody knows can wait.
   @Test func registrationsOfTheKnownAreTaken() throws {
     let scene = try Scene()

@@ -50,17 +50,17 @@ extension Shard {
 
   // MARK: Refusing
 
-  /// True: a request of somebody who has proved nothing was refused, for the time that reading it took. The phones
-  /// that are registered get their challenge, and so does whoever calls for help.
+  /// True: a request of somebody who has proved nothing was refused, for the time that reading it took. Phones that
+  /// are registered and trunks that are to prove themselves get their challenge, and so does whoever calls for help.
   func refusesStranger(
     _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
   ) -> Bool {
-    guard isDrawn(.stranger, message, fields) else {
+    guard isDrawn(load.refused(.stranger), message, fields) else {
       load.decided(.stranger, isRefused: false)
       return false
     }
-    let flow = Flow(listener: arrival.listener, remote: arrival.source)
-    guard registrar.serials(on: flow).isEmpty, !callsForHelp(message, fields, network: network)
+    guard !isFamiliar(fields.via, network: network, arrival),
+      !callsForHelp(message, fields, network: network)
     else { return false }
     load.decided(.stranger, isRefused: true)
     refuseForLoad(message, fields, comesBack: true, arrival)
@@ -72,9 +72,15 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind,
     _ arrival: Arrival
   ) -> Bool {
+    var refused = load.refused(.known)
     var isNeighbour = false
     if case .trunk = caller { isNeighbour = true }
-    guard isDrawn(.known, message, fields) else {
+    // A neighbour that follows `oc` refuses at its own door; what it still sends has passed that. By the square, so
+    // that one which only says that it does gains nothing in the end.
+    if refused > 0, isNeighbour, answersOverload(message.bytes, fields.via, arrival) {
+      refused = refused * refused / 1_000
+    }
+    guard isDrawn(refused, message, fields) else {
       load.decided(.known, isRefused: false)
       return false
     }
@@ -85,19 +91,23 @@ extension Shard {
     return true
   }
 
-  /// By a hash of what a retransmission repeats: one that was sent before our answer came must not become a call
-  /// after it. Where waits are so long that one is sent, the refused part does not fall.
+  /// So many of a thousand, by a hash of what a retransmission repeats: one that was sent before our answer came must
+  /// not become a call after it. Where waits are so long that one is sent, the refused part does not fall.
   private func isDrawn(
-    _ rank: CallerRank, _ message: borrowing Message, _ fields: RequestFields
+    _ refused: Int, _ message: borrowing Message, _ fields: RequestFields
   ) -> Bool {
-    var refused = load.refused(rank)
-    guard refused > 0 else { return false }
-    // A neighbour that follows `oc` refuses at its own door; what it still sends has passed that. By the square, so
-    // that one which only says that it does gains nothing in the end.
-    if rank == .known, OverloadParameters(message.bytes, fields.via.params).isPresent {
-      refused = refused * refused / 1_000
-    }
-    return mergeKey(message, fields).low % 1_000 < UInt64(refused)
+    refused > 0 && mergeKey(message, fields).low % 1_000 < UInt64(refused)
+  }
+
+  /// From where a phone is registered, or from a trunk's address.
+  private func isFamiliar(_ via: Via, network: Int, _ arrival: Arrival) -> Bool {
+    let flow = Flow(listener: arrival.listener, remote: arrival.source)
+    return !registrar.serials(on: flow).isEmpty || isTrunk(via, network: network, arrival)
+  }
+
+  private func isTrunk(_ via: Via, network: Int, _ arrival: Arrival) -> Bool {
+    (knownTrunk(via, network: network, arrival) ?? locatedTrunk(arrival.source, network: network))
+      != nil
   }
 
   private func callsForHelp(
@@ -128,14 +138,14 @@ extension Shard {
 
   // MARK: RFC 7339, as server
 
-  /// Whether the sender is told: trunks only. Others learn nothing of how we are (§5.2).
+  /// Whether the sender offers to follow, and is told: trunks that are known by their address. Others learn nothing
+  /// of how we are (§5.2).
   func answersOverload(_ bytes: RawSpan, _ via: Via, _ arrival: Arrival) -> Bool {
-    guard OverloadParameters(bytes, via.params).hasLossAlgorithm,
+    let offer = OverloadParameters(bytes, via.params)
+    guard offer.isPresent, offer.hasLossAlgorithm,
       let network = configuration.network(ofListener: arrival.listener)
     else { return false }
-    return
-      (knownTrunk(via, network: network, arrival)
-      ?? locatedTrunk(arrival.source, network: network)) != nil
+    return isTrunk(via, network: network, arrival)
   }
 
   /// §5.2, §5.7: `oc-validity` of 0 says that nothing is asked. A head that a transaction keeps bears the value of
