@@ -182,6 +182,8 @@ package enum FactEvent: Sendable {
   case registrationState(UpstreamStatus)
   /// An impossible state ended one call; the text says where.
   case internalFault(String)
+  /// New calls begin to be refused for load, or none is any more.
+  case overload(isBehind: Bool, wait: Interval)
   case configurationApplied(revision: UInt64)
   case drained
 }

@@ -38,6 +38,8 @@ final class Leg {
   var network: Int
   /// The peer, where it is a trunk: index into the session's configuration.
   var trunk: Int?
+  /// The trunk's address, where that is watched.
+  var watched: TrunkTarget?
   /// What is changed in the trunk's messages; nil: nothing.
   var rules: RuleSet?
   /// Requests follow the observed source address instead of the Contact (a phone behind a NAT), and use the

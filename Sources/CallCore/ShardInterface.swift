@@ -168,6 +168,9 @@ package struct TargetStatus: Hashable, Sendable {
   package var nextProbe: Instant?
   package var probes: UInt64
   package var probesFailed: UInt64
+  /// Of a hundred new calls, how many it asks not to be sent now (RFC 7339); and how many were not, so far.
+  package var askedLoss = 0
+  package var leftOut: UInt64 = 0
 
   package init(address: SocketAddress, name: String, since: Instant) {
     self.address = address
@@ -202,6 +205,13 @@ package struct ShardCounters: Hashable, Sendable {
   package var portsFree = 0
   package var bindings = 0
   package var unconfirmedFacts = 0
+  /// Of a thousand new calls of strangers, and of users and trunks, how many are refused for load.
+  package var refusedStrangers = 0
+  package var refusedKnown = 0
+  /// How long messages wait at least before they are taken, at the listener where it is longest.
+  package var standingWait = Interval.zero
+  /// Times that new calls began to be refused for load.
+  package var overloads: UInt64 = 0
   /// STUN keep-alives that were answered (RFC 5626 §3.5.2).
   package var keepAlives: UInt64 = 0
   /// Calls that were moved to TCP because of their size (RFC 3261 §18.1.1), and back.

@@ -34,12 +34,20 @@ package struct WallClock: Sendable {
     nanoseconds(at: instant) / 1_000_000
   }
 
+  /// What the monotonic clock said at a stamp of the kernel's.
+  package func instant(nanoseconds: UInt64) -> Instant {
+    monotonic + (Instant(nanoseconds: nanoseconds) - Instant(nanoseconds: nanosecondsSince1970))
+  }
+
+  /// How old the readings are.
+  package func age(at now: Instant) -> Interval { now - monotonic }
+
   /// The instant of a stamp from before a restart or from a file; in the past of this process's clock it
   /// may be cut to its origin.
   package func instant(milliseconds: UInt64) -> Instant {
     let (scaled, overflow) = milliseconds.multipliedReportingOverflow(by: 1_000_000)
     let stamp = Instant(nanoseconds: overflow ? .max : scaled)
-    return monotonic + (stamp - Instant(nanoseconds: nanosecondsSince1970))
+    return instant(nanoseconds: stamp.nanoseconds)
   }
 }
 

@@ -38,6 +38,12 @@ package final class ReceiveBatch {
     return unsafe SocketAddress(clinux_received_from(receiver, Int32(i)))
   }
 
+  /// When the kernel took datagram `i` in, in nanoseconds since 1970; 0 where it does not say.
+  func arrival(_ i: Int) -> UInt64 {
+    guard i >= 0, i < Self.slots else { return 0 }
+    return unsafe clinux_received_at(receiver, Int32(i))
+  }
+
   /// Datagrams dropped for want of buffer since the socket was made, as known with datagram `i`.
   func drops(_ i: Int) -> UInt32 {
     guard i >= 0, i < Self.slots else { return 0 }

@@ -28,6 +28,7 @@ final class ShardLoop {
   private var drops: [UInt32]
   private var isBehind = false
   private var pacer = TickPacer(now: MonotonicClock.now)
+  private var wall = WallClock.now
 
   init(
     shard: Shard, sockets: [UDPSocket?], streams: StreamQueues?, inbox: Inbox, sinks: EdgeSinks,
@@ -120,6 +121,9 @@ final class ShardLoop {
     streams.arrivals.take(into: &batch)
     pacer.arrivals += batch.entries.count
     let now = MonotonicClock.now
+    if let first = batch.entries.first {
+      shard.waited(now - batch.since, on: first.listener, at: now)
+    }
     let bytes = batch.bytes
     for (index, entry) in batch.entries.enumerated() {
       switch entry.kind {
@@ -154,6 +158,7 @@ final class ShardLoop {
       }
       guard count > 0 else { return }
       let now = MonotonicClock.now
+      measureWait(listener, at: now)
       var bytes = 0
       for i in 0..<count {
         guard let source = receiver.source(i) else { continue }
@@ -167,6 +172,17 @@ final class ShardLoop {
     }
   }
 
+  /// How long the oldest of the batch has waited. The kernel's stamps are of the wall clock: what that says is read
+  /// again each window, so that a step of it bends the measure for no longer, and a step is no wait.
+  private func measureWait(_ listener: Int, at now: Instant) {
+    if wall.age(at: now) >= LoadMeter.window { wall = WallClock.now }
+    let arrival = receiver.arrival(0)
+    guard arrival > 0 else { return }
+    let wait = now - wall.instant(nanoseconds: arrival)
+    guard wait < .seconds(60) else { return }
+    shard.waited(wait, on: ListenerIndex(listener), at: now)
+  }
+
   private func note(_ listener: Int, _ count: Int, _ bytes: Int) {
     pacer.arrivals += count
     counters.datagramsReceived.add(count)
@@ -176,6 +192,7 @@ final class ShardLoop {
     if known != drops[listener], known != 0 {
       counters.kernelDrops.add(Int(known &- drops[listener]))
       drops[listener] = known
+      shard.kernelDropped(at: MonotonicClock.now)
     }
   }
 

@@ -13,7 +13,7 @@ package final class UDPSocket: Sendable {
   {
     let options = clinux_udp_options(
       receive_buffer: Int32(clamping: receiveBuffer), send_buffer: Int32(clamping: sendBuffer),
-      share_port: 0, traffic_class: 0, timestamps: 0)
+      share_port: 0, traffic_class: 0, timestamps: 1)
     let fd = clinux_udp_open(clinux_address(bound), options)
     guard fd >= 0 else { throw .listener(name: name, address: bound, code: -fd) }
     descriptor = fd

@@ -264,6 +264,11 @@ extension Cause {
         "name-unresolved", 503, 38,
         "No address was found in time for the name that the trunk's targets have.",
         "Ask DNS for the name by hand (dig NAPTR, SRV, A), and check dns in demarc.yaml.")
+    case .overload:
+      CauseRow(
+        "overload", 503, 42,
+        "More came than could be handled in time, so a part of the new calls is refused.",
+        "See demarc status for how long messages wait; give the process more CPU, or add one.")
     }
   }
 }

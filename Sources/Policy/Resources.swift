@@ -161,6 +161,8 @@ package struct Trunk: Hashable, Sendable {
   /// system's authorities.
   package var security: TrunkSecurity?
   package var probe = ProbePolicy()
+  /// RFC 7339: our requests say that we send less when its responses ask for that.
+  package var overloadControl = false
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],

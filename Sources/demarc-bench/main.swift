@@ -11,7 +11,7 @@ let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
   ("parse", parseBench), ("relay", relayBench), ("engine", engineBench),
-  ("register", registerBench),
+  ("register", registerBench), ("overload", overloadBench),
 ]
 
 /// What a name stands for, and two counts whose difference tells what one run costs.

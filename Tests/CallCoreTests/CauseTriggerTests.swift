@@ -123,6 +123,14 @@ import Testing
         $0.world.resolve = { _ in Location(.none) }
         $0.pbx.call("+441234")
       }
+    case .overload:
+      try seen { scene in
+        for _ in 0..<100 {
+          scene.world.shard?.waited(.milliseconds(100), on: 0, at: scene.world.now)
+          scene.world.run(for: .milliseconds(10))
+        }
+        for _ in 0..<50 { scene.pbx.call("+441234", long) }
+      }
     case .trunkNotRegistered:
       try seen({
         var register = TrunkRegistration(registrar: "198.51.100.10", username: "us")

@@ -41,6 +41,7 @@ struct ConfigurationDocumentTests {
         reliableProvisionals: required
         dtmfInfo: false
         probe: {enabled: false, interval: 45s, failures: 2, successes: 4, slowStart: 0s}
+        overloadControl: true
     users:
       - name: alice
         tenant: acme
@@ -122,6 +123,7 @@ struct ConfigurationDocumentTests {
     r.trunks[0].probe.failures = 2
     r.trunks[0].probe.successes = 4
     r.trunks[0].probe.slowStart = .zero
+    r.trunks[0].overloadControl = true
     r.users = [
       User(
         name: "alice", tenant: "acme", network: "inside", extension: "0101",

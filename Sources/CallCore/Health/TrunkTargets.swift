@@ -24,6 +24,10 @@ final class TrunkTarget {
   var probes: UInt64 = 0
   var probesFailed: UInt64 = 0
   var isNamed = true
+  /// RFC 7339: our requests to it bear `oc`, what it asked for, and how many calls were not sent for that.
+  var followsOverload = false
+  var overload = OverloadFeedback()
+  var leftOut: UInt64 = 0
 
   init(
     key: TrunkTargets.Key, trunk: String, name: String, host: String, listener: ListenerIndex,

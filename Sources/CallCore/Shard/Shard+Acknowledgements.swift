@@ -27,6 +27,7 @@ extension Shard {
     writeViaStart(leg.listener, into: &outbox.datagrams)
     outbox.datagrams.append(hex: random.next(), digits: 16)
     outbox.datagrams.append(hex: random.next(), digits: 16)
+    writeListens(to: leg.watched, into: &outbox.datagrams)
     outbox.datagrams.append("\r\n")
     writeDialog(leg, "ACK", cseq: cseq)
     writeBody(present: withBody, into: &outbox.datagrams)

@@ -90,7 +90,7 @@ extension Shard {
     return (impossiblePassword, nil)
   }
 
-  private func tenant(
+  func tenant(
     _ message: borrowing Message, _ fields: RequestFields, network: Int
   ) -> Int? {
     let bytes = message.bytes

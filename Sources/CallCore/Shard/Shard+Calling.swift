@@ -19,6 +19,7 @@ extension Shard {
     leg.branch = branch
     branch.leg = leg
     leg.trunk = target.trunk
+    leg.watched = target.watched
     leg.rules = target.trunk.flatMap { session.configuration.rules(ofTrunk: $0) }
     leg.followsSource = target.followsSource
     leg.security = target.security.map(PeerSecurity.init)

@@ -74,6 +74,7 @@ extension Shard {
   func writeVia(_ transaction: ClientTransaction, into output: inout OutputBuffer) {
     writeViaStart(transaction.listener, into: &output)
     mint.write(OwnerToken(kind: .branch, fork: 0, owner: transaction.handle), into: &output)
+    writeListens(to: transaction.target ?? transaction.leg?.watched, into: &output)
     output.append("\r\n")
   }
 

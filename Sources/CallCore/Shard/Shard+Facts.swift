@@ -36,6 +36,9 @@ extension Shard {
   /// Facts that the store has not confirmed yet.
   var unconfirmedFacts: Int { Int(clamping: lastFactSequence &- durableSequence) }
 
+  /// Cheaper than all of the counters, for whoever asks after each message.
+  package var callsAttempted: UInt64 { counters.callsAttempted }
+
   var currentCounters: ShardCounters {
     var counters = counters
     for (i, reason) in DropReason.allCases.enumerated() {
@@ -53,6 +56,9 @@ extension Shard {
     counters.portsFree = ports.free
     counters.bindings = registrar.count
     counters.unconfirmedFacts = unconfirmedFacts
+    counters.refusedStrangers = load.refused(.stranger)
+    counters.refusedKnown = load.refused(.known)
+    counters.standingWait = load.standing
     counters.traceBytes = trace.usedBytes
     return counters
   }

@@ -22,6 +22,7 @@ extension Shard {
     case .trunk(let trunk): caller = .trunk(trunk)
     case .user(let user): caller = .user(user)
     case .challenge(let isStale):
+      if !isStale, refusesStranger(message, fields, network: network, arrival) { return }
       return refuseAuthentication(
         .challenge(isStale: isStale), message, fields, network: network, arrival)
     case .unknown:
@@ -38,6 +39,7 @@ extension Shard {
     if let cause = isDraining ? .draining : reading.emergency == nil ? overload() : nil {
       return refuse(message, fields, cause.sipStatus, cause, arrival)
     }
+    if reading.emergencyPlan == nil, refusesKnown(message, fields, caller, arrival) { return }
     guard
       let transaction = makeServer(
         message, fields, key, arrival, isEmergency: reading.emergency != nil)
@@ -284,6 +286,7 @@ extension Shard {
       leg.silence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
     case .trunk(let trunk):
       leg.trunk = trunk
+      leg.watched = target(ofTrunk: configuration.trunks[trunk], arrival.source)
       leg.rules = session.configuration.rules(ofTrunk: trunk)
       leg.silence = UInt32(clamping: configuration.trunks[trunk].mediaTimeout.milliseconds)
       leg.security = security(ofTrunk: configuration.trunks[trunk], arrival.source)

@@ -71,8 +71,12 @@ extension Shard {
     guard !all.isEmpty else {
       return strand.note(Failure(causeWithoutTargets(session.configuration.trunks[trunk])))
     }
-    let targets = choose(all, lastResort: strand.isLastResort)
-    guard !targets.isEmpty else { return passOver(strand, all) }
+    let asks = session.emergency == nil
+    let targets = choose(all, lastResort: strand.isLastResort, asks: asks)
+    guard !targets.isEmpty else {
+      if asks { noteLeftOut(all, session) }
+      return passOver(strand, all, asks: asks)
+    }
     let branch = Branch(strand, targets)
     if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.dialled) {
       return strand.note(Failure(cause))
@@ -81,8 +85,8 @@ extension Shard {
   }
 
   /// No target of the hop takes calls now. Nothing is sent there, and nothing waited for.
-  private func passOver(_ strand: Strand, _ all: [CallTarget]) {
-    if !strand.isLastResort, let rank = lastResortRank(all) {
+  private func passOver(_ strand: Strand, _ all: [CallTarget], asks: Bool) {
+    if !strand.isLastResort, let rank = lastResortRank(all, asks: asks) {
       strand.passedOver.append((strand.hopIndex, rank))
     }
     strand.note(Failure(503, .carrierUnavailable))

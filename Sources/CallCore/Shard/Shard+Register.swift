@@ -42,7 +42,10 @@ extension Shard {
     switch verdict {
     case .user(let user): registrant = self.registrant(user: user)
     case .trunk(let trunk): registrant = self.registrant(trunk: trunk)
-    case .challenge, .unknown:
+    case .challenge(let isStale):
+      if !isStale, refusesStranger(message, fields, network: network, arrival) { return }
+      return refuseAuthentication(verdict, message, fields, network: network, arrival)
+    case .unknown:
       return refuseAuthentication(verdict, message, fields, network: network, arrival)
     }
     guard let registrant, isAddressOfRecord(message, fields, of: registrant) else {

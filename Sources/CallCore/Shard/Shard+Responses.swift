@@ -14,6 +14,7 @@ extension Shard {
       return endsLateAnswer(message, via, cseq, arrival) ? () : drop(.strayResponse, arrival)
     }
     traceIncoming(message, transaction.serial, transaction.side, arrival)
+    takeOverload(transaction, message, via)
     switch transaction.machine {
     case .invite:
       let event: InviteClientTransaction.Event =
@@ -102,6 +103,8 @@ extension Shard {
     into output: inout OutputBuffer
   ) {
     let params = via.params
+    // RFC 7339 §4.1: a value of `oc` is the server's to write, whatever stood there.
+    var answersOverload: Bool?
     if params.isEmpty {
       output.append(bytes, value)
     } else {
@@ -110,6 +113,11 @@ extension Shard {
       while let parameter = parameters.next(bytes) {
         let name = bytes.extracting(parameter.name)
         if name.equalsIgnoringCase("rport") || name.equalsIgnoringCase("received") { continue }
+        if OverloadParameters.isOne(bytes, parameter.name) {
+          let answers = answersOverload ?? self.answersOverload(bytes, via, arrival)
+          answersOverload = answers
+          if answers { continue }
+        }
         output.append(";")
         output.append(bytes, parameter.name)
         guard !parameter.value.isEmpty else { continue }
@@ -129,6 +137,7 @@ extension Shard {
       output.append(";rport=")
       output.append(decimal: Int(arrival.source.port))
     }
+    if answersOverload == true { writeOverload(into: &output) }
   }
 
   /// §18.2.2 and RFC 3581 §4. `maddr` is not followed: nobody may direct our packets to a third party.

@@ -34,6 +34,7 @@ extension Shard {
             TrunkTargets.Key(seat: seat, address: address), trunk: trunk.name,
             name: target.description, host: target.hostPort, listener,
             trunk.security(of: target), settings)
+          self.target(ofTrunk: trunk, address)?.followsOverload = trunk.overloadControl
         }
       }
     }
@@ -108,7 +109,8 @@ extension Shard {
   /// The targets that take calls now, in their order. Empty: the hop is passed over for the time being.
   /// `lastResort`: nothing else is left, so those that are doubtful or down are tried too; not those that
   /// asked to be left alone (§21.5.4).
-  func choose(_ all: [CallTarget], lastResort: Bool) -> [CallTarget] {
+  /// `asks`: whether a target's own wish for fewer calls holds (RFC 7339 §5.10); not for a call for help.
+  func choose(_ all: [CallTarget], lastResort: Bool, asks: Bool) -> [CallTarget] {
     var chosen: [CallTarget] = []
     var held: [CallTarget] = []
     var doubtful: [CallTarget] = []
@@ -118,6 +120,8 @@ extension Shard {
         chosen.append(target)
         continue
       }
+      // A second draw, as a last resort, would let more through than was asked for.
+      if asks, lastResort ? watched.overload.loss(at: now) > 0 : isLeftOut(watched) { continue }
       switch watched.health.state {
       case .usable:
         let share = watched.health.share(at: now, settings: watched.settings)
@@ -136,9 +140,10 @@ extension Shard {
   }
 
   /// How good what is left of a hop that was passed over would be; nil: it is not to be tried at all.
-  func lastResortRank(_ all: [CallTarget]) -> Int? {
-    all.compactMap { target in
-      switch target.watched?.health.state {
+  func lastResortRank(_ all: [CallTarget], asks: Bool) -> Int? {
+    all.compactMap { target -> Int? in
+      if asks, let watched = target.watched, watched.overload.loss(at: now) > 0 { return nil }
+      return switch target.watched?.health.state {
       case nil, .usable?: 0
       case .doubtful?: 1
       case .down?: 2
@@ -351,6 +356,8 @@ extension Shard {
     status.nextProbe = target.health.nextAt
     status.probes = target.probes
     status.probesFailed = target.probesFailed
+    status.askedLoss = target.overload.loss(at: now)
+    status.leftOut = target.leftOut
     return status
   }
 }

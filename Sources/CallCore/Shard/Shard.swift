@@ -77,6 +77,11 @@ package final class Shard {
   /// Emergency calls that have a reserved place.
   var emergencyCalls: [String: Int] = [:]
   var targets: TrunkTargets
+  let started: Instant
+  var load: LoadMeter
+  var loadTimer = TimerID.none
+  /// What the stream of facts says of it.
+  var toldBehind = false
   var names = TargetNames()
   var awaitingName: [(session: Session, strand: Strand)] = []
   /// Whom the addresses of names speak for; the inner nil: several.
@@ -130,6 +135,8 @@ package final class Shard {
     registrar = Registrar(limit: limits.bindings)
     seats = TrunkSeats()
     targets = TrunkTargets(limit: limits.targets)
+    started = now
+    load = LoadMeter(listeners: settings.listeners.count, at: now)
     ports = MediaPortPool(addresses: settings.mediaAddresses)
     outbox = Outbox(limits: limits)
     follow(configuration)
@@ -209,6 +216,7 @@ package final class Shard {
     case .sessionTimer: sessionTimerDue(handle)
     case .target: targetDue(handle)
     case .name: nameTimedOut(handle)
+    case .load: loadDue()
     }
   }
 }
@@ -220,6 +228,7 @@ enum ShardTimer: UInt8 {
   case answer, response, patience, mediaClose, progress
   case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
+  case load
 }
 
 /// Where a message came from.

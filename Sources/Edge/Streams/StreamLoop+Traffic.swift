@@ -99,7 +99,9 @@ extension StreamLoop {
     connection.isKnown = true
     connection.partialSince = nil
     tally.messagesReceived += 1
-    arrivals.add(.message, message, from: connection.key.remote, on: connection.key.listener)
+    arrivals.add(
+      .message, message, from: connection.key.remote, on: connection.key.listener,
+      at: now)
   }
 
   /// The shard may answer what can be read of it; then the connection ends, since nobody knows where the
@@ -116,7 +118,7 @@ extension StreamLoop {
     guard problem.reason != .notSIP else { return close(connection, end) }
     arrivals.add(
       .refused(status: problem.status), head, from: connection.key.remote,
-      on: connection.key.listener)
+      on: connection.key.listener, at: now)
     finish(connection, end)
   }
 

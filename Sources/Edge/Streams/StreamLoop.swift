@@ -165,7 +165,7 @@ final class StreamLoop {
       if let connection = connect(key, securities[key]) { return send(bytes, on: connection) }
     }
     tally.flowsMissing += 1
-    arrivals.add(.lost, RawSpan(), from: entry.destination, on: entry.listener)
+    arrivals.add(.lost, RawSpan(), from: entry.destination, on: entry.listener, at: now)
   }
 
   private func connection(_ key: FlowKey) -> StreamConnection? {
@@ -251,7 +251,7 @@ final class StreamLoop {
     if connection.stage == .handshaking || connection.stage == .upgrading { tally.handshaking -= 1 }
     if connection.isKnown {
       arrivals.add(
-        .lost, RawSpan(), from: connection.key.remote, on: connection.key.listener)
+        .lost, RawSpan(), from: connection.key.remote, on: connection.key.listener, at: now)
     }
   }
 

@@ -20,6 +20,8 @@ struct StreamBatch: Sendable {
 
   var bytes: [UInt8] = []
   var entries: [Entry] = []
+  /// When the first of the entries came.
+  var since = Instant.zero
 
   mutating func removeAll() {
     bytes.removeAll(keepingCapacity: bytes.capacity <= 1 << 20)
@@ -42,9 +44,10 @@ final class StreamArrivals: Sendable {
 
   func add(
     _ kind: StreamBatch.Kind, _ bytes: RawSpan, from remote: SocketAddress,
-    on listener: ListenerIndex
+    on listener: ListenerIndex, at now: Instant
   ) {
     let wasEmpty = state.withLock { batch in
+      if batch.entries.isEmpty { batch.since = now }
       let start = batch.bytes.count
       batch.bytes.append(copying: bytes)
       batch.entries.append(

@@ -31,6 +31,8 @@ package struct StatusResource: Codable, Hashable, Sendable {
   package var registrations: Int
   package var mediaPortsFree: Int
   package var unconfirmedFacts: Int
+  /// Nil while nobody is refused for load.
+  package var overload: OverloadResource?
 
   package init(
     version: String, state: String, started: String, uptimeSeconds: Double, processId: Int,
@@ -55,6 +57,23 @@ package struct StatusResource: Codable, Hashable, Sendable {
     self.registrations = registrations
     self.mediaPortsFree = mediaPortsFree
     self.unconfirmedFacts = unconfirmedFacts
+  }
+}
+
+/// What is refused for load, while something is.
+package struct OverloadResource: Codable, Hashable, Sendable {
+  /// How long messages wait at least before they are taken.
+  package var waitMilliseconds: Double
+  /// Of new calls, in per cent: those of whoever has proved nothing, and those of users and trunks.
+  package var refusedStrangersPercent: Double
+  package var refusedKnownPercent: Double
+
+  package init(
+    waitMilliseconds: Double, refusedStrangersPercent: Double, refusedKnownPercent: Double
+  ) {
+    self.waitMilliseconds = waitMilliseconds
+    self.refusedStrangersPercent = refusedStrangersPercent
+    self.refusedKnownPercent = refusedKnownPercent
   }
 }
 
@@ -109,6 +128,9 @@ package struct TargetStateResource: Codable, Hashable, Sendable {
   package var nextProbeInSeconds: Double?
   package var probes: UInt64
   package var probesFailed: UInt64
+  /// Of calls, how many in a hundred it asks not to get (RFC 7339); nil: none.
+  package var askedLossPercent: Int?
+  package var leftOut: UInt64
 
   package init(address: String, name: String, state: String, reason: String, since: String) {
     self.address = address
@@ -120,6 +142,7 @@ package struct TargetStateResource: Codable, Hashable, Sendable {
     sharePercent = 100
     probes = 0
     probesFailed = 0
+    leftOut = 0
   }
 }
 

@@ -120,7 +120,7 @@ private struct ResourceWriter {
           .group([("name", .text($0.name)), ("value", .text($0.value))])
         }
       ),
-      ("probe", node(trunk.probe)),
+      ("probe", node(trunk.probe)), ("overloadControl", .bare(trunk.overloadControl)),
     ]
     return .group(fields + trunk.dialogFields)
   }

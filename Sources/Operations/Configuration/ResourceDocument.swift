@@ -182,7 +182,7 @@ extension ResourceReader {
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
       "rules", "register", "matchHeader", "redirects", "diversion", "transport", "tls", "profile",
-      "probe",
+      "probe", "overloadControl",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -207,6 +207,7 @@ extension ResourceReader {
     trunk.rules = rules(fields)
     trunk.targets = reader.list(fields, "targets", .target)
     trunk.probe = probe(fields)
+    trunk.overloadControl = reader.optional(fields, "overloadControl", .flag) ?? false
     trunk.register = registration(fields, of: trunk)
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)

@@ -159,10 +159,23 @@ package enum StateViews {
     sheet.add("calls", "\(status.activeCalls) now, \(status.callsAttempted) in all")
     sheet.add("registrations", String(status.registrations))
     sheet.add("media ports", "\(status.mediaPortsFree) free")
+    if let overload = status.overload {
+      sheet.add("overload", TableCell(text(overload), .bad))
+    }
     if status.unconfirmedFacts > 0 {
       sheet.add("not on disk yet", "\(status.unconfirmedFacts) facts")
     }
     return sheet
+  }
+}
+
+extension StateViews {
+  private static func text(_ overload: OverloadResource) -> String {
+    let wait = Int(overload.waitMilliseconds.rounded())
+    let strangers = Int(overload.refusedStrangersPercent.rounded())
+    let known = Int(overload.refusedKnownPercent.rounded())
+    return "messages wait \(wait) ms; \(strangers) % of strangers' new calls are refused, "
+      + "\(known) % of users' and trunks'"
   }
 }
 

@@ -38,6 +38,7 @@ package struct FactLog: Sendable {
     case .nameState(_, let state, _): state == .found ? .info : .warning
     case .registrationState(let status): status.state == .failed ? .warning : .info
     case .internalFault: .error
+    case .overload(let isBehind, _): isBehind ? .warning : .info
     }
   }
 
@@ -48,7 +49,7 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
-      .nameState, .registrationState, .internalFault, .configurationApplied, .drained:
+      .nameState, .registrationState, .internalFault, .overload, .configurationApplied, .drained:
       false
     }
   }
@@ -110,6 +111,11 @@ package struct FactLog: Sendable {
       )
     case .registrationState(let status): ("registration \(status.state.rawValue)", fields(status))
     case .internalFault(let place): ("internal fault", [LogField("where", place)])
+    case .overload(let isBehind, let wait):
+      (
+        isBehind ? "overload" : "overload over",
+        [LogField("waitMilliseconds", wait.milliseconds)]
+      )
     case .configurationApplied(let revision):
       ("configuration applied", [LogField("revision", revision)])
     case .drained: ("drained", [])

@@ -113,6 +113,7 @@ package struct MetricsPage: Sendable {
       "Requests too long for a datagram: moved to TCP, and back where nobody listened.",
       by: "way", [("toTCP", shard.movedToStream), ("back", shard.movedBack)])
     text.single("bindings", .gauge, "Contacts that are registered.", shard.bindings)
+    load(&text)
     guard let edge else { return }
     text.each(
       "sip_datagrams_total", .counter, "Datagrams that crossed the listeners' sockets.",
@@ -130,6 +131,20 @@ package struct MetricsPage: Sendable {
     text.single(
       "sip_unreachable_total", .counter, "Destinations that were reported as unreachable.",
       edge.unreachable)
+  }
+
+  private func load(_ text: inout MetricsText) {
+    text.family(
+      "overload_wait_seconds", .gauge, "How long messages wait at least before they are taken.")
+    text.sample(shard.standingWait.seconds)
+    text.family(
+      "overload_refused_ratio", .gauge, "The part of new calls that is refused for load, by caller."
+    )
+    text.sample(Double(shard.refusedStrangers) / 1_000, ["caller": "stranger"])
+    text.sample(Double(shard.refusedKnown) / 1_000, ["caller": "known"])
+    text.single(
+      "overloads_total", .counter, "Times that new calls began to be refused for load.",
+      shard.overloads)
   }
 
   private func calls(_ text: inout MetricsText) {
@@ -224,6 +239,12 @@ package struct MetricsPage: Sendable {
     }
     each("target_probes_failed_total", .counter, "Those that brought no answer.") {
       Double($0.probesFailed)
+    }
+    each("target_asked_loss_ratio", .gauge, "The part of calls that an address asks not to get.") {
+      Double($0.askedLoss) / 100
+    }
+    each("target_left_out_total", .counter, "Calls that did not go to an address for that.") {
+      Double($0.leftOut)
     }
     text.single(
       "targets_lost_total", .counter, "Times that an address of a trunk stopped taking calls.",

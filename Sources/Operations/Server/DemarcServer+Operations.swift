@@ -19,7 +19,7 @@ extension DemarcServer: ServerOperations {
         name: address.name,
         address: "\(address.bound) ports \(address.ports.lowerBound)-\(address.ports.upperBound)")
     }
-    return StatusResource(
+    var status = StatusResource(
       version: Version.text,
       state: isDraining.load(ordering: .relaxed) ? "draining" : "running",
       started: Timestamp.text(WallTime.process.milliseconds(at: startedAt)),
@@ -34,6 +34,8 @@ extension DemarcServer: ServerOperations {
       callsAttempted: counters.callsAttempted, callsAnswered: counters.callsAnswered,
       registrations: counters.bindings, mediaPortsFree: counters.portsFree,
       unconfirmedFacts: counters.unconfirmedFacts)
+    status.overload = OverloadResource(counters)
+    return status
   }
 
   package func calls() async throws -> [CallResource] {
@@ -209,6 +211,16 @@ extension RecordQuery {
   }
 }
 
+extension OverloadResource {
+  init?(_ counters: ShardCounters) {
+    guard counters.refusedStrangers > 0 else { return nil }
+    self.init(
+      waitMilliseconds: counters.standingWait.seconds * 1_000,
+      refusedStrangersPercent: Double(counters.refusedStrangers) / 10,
+      refusedKnownPercent: Double(counters.refusedKnown) / 10)
+  }
+}
+
 extension TrunkStateResource {
   init(_ trunk: Trunk, _ status: TrunkStatus?, wall: WallTime, now: Instant) {
     self.init(
@@ -239,6 +251,8 @@ extension TargetStateResource {
     nextProbeInSeconds = status.nextProbe.map { Double(max(0, ($0 - now).milliseconds)) / 1_000 }
     probes = status.probes
     probesFailed = status.probesFailed
+    askedLossPercent = status.askedLoss > 0 ? status.askedLoss : nil
+    leftOut = status.leftOut
   }
 }
 

@@ -28,6 +28,10 @@ package final class Agent {
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }
   /// False: nothing is sent, answered or heard any more.
   package var alive = true
+  /// Behind the Via of its requests, and in its responses behind the topmost one in place of an `oc` without a
+  /// value.
+  package var viaParameters = ""
+  package var viaAnswer: String?
 
   package internal(set) var calls: [AgentCall] = []
   var callsByID: [String: AgentCall] = [:]

@@ -22,7 +22,7 @@ enum AgentWriter {
     let method = request.methodText ?? request.method.rawValue
     var text =
       "\(method) \(request.uri) SIP/2.0\r\n"
-      + "Via: SIP/2.0/\(agent.transport.token) \(agent.canary).invalid:\(agent.address.port);branch=\(request.branch);rport\r\n"
+      + "Via: SIP/2.0/\(agent.transport.token) \(agent.canary).invalid:\(agent.address.port);branch=\(request.branch);rport\(agent.viaParameters)\r\n"
       + "Max-Forwards: \(request.maxForwards)\r\nFrom: \(request.from)\r\nTo: \(request.to)\r\n"
       + "Call-ID: \(request.callID)\r\nCSeq: \(request.cseq) \(method)\r\n"
       + "User-Agent: \(agent.canary)/1.0\r\n"
@@ -35,7 +35,9 @@ enum AgentWriter {
     sdp: String?
   ) -> [UInt8] {
     var text = "SIP/2.0 \(status) \(phrase(status))\r\n"
-    for via in request.values(.via) { text += "Via: \(via)\r\n" }
+    for (i, via) in request.values(.via).enumerated() {
+      text += "Via: \(i == 0 ? answered(via, agent) : via)\r\n"
+    }
     text += "From: \(request.value(.from) ?? "")\r\n"
     let to = request.value(.to) ?? ""
     text += status == 100 || !request.toTag.isEmpty ? "To: \(to)\r\n" : "To: \(to);tag=\(tag)\r\n"
@@ -43,6 +45,12 @@ enum AgentWriter {
     if status > 100 { text += "Server: \(agent.canary)/1.0\r\nX-Inside: \(agent.canary)\r\n" }
     for header in headers { text += header + "\r\n" }
     return finish(text, sdp: sdp)
+  }
+
+  /// RFC 7339 §5.2: whoever says `oc` is given a value, where the agent has one.
+  private static func answered(_ via: String, _ agent: Agent) -> String {
+    guard let answer = agent.viaAnswer, via.hasSuffix(";oc;oc-algo=\"loss\"") else { return via }
+    return via.dropLast(";oc;oc-algo=\"loss\"".count) + answer
   }
 
   /// The ACK of a negative final response: the INVITE's Via, URI and CSeq number, the response's To

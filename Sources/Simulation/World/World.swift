@@ -73,6 +73,12 @@ package final class World {
   package var loses: ((AgentMessage) -> Bool)?
   /// What DNS says of a name, 20 ms after it is asked; nil: nothing is ever answered.
   package var resolve: (LocationRequest) -> Location? = { _ in Location(.none) }
+  /// How long the engine's thread takes over a message, given whether it let a call in. Nil: no time. What arrives
+  /// meanwhile waits, as in a socket's buffer of `backlogLimit` datagrams.
+  package var service: ((AgentMessage?, _ letIn: Bool) -> Interval)?
+  package var backlogLimit = 4_000
+  private var backlog = Backlog()
+  private var isServing = false
   private var answers: [UInt64: ShardAnswer] = [:]
   private var queries: UInt64 = 0
   private var revision: UInt64 = 0
@@ -379,9 +385,29 @@ package final class World {
     if let agent = agentsByAddress[datagram.to] {
       if let message = datagram.message { agent.receive(message, from: datagram.from) }
     } else if let listener = listenersByAddress[datagram.to], let shard {
-      auditor.received(datagram)
-      shard.receive(datagram.bytes.rawSpan, from: datagram.from, on: listener, at: now)
-      drain()
+      guard service != nil else { return hand(datagram, listener, shard) }
+      guard backlog.count < backlogLimit else { return shard.kernelDropped(at: now) }
+      backlog.add(datagram, listener, at: now)
+      serve()
+    }
+  }
+
+  private func hand(_ datagram: Datagram, _ listener: ListenerIndex, _ shard: Shard) {
+    auditor.received(datagram)
+    shard.receive(datagram.bytes.rawSpan, from: datagram.from, on: listener, at: now)
+    drain()
+  }
+
+  /// One message after the other, each in its time.
+  private func serve() {
+    guard !isServing, let service, let shard, let next = backlog.next() else { return }
+    isServing = true
+    shard.waited(now - next.since, on: next.listener, at: now)
+    let before = shard.callsAttempted
+    hand(next.datagram, next.listener, shard)
+    after(service(next.datagram.message, shard.callsAttempted > before)) { [self] in
+      isServing = false
+      serve()
     }
   }
 
