@@ -2,8 +2,9 @@
 
     python3 Tests/Interop/run.py [--demarc PATH] [--only NAME]... [--list] [--keep]
 
-One line a test, then `N passed, N failed`; the exit code is 0 only where none failed. What a failed test
-leaves (logs, scenarios, recordings) is kept, and its folder printed.
+One line a test, then `N passed, N failed`; the exit code is 0 only where none failed. A test whose needs are not to be
+had on this machine is `skip`ped with its reason, and counted apart. What a failed test leaves (logs, scenarios,
+recordings) is kept, and its folder printed.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from harness.case import Bench, all_cases  # noqa: E402
-from harness.process import Failure  # noqa: E402
+from harness.process import Failure, Skipped  # noqa: E402
 import suites  # noqa: E402,F401  (importing registers the tests)
 
 
@@ -45,12 +46,15 @@ def main():
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-interop-"))
     bench = Bench(folder, options.demarc)
-    failed = []
+    failed, skipped = [], []
     began = time.monotonic()
     try:
         for case in cases:
-            if not run_one(case, bench) and not heard_badly(case, bench):
-                failed.append(case.name)
+            try:
+                if not run_one(case, bench) and not heard_badly(case, bench):
+                    failed.append(case.name)
+            except Skipped:
+                skipped.append(case.name)
     finally:
         bench.close()
     if failed or options.keep:
@@ -60,7 +64,8 @@ def main():
     if failed:
         print("failed: " + ", ".join(failed))
     print(f"{time.monotonic() - began:.0f} s")
-    print(f"{len(cases) - len(failed)} passed, {len(failed)} failed")
+    passed = len(cases) - len(failed) - len(skipped)
+    print(f"{passed} passed, {len(failed)} failed" + (f", {len(skipped)} skipped" if skipped else ""))
     return 1 if failed else 0
 
 
@@ -87,6 +92,10 @@ def run_one(case, bench, suffix=""):
     problem = None
     try:
         case.run(context)
+    except Skipped as reason:
+        context.finish(None)
+        print(f"skip  {case.name:32} {reason}", flush=True)
+        raise
     except Failure as failure:
         problem = str(failure)
     except Exception:  # a test that breaks has failed, and the others go on

@@ -9,6 +9,7 @@ import select
 import socket
 import time
 
+from .namespaces import inside
 from .process import Failure
 
 CRLF = b"\r\n"
@@ -106,9 +107,11 @@ def digest(challenge, method, uri, user, password, nc=1, cnonce=None):
 class Agent:
     """One socket that speaks SIP with one peer."""
 
-    def __init__(self, server, user="agent", password=None, domain=None, port=0, address="127.0.0.1"):
+    def __init__(self, server, user="agent", password=None, domain=None, port=0, address="127.0.0.1",
+                 namespace=None):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        with inside(namespace):
+            self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((address, port))
         self.address = f"[{address}]" if ":" in address else address
         self.port = self.socket.getsockname()[1]

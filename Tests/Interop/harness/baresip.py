@@ -9,6 +9,7 @@ import threading
 import time
 
 from . import audio
+from .namespaces import inside, prefix
 from .ports import free_port, free_range
 from .process import Failure, Process, expect, wait_until
 
@@ -54,8 +55,8 @@ class Phone:
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
-            jitter="5-10", more="", transport=None, cafile=None):
-        self.name = name
+            jitter="5-10", more="", transport=None, cafile=None, namespace=None):
+        self.name, self.namespace = name, namespace
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
         self.recordings = self.folder / "recordings"
@@ -99,11 +100,12 @@ class Phone:
         argv = ["baresip", "-s", "-f", self.folder]
         if ":" in self.address:
             argv.insert(1, "-6")
-        self.process = Process(f"baresip-{self.name}", argv, self.folder.parent)
+        self.process = Process(f"baresip-{self.name}", prefix(self.namespace) + argv, self.folder.parent)
         deadline = time.monotonic() + seconds
         while True:
             try:
-                self._socket = socket.create_connection(("127.0.0.1", self.control_port), 2)
+                with inside(self.namespace):
+                    self._socket = socket.create_connection(("127.0.0.1", self.control_port), 2)
                 self._socket.settimeout(None)
                 break
             except OSError:

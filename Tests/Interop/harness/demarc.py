@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 
+from .namespaces import prefix
 from .process import Failure, Process, expect, run, wait_until
 
 
@@ -14,9 +15,11 @@ class Demarc:
     # Gauges of the metrics that are 0 when no call is left.
     LEFT_OVERS = ("demarc_calls_active", "demarc_sip_transactions", 'demarc_media_ports{state="leased"}')
 
-    def __init__(self, program, folder, sip_port, media_ports, ipv6, media_addresses=("127.0.0.1",)):
+    def __init__(self, program, folder, sip_port, media_ports, ipv6, media_addresses=("127.0.0.1",),
+                 namespace=None):
         self.program, self.folder = str(pathlib.Path(program).resolve()), pathlib.Path(folder)
         self.sip_port, self.ipv6, self.media_addresses = sip_port, ipv6, media_addresses
+        self.namespace = namespace
         self.first_media_port, self.media_port_count = media_ports
         # A Unix socket's path has to be short, and a test's folder may not be.
         self.socket = self.folder / "s"
@@ -25,7 +28,7 @@ class Demarc:
 
     def configuration(self):
         last = self.first_media_port + self.media_port_count - 1
-        listeners = [{"name": "v4", "address": "127.0.0.1", "port": self.sip_port}]
+        listeners = [{"name": "v4", "address": self.media_addresses[0], "port": self.sip_port}]
         media = [{"name": address, "address": address, "ports": f"{self.first_media_port}-{last}"}
                  for address in self.media_addresses]
         if self.ipv6:
@@ -44,7 +47,8 @@ class Demarc:
         # JSON is YAML.
         path = self.folder / "demarc.yaml"
         path.write_text(json.dumps(self.configuration(), indent=1))
-        self.process = Process(f"demarc-{self._starts}", [self.program, "run", "--config", path], self.folder)
+        self.process = Process(
+            f"demarc-{self._starts}", [*prefix(self.namespace), self.program, "run", "--config", path], self.folder)
 
     def wait_ready(self, seconds=15):
         def ready():

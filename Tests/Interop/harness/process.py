@@ -19,6 +19,10 @@ class Failure(Exception):
     """Something is not as it should be; the text says what was expected and what was found."""
 
 
+class Skipped(Exception):
+    """What a test needs is not to be had on this machine; the text says what."""
+
+
 def expect(condition, text):
     if not condition:
         raise Failure(text)

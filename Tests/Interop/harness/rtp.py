@@ -9,6 +9,7 @@ import time
 import numpy
 
 from . import audio
+from .namespaces import inside
 
 _PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8}
 _FRAME = 160
@@ -18,10 +19,11 @@ _PERIOD = 0.020
 class Endpoint:
     """`speak` starts sending; everything received is kept by sequence number until `close`."""
 
-    def __init__(self, port, codec="PCMU", address="127.0.0.1"):
+    def __init__(self, port, codec="PCMU", address="127.0.0.1", namespace=None):
         self.codec = codec
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        with inside(namespace):
+            self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((address, port))
         self.socket.settimeout(0.1)
         self.sources = set()

@@ -9,6 +9,7 @@ import pathlib
 
 from . import audio
 from .demarc import Demarc
+from .namespaces import inside
 from .ports import free_port, free_range, has_ipv6
 from .process import Failure, expect, wait_until
 
@@ -45,7 +46,7 @@ HOP_TIMEOUT = 3
 class World:
     trunk_names = [*CARRIERS, "pbx", "pbx-digest", "six", "pbx-six"]
 
-    def __init__(self, folder, program, media_pairs=600, media_addresses=("127.0.0.1",)):
+    def __init__(self, folder, program, media_pairs=600, media_addresses=("127.0.0.1",), namespace=None):
         self.folder = pathlib.Path(folder)
         self.domain, self.modern_domain = "demarc.test", "modern.test"
         self.ports = {name: free_port() for name in self.trunk_names}
@@ -55,13 +56,14 @@ class World:
         self._serial = itertools.count(100001)
         self.announcement = audio.speech(ANNOUNCEMENT)
         audio.write_wav(self.folder / "announcement.wav", self.announcement)
-        first = free_range(2 * media_pairs, (*media_addresses, "::1"))
+        with inside(namespace):
+            first = free_range(2 * media_pairs, (*media_addresses, "::1"))
         self.demarc = Demarc(
             program, self.folder, sip_port=free_port(), media_ports=(first, 2 * media_pairs), ipv6=has_ipv6(),
-            media_addresses=media_addresses)
+            media_addresses=media_addresses, namespace=namespace)
         self.port = self.demarc.sip_port
-        self.address = ("127.0.0.1", self.port)
-        self.sip = f"127.0.0.1:{self.port}"
+        self.address = (media_addresses[0], self.port)
+        self.sip = f"{media_addresses[0]}:{self.port}"
 
     def start(self):
         self.demarc.start()

@@ -1,0 +1,277 @@
+"""Phones behind NATs of four kinds, made of network namespaces and the kernel's own NAT (harness/nat.py says how near
+each is to its definition). Skipped where namespaces are not permitted."""
+
+import re
+import socket
+import threading
+import time
+
+from harness import audio
+from harness.agent import token
+from harness.case import test
+from harness.namespaces import inside
+from harness.nat import HOSTS, KINDS, Internet
+from harness.ports import free_port
+from harness.process import Failure, expect
+from harness.rtp import Endpoint
+from harness.stun import binding_request, mapped
+from harness.world import World
+
+from .phones import spoken
+
+SENTENCES = (
+    "The birch canoe slid on the smooth planks.", "Four hours of steady work faced us.",
+    "It is easy to tell the depth of a well.", "The boy was there when the sun rose.")
+# How long the NATs of the tests about keep-alives keep what is silent.
+SHORT = 2
+
+
+def internet(t):
+    net = Internet()
+    t.defer(net.close)
+    return net
+
+
+def public_demarc(t, net):
+    """A Demarc of the test's own on the public network."""
+    folder = t.folder / "office"
+    folder.mkdir()
+    world = World(folder, t.program, media_pairs=20, media_addresses=HOSTS[:1], namespace=net.namespace)
+    world.demarc.ipv6 = False
+    t.defer(world.close)
+    return world.start()
+
+
+# --- the NATs themselves -------------------------------------------------------------------------------
+class Prober:
+    """A port behind a NAT, and three outside: two of one host, one of another."""
+
+    def __init__(self, t, net, home):
+        port = 7000 + 10 * len(net.homes)
+        self.at_home = self.bound(t, home.namespace, (home.address, 5060))
+        self.first, self.port, self.host = (
+            self.bound(t, net.namespace, address) for address in (
+                (HOSTS[0], port), (HOSTS[0], port + 1), (HOSTS[1], port)))
+
+    @staticmethod
+    def bound(t, namespace, address):
+        with inside(namespace):
+            end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        t.defer(end.close)
+        end.bind(address)
+        end.settimeout(0.3)
+        return end
+
+    @staticmethod
+    def got(end):
+        try:
+            return end.recvfrom(100)[1]
+        except TimeoutError:
+            return None
+
+    def behaviour(self):
+        """(mapping, filtering) in the words of RFC 4787."""
+        self.at_home.sendto(b"out", self.first.getsockname())
+        there = self.got(self.first)
+        self.first.sendto(b"answer", there)
+        expect(self.got(self.at_home), "an answer does not come through")
+        self.port.sendto(b"in", there)
+        from_port = self.got(self.at_home)
+        self.host.sendto(b"in", there)
+        from_host = self.got(self.at_home)
+        self.at_home.sendto(b"out", self.host.getsockname())
+        mapping = "endpoint-independent" if self.got(self.host) == there else "address-dependent"
+        return mapping, "any" if from_host else "address" if from_port else "address and port"
+
+
+@test("kinds", 20)
+def kinds(t):
+    """The four NATs are what they are called: what they map and what they let in (RFC 4787)"""
+    net = internet(t)
+    found = {kind: Prober(t, net, net.home(kind)).behaviour() for kind in KINDS}
+    wanted = {
+        "full-cone": ("endpoint-independent", "any"), "address": ("endpoint-independent", "address"),
+        "port": ("endpoint-independent", "address and port"), "symmetric": ("address-dependent", "address and port")}
+    expect(found == wanted, f"{found}")
+
+
+# --- calls ---------------------------------------------------------------------------------------------
+def talk(t, world, pairs, words, seconds):
+    """All pairs talk at once; what each phone heard is what the other one said. The correlations."""
+    ends = [(phones[0], phones[1]) for phones in pairs]
+    for caller, callee in ends:
+        caller.dial(f"sip:{world.extension(callee.name)}@{world.domain}")
+    for caller, callee in ends:
+        caller.established()
+        callee.established()
+    begin = time.monotonic()
+    # The recordings are of this call alone: the newest file of each phone.
+    time.sleep(max(0.0, begin + seconds - time.monotonic()))
+    for caller, callee in ends:
+        caller.hang_up()
+        callee.closed()
+    found = []
+    for caller, callee in ends:
+        for speaker, listener in ((caller, callee), (callee, caller)):
+            what = f"{listener.name} behind {listener.behind} heard {speaker.name} behind {speaker.behind}"
+            found.append(audio.check_likeness(what, words[speaker.name], listener.heard()).correlation)
+    return found
+
+
+def phone_at(t, world, home, user, says, **options):
+    phone = t.user(user, world=world, address=home.address, namespace=home.namespace, says=says, answer="auto",
+                   **options)
+    phone.behind = home.kind
+    return phone
+
+
+def source_of(world, user):
+    """(address, port) that a user's only binding was registered from."""
+    found = [one for one in world.demarc.registrations() if one["user"] == user]
+    expect(len(found) == 1, f"{user} has {len(found)} bindings: {found}")
+    host, _, port = found[0]["source"].rpartition(":")
+    return host, int(port)
+
+
+@test("speech", 40)
+def speech(t):
+    """Behind each kind of NAT a phone registers, calls and is called, and speech arrives both ways"""
+    net = internet(t)
+    world = public_demarc(t, net)
+    words, phones = {}, []
+    for kind, user, text in zip(KINDS, world.users, SENTENCES):
+        words[user], says = spoken(text)
+        phones.append(phone_at(t, world, net.home(kind), user, says))
+    for phone, home in zip(phones, net.homes):
+        expect(source_of(world, phone.name)[0] == home.public, f"{phone.name} did not come from {home.public}")
+    cone, address, port, symmetric = phones
+    seconds = max(map(len, words.values())) / audio.RATE + 1.8
+    found = talk(t, world, [(cone, address), (port, symmetric)], words, seconds)
+    found += talk(t, world, [(address, port), (symmetric, cone)], words, seconds)
+    records = world.demarc.records()
+    expect(len(records) == 4, f"{len(records)} records of four calls")
+    for record in records:
+        expect(record["cause"] == "normal-clearing", f"ended with {record['cause']}")
+    t.remark = f"correlation of eight ways {min(found):.4f} or better"
+
+
+# --- bindings ------------------------------------------------------------------------------------------
+class Reachable:
+    """A caller outside, and whether its call reaches a phone."""
+
+    def __init__(self, t, net, world):
+        self.world = world
+        self.caller = t.agent(world=world, user="grace", password=world.users["grace"]["password"], address=HOSTS[1],
+                              namespace=net.namespace)
+
+    def finds(self, agent, seconds):
+        """Calls the agent's user; True where its INVITE arrives. The call is over afterwards."""
+        caller, uri = self.caller, f"sip:{self.world.extension(agent.user)}@{self.world.domain}"
+        agent.inbox = [m for m in agent.inbox if m.method != "INVITE"]
+        outcome = []
+        calling = threading.Thread(
+            target=lambda: outcome.append(caller.exchange("INVITE", uri, body=caller.sdp(9), seconds=12)))
+        calling.start()
+        try:
+            invite = agent.expect_request("INVITE", seconds)
+        except Failure:
+            invite = None
+        if invite:
+            agent.socket.sendto(agent.answer_to(invite, 486, "Busy Here", token()), invite.source)
+        else:
+            # Nobody is there to answer: an operator ends what would ring for half a minute.
+            for call in self.world.demarc.calls():
+                self.world.demarc.try_command("call", "hangup", call["id"])
+        calling.join(15)
+        expect(outcome, f"the call to {agent.user} got no final response")
+        return invite is not None
+
+
+def phone_agent(t, world, home, user):
+    agent = t.agent(world=world, user=user, password=world.users[user]["password"], address=home.address,
+                    namespace=home.namespace)
+    answer = agent.register()
+    expect(answer.status == 200, f"{user}'s REGISTER got {answer.start}")
+    return agent
+
+
+def stun(agent):
+    """A keep-alive, and the address that the answer names."""
+    request, transaction = binding_request()
+    agent.send(request)
+    deadline = time.monotonic() + 2
+    agent.socket.settimeout(2)
+    try:
+        while time.monotonic() < deadline:
+            data, _ = agent.socket.recvfrom(2048)
+            if data[8:20] == transaction:
+                return mapped(data, transaction)
+    except TimeoutError:
+        pass
+    finally:
+        agent.socket.settimeout(None)
+    raise Failure(f"{agent.user}: a STUN keep-alive was not answered")
+
+
+@test("keep-alive", 40)
+def keep_alive(t):
+    """STUN, empty lines and REGISTER keep a mapping open past the NAT's time-out; without them it closes"""
+    net = internet(t)
+    world = public_demarc(t, net)
+    home = net.home("port", timeout=SHORT)
+    users = ("alice", "bob", "carol", "dave")
+    by_stun, by_lines, by_register, by_nothing = (phone_agent(t, world, home, user) for user in users)
+    keeps = {by_stun: lambda: stun(by_stun), by_lines: lambda: by_lines.send("\r\n\r\n"),
+             by_register: by_register.register}
+    until = time.monotonic() + 2.5 * SHORT
+    while time.monotonic() < until:
+        for keep in keeps.values():
+            keep()
+        time.sleep(SHORT / 4)
+    reach = Reachable(t, net, world)
+    for agent in keeps:
+        expect(reach.finds(agent, 2), f"{agent.user} was not reached although it kept its mapping open")
+    # Else the NAT did not close anything, and the rest says nothing.
+    expect(not reach.finds(by_nothing, 1.2), "a phone that kept silent was reached: the NAT closes nothing")
+    by_nothing.register()
+    expect(reach.finds(by_nothing, 2), "after its next REGISTER the phone is not reached")
+
+
+@test("moved", 40)
+def moved(t):
+    """A NAT that gives a phone another port: its next keep-alive tells it, its next REGISTER makes it reachable again"""
+    net = internet(t)
+    world = public_demarc(t, net)
+    moving, still = net.home("port", ports="20000-29999"), net.home("port")
+    agent = phone_agent(t, world, moving, "carol")
+    bob_words, bob_says = spoken(SENTENCES[1])
+    bob = phone_at(t, world, still, "bob", bob_says)
+    before = source_of(world, "carol")
+    expect(stun(agent) == before, "STUN names another address than the REGISTER came from")
+    moving.translate("30000-39999")
+    reach = Reachable(t, net, world)
+    expect(not reach.finds(agent, 1.2), "the phone is reached at its old port: the NAT did not move it")
+    now = stun(agent)
+    expect(now[0] == moving.public and 30000 <= now[1] <= 39999, f"the keep-alive was told {now}")
+    expect(agent.register().status == 200, "the REGISTER after the move was refused")
+    expect(source_of(world, "carol") == now, f"the binding is at {source_of(world, 'carol')}, not {now}")
+    expect(reach.finds(agent, 2), "after its REGISTER the phone is not reached")
+
+    words, says = spoken(SENTENCES[0])
+    media = Endpoint(free_port(), address=moving.address, namespace=moving.namespace)
+    t.defer(media.close)
+    bob.dial(f"sip:{world.extension('carol')}@{world.domain}")
+    invite = agent.expect_request("INVITE")
+    agent.send(agent.answer_to(invite, 200, "OK", token(), body=agent.sdp(media.socket.getsockname()[1])))
+    agent.expect_request("ACK")
+    bob.established()
+    ours = int(re.search(rb"m=audio (\d+)", invite.body).group(1))
+    media.speak(says, (HOSTS[0], ours)).join()
+    time.sleep(max(0.0, (len(bob_words) - len(words)) / audio.RATE) + 1)
+    bob.command("hangup")
+    bye = agent.expect_request("BYE")
+    agent.send(agent.answer_to(bye, 200, "OK"))
+    bob.closed()
+    found = [audio.check_likeness("the phone that moved heard", bob_words, media.heard()),
+             audio.check_likeness("it was heard", words, bob.heard())]
+    t.remark = f"from port {before[1]} to {now[1]}; correlation {min(one.correlation for one in found):.4f}"

@@ -1,0 +1,60 @@
+"""180 and 200 that a callee sends back to back leave Demarc in that order, each time.
+
+    python3 scripts/order.py [--calls 10000] [--rate 200] [--reverse] [--demarc PATH] [--results FILE]
+
+With --reverse the callee sends them the other way round: then the run has to fail.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import shutil
+import sys
+import tempfile
+
+from campaign import PORT_REST, ROOT, Office, Verdict, at_rest, sample
+from harness.order import back_to_back  # noqa: E402
+from harness.process import Failure  # noqa: E402
+
+
+def order(options, verdict, folder):
+    pairs = min(2 * options.calls, int(options.rate * 2 * (PORT_REST + 1) * 1.3)) + 100
+    office = Office(options.demarc, folder / "office", {"pbx": {}}, {"north": {}}, {"+4930": ["north"]}, pairs)
+    try:
+        office.start()
+        before = sample(office.demarc)
+        found = back_to_back(office.address, office.domain, office.ports["pbx"], office.ports["north"], "+4930100001",
+                             options.calls, options.rate, reverse=options.reverse)
+        print(found)
+        verdict.check(found.perfect(), str(found))
+        after = at_rest(office.demarc, before)
+        verdict.check(after["transactions"] == 0 and after["calls_active"] == 0, f"left: {after}")
+        verdict.figures.update({**dataclasses.asdict(found), "rate": options.rate})
+    finally:
+        office.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--rate", type=int, default=200, help="calls a second")
+    parser.add_argument("--reverse", action="store_true", help="200 before 180: has to fail")
+    parser.add_argument("--results", default=str(ROOT / "run/campaigns/order.json"))
+    options = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-order-"))
+    verdict = Verdict("order")
+    try:
+        order(options, verdict, folder)
+    except Failure as failure:
+        verdict.check(False, str(failure))
+    verdict.write(options.results)
+    if verdict.problems:
+        print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return verdict.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
