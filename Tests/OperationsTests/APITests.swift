@@ -27,6 +27,8 @@ private final class CannedOperations: ServerOperations {
       version: "1", state: "running", started: Timestamp.text(0), uptimeSeconds: 1, processId: 2,
       revision: 3, listeners: [], media: [], socket: "s", store: "d", metrics: nil)
   }
+  func certificates() async throws -> [CertificateResource] { [] }
+  func reloadCertificates() async throws -> [CertificateResource] { [] }
   func metrics() async -> String { "demarc_build_info{version=\"1\"} 1\n" }
   func calls() async throws -> [CallResource] {
     [CallResource(Self.record, wall: Self.wall, now: .zero + .seconds(11))]

@@ -18,7 +18,7 @@ import Testing
     #expect(effects(&machine, .fired) == [.refresh])
     #expect(effects(&machine, .agreed(.us, .seconds(90))) == [.start(.seconds(45))])
     #expect(effects(&machine, .fired, .lost) == [.refresh, .stop, .expired])
-    #expect(!machine.isOn)
+    #expect(machine.state == .off)
   }
 
   /// §10: BYE min(32 s, a third) before the end.
@@ -44,11 +44,11 @@ import Testing
     var machine = SessionTimer()
     #expect(
       effects(
-        &machine, .fired, .refused, .lost, .postponed(.seconds(1)), .switchedOff, .ended
+        &machine, .fired, .refused, .lost, .postponed(.seconds(1)), .ended
       ).isEmpty)
     _ = effects(&machine, .agreed(.them, .seconds(100)))
     #expect(effects(&machine, .refused, .postponed(.seconds(1))).isEmpty)
-    #expect(effects(&machine, .ended) == [.stop] && !machine.isOn)
+    #expect(effects(&machine, .ended) == [.stop] && machine.state == .off)
   }
 
   struct Row: CustomTestStringConvertible {

@@ -108,8 +108,8 @@ import Testing
       #expect(output == head.map { UInt8($0) })
     }
     var long: [UInt8] = []
-    WebSocketWriter.header(.binary, count: 65_536, into: &long)
-    #expect(long == [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0])
+    WebSocketWriter.header(.text, count: 65_536, into: &long)
+    #expect(long == [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0])
     var close: [UInt8] = []
     WebSocketWriter.close(1009, into: &close)
     #expect(close == [0x88, 2, 0x03, 0xf1])

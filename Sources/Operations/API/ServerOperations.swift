@@ -43,11 +43,6 @@ package protocol ServerOperations: Sendable {
   func reloadCertificates() async throws -> [CertificateResource]
 }
 
-extension ServerOperations {
-  package func certificates() async throws -> [CertificateResource] { [] }
-  package func reloadCertificates() async throws -> [CertificateResource] { [] }
-}
-
 package enum RecordFormat: String, Sendable, CaseIterable {
   case csv, jsonl
 

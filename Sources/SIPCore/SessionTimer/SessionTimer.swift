@@ -21,7 +21,6 @@ package struct SessionTimer: Equatable, Sendable {
   package enum Event: Equatable, Sendable {
     /// A 2xx settled it, ours or theirs.
     case agreed(Refresher, Interval)
-    case switchedOff
     case fired
     /// The refresh was answered: alive, but without a 2xx that settles anything (4xx, 5xx, 6xx).
     case refused
@@ -43,7 +42,6 @@ package struct SessionTimer: Equatable, Sendable {
 
   package init() {}
 
-  package var isOn: Bool { state != .off }
   package var interval: Interval? {
     switch state {
     case .off: nil
@@ -63,10 +61,9 @@ package struct SessionTimer: Equatable, Sendable {
     case (_, .agreed(let refresher, let interval)):
       state = .running(refresher: refresher, interval: interval)
       effects.append(.start(Self.delay(refresher, interval)))
-    case (.off, .fired), (.off, .refused), (.off, .postponed), (.off, .lost), (.off, .switchedOff),
-      (.off, .ended):
+    case (.off, .fired), (.off, .refused), (.off, .postponed), (.off, .lost), (.off, .ended):
       break
-    case (_, .switchedOff), (_, .ended):
+    case (_, .ended):
       state = .off
       effects.append(.stop)
     case (.running(.us, let interval), .fired):

@@ -68,9 +68,6 @@ package struct StreamFramer: Hashable, Sendable {
     consumed = 0
   }
 
-  /// Whether a message has begun and is not whole.
-  package func isInside(_ bytes: RawSpan) -> Bool { bytes.byteCount > consumed }
-
   /// What comes next in the bytes, which are all that arrived and was not dropped.
   package mutating func next(_ bytes: RawSpan) throws(StreamProblem) -> Event {
     if headEnd == 0 {

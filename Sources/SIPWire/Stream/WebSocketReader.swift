@@ -179,7 +179,6 @@ package struct WebSocketReader: Sendable {
 package enum WebSocketWriter {
   package enum Kind: UInt8, Sendable {
     case text = 1
-    case binary = 2
     case close = 8
     case pong = 10
   }
