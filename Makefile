@@ -12,8 +12,12 @@ BIN    := .build/release
 # Seconds for each fuzz target, and the seed of one simulated run (empty: the whole swarm).
 T    ?= 60
 SEED ?=
+# How long and how hard a campaign is.
+MINUTES ?= 30
+RATE    ?= 200
+N       ?= 10000
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz core-test build clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order core-test build clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -62,6 +66,21 @@ sim: ## One simulated swarm: SEED=number replays a run, no seed takes a new one
 fuzz: ## Fuzz every parser and the shard's receive, T seconds each (T=60)
 	@scripts/ensure.sh fuzz
 	@scripts/fuzz.sh "$(T)"
+
+soak: ## Calls for MINUTES=30 at RATE=200 a second: nothing grows, each call has one record
+	@scripts/ensure.sh bench
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/soak.py --demarc $(BIN)/demarc --minutes $(MINUTES) --rate $(RATE)
+
+edits: ## N=10000 random edits of the resources while calls run; SEED=number repeats a run
+	@scripts/ensure.sh bench
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/edits.py --demarc $(BIN)/demarc --edits $(N) $(if $(SEED),--seed $(SEED))
+
+order: ## 180 and 200 sent back to back leave in that order, N=10000 times
+	@scripts/ensure.sh bench
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/order.py --demarc $(BIN)/demarc --calls $(N) --rate $(RATE)
 
 lint: ## Check the code's format and the scripts' syntax
 	@scripts/ensure.sh lint

@@ -148,6 +148,9 @@ def speech(t):
     seconds = max(map(len, words.values())) / audio.RATE + 1.8
     found = talk(t, world, [(cone, address), (port, symmetric)], words, seconds)
     found += talk(t, world, [(address, port), (symmetric, cone)], words, seconds)
+    # Each takes a while to end, so they end together.
+    for phone in phones:
+        phone.command("quit")
     records = world.demarc.records()
     expect(len(records) == 4, f"{len(records)} records of four calls")
     for record in records:
