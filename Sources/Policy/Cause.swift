@@ -19,6 +19,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case tenantCallLimit, tenantRateLimit, userCallLimit, userRateLimit, classCallLimit,
     classRateLimit, linesBusy, poolFull
   case nameUnresolved
+  case transferRefused, transferFailed, transferred
 }
 
 extension Cause: Error {}

@@ -264,6 +264,21 @@ extension Cause {
         "name-unresolved", 503, 38,
         "No address was found in time for the name that the trunk's targets have.",
         "Ask DNS for the name by hand (dig NAPTR, SRV, A), and check dns in demarc.yaml.")
+    case .transferRefused:
+      CauseRow(
+        "transfer-refused", 403, 21,
+        "Somebody asked to hand a call on who may not, or outside of a call that could be.",
+        "Set transfer: allow for the user or trunk, where it is to transfer calls.")
+    case .transferFailed:
+      CauseRow(
+        "transfer-failed", 480, 20,
+        "A call was handed on and its transferor gone when it turned out that nobody takes it.",
+        "See the call to the target for why; most phones wait for the outcome where they are set to."
+      )
+    case .transferred:
+      CauseRow(
+        "transferred", 487, 16, "The last party of this call handed it on; it goes on in others.",
+        "Nothing: the notes name the calls.")
     }
   }
 }

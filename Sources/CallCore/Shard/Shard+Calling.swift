@@ -9,7 +9,7 @@ import SIPWire
 extension Shard {
   /// Calls a target for a session, or says what is lacking for it.
   func invite(_ session: Session, _ branch: Branch, _ target: CallTarget) -> Cause? {
-    guard let caller = session.caller else { return .internalFault }
+    guard session.caller != nil || session.handover != nil else { return .internalFault }
     let leg = Leg(
       side: .b, isOurs: true, call: session.id, destination: target.address,
       listener: target.listener, network: target.network)
@@ -34,7 +34,7 @@ extension Shard {
     leg.provisionals = target.dialog.reliableProvisionals
     leg.passesInfo = target.dialog.dtmfInfo
     leg.timer.policy = target.dialog.timerPolicy
-    leg.maxForwards = max(caller.maxForwards - 1, 0)
+    leg.maxForwards = max((session.caller?.maxForwards ?? 70) - 1, 0)
     leg.silence = target.silence
     session.reason = ReleaseReason()
     guard takePort(leg) else { return .portsExhausted }
@@ -92,6 +92,7 @@ extension Shard {
     writeIdentity(leg, session)
     writePreferredIdentity(leg, session)
     writeDiversions(leg, session)
+    writeReferredBy(leg, session)
     for line in session.passed {
       outbox.datagrams.append(line)
       outbox.datagrams.append("\r\n")
@@ -172,6 +173,7 @@ extension Shard {
         ? repeatAcknowledgement(transaction, message) : divorce(transaction, message, key)
     }
     if transaction.purpose == .reInvite { return reInviteAnswered(leg, transaction, message) }
+    if transaction.purpose == .join { return joinAnswered(leg, transaction, message) }
     if transaction.purpose == .refresh { return refreshAnswered(leg, transaction, message) }
     if message.status < 200 {
       provisional(leg, transaction, message)

@@ -48,7 +48,7 @@ extension Shard {
   }
 
   /// What stands in the way of any new call but one for help.
-  private func overload() -> Cause? {
+  func overload() -> Cause? {
     if unconfirmedFacts >= settings.limits.unconfirmedFacts { return .recordsStalled }
     if sessions.count >= settings.limits.sessions { return .capacity }
     return nil
@@ -135,7 +135,7 @@ extension Shard {
     }
   }
 
-  private func name(of caller: CallerKind) -> String {
+  func name(of caller: CallerKind) -> String {
     switch caller {
     case .user(let user): "user:" + configuration.users[user].name
     case .trunk(let trunk): "trunk:" + configuration.trunks[trunk].name
@@ -176,7 +176,7 @@ extension Shard {
     return reading
   }
 
-  private func readCalled(
+  func readCalled(
     _ dialled: String, _ caller: CallerKind, tenant: Int?
   ) -> Result<String, Cause> {
     guard let tenant else { return .failure(.forbidden) }
@@ -188,7 +188,7 @@ extension Shard {
   }
 
   /// As it is inside where its sender has a plan of numbers, else as it was dialled.
-  private func shownNumber(
+  func shownNumber(
     _ read: Result<String, Cause>, _ dialled: String, _ caller: CallerKind
   ) -> String {
     guard configuration.numberReader(of: caller) != nil, case .success(let number) = read else {
@@ -208,7 +208,7 @@ extension Shard {
     }
   }
 
-  private func resolve(
+  func resolve(
     _ called: Result<String, Cause>, _ identity: Result<CallerIdentity, Cause>,
     _ caller: CallerKind, tenant: Int?
   ) -> Result<RoutePlan, Cause> {
@@ -244,6 +244,12 @@ extension Shard {
     _ record: inout CallRecord, _ transaction: ServerTransaction, _ cause: Cause
   ) {
     refusalCounts[Int(cause.rawValue)] &+= 1
+    end(&record, cause)
+    respond(transaction, cause.sipStatus, extra: cause.retryHeader)
+  }
+
+  /// The whole record of a call that came to nothing at once.
+  func end(_ record: inout CallRecord, _ cause: Cause) {
     tell(.callAttempted(record), call: record.id)
     record.state = .ended
     record.end = now
@@ -252,7 +258,6 @@ extension Shard {
     record.cause = cause
     counters.callsEnded &+= 1
     tell(.callEnded(record), call: record.id)
-    respond(transaction, cause.sipStatus, extra: cause.retryHeader)
   }
 
   // MARK: The caller's leg

@@ -209,6 +209,8 @@ package final class Shard {
     case .sessionTimer: sessionTimerDue(handle)
     case .target: targetDue(handle)
     case .name: nameTimedOut(handle)
+    case .transfer: transferDue(handle)
+    case .subscription: subscriptionDue(handle)
     }
   }
 }
@@ -220,6 +222,7 @@ enum ShardTimer: UInt8 {
   case answer, response, patience, mediaClose, progress
   case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
+  case transfer, subscription
 }
 
 /// Where a message came from.

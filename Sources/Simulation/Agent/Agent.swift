@@ -136,7 +136,8 @@ package final class Agent {
     case .register where registrar != nil:
       guard let transaction = admit(message, from: from) else { return }
       receiveRegister(message, transaction)
-    case .invite, .bye, .options, .register, .prack, .update, .info, .other:
+    case .invite, .bye, .options, .register, .prack, .update, .info, .refer, .notify, .subscribe,
+      .other:
       guard let transaction = admit(message, from: from) else { return }
       guard let call = calls(message.callID), call.owns(message) else {
         answer(message, transaction, status: 481, tag: newTag())

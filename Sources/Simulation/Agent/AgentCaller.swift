@@ -84,6 +84,7 @@ extension AgentCall {
     if response.status > 100 {
       if state == .starting { rang = world.now }
       state = .early
+      earlyTag = response.toTag
       if response.lists("100rel", .require) {
         receiveReliable(response)
       } else {
