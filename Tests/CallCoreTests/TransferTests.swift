@@ -460,4 +460,92 @@ import Testing
     scene.finish()
     scene.expectRest()
   }
+
+  // MARK: RFC 3891: an INVITE in the place of a dialog
+
+  private func replaces(_ call: AgentCall, _ more: String = "") -> CallerScript {
+    CallerScript().with {
+      $0.extraHeaders = [
+        "Require: replaces",
+        "Replaces: \(call.callID);to-tag=\(call.remoteTag);from-tag=\(call.localTag)\(more)",
+      ]
+    }
+  }
+
+  @Test func replaced() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    let since = scene.world.now
+    let new = scene.bob.call("101", replaces(near))
+    scene.world.run(for: .seconds(2))
+    #expect(new.state == .answered && near.ending == .hungUpThere && far.state == .answered)
+    #expect(scene.world.media.partner(of: far.media) == new.media)
+    far.hangUp()
+    scene.finish()
+    expectLadder(
+      scene, [scene.bob, scene.alice], [scene.north], since: since,
+      """
+       bob                  alice                demarc                 north
+        │ ── INVITE (SDP) ────────────────────────▶ │                     │
+        │ ◀── 100 Trying ────────────────────────── │                     │
+        │                     │                     │ ── INVITE (SDP) ──▶ │
+        │                     │                     │ ◀── 200 OK (SDP) ── │
+        │                     │                     │ ── ACK ───────────▶ │
+        │ ◀── 200 OK (SDP) ──────────────────────── │                     │
+        │                     │ ◀── BYE ─────────── │                     │
+        │ ── ACK ─────────────────────────────────▶ │                     │
+        │                     │ ── 200 OK (BYE) ──▶ │                     │
+        │                     │                     │ ◀── BYE ─────────── │
+        │                     │                     │ ── 200 OK (BYE) ──▶ │
+        │ ◀── BYE ───────────────────────────────── │                     │
+        │ ── 200 OK (BYE) ────────────────────────▶ │                     │
+      """)
+    let record = try #require(scene.records.first { $0.from == "user:bob" })
+    #expect(record.to == "trunk:north" && record.isJoined && record.cause == .normalClearing)
+    scene.expectRest()
+  }
+
+  /// The one who stays will not: everything is as it was.
+  @Test func replacementRefused() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    far.refusesReoffers = true
+    let new = scene.bob.call("101", replaces(near))
+    scene.world.run(for: .seconds(2))
+    #expect(new.ending == .refused(488) && near.state == .answered && far.state == .answered)
+    far.hangUp()
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// §3, case by case.
+  @Test func replacementsThatAreNone() throws {
+    let scene = try scene { $0.users[2].transfer = .deny }
+    let (far, near) = try connected(scene)
+    var unknown = replaces(near)
+    unknown.extraHeaders = ["Replaces: x;to-tag=\(near.remoteTag);from-tag=\(near.localTag)"]
+    var broken = unknown
+    broken.extraHeaders = ["Replaces: x;to-tag=1"]
+    var twice = replaces(near)
+    twice.extraHeaders.append("Replaces: x;to-tag=1;from-tag=2")
+    let rows: [(Agent, CallerScript, Int)] = [
+      (scene.bob, replaces(near, ";early-only"), 486), (scene.bob, unknown, 481),
+      (scene.bob, broken, 400), (scene.bob, twice, 400), (scene.carol, replaces(near), 403),
+      (scene.pbx, replaces(near), 403),
+      (scene.bob, replaces(near).with { $0.delayedOffer = true }, 488),
+    ]
+    for (agent, script, status) in rows {
+      let call = agent.call("101", script)
+      scene.world.run(for: .seconds(1))
+      #expect(call.ending == .refused(status))
+    }
+    #expect(near.state == .answered && far.state == .answered)
+    far.hangUp()
+    scene.world.run(for: .milliseconds(20))
+    let late = scene.bob.call("101", replaces(near))
+    scene.world.run(for: .seconds(1))
+    #expect([.refused(603), .refused(481)].contains(late.ending))
+    scene.finish()
+    scene.expectRest()
+  }
 }

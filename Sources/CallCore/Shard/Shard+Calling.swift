@@ -127,10 +127,12 @@ extension Shard {
     let timer = leg.timer.policy.expires > 0
     switch leg.provisionals {
     case .supported where canAcknowledge, .required where canAcknowledge:
-      outbox.datagrams.append(timer ? "Supported: 100rel, timer\r\n" : "Supported: 100rel\r\n")
+      outbox.datagrams.append(
+        timer ? "Supported: 100rel, timer, replaces\r\n" : "Supported: 100rel, replaces\r\n")
       if leg.provisionals == .required { outbox.datagrams.append("Require: 100rel\r\n") }
     case .off, .supported, .required:
-      if timer { outbox.datagrams.append("Supported: timer\r\n") }
+      outbox.datagrams.append(
+        timer ? "Supported: timer, replaces\r\n" : "Supported: replaces\r\n")
     }
     if leg.earlyMedia == .authorized { outbox.datagrams.append("P-Early-Media: supported\r\n") }
   }

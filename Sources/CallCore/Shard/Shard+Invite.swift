@@ -33,6 +33,7 @@ extension Shard {
     if let least = tooShortInterval(message, caller) {
       return refuseInterval(message, fields, least, arrival)
     }
+    if replaces(message, fields, key, caller, network: network, arrival) { return }
     let reading = read(message, fields, caller, tenant: tenant(of: caller))
     // A process that is about to end can keep nobody's call, not even one for help.
     if let cause = isDraining ? .draining : reading.emergency == nil ? overload() : nil {
@@ -128,7 +129,7 @@ extension Shard {
       &session.patienceTimer, .patience, settings.limits.recordPatience, session.handle)
   }
 
-  private func tenant(of caller: CallerKind) -> Int? {
+  func tenant(of caller: CallerKind) -> Int? {
     switch caller {
     case .user(let user): configuration.tenant(ofUser: user)
     case .trunk(let trunk): configuration.tenant(ofTrunk: trunk)
@@ -197,7 +198,7 @@ extension Shard {
     return number
   }
 
-  private func identify(
+  func identify(
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind
   ) -> Result<CallerIdentity, Cause> {
     let claim = claim(message, fields, caller)
@@ -240,7 +241,7 @@ extension Shard {
   }
 
   /// A call that is refused before it became a session still has its record.
-  private func refuseCall(
+  func refuseCall(
     _ record: inout CallRecord, _ transaction: ServerTransaction, _ cause: Cause
   ) {
     refusalCounts[Int(cause.rawValue)] &+= 1
@@ -262,7 +263,7 @@ extension Shard {
 
   // MARK: The caller's leg
 
-  private func makeCallerLeg(
+  func makeCallerLeg(
     _ session: Session, _ message: borrowing Message, _ fields: RequestFields,
     _ transaction: ServerTransaction, _ caller: CallerKind, network: Int, _ arrival: Arrival
   ) -> Bool {

@@ -70,7 +70,8 @@ extension Shard {
 
   /// What `source` last said, off hold, as ours for `leg`; in `body`, and read into `offered`.
   func writeDescription(of source: Leg, for leg: Leg) -> Bool {
-    let text = blocks.bytes(source.description)
+    guard let session = source.session else { return false }
+    let text = blocks.bytes(description(of: source, source.fork, session))
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let line = offered.firstAudio, let media = leg.media,
       let codecs = codecs(source.codecs, leg.codecs),

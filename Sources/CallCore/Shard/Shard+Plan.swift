@@ -12,6 +12,9 @@ extension Shard {
   /// The first hop, once the record is safe.
   func startPlan(_ session: Session) {
     session.state = .routing
+    if let transfer = session.handover?.transfer, transfer.kind == .replacement {
+      return askTransferee(transfer)
+    }
     let strand = Strand(plan: session.plan, diversions: transferDiversions(session))
     session.strand = strand
     startHop(session, strand, 0)

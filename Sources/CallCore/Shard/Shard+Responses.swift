@@ -151,7 +151,7 @@ extension Shard {
   }
 
   func writeSupported(into output: inout OutputBuffer) {
-    output.append("Supported: 100rel, timer, norefersub\r\n")
+    output.append("Supported: 100rel, timer, replaces, norefersub\r\n")
   }
 
   func writeCapabilities(into output: inout OutputBuffer) {
@@ -256,11 +256,11 @@ extension Shard {
   }
 
   /// Of a registrar: RFC 3327, RFC 5626, RFC 5627, RFC 6140; of a user agent: RFC 3262,
-  /// RFC 4028, RFC 4488.
+  /// RFC 3891, RFC 4028, RFC 4488.
   private func supports(_ option: RawSpan, _ method: Method) -> Bool {
     guard method == .register else {
       return option.equalsIgnoringCase("100rel") || option.equalsIgnoringCase("timer")
-        || option.equalsIgnoringCase("norefersub")
+        || option.equalsIgnoringCase("norefersub") || option.equalsIgnoringCase("replaces")
     }
     return option.equalsIgnoringCase("path") || option.equalsIgnoringCase("outbound")
       || option.equalsIgnoringCase("gruu") || option.equalsIgnoringCase("gin")

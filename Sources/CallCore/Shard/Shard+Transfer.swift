@@ -50,7 +50,7 @@ extension Shard {
       ?? leg(ourTag: dialog.fromTag, theirs: dialog.toTag, dialog.callID)
   }
 
-  private func leg(ourTag: String, theirs: String, _ callID: String) -> Leg? {
+  func leg(ourTag: String, theirs: String, _ callID: String) -> Leg? {
     let tag = Array(ourTag.utf8)
     guard let token = mint.read(tag.rawSpan), token.kind == .tag, let found = leg(token.owner),
       !found.text.isNone

@@ -26,6 +26,8 @@ package final class Agent {
   package var user: String
   package var domain = "trunk.example"
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }
+  /// Told of a call that it makes by itself, before that begins.
+  package var onConsultation: (_ of: AgentCall, _ to: AgentCall) -> Void = { _, _ in }
   /// False: nothing is sent, answered or heard any more.
   package var alive = true
 

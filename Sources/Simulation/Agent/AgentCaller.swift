@@ -125,6 +125,7 @@ extension AgentCall {
       talk()
       schedule(callerScript.hangUpAfter) { $0.hangUp() }
       scheduleReoffers(callerScript.reoffers)
+      scheduleTransfer(callerScript.transfer)
     } else if response.toTag == remoteTag {
       acknowledgeInvite(response, offer: nil)
     } else {

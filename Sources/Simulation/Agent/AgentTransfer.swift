@@ -36,6 +36,33 @@ extension AgentCall {
         + "%3Bfrom-tag%3D\(other.localTag)>", how)
   }
 
+  func scheduleTransfer(_ plan: TransferPlan?) {
+    guard let plan else { return }
+    schedule(plan.after) { $0.carryOut(plan) }
+  }
+
+  private func carryOut(_ plan: TransferPlan) {
+    guard state == .answered else { return }
+    let how = Transferring().with {
+      $0.goodbye = plan.goodbye
+      $0.isSilent = plan.isSilent
+    }
+    guard let time = plan.consults else { return transfer(to: plan.number, how) }
+    let script = CallerScript().with {
+      $0.payloads = payloads
+      $0.hangUpAfter = time + .seconds(20)
+    }
+    let consultation = agent.prepareCall(plan.number, script)
+    agent.onConsultation(consultation, self)
+    consultation.start()
+    schedule(time) { call in
+      guard consultation.state == .answered || consultation.state == .early else { return }
+      call.transfer(to: consultation, how)
+    }
+    // Who gets no answer in all that time gives up.
+    consultation.schedule(.seconds(40)) { $0.hangUp() }
+  }
+
   private func refer(_ target: String, _ how: Transferring) {
     guard state == .answered else { return }
     referred = how

@@ -52,8 +52,12 @@ extension Auditor {
 
   private func checkLegs() {
     var callers: [Int: Leg] = [:]
+    // Where a call has been handed on, or somebody asked about it, its first leg is not the one that the others
+    // end with.
+    var handedOn = Set(referred.compactMap { legs[$0]?.plan })
     for leg in legs.values where !leg.isOurs {
-      if let plan = leg.plan { callers[plan] = leg }
+      guard let plan = leg.plan else { continue }
+      if callers.updateValue(leg, forKey: plan) != nil { handedOn.insert(plan) }
     }
     for (callID, leg) in legs {
       for tag in leg.successTags.subtracting(leg.byeTags) {
@@ -61,7 +65,9 @@ extension Auditor {
           .orphan, "\(leg.isOurs ? "our" : "their") leg answered as \(tag) and never hung up",
           callID)
       }
-      guard leg.isOurs, let plan = leg.plan, let caller = callers[plan] else { continue }
+      guard leg.isOurs, let plan = leg.plan, let caller = callers[plan],
+        !handedOn.contains(plan)
+      else { continue }
       guard let end = caller.released else {
         fail(.orphan, "a B leg, and its A leg has no end", callID)
         continue

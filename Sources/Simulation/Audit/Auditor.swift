@@ -207,7 +207,7 @@ package final class Auditor {
 
   /// RFC 3515 §2.4: only whoever sent a REFER is told, each time a status, and nothing behind the last one.
   private func checkNotify(_ message: AgentMessage) {
-    guard copies[message.branch + "NOTIFY0"] == nil else { return }
+    guard copies[message.branch + "NOTIFY0" + message.toTag] == nil else { return }
     if !referred.contains(message.callID) {
       fail(.method, "NOTIFY where nobody sent a REFER", message.callID)
     }
