@@ -65,6 +65,8 @@ final class Session {
   /// configuration's emergencies.
   var emergency: Int?
   var application: MediaApplication?
+  /// What it has to do with other calls; nil for nearly all.
+  var handover: Handover?
 
   init(
     id: CallID, configuration: Configuration, tenant: Int, record: CallRecord, plan: RoutePlan
@@ -81,7 +83,15 @@ final class Session {
     defer { forksShown = min(forksShown + 1, 15) }
     return forksShown
   }
-  func other(_ leg: Leg) -> Leg? { leg.side == .a ? callee : caller }
+  /// With whom a leg of the call is connected, be that somebody of another call.
+  func other(_ leg: Leg) -> Leg? {
+    guard let handover else { return leg.side == .a ? callee : caller }
+    switch handover.parties {
+    case .both: return leg.side == .a ? callee : caller
+    case .one(let own): return leg === own ? handover.partner?.handover?.remaining : nil
+    case .none: return nil
+    }
+  }
 }
 
 /// An address to send an INVITE to, and what to write into it.

@@ -64,7 +64,10 @@ final class ClientTransaction {
     case nonInvite(NonInviteClientTransaction)
   }
   /// What its outcome means to the leg.
-  enum Purpose { case invite, reInvite, bye, cancel, register, prack, update, refresh, info, probe }
+  enum Purpose {
+    case invite, reInvite, bye, cancel, register, prack, update, refresh, info, probe
+    case join, notify
+  }
 
   var machine: Machine
   let method: Method

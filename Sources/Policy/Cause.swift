@@ -20,6 +20,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
     classRateLimit, linesBusy, poolFull
   case nameUnresolved
   case overload
+  case transferRefused, transferFailed, transferred
 }
 
 extension Cause: Error {}

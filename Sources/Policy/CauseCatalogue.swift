@@ -269,6 +269,21 @@ extension Cause {
         "overload", 503, 42,
         "More came than could be handled in time, so a part of the new calls is refused.",
         "See demarc status for how long messages wait; give the process more CPU, or add one.")
+    case .transferRefused:
+      CauseRow(
+        "transfer-refused", 403, 21,
+        "Somebody asked to hand a call on who may not, or outside of a call that could be.",
+        "Set transfer: allow for the user or trunk, where it is to transfer calls.")
+    case .transferFailed:
+      CauseRow(
+        "transfer-failed", 480, 20,
+        "A call was handed on and its transferor gone when it turned out that nobody takes it.",
+        "See the call to the target for why; most phones wait for the outcome where they are set to."
+      )
+    case .transferred:
+      CauseRow(
+        "transferred", 487, 16, "The last party of this call handed it on; it goes on in others.",
+        "Nothing: the notes name the calls.")
     }
   }
 }

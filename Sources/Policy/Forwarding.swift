@@ -22,6 +22,10 @@ package struct Forwarding: Hashable, Sendable {
 /// a refusal.
 package enum RedirectPolicy: String, Sendable, CaseIterable { case follow, reject }
 
+/// Whether a party may hand its calls on: by REFER (RFC 3515), and by an INVITE that takes the place of a call
+/// (RFC 3891).
+package enum TransferPolicy: String, Sendable, CaseIterable { case allow, deny }
+
 /// What a trunk is told about the numbers that have forwarded a call to it.
 package enum DiversionHeaders: String, Sendable, CaseIterable {
   case none

@@ -154,6 +154,7 @@ package struct Trunk: Hashable, Sendable {
   /// Digits in INFO pass, from this trunk and to it.
   package var dtmfInfo = true
   package var redirects = RedirectPolicy.reject
+  package var transfer = TransferPolicy.deny
   package var diversion = DiversionHeaders.none
   /// What requests to the targets travel by; the listener of the network that has it is used.
   package var transport = TrunkTransport.udp
@@ -212,6 +213,7 @@ package struct User: Hashable, Sendable {
   package var mediaTimeout: Interval
   package var forward = Forwarding()
   package var redirects = RedirectPolicy.follow
+  package var transfer = TransferPolicy.allow
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,

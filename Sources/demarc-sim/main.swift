@@ -1,8 +1,10 @@
 import Glibc
 import Simulation
 
-// demarc-sim SEED [CALLS]         one run, with the ladder of what failed first
-// demarc-sim FIRST-LAST [CALLS]   many runs, a line for each
+// demarc-sim SEED [CALLS [TRANSFERS]]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS [TRANSFERS]]   many runs, a line for each
+//
+// TRANSFERS: how many of a hundred calls phones hand on; 0 where it is missing.
 //
 // Exit code 0 when every invariant held, 1 when one did not, 2 for arguments that make no sense.
 
@@ -14,12 +16,14 @@ func parse(_ text: String) -> ClosedRange<UInt64>? {
   return first...last
 }
 
-func run(_ seeds: ClosedRange<UInt64>, calls: Int) throws -> Bool {
+func run(_ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int) throws -> Bool {
   var rules: [String: Int] = [:]
   var examples: [String: String] = [:]
   var clean = true
   for seed in seeds {
-    let outcome = try Swarm(SwarmSettings(seed: seed, calls: calls)).run()
+    var settings = SwarmSettings(seed: seed, calls: calls)
+    settings.transfers = Double(transfers) / 100
+    let outcome = try Swarm(settings).run()
     clean = clean && outcome.isClean
     print(
       "seed \(seed): \(outcome.calls) calls, \(outcome.answered) answered, "
@@ -44,8 +48,9 @@ func run(_ seeds: ClosedRange<UInt64>, calls: Int) throws -> Bool {
 
 let arguments = CommandLine.arguments.dropFirst()
 guard let seeds = arguments.first.flatMap(parse) else {
-  print("demarc-sim SEED|FIRST-LAST [CALLS]")
+  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]]")
   exit(2)
 }
 let calls = arguments.dropFirst().first.flatMap { Int($0) } ?? 260
-exit(try run(seeds, calls: calls) ? 0 : 1)
+let transfers = arguments.dropFirst(2).first.flatMap { Int($0) } ?? 0
+exit(try run(seeds, calls: calls, transfers: transfers) ? 0 : 1)

@@ -205,6 +205,29 @@ import Testing
       ) {
         $0.pbx.call("+441234")
       }
+    case .transferRefused:
+      try seen { scene in
+        let call = scene.pbx.call("+441234", long)
+        scene.world.run(for: .seconds(5))
+        call.transfer(to: "+441235")
+      }
+    case .transferFailed:
+      try seen { scene in
+        scene.register(scene.alice, scene.bob)
+        scene.bob.onInvite = { _ in .refusing(486) }
+        scene.north.call("+493010", long)
+        scene.world.run(for: .seconds(5))
+        scene.alice.calls.last?.transfer(to: "102", Transferring().with { $0.goodbye = .atOnce })
+      }
+    case .transferred:
+      try seen { scene in
+        scene.register(scene.alice, scene.bob, scene.carol)
+        scene.north.call("+493010", long)
+        scene.world.run(for: .seconds(5))
+        scene.alice.calls.last?.transfer(to: "102")
+        scene.world.run(for: .seconds(5))
+        scene.bob.calls.last?.transfer(to: "103")
+      }
     case .interrupted: try proved(cause, by: "PersistenceTests/KillTests.swift", ".interrupted")
     // Nothing that is known brings it about. Whoever finds a way in has found a bug, and the way becomes its test.
     case .internalFault: [.internalFault]

@@ -10,10 +10,12 @@ import Testing
     static let worlds = 8
     static let lossSeeds: UInt64 = 1
     static let crashSeeds = 3
+    static let transferSeeds = 1
   #else
     static let worlds = 80
     static let lossSeeds: UInt64 = 4
     static let crashSeeds = 12
+    static let transferSeeds = 2
   #endif
   static let callsPerWorld = 260
 
@@ -24,6 +26,21 @@ import Testing
       #expect(outcome.isClean, "\n\(outcome.report)\nmake sim SEED=\(seed)")
       #expect(outcome.answered > outcome.calls / 10)
     }
+  }
+
+  /// Phones hand every second call on, blind or after a word with the target.
+  @Test(arguments: 0..<2) func transfers(part: Int) throws {
+    var done = 0
+    for number in 0..<SwarmTests.transferSeeds {
+      var settings = SwarmSettings(
+        seed: UInt64(60_000 + part * 1_000 + number), calls: SwarmTests.callsPerWorld)
+      settings.transfers = 0.5
+      let swarm = try Swarm(settings)
+      let outcome = swarm.run()
+      #expect(outcome.isClean, "\n\(outcome.report)")
+      done += swarm.transfersDone
+    }
+    #expect(done > 0)
   }
 
   /// C1's figures.
@@ -68,5 +85,19 @@ import Testing
     settings.mutation = bug.make
     let outcome = try Swarm(settings).run()
     #expect(!outcome.isClean, "nothing noticed that \(bug.name)")
+  }
+
+  @Test(arguments: 0..<PlantedBugs.ofTransfers.count) func plantedBugOfTransfers(number: Int)
+    throws
+  {
+    let bug = PlantedBugs.ofTransfers[number]
+    var settings = SwarmSettings(seed: 78, calls: 60)
+    settings.link = .perfect
+    settings.transfers = 0.5
+    settings.mutation = bug.make
+    let outcome = try Swarm(settings).run()
+    #expect(
+      outcome.violations.contains { $0.text.contains("NOTIFY") },
+      "nothing noticed that \(bug.name)")
   }
 }

@@ -8,9 +8,9 @@ import SIPWire
 
 extension Shard {
   func startApplication(_ session: Session, _ strand: Strand, _ index: Int) {
-    guard let leg = session.caller, let server = leg.inviteServer, server.isProceeding,
-      session.configuration.applications.indices.contains(index)
-    else { return release(session, by: .system, .internalFault) }
+    guard session.configuration.applications.indices.contains(index) else {
+      return release(session, by: .system, .internalFault)
+    }
     let application = session.configuration.applications[index]
     session.record.to = "application:" + application.name
     let line = session.record.attempts.count
@@ -19,7 +19,14 @@ extension Shard {
       forwardedBy: strand.diversions.last?.name ?? "")
     session.record.attempts.append(attempt)
     tell(.hopTried(attempt), call: session.id)
-    session.application = mediaApplication(application.kind, index, session.configuration)
+    let kind = mediaApplication(application.kind, index, session.configuration)
+    if let transfer = session.handover?.transfer {
+      return targetIsApplication(session, transfer, kind, line: line)
+    }
+    guard let leg = session.caller, let server = leg.inviteServer, server.isProceeding else {
+      return release(session, by: .system, .internalFault)
+    }
+    session.application = kind
     guard describeApplication(session, leg) else {
       endAttempt(session, line, 488, .mediaUnacceptable)
       return memberLost(session, strand, Failure(488, .mediaUnacceptable))

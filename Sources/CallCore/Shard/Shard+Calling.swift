@@ -9,7 +9,7 @@ import SIPWire
 extension Shard {
   /// Calls a target for a session, or says what is lacking for it.
   func invite(_ session: Session, _ branch: Branch, _ target: CallTarget) -> Cause? {
-    guard let caller = session.caller else { return .internalFault }
+    guard session.caller != nil || session.handover != nil else { return .internalFault }
     let leg = Leg(
       side: .b, isOurs: true, call: session.id, destination: target.address,
       listener: target.listener, network: target.network)
@@ -35,7 +35,7 @@ extension Shard {
     leg.provisionals = target.dialog.reliableProvisionals
     leg.passesInfo = target.dialog.dtmfInfo
     leg.timer.policy = target.dialog.timerPolicy
-    leg.maxForwards = max(caller.maxForwards - 1, 0)
+    leg.maxForwards = max((session.caller?.maxForwards ?? 70) - 1, 0)
     leg.silence = target.silence
     session.reason = ReleaseReason()
     guard takePort(leg) else { return .portsExhausted }
@@ -93,6 +93,7 @@ extension Shard {
     writeIdentity(leg, session)
     writePreferredIdentity(leg, session)
     writeDiversions(leg, session)
+    writeReferredBy(leg, session)
     for line in session.passed {
       outbox.datagrams.append(line)
       outbox.datagrams.append("\r\n")
@@ -127,10 +128,12 @@ extension Shard {
     let timer = leg.timer.policy.expires > 0
     switch leg.provisionals {
     case .supported where canAcknowledge, .required where canAcknowledge:
-      outbox.datagrams.append(timer ? "Supported: 100rel, timer\r\n" : "Supported: 100rel\r\n")
+      outbox.datagrams.append(
+        timer ? "Supported: 100rel, timer, replaces\r\n" : "Supported: 100rel, replaces\r\n")
       if leg.provisionals == .required { outbox.datagrams.append("Require: 100rel\r\n") }
     case .off, .supported, .required:
-      if timer { outbox.datagrams.append("Supported: timer\r\n") }
+      outbox.datagrams.append(
+        timer ? "Supported: timer, replaces\r\n" : "Supported: replaces\r\n")
     }
     if leg.earlyMedia == .authorized { outbox.datagrams.append("P-Early-Media: supported\r\n") }
   }
@@ -173,6 +176,7 @@ extension Shard {
         ? repeatAcknowledgement(transaction, message) : divorce(transaction, message, key)
     }
     if transaction.purpose == .reInvite { return reInviteAnswered(leg, transaction, message) }
+    if transaction.purpose == .join { return joinAnswered(leg, transaction, message) }
     if transaction.purpose == .refresh { return refreshAnswered(leg, transaction, message) }
     if message.status < 200 {
       provisional(leg, transaction, message)

@@ -169,7 +169,7 @@ extension Shard {
       // A first INVITE may ring for as long as its hop allows. A re-INVITE has nobody who would wait for
       // a person, and one without a leg nobody at all: they end 64·T1 after the provisional response.
       if transaction.purpose == .reInvite || transaction.purpose == .refresh
-        || transaction.leg == nil
+        || transaction.purpose == .join || transaction.leg == nil
       {
         restart(
           &transaction.expireTimer, .clientExpire,

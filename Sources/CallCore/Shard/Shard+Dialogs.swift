@@ -14,6 +14,9 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ transaction: ClientTransaction,
     _ message: borrowing Message, fork: UInt8
   ) {
+    if session.caller == nil, session.handover != nil {
+      return targetAnswered(session, leg, transaction, message)
+    }
     guard let caller = session.caller, let server = caller.inviteServer, server.isProceeding else {
       acknowledge(leg, transaction, withBody: false)
       return release(session, by: .caller, .cancelled)
@@ -77,7 +80,7 @@ extension Shard {
   }
 
   /// Reads the peer's description in force once more.
-  private func describesAgain(_ leg: Leg) -> Bool {
+  func describesAgain(_ leg: Leg) -> Bool {
     let text = blocks.bytes(leg.description)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let remote = remoteMedia(offered, leg)
@@ -243,7 +246,7 @@ extension Shard {
       acknowledge(leg, held, withBody: false)
     }
     end(leg)
-    guard let session, session.state != .released else { return }
+    guard let session, session.state != .released, !hasBeenReplaced(leg, session) else { return }
     guard session.state == .answered else {
       // The callee was acknowledged while the caller's 200 waited for a PRACK (RFC 3262 §3).
       if leg.side == .b { return release(session, by: .callee, .unreachable, status: 480) }
@@ -331,7 +334,8 @@ extension Shard {
     case .update: updateAnswered(leg, transaction, message)
     case .refresh: refreshAnswered(leg, transaction, message)
     case .info: infoAnswered(leg, message.status)
-    case .invite, .reInvite, .cancel, .register, .probe: break
+    case .notify: notifyAnswered(leg, message.status)
+    case .invite, .reInvite, .join, .cancel, .register, .probe: break
     }
   }
 
@@ -363,6 +367,8 @@ extension Shard {
     case .prack: prackTimedOut(leg, transaction)
     case .refresh: refreshTimedOut(leg, transaction)
     case .info: infoAnswered(leg, 408)
+    case .join: joinTimedOut(leg)
+    case .notify: notifyAnswered(leg, 408)
     case .invite:
       leg.inviteClient = nil
       let session = leg.session

@@ -24,7 +24,7 @@ extension Shard {
     if leg.inviteClient?.isPending == true || !leg.exchange.isIdle || leg.ackHeld != nil {
       return replyInDialog(message, fields, key, 491, leg, arrival)
     }
-    if let other = session.other(leg), !isQuiet(other) {
+    if isBeingJoined(session) || session.other(leg).map({ !isQuiet($0) }) ?? false {
       return replyInDialog(message, fields, key, 491, leg, arrival)
     }
     noteAbilities(leg, message)
@@ -64,7 +64,7 @@ extension Shard {
     if has, leg.reoffer != nil {
       return replyInDialog(message, fields, key, 500, leg, arrival, retryAfter: retryWait())
     }
-    if has, leg.state == .confirmed, !isFree(session, leg) {
+    if has, leg.state == .confirmed, !isFree(session, leg) || isBeingJoined(session) {
       return replyInDialog(message, fields, key, 491, leg, arrival)
     }
     let verdict = step(leg, fork, .update, from: .them, hasDescription: has)
@@ -86,6 +86,11 @@ extension Shard {
       return answerForApplication(session, leg, transaction, message)
     }
     passOffer(session, leg, transaction, .update, message, fork: fork)
+  }
+
+  /// Of a transfer whose sides are being asked nobody may offer anything besides.
+  private func isBeingJoined(_ session: Session) -> Bool {
+    session.handover?.transfer?.asked != nil
   }
 
   /// An offer may go through: no INVITE is under way on either side, and nothing waits for an ACK.

@@ -34,6 +34,7 @@ extension Shard {
     if let least = tooShortInterval(message, caller) {
       return refuseInterval(message, fields, least, arrival)
     }
+    if replaces(message, fields, key, caller, network: network, arrival) { return }
     let reading = read(message, fields, caller, tenant: tenant(of: caller))
     // A process that is about to end can keep nobody's call, not even one for help.
     if let cause = isDraining ? .draining : reading.emergency == nil ? overload() : nil {
@@ -50,7 +51,7 @@ extension Shard {
   }
 
   /// What stands in the way of any new call but one for help.
-  private func overload() -> Cause? {
+  func overload() -> Cause? {
     if unconfirmedFacts >= settings.limits.unconfirmedFacts { return .recordsStalled }
     if sessions.count >= settings.limits.sessions { return .capacity }
     return nil
@@ -130,14 +131,14 @@ extension Shard {
       &session.patienceTimer, .patience, settings.limits.recordPatience, session.handle)
   }
 
-  private func tenant(of caller: CallerKind) -> Int? {
+  func tenant(of caller: CallerKind) -> Int? {
     switch caller {
     case .user(let user): configuration.tenant(ofUser: user)
     case .trunk(let trunk): configuration.tenant(ofTrunk: trunk)
     }
   }
 
-  private func name(of caller: CallerKind) -> String {
+  func name(of caller: CallerKind) -> String {
     switch caller {
     case .user(let user): "user:" + configuration.users[user].name
     case .trunk(let trunk): "trunk:" + configuration.trunks[trunk].name
@@ -178,7 +179,7 @@ extension Shard {
     return reading
   }
 
-  private func readCalled(
+  func readCalled(
     _ dialled: String, _ caller: CallerKind, tenant: Int?
   ) -> Result<String, Cause> {
     guard let tenant else { return .failure(.forbidden) }
@@ -190,7 +191,7 @@ extension Shard {
   }
 
   /// As it is inside where its sender has a plan of numbers, else as it was dialled.
-  private func shownNumber(
+  func shownNumber(
     _ read: Result<String, Cause>, _ dialled: String, _ caller: CallerKind
   ) -> String {
     guard configuration.numberReader(of: caller) != nil, case .success(let number) = read else {
@@ -199,7 +200,7 @@ extension Shard {
     return number
   }
 
-  private func identify(
+  func identify(
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind
   ) -> Result<CallerIdentity, Cause> {
     let claim = claim(message, fields, caller)
@@ -210,7 +211,7 @@ extension Shard {
     }
   }
 
-  private func resolve(
+  func resolve(
     _ called: Result<String, Cause>, _ identity: Result<CallerIdentity, Cause>,
     _ caller: CallerKind, tenant: Int?
   ) -> Result<RoutePlan, Cause> {
@@ -242,10 +243,16 @@ extension Shard {
   }
 
   /// A call that is refused before it became a session still has its record.
-  private func refuseCall(
+  func refuseCall(
     _ record: inout CallRecord, _ transaction: ServerTransaction, _ cause: Cause
   ) {
     refusalCounts[Int(cause.rawValue)] &+= 1
+    end(&record, cause)
+    respond(transaction, cause.sipStatus, extra: cause.retryHeader)
+  }
+
+  /// The whole record of a call that came to nothing at once.
+  func end(_ record: inout CallRecord, _ cause: Cause) {
     tell(.callAttempted(record), call: record.id)
     record.state = .ended
     record.end = now
@@ -254,12 +261,11 @@ extension Shard {
     record.cause = cause
     counters.callsEnded &+= 1
     tell(.callEnded(record), call: record.id)
-    respond(transaction, cause.sipStatus, extra: cause.retryHeader)
   }
 
   // MARK: The caller's leg
 
-  private func makeCallerLeg(
+  func makeCallerLeg(
     _ session: Session, _ message: borrowing Message, _ fields: RequestFields,
     _ transaction: ServerTransaction, _ caller: CallerKind, network: Int, _ arrival: Arrival
   ) -> Bool {

@@ -194,12 +194,13 @@ extension Shard {
 
   /// Both sides are watched while both are expected to speak; on hold nobody is (MED-4, RELIABILITY C7).
   func watchSilence(_ session: Session) {
-    let isTwoWay = [session.caller, session.callee].allSatisfy {
+    let (one, other) = session.speakers
+    let isTwoWay = [one, other].allSatisfy {
       guard let remote = $0?.media?.remote else { return session.application != nil }
       return remote.weSend && remote.weReceive
     }
-    for leg in [session.caller, session.callee] {
-      guard let leg, let media = leg.media else { continue }
+    for leg in [one, other] {
+      guard let leg, let media = leg.media, !leg.mediaClosing else { continue }
       outbox.media.append(
         .watch(media.transport, silenceMilliseconds: isTwoWay ? leg.silence : 0))
     }

@@ -12,7 +12,10 @@ extension Shard {
   /// The first hop, once the record is safe.
   func startPlan(_ session: Session) {
     session.state = .routing
-    let strand = Strand(plan: session.plan)
+    if let transfer = session.handover?.transfer, transfer.kind == .replacement {
+      return askTransferee(transfer)
+    }
+    let strand = Strand(plan: session.plan, diversions: transferDiversions(session))
     session.strand = strand
     startHop(session, strand, 0)
   }
@@ -262,6 +265,9 @@ extension Shard {
     session.record.cause = cause
     let final = wasAnswered ? 200 : (status ?? cause.sipStatus)
     session.record.status = final
+    if let handover = session.handover {
+      released(session, handover, by: by, cause, status ?? cause.sipStatus)
+    }
     if let caller = session.caller { hangUp(caller, status: final, cause) }
     if let callee = session.callee { hangUp(callee, status: final, cause) }
     giveUp(session, Failure(status ?? cause.sipStatus, cause))
@@ -296,6 +302,8 @@ extension Shard {
     session.record.state = .ended
     counters.callsEnded &+= 1
     tell(.callEnded(session.record), call: session.id)
+    endReferral(session)
+    session.handover = nil
     sessionsBySerial[session.id.serial] = nil
     _ = sessions.remove(session.handle)
     for leg in [session.caller, session.callee] {

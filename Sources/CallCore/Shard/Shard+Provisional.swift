@@ -98,6 +98,9 @@ extension Shard {
     _ session: Session, _ branch: Branch, _ leg: Leg, _ message: borrowing Message, fork: UInt8,
     early: Int?
   ) {
+    if session.caller == nil, session.handover != nil {
+      return targetRings(session, branch, leg, message, fork: fork, early: early)
+    }
     guard let caller = session.caller, let server = caller.inviteServer, server.isProceeding else {
       return
     }
@@ -173,7 +176,7 @@ extension Shard {
   }
 
   /// What comes reliably holds: the 200 need not repeat it (RFC 3261 §13.2.1, RFC 6337 patterns 3 and 4).
-  private func keepAnswer(_ leg: Leg, _ early: Int, _ message: borrowing Message) -> Bool {
+  func keepAnswer(_ leg: Leg, _ early: Int, _ message: borrowing Message) -> Bool {
     guard readDescription(message, leg) != nil,
       let stored = blocks.store(message.bytes.extracting(message.body))
     else { return false }

@@ -5,13 +5,12 @@ extension Shard {
   /// The established call as recovery, hand-over or a second node would read it: a `SessionRecord`, written
   /// straight from the call.
   func establishedRecord(_ session: Session) -> EncodedSession {
-    let legs = (session.caller == nil ? 0 : 1) + (session.callee == nil ? 0 : 1)
+    let legs = session.own
     recordText.begin()
     SessionRecord.write(
       call: session.id, tenant: session.record.tenant, from: session.record.from,
-      to: session.record.to, legs: legs, into: &recordText)
-    if let caller = session.caller { write(caller) }
-    if let callee = session.callee { write(callee) }
+      to: session.record.to, legs: legs.count, into: &recordText)
+    for leg in legs { write(leg) }
     defer { recordText.abandon() }
     return EncodedSession(
       encoded: recordText.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) })

@@ -298,7 +298,8 @@ extension Shard {
 
   func updateAnswered(_ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message) {
     guard let session = leg.session, let other = counterpart(session, leg, transaction.fork),
-      let reoffer = other.reoffer, reoffer.fork == transaction.fork, reoffer.server.isProceeding
+      let reoffer = other.reoffer, isSame(reoffer, transaction, session),
+      reoffer.server.isProceeding
     else {
       stepBack(leg, transaction.fork, .update)
       // It crossed the end of the request that it was for: the sides disagree.
@@ -322,6 +323,14 @@ extension Shard {
       leg, transaction.fork, .updateSuccess, from: .them, hasDescription: hasDescription(message))
     guard verdict == .answer else { return refuseReoffer(other, 488) }
     acceptReoffer(session, leg, other, message)
+  }
+
+  /// Whether the request was sent for the offer. The two dialogs of one call go by one number; those of calls that
+  /// have been joined have each its own.
+  private func isSame(
+    _ reoffer: Reoffer, _ transaction: ClientTransaction, _ session: Session
+  ) -> Bool {
+    reoffer.fork == transaction.fork || session.handover?.partner != nil
   }
 
   /// A final refusal by the side that was asked.
@@ -372,8 +381,8 @@ extension Shard {
   func reofferTimedOut(_ leg: Leg, _ transaction: ClientTransaction) {
     if transaction.purpose == .reInvite { leg.inviteClient = nil }
     guard let session = leg.session, session.state != .released else { return }
-    if let other = counterpart(session, leg, transaction.fork),
-      other.reoffer?.fork == transaction.fork
+    if let other = counterpart(session, leg, transaction.fork), let reoffer = other.reoffer,
+      isSame(reoffer, transaction, session)
     {
       refuseReoffer(other, 408)
     }

@@ -35,7 +35,10 @@ extension Shard {
     case .options: replyStateless(message, fields, 200, arrival, withCapabilities: true)
     case .bye: replyStateless(message, fields, 481, arrival)
     case .other: refuse(message, fields, 501, .methodUnsupported, arrival)
-    case .prack, .update, .info, .subscribe, .notify, .refer, .message, .publish:
+    case .refer: refuseReferOutside(message, fields, arrival)
+    case .subscribe: refuseSubscription(message, fields, arrival)
+    case .notify: refuse(message, fields, 481, .methodUnsupported, arrival)
+    case .prack, .update, .info, .message, .publish:
       refuse(message, fields, 405, .methodUnsupported, arrival)
     case .ack, .cancel: break  // handled above
     }
@@ -179,6 +182,9 @@ extension Shard {
       return replyStateless(message, fields, 500, arrival, leg: leg)
     }
     follow(leg, arrival)
+    if message.method != .bye, leg.session?.handover?.hasLeft(leg) == true {
+      return replyInDialog(message, fields, key, 481, leg, arrival)
+    }
     switch message.method {
     case .bye: byeReceived(leg, message, fields, key, arrival)
     case .invite: reInviteReceived(leg, message, fields, key, arrival)
@@ -187,7 +193,11 @@ extension Shard {
     case .info: infoReceived(leg, message, fields, key, arrival)
     case .options: replyInDialog(message, fields, key, 200, leg, arrival)
     case .other: replyInDialog(message, fields, key, 501, leg, arrival)
-    case .register, .subscribe, .notify, .refer, .message, .publish:
+    case .refer: referReceived(leg, message, fields, key, arrival)
+    case .subscribe: subscribeReceived(leg, message, fields, key, arrival)
+    // Nobody here has subscribed to anything (RFC 6665 §4.1.3).
+    case .notify: replyInDialog(message, fields, key, 481, leg, arrival)
+    case .register, .message, .publish:
       replyInDialog(message, fields, key, 405, leg, arrival)
     case .ack, .cancel: break  // handled before
     }
@@ -224,13 +234,15 @@ extension Shard {
   /// whatever has changed since.
   func replyInDialog(
     _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ status: Int,
-    _ leg: Leg, _ arrival: Arrival, retryAfter: Int = 0, minSE: UInt32 = 0
+    _ leg: Leg, _ arrival: Arrival, retryAfter: Int = 0, minSE: UInt32 = 0,
+    extra: StaticString = ""
   ) {
     guard let transaction = makeServer(message, fields, key, arrival) else {
       return replyStateless(message, fields, 503, arrival, leg: leg)
     }
     transaction.serial = leg.call.serial
     transaction.side = leg.side
-    respond(transaction, status, leg: leg, retryAfter: retryAfter, minSE: minSE)
+    respond(
+      transaction, status, leg: leg, extra: extra, retryAfter: retryAfter, minSE: minSE)
   }
 }

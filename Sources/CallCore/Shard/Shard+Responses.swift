@@ -160,11 +160,13 @@ extension Shard {
   }
 
   func writeSupported(into output: inout OutputBuffer) {
-    output.append("Supported: 100rel, timer\r\n")
+    output.append("Supported: 100rel, timer, replaces, norefersub\r\n")
   }
 
   func writeCapabilities(into output: inout OutputBuffer) {
-    output.append("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO\r\n")
+    output.append(
+      "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE\r\n"
+    )
     output.append("Accept: application/sdp\r\n")
   }
 
@@ -262,10 +264,12 @@ extension Shard {
     return true
   }
 
-  /// Of a registrar: RFC 3327, RFC 5626, RFC 5627, RFC 6140; of a user agent: RFC 3262, RFC 4028.
+  /// Of a registrar: RFC 3327, RFC 5626, RFC 5627, RFC 6140; of a user agent: RFC 3262,
+  /// RFC 3891, RFC 4028, RFC 4488.
   private func supports(_ option: RawSpan, _ method: Method) -> Bool {
     guard method == .register else {
       return option.equalsIgnoringCase("100rel") || option.equalsIgnoringCase("timer")
+        || option.equalsIgnoringCase("norefersub") || option.equalsIgnoringCase("replaces")
     }
     return option.equalsIgnoringCase("path") || option.equalsIgnoringCase("outbound")
       || option.equalsIgnoringCase("gruu") || option.equalsIgnoringCase("gin")

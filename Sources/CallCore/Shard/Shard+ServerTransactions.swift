@@ -54,7 +54,7 @@ extension Shard {
   func respond(
     _ transaction: ServerTransaction, _ status: Int, fork: UInt8 = 0, leg: Leg? = nil,
     withBody: Bool = false, extra: StaticString = "", rseq: UInt32 = 0, retryAfter: Int = 0,
-    minSE: UInt32 = 0, reason: UInt8 = 0
+    minSE: UInt32 = 0, reason: UInt8 = 0, expires: Int = -1
   ) {
     outbox.datagrams.begin()
     writeStatusLine(status, into: &outbox.datagrams)
@@ -79,6 +79,7 @@ extension Shard {
       }
       if retryAfter > 0 { number("Retry-After: ", retryAfter) }
       if minSE > 0 { number("Min-SE: ", Int(minSE)) }
+      if expires >= 0 { number("Expires: ", expires) }
       outbox.datagrams.append(extra)
       writeReason(reason, into: &outbox.datagrams)
       if let leg { writeSessionID(leg, into: &outbox.datagrams) }

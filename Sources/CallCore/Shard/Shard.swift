@@ -217,6 +217,8 @@ package final class Shard {
     case .target: targetDue(handle)
     case .name: nameTimedOut(handle)
     case .load: loadDue()
+    case .transfer: transferDue(handle)
+    case .subscription: subscriptionDue(handle)
     }
   }
 }
@@ -229,6 +231,7 @@ enum ShardTimer: UInt8 {
   case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
   case load
+  case transfer, subscription
 }
 
 /// Where a message came from.

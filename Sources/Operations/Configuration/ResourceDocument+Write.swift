@@ -111,6 +111,7 @@ private struct ResourceWriter {
       ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
       ("rules", trunk.rules.isEmpty ? nil : .list(trunk.rules.map(\.document))),
       ("redirects", .text(trunk.redirects.rawValue)),
+      ("transfer", .text(trunk.transfer.rawValue)),
       ("diversion", .text(trunk.diversion.rawValue)),
       ("transport", .text(trunk.transport.rawValue)), ("tls", trunk.security.map(node)),
       ("register", trunk.register.map(node)),
@@ -174,6 +175,7 @@ private struct ResourceWriter {
       ("callsPerSecond", user.callsPerSecond.map { .bare($0) }),
       ("mediaTimeout", .text(user.mediaTimeout.documentText)),
       ("forward", node(user.forward)), ("redirects", .text(user.redirects.rawValue)),
+      ("transfer", .text(user.transfer.rawValue)),
     ])
   }
 

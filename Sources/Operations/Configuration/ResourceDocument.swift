@@ -181,8 +181,8 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
-      "rules", "register", "matchHeader", "redirects", "diversion", "transport", "tls", "profile",
-      "probe", "overloadControl",
+      "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
+      "profile", "probe", "overloadControl",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -212,6 +212,7 @@ extension ResourceReader {
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)
     trunk.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
+    trunk.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
     trunk.diversion ?= reader.optional(fields, "diversion", .choice("a way to tell of diversions"))
     trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
     trunk.targets = trunk.targets.map { $0.reached(by: trunk.transport) }
@@ -306,7 +307,7 @@ extension ResourceReader {
   private mutating func user(_ item: Item) -> User? {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
-      "mediaTimeout", "forward", "redirects", "maxCalls", "callsPerSecond",
+      "mediaTimeout", "forward", "redirects", "transfer", "maxCalls", "callsPerSecond",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -323,6 +324,7 @@ extension ResourceReader {
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)
     user.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
+    user.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user

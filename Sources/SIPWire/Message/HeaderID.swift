@@ -28,6 +28,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
   case pCalledPartyID  // RFC 7315
   case sessionID  // RFC 7989
   case identity  // RFC 8224
+  case referSub  // RFC 4488
   case remotePartyID  // draft-ietf-sip-privacy-04, expired in 2002 and in use ever since
 
   /// As it is written on the wire; empty for `.other`.
@@ -101,6 +102,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
     case .sessionID: "Session-ID"
     case .identity: "Identity"
     case .pCalledPartyID: "P-Called-Party-ID"
+    case .referSub: "Refer-Sub"
     case .remotePartyID: "Remote-Party-ID"
     }
   }

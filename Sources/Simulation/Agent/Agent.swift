@@ -26,6 +26,8 @@ package final class Agent {
   package var user: String
   package var domain = "trunk.example"
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }
+  /// Told of a call that it makes by itself, before that begins.
+  package var onConsultation: (_ of: AgentCall, _ to: AgentCall) -> Void = { _, _ in }
   /// False: nothing is sent, answered or heard any more.
   package var alive = true
   /// Behind the Via of its requests, and in its responses behind the topmost one in place of an `oc` without a
@@ -140,7 +142,8 @@ package final class Agent {
     case .register where registrar != nil:
       guard let transaction = admit(message, from: from) else { return }
       receiveRegister(message, transaction)
-    case .invite, .bye, .options, .register, .prack, .update, .info, .other:
+    case .invite, .bye, .options, .register, .prack, .update, .info, .refer, .notify, .subscribe,
+      .other:
       guard let transaction = admit(message, from: from) else { return }
       guard let call = calls(message.callID), call.owns(message) else {
         answer(message, transaction, status: 481, tag: newTag())

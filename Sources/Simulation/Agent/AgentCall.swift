@@ -20,6 +20,8 @@ package final class AgentCall {
   package let callID: String
   package internal(set) var localTag: String
   package internal(set) var remoteTag = ""
+  /// Of a caller before the answer: the last early dialog's.
+  var earlyTag = ""
   /// From or To of our requests without the tag.
   var localParty: String
   var remoteParty: String
@@ -42,7 +44,9 @@ package final class AgentCall {
   package internal(set) var remoteMedia: SocketAddress?
   package internal(set) var remoteDirection = AgentSDP.Direction.sendrecv
   var direction = AgentSDP.Direction.sendrecv
-  var payloads: [Int] = []
+  package var payloads: [Int] = []
+  /// Every re-INVITE is answered 488.
+  package var refusesReoffers = false
   var sdpVersion = 1
   package internal(set) var reoffersAnswered: [Int] = []
   var reofferPending = false
@@ -89,6 +93,12 @@ package final class AgentCall {
   package internal(set) var session: (seconds: Int, isOurs: Bool, at: Instant)?
   var sessionTurn = 0
   package internal(set) var byeReason: String?
+
+  // Transfers
+  /// What a REFER of ours was answered, and what its NOTIFYs said: the sipfrag's status, and the state.
+  package internal(set) var referAnswers: [Int] = []
+  package internal(set) var notified: [(status: Int, state: String)] = []
+  package internal(set) var referred: Transferring?
 
   var world: World { agent.world }
 
@@ -169,7 +179,7 @@ package final class AgentCall {
 
   /// A request of this dialog; the answer comes to `respond`, nil after timer B or F.
   @discardableResult
-  func send(
+  package func send(
     _ method: AgentMethod, headers: [String] = [], sdp: String? = nil,
     within early: AgentMessage? = nil, respond: @escaping (AgentMessage?) -> Void = { _ in }
   ) -> UInt32 {
@@ -253,7 +263,9 @@ package final class AgentCall {
       agent.answer(message, transaction, status: 200, tag: localTag)
     case .options:
       agent.answer(message, transaction, status: 200, tag: localTag)
-    case .ack, .cancel, .register, .other:
+    case .notify:
+      receiveNotify(message, transaction)
+    case .ack, .cancel, .register, .refer, .subscribe, .other:
       agent.answer(message, transaction, status: 501, tag: localTag)
     }
   }

@@ -150,6 +150,7 @@ extension AgentCall {
       }
     }
     scheduleReoffers(calleeScript.reoffers)
+    scheduleTransfer(calleeScript.transfer)
   }
 
   func receiveCancel(_ invite: AgentServerTransaction) {

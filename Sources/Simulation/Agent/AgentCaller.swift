@@ -84,6 +84,7 @@ extension AgentCall {
     if response.status > 100 {
       if state == .starting { rang = world.now }
       state = .early
+      earlyTag = response.toTag
       if response.lists("100rel", .require) {
         receiveReliable(response)
       } else {
@@ -124,6 +125,7 @@ extension AgentCall {
       talk()
       schedule(callerScript.hangUpAfter) { $0.hangUp() }
       scheduleReoffers(callerScript.reoffers)
+      scheduleTransfer(callerScript.transfer)
     } else if response.toTag == remoteTag {
       acknowledgeInvite(response, offer: nil)
     } else {

@@ -10,6 +10,9 @@ package enum AgentMethod: String, Sendable {
   case prack = "PRACK"
   case update = "UPDATE"
   case info = "INFO"
+  case refer = "REFER"
+  case notify = "NOTIFY"
+  case subscribe = "SUBSCRIBE"
   case other = ""
 }
 
@@ -34,6 +37,10 @@ package enum AgentHeader: String, Sendable, CaseIterable {
   case minSE = "min-se"
   case sessionID = "session-id"
   case earlyMedia = "p-early-media"
+  case event
+  case subscriptionState = "subscription-state"
+  case referSub = "refer-sub"
+  case allowEvents = "allow-events"
 
   fileprivate static let byLength: [[(name: [UInt8], header: AgentHeader)]] = {
     var table = [[(name: [UInt8], header: AgentHeader)]](repeating: [], count: 24)

@@ -75,6 +75,10 @@ extension AgentCall {
       agent.answer(message, transaction, status: 481, tag: localTag)
       return
     }
+    guard !refusesReoffers else {
+      agent.answer(message, transaction, status: 488, tag: localTag)
+      return
+    }
     guard !reofferPending else {
       agent.answer(message, transaction, status: 491, tag: localTag)
       return

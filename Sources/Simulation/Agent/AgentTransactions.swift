@@ -140,7 +140,8 @@ extension Agent {
   static func serverKey(_ message: AgentMessage) -> String {
     switch message.method {
     case .ack, .invite: message.branch + "I"
-    case .bye, .cancel, .options, .register, .prack, .update, .info, .other:
+    case .bye, .cancel, .options, .register, .prack, .update, .info, .refer, .notify, .subscribe,
+      .other:
       message.branch + message.methodText
     }
   }

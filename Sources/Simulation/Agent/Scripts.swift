@@ -53,6 +53,16 @@ package struct Reoffer: Hashable, Sendable {
   }
 }
 
+/// A transfer some time after the answer.
+package struct TransferPlan: Hashable, Sendable {
+  package var after: Interval
+  package var number: String
+  /// The transferor speaks with the target first, for so long. Nil: it does not.
+  package var consults: Interval?
+  package var goodbye = Transferring.Goodbye.afterSuccess
+  package var isSilent = false
+}
+
 /// What a caller does. Without a word in it, the caller waits for ever and never hangs up.
 package struct CallerScript: Hashable, Sendable {
   package var payloads = [0, 8, 101]
@@ -83,6 +93,7 @@ package struct CallerScript: Hashable, Sendable {
   package var timer: TimerHabit?
   /// In place of the agent's own offer.
   package var sdp: String?
+  package var transfer: TransferPlan?
 
   package init() {}
 
@@ -146,6 +157,7 @@ package struct CalleeScript: Hashable, Sendable {
   package var sdp: String?
   /// Contacts of a 3xx in place of the agent's own.
   package var redirectsTo: [String] = []
+  package var transfer: TransferPlan?
 
   package init() {}
 

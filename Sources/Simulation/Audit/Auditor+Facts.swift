@@ -50,6 +50,15 @@ extension Auditor {
       return fail(.record, "attempt under another call's name", record.sipCallID)
     }
     if calls[record.id] != nil { fail(.record, "attempted twice", record.sipCallID) }
+    if record.isTransfer {
+      // Its INVITE is the REFER in the transferor's dialog.
+      if !referred.contains(record.sipCallID) {
+        fail(.record, "a transfer that nobody asked for", record.sipCallID)
+      }
+      calls[record.id] = CallTrack(record: record, attemptedSequence: fact.sequence)
+      if let plan = planOfTransfer(record.calledNumber) { callOfPlan[plan] = record.id }
+      return
+    }
     if let earlier = attemptOfCaller[record.sipCallID], earlier != record.id {
       fail(.record, "a second record of one INVITE", record.sipCallID)
     }

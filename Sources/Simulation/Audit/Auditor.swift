@@ -59,11 +59,17 @@ package final class Auditor {
   var sources: Set<SocketAddress> = []
   var calls: [CallID: CallTrack] = [:]
   var attemptOfCaller: [String: CallID] = [:]
+  /// Call-IDs of dialogs in which a REFER came.
+  var referred: Set<String> = []
+  /// Subscriptions that have had their last NOTIFY.
+  var notifiedLast: Set<String> = []
   var confirmedSequence: UInt64 = 0
   var lastSequence: UInt64 = 0
   /// Which of a swarm's plans a first INVITE of ours belongs to, and which A leg each plan has.
   package var planOfInvite: (AgentMessage, SocketAddress) -> Int? = { _, _ in nil }
   package var planOfCaller: (String) -> Int? = { _ in nil }
+  /// Which plan a transfer to a number is of.
+  package var planOfTransfer: (String) -> Int? = { _ in nil }
   var callOfPlan: [Int: CallID] = [:]
 
   init(world: World) {
@@ -83,6 +89,8 @@ package final class Auditor {
     calls = [:]
     attemptOfCaller = [:]
     callOfPlan = [:]
+    referred = []
+    notifiedLast = []
     confirmedSequence = 0
     lastSequence = 0
   }
@@ -127,7 +135,9 @@ package final class Auditor {
       }
     case .bye:
       noteBye(message, tag: legs[message.callID]?.isOurs == true ? message.fromTag : message.toTag)
-    case .cancel, .options, .register, .prack, .update, .info, .other:
+    case .refer:
+      if message.toTag.isEmpty == false { referred.insert(message.callID) }
+    case .cancel, .options, .register, .prack, .update, .info, .notify, .subscribe, .other:
       break
     }
   }
@@ -192,6 +202,7 @@ package final class Auditor {
       legs[message.callID]?.cancelled = world.now
     }
     if message.method == .other { fail(.method, "unasked \(message.methodText)", message.callID) }
+    if message.method == .notify { checkNotify(message) }
     guard message.method != .ack, message.method != .cancel else { return }
     let key = message.callID + message.fromTag + message.toTag
     var known = sequences[key] ?? (0, [])
@@ -203,6 +214,24 @@ package final class Auditor {
       known.last = message.cseq
     }
     sequences[key] = known
+  }
+
+  /// RFC 3515 §2.4: only whoever sent a REFER is told, each time a status, and nothing behind the last one.
+  private func checkNotify(_ message: AgentMessage) {
+    guard copies[message.branch + "NOTIFY0" + message.toTag] == nil else { return }
+    if !referred.contains(message.callID) {
+      fail(.method, "NOTIFY where nobody sent a REFER", message.callID)
+    }
+    if !message.bodyText.hasPrefix("SIP/2.0 ") {
+      fail(.method, "NOTIFY without a status line", message.callID)
+    }
+    let name = "\(message.callID) \(message.value(.event) ?? "")"
+    if notifiedLast.contains(name) {
+      fail(.method, "NOTIFY behind the last one", message.callID)
+    }
+    if message.value(.subscriptionState)?.hasPrefix("terminated") == true {
+      notifiedLast.insert(name)
+    }
   }
 
   private func sentFirstInvite(_ message: AgentMessage, to: SocketAddress) {

@@ -35,6 +35,8 @@ struct PlanGenerator {
   let temper: SwarmTemper
   let office: SwarmOffice
   private var pairs: [(Int, Int)]
+  /// The share of phones' calls that they hand on.
+  var transfers = 0.0
 
   init(random: SeededRandom, temper: SwarmTemper, office: SwarmOffice) {
     self.random = random
@@ -61,7 +63,26 @@ struct PlanGenerator {
     }
     if random.chance(0.02) { plan.operatorAfter = random.interval(0...15_000) }
     plan.shouldSucceed = succeeds(plan)
+    if transfers > 0, random.chance(transfers) { transfer(&plan) }
     return plan
+  }
+
+  /// A phone hands its call on to a carrier's number of the plan's own, of which nobody has called yet.
+  private mutating func transfer(_ plan: inout CallPlan) {
+    var handing = TransferPlan(
+      after: random.interval(0...8_000), number: "+44" + String(1_000_000 + plan.index))
+    if random.chance(0.4) { handing.consults = random.interval(500...12_000) }
+    handing.goodbye = random.pick([.afterSuccess, .afterSuccess, .atOnce, .never]) ?? .never
+    handing.isSilent = random.chance(0.15)
+    switch plan.kind {
+    case .outbound: plan.script.transfer = handing
+    case .inbound, .between: plan.callees[0].transfer = handing
+    case .fromPBX, .application, .toPBX: return
+    }
+    // The transferor no longer ends the call: whoever is called next does.
+    for i in 1..<plan.callees.count where plan.callees[i].hangUpAfter == nil {
+      plan.callees[i].hangUpAfter = random.interval(3_000...30_000)
+    }
   }
 
   private mutating func draft(_ index: Int) -> CallPlan {

@@ -8,6 +8,28 @@ package enum PlantedBugs {
 
   package static let all: [(name: String, make: Maker)] = messages + media + facts
 
+  /// Those that only show where calls are handed on.
+  package static let ofTransfers: [(name: String, make: Maker)] = [
+    editing("the first NOTIFY says that it is the last", { isNotify($0) && tells($0, 100) }) {
+      message, text in
+      replace(&text, message.value(.subscriptionState) ?? "-", "terminated;reason=noresource")
+    },
+    editing("a NOTIFY tells of nothing", { isNotify($0) }) { _, text in
+      replace(&text, "SIP/2.0 100 ", "SIP_2.0 100 ")
+    },
+    editing("a NOTIFY goes to who did not ask", { isNotify($0) }) { message, text in
+      replace(&text, message.callID, "x" + message.callID)
+    },
+  ]
+
+  private static func isNotify(_ message: AgentMessage) -> Bool {
+    message.isRequest && message.method == .notify
+  }
+
+  private static func tells(_ message: AgentMessage, _ status: Int) -> Bool {
+    message.bodyText.hasPrefix("SIP/2.0 \(status) ")
+  }
+
   // MARK: Editing
 
   private static func edit(_ message: AgentMessage, _ change: (inout String) -> Void) -> [UInt8] {

@@ -12,6 +12,8 @@ package struct SwarmSettings: Sendable {
   package var spacing = 300
   /// Malformed messages, stray responses and forged requests among the calls.
   package var noise = true
+  /// The share of phones' calls that they hand on.
+  package var transfers = 0.0
   package var mutation: (@Sendable () -> Mutation)?
 
   package init(seed: UInt64, calls: Int = 300) {
@@ -56,12 +58,19 @@ package final class Swarm {
     office = SwarmOffice(phones: 40)
     link = settings.link ?? Swarm.link(&random)
     generator = PlanGenerator(random: random.fork(), temper: settings.temper, office: office)
+    generator.transfers = settings.transfers
     world = World(office.settings(seed: settings.seed))
     office.populate(world)
     for agent in world.agents {
       agent.onInvite = { [unowned self, unowned agent] in script(of: $0, at: agent) }
     }
     world.auditor.planOfInvite = { [unowned self] in plan(of: $0, to: $1) }
+    for agent in world.agents {
+      agent.onConsultation = { [unowned self] consultation, call in
+        if let plan = planIndex(ofCallID: call.callID) { planOfCallID[consultation.callID] = plan }
+      }
+    }
+    world.auditor.planOfTransfer = { [unowned self] in planOfNumber($0) }
     world.auditor.planOfCaller = { [unowned self] in planOfCallID[$0] }
     try world.start()
     // Registration is tested elsewhere: the calls need it done.
@@ -85,16 +94,26 @@ package final class Swarm {
     return quality
   }
 
+  /// REFERs whose senders heard of a success.
+  package var transfersDone: Int {
+    world.agents.flatMap(\.calls).count { $0.notified.contains { $0.status == 200 } }
+  }
+
   // MARK: Which call is which
 
   private func plan(of message: AgentMessage, to: SocketAddress) -> Int? {
     let called = message.user(.to).isEmpty ? message.user(nil) : message.user(.to)
-    for number in [called, message.user(nil)] where number.hasPrefix("+44") {
-      return Int(number.dropFirst(3)).map { $0 - 1_000_000 }
+    for number in [called, message.user(nil)] {
+      if let plan = planOfNumber(number) { return plan }
     }
     let caller = message.user(.from)
     if caller.hasPrefix("+43") { return Int(caller.dropFirst(3)).map { $0 - 1_000_000 } }
     return planOfPair["\(caller) \(AgentText.hostPort(to))"]
+  }
+
+  private func planOfNumber(_ number: String) -> Int? {
+    guard number.hasPrefix("+44") else { return nil }
+    return Int(number.dropFirst(3)).map { $0 - 1_000_000 }
   }
 
   private func script(of message: AgentMessage, at agent: Agent) -> CalleeScript {

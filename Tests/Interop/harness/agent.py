@@ -265,8 +265,16 @@ class Dialog:
         self.agent.send(self.agent.request(
             "ACK", self.remote, self.call_id, self.sequence, self.tag, self.to))
 
-    def bye(self, seconds=5):
+    def request(self, method, extra=(), seconds=5):
+        """A request without a body, and its final response."""
         self.sequence += 1
         self.agent.send(self.agent.request(
-            "BYE", self.remote, self.call_id, self.sequence, self.tag, self.to))
-        return self.agent.final(self.call_id, "BYE", seconds)
+            method, self.remote, self.call_id, self.sequence, self.tag, self.to, extra))
+        return self.agent.final(self.call_id, method, seconds)
+
+    def bye(self, seconds=5):
+        return self.request("BYE", seconds=seconds)
+
+    @property
+    def remote_tag(self):
+        return self.answer.to_tag

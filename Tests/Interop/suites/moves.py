@@ -1,4 +1,4 @@
-"""Calls that ring in several places at once, that are forwarded and deflected."""
+"""Calls that ring in several places at once, that are forwarded, deflected and transferred."""
 
 import time
 
@@ -195,3 +195,112 @@ def deflection(t):
     answer, _ = frank.exchange("INVITE", f"sip:{number}@{world.domain}", body=frank.sdp(40010))
     worker.join()
     expect(answer.status == 482, answer.start)
+
+
+def notes(record):
+    return " / ".join(record.get("notes") or [])
+
+
+@test("transfer", 60)
+def transfer(t):
+    """baresip hands its call on with REFER: the two that are left hear each other, and each call has its record"""
+    world = t.world
+    words, says = spoken(WORDS)
+    dave = t.user("dave", answer="auto")
+    erin = t.user("erin", answer="auto", says=says)
+    frank = t.user("frank")
+    first, second = world.extension("dave"), world.extension("erin")
+    frank.dial(f"sip:{first}@{world.domain}")
+    frank.established(5)
+    call = world.live(first)
+    frank.command("transfer", f"sip:{second}@{world.domain}")
+    erin.established(8)
+    frank.closed(8)
+    made = world.live(second)
+    time.sleep(len(words) / audio.RATE + 2.5)
+    erin.hang_up()
+    dave.closed(5)
+    likeness = audio.check_likeness("dave heard", words, dave.heard())
+    record, old = world.ended(made["id"]), world.ended(call["id"])
+    expect((record["from"], record["to"]) == ("user:frank", "user:erin"), record)
+    expect(f"transfer of {call['id']} by user:frank" in notes(record), notes(record))
+    expect(f"goes on with {made['id']}" in notes(old), notes(old))
+    t.remark = str(likeness)
+
+
+def answer_notify(agent, seconds=8):
+    """The status that the next NOTIFY tells of, and whether it is the last."""
+    message = agent.expect_request("NOTIFY", seconds)
+    agent.socket.sendto(agent.answer_to(message, 200, "OK"), message.source)
+    expect(message.get("event").startswith("refer"), message.get("event"))
+    status = int(str(message).split("SIP/2.0 ")[-1].split()[0])
+    return status, message.get("subscription-state").startswith("terminated")
+
+
+@test("attended-transfer", 60)
+def attended_transfer(t):
+    """REFER with Replaces: the far ends of a phone's two calls hear each other, and the phone is in neither"""
+    world = t.world
+    words, says = spoken(WORDS)
+    dave = t.user("dave", answer="auto")
+    erin = t.user("erin", answer="auto", says=says)
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    answer, one = frank.exchange(
+        "INVITE", f"sip:{world.extension('dave')}@{world.domain}", body=frank.sdp(40020))
+    expect(answer.status == 200, answer.start)
+    answer, two = frank.exchange(
+        "INVITE", f"sip:{world.extension('erin')}@{world.domain}", body=frank.sdp(40022))
+    expect(answer.status == 200, answer.start)
+    target = (f"sip:{world.extension('erin')}@{world.domain}?Replaces={two.call_id}"
+              f"%3Bto-tag%3D{two.remote_tag}%3Bfrom-tag%3D{two.tag}")
+    began = time.monotonic()
+    answer = one.request("REFER", (f"Refer-To: <{target}>",))
+    expect(answer.status == 202, answer.start)
+    told = [answer_notify(frank)]
+    while not told[-1][1]:
+        told.append(answer_notify(frank))
+    expect([status for status, _ in told] == [100, 200], told)
+    for dialog in (one, two):
+        end = frank.wait(
+            lambda m, dialog=dialog: m.method == "BYE" and m.get("call-id") == dialog.call_id, 5, "BYE")
+        frank.socket.sendto(frank.answer_to(end, 200, "OK"), end.source)
+    joined = time.monotonic() - began
+    # erin has been speaking since she answered: what is heard is what is left of it, and then once more.
+    calls = [world.live(world.extension(name))["id"] for name in ("dave", "erin")]
+    time.sleep(2)
+    erin.hang_up()
+    dave.closed(5)
+    for call in calls:
+        expect("goes on with" in notes(world.ended(call)), call)
+    _, received = dave.packets()
+    expect(received > 50, f"dave received {received} packets")
+    t.remark = f"joined after {joined:.2f} s"
+
+
+@test("transfer-refused", 30)
+def transfer_refused(t):
+    """A busy target: the phone hears why, and its call goes on; outside of a call REFER gets 403"""
+    world = t.world
+    grace = sip_user(t, "grace")
+    dave = t.user("dave", answer="auto")
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    answer, one = frank.exchange(
+        "INVITE", f"sip:{world.extension('dave')}@{world.domain}", body=frank.sdp(40024))
+    expect(answer.status == 200, answer.start)
+    import threading
+    worker = threading.Thread(target=lambda: refuse(grace, 486, "Busy Here"))
+    worker.start()
+    answer = one.request(
+        "REFER", (f"Refer-To: <sip:{world.extension('grace')}@{world.domain}>",))
+    expect(answer.status == 202, answer.start)
+    told = [answer_notify(frank)]
+    while not told[-1][1]:
+        told.append(answer_notify(frank))
+    worker.join()
+    expect(told[-1] == (486, True), told)
+    answer, _ = frank.exchange(
+        "REFER", f"sip:{world.extension('dave')}@{world.domain}",
+        (f"Refer-To: <sip:{world.extension('grace')}@{world.domain}>",))
+    expect(answer.status == 403, answer.start)
+    expect(one.bye().status == 200, "BYE refused")
+    dave.closed(5)
