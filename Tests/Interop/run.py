@@ -10,6 +10,7 @@ recordings) is kept, and its folder printed.
 import argparse
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -44,6 +45,8 @@ def main():
         print(f"{options.demarc} is not built: make build", file=sys.stderr)
         return 2
 
+    # Asked to end, it ends what it started and removes what it made.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-interop-"))
     bench = Bench(folder, options.demarc)
     failed, skipped = [], []
