@@ -17,7 +17,8 @@ import Simulation
 ///     a  the last request of this peer again, with an answer to the last challenge
 ///     t  time passes: so many milliseconds
 ///     m  a fact of the media plane about a transport
-///     c  an input of the edge: drain, hang up, unreachable, queries, configuration, the store's pause
+///     c  an input of the edge: drain, hang up, unreachable, queries, configuration, the store's pause, that
+///        messages have waited for two seconds, that some were dropped
 ///
 /// `+` in place of header fields stands for a Contact and SDP, nothing for a Contact. The store and the
 /// media plane answer at once. At the end everybody falls silent, calls that still are up are hung up by
@@ -38,8 +39,13 @@ struct ShardExercise {
   private static let media = Scene.settings().mediaAddresses.map {
     MediaAddress(name: $0.name, bound: $0.bound, ports: 30_000...30_019)
   }
+  private static let resources = {
+    var resources = Scene.resources()
+    resources.trunks[0].overloadControl = true
+    return resources
+  }()
   private static let configuration = try? Configuration(
-    resources: Scene.resources(), revision: 1, listeners: listeners.map { ($0.name, $0.bound) },
+    resources: resources, revision: 1, listeners: listeners.map { ($0.name, $0.bound) },
     media: media.map { ($0.name, $0.bound) })
 
   private let shard: Shard
@@ -171,6 +177,15 @@ struct ShardExercise {
     case UInt8(ascii: "e"):
       isUndisturbed = false
       input(.configuration(Configuration()))
+    case UInt8(ascii: "w"):
+      for _ in 0..<20 {
+        pass(.milliseconds(100))
+        shard.waited(.milliseconds(200), on: Self.peers[peer].listener, at: now)
+        drain()
+      }
+    case UInt8(ascii: "o"):
+      shard.kernelDropped(at: now)
+      drain()
     case UInt8(ascii: "s"):
       isStoreStalled.toggle()
       drain()

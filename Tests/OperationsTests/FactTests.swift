@@ -108,6 +108,28 @@ private func ended(_ serial: UInt64, cause: Cause = .normalClearing) -> Fact {
       lines.contains(#"demarc_api_requests_total{method="GET",route="/v1/calls",status="200"} 9"#))
   }
 
+  @Test func loadIsTold() {
+    var page = MetricsPage(version: "1", processStart: 0)
+    page.shard.standingWait = .milliseconds(45)
+    page.shard.refusedStrangers = 1_000
+    page.shard.refusedKnown = 125
+    page.shard.overloads = 3
+    var target = TargetStatus(
+      address: SocketAddress(IPAddress(v4: 0x0a00_0001), 5060), name: "a", since: .zero)
+    target.askedLoss = 30
+    target.leftOut = 7
+    page.trunks = [TrunkStatus(name: "a", tenant: "t")]
+    page.trunks[0].targets = [target]
+    let lines = page.render().split(separator: "\n")
+    #expect(lines.contains("demarc_overload_wait_seconds 0.045"))
+    #expect(lines.contains(#"demarc_overload_refused_ratio{caller="stranger"} 1"#))
+    #expect(lines.contains(#"demarc_overload_refused_ratio{caller="known"} 0.125"#))
+    #expect(lines.contains("demarc_overloads_total 3"))
+    let labels = #"{tenant="t",trunk="a",address="10.0.0.1:5060"}"#
+    #expect(lines.contains("demarc_target_asked_loss_ratio\(labels) 0.3"))
+    #expect(lines.contains("demarc_target_left_out_total\(labels) 7"))
+  }
+
   /// Each family is opened once, with its two lines, and holds the samples that follow; counters end in
   /// `_total`; nothing appears twice.
   @Test func familiesAreWellFormed() throws {

@@ -50,6 +50,22 @@ import Testing
         """)
   }
 
+  @Test func statusTellsOfOverload() {
+    var status = StatusResource(
+      version: "1", state: "running", started: "2026-11-21T03:01:31.963Z", uptimeSeconds: 5,
+      processId: 7, revision: 1, listeners: [], media: [], socket: "s", store: "d", metrics: nil)
+    func text() -> String {
+      StateViews.status(status, zone: Self.utc).render(on: Terminal())
+    }
+    #expect(!text().contains("overload"))
+    status.overload = OverloadResource(
+      waitMilliseconds: 41.6, refusedStrangersPercent: 100, refusedKnownPercent: 12.5)
+    #expect(
+      text().contains(
+        "messages wait 42 ms; 100 % of strangers' new calls are refused, 13 % of users' and trunks'"
+      ))
+  }
+
   @Test func aCallIsAPage() {
     #expect(
       CallViews.page(Self.call, on: Terminal(), zone: Self.utc) == """
