@@ -3,18 +3,20 @@ import Operations
 import Policy
 import Testing
 
-/// What rings together, forwards and redirects, as it stands in documents.
+/// What rings together, forwards, redirects and transfers, as it stands in documents.
 struct ForwardDocumentTests {
   static let text = """
     networks:
       - {name: inside, listeners: [udp4], media: [media4]}
     trunks:
-      - {name: office, kind: pbx, targets: [192.0.2.1], redirects: follow, diversion: history-info}
+      - {name: office, kind: pbx, targets: [192.0.2.1], redirects: follow, diversion: history-info,
+         transfer: allow}
     users:
       - name: alice
         extension: "101"
         password: one
         redirects: reject
+        transfer: deny
         forward:
           busy: {user: bob}
           noAnswer: {number: "102"}
@@ -37,6 +39,8 @@ struct ForwardDocumentTests {
     #expect(resources.trunks[0].redirects == .follow)
     #expect(resources.trunks[0].diversion == .historyInfo)
     #expect(resources.users[0].redirects == .reject && resources.users[1].redirects == .follow)
+    #expect(resources.trunks[0].transfer == .allow)
+    #expect(resources.users[0].transfer == .deny && resources.users[1].transfer == .allow)
     var forward = Forwarding()
     forward.busy = .user("bob")
     forward.noAnswer = .number("102")
