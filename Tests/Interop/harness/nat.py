@@ -5,10 +5,13 @@
 The kernel's own NAT is port-restricted: it keeps a port's mapping for as long as it can and lets in only what
 answers. The other kinds are made of it:
 
-  full cone     what comes to a mapped port is passed in, whoever sent it: exact, by a map of the ports in use
-  address       the same, of hosts that were sent something: exact
-  port          the kernel's own: exact, while no two hosts behind it want the same port
+  full cone     what comes to a mapped port is passed in, whoever sent it, by a map of the ports in use
+  address       the same, of hosts that were sent something from that port
+  port          the kernel's own
   symmetric     a random port for each destination: exact
+
+The first three are exact while no two hosts behind one NAT want the same port: the second would get another port, of
+which the maps know nothing, and for each destination a new one. Here there is one host behind each.
 
 A mapping lives as long as the kernel keeps the connection (`timeout`); the maps of the first two follow it."""
 
@@ -74,7 +77,8 @@ link set {device} up
             file.write(str(value))
 
     def translate(self, ports=None):
-        """(Re)places the rules; `ports` are those that mappings get, "20000-29999". What was mapped is forgotten."""
+        """(Re)places the rules; `ports` are those that mappings get, "20000-29999", and then each destination gets one
+        of its own, as behind a symmetric NAT. What was mapped is forgotten."""
         if ports and self.kind in ("full-cone", "address"):
             raise Failure(f"a {self.kind} NAT keeps its ports here")
         translate = {
