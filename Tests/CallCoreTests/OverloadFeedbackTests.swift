@@ -50,11 +50,11 @@ import Testing
   func carriersAreObeyed(_ loss: Int) throws {
     let scene = try Self.scene()
     scene.north.viaAnswer = ";oc=\(loss);oc-algo=\"loss\";oc-validity=5000;oc-seq=1282321615.782"
-    _ = Self.offer(1_000, scene)
+    _ = Self.offer(400, scene)
     let sent = scene.north.calls.count - 1
-    #expect(abs(sent - (1_000 - loss * 10)) <= 50, "\(sent) of 1000 went there at \(loss) %")
+    #expect(abs(sent - (400 - loss * 4)) <= 40, "\(sent) of 400 went there at \(loss) %")
     #expect(Self.status(scene)?.askedLoss == loss)
-    #expect(Self.status(scene)?.leftOut == UInt64(1_000 - sent))
+    #expect(Self.status(scene)?.leftOut == UInt64(400 - sent))
     // It says nothing more: when its time is over, all go there again.
     scene.north.viaAnswer = nil
     scene.world.run(for: .seconds(6))
