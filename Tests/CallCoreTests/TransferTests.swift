@@ -184,6 +184,62 @@ import Testing
     scene.expectRest()
   }
 
+  /// The transferee offers something itself in the moment in which it is asked (RFC 3261 §14.2).
+  @Test func glareWithTheTransferee() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    scene.world.setLink(LinkQuality(delay: .milliseconds(80)), of: scene.north)
+    scene.bob.onInvite = { _ in .answering(after: .seconds(1)) }
+    near.transfer(to: "102")
+    scene.world.run(for: .milliseconds(960))
+    far.reoffer(Reoffer(after: .zero))
+    scene.world.run(for: .seconds(8))
+    #expect(statuses(near) == [100, 180, 200] && far.state == .answered)
+    let target = try #require(scene.bob.calls.last)
+    #expect(scene.world.media.partner(of: far.media) == target.media)
+    far.hangUp()
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// A carrier that wants credentials for the re-INVITE too.
+  @Test func challengedInTheCall() throws {
+    let scene = try scene {
+      $0.trunks[0].credentials = Credentials(username: "us", password: "north-secret")
+    }
+    scene.north.demands = Credentials(username: "us", password: "north-secret")
+    scene.register(scene.alice, scene.bob)
+    let near = scene.alice.call("+441999")
+    scene.world.run(for: .seconds(5))
+    let far = try #require(scene.north.calls.last)
+    near.transfer(to: "102")
+    scene.world.run(for: .seconds(6))
+    #expect(near.state == .ended && scene.bob.calls.last?.state == .answered)
+    far.hangUp()
+    scene.finish()
+    // The number that was called is who calls now.
+    #expect(scene.records.first { $0.isTransfer }?.callerNumber == "+441999")
+    scene.expectRest()
+  }
+
+  /// Nothing of it depends on a clean path.
+  @Test(arguments: 1...6) func underLoss(seed: Int) throws {
+    var settings = Scene.settings(seed: UInt64(seed))
+    settings.link = LinkQuality(loss: 0.2, delay: .milliseconds(20))
+    let scene = try Scene(settings)
+    scene.register(scene.alice, scene.bob)
+    scene.world.run(for: .seconds(30))
+    let far = scene.north.call("+493010", CallerScript().hangingUp(after: .seconds(90)))
+    scene.world.run(for: .seconds(30))
+    scene.alice.calls.last?.transfer(to: "102")
+    scene.world.run(for: .seconds(40))
+    scene.alice.calls.last?.hangUp()
+    scene.bob.calls.last?.hangUp()
+    far.hangUp()
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// Put on hold before: the target and the transferee hear each other all the same.
   @Test func fromHold() throws {
     let scene = try scene()
@@ -502,6 +558,28 @@ import Testing
       """)
     let record = try #require(scene.records.first { $0.from == "user:bob" })
     #expect(record.to == "trunk:north" && record.isJoined && record.cause == .normalClearing)
+    scene.expectRest()
+  }
+
+  /// It is taken back before the one who stays has answered.
+  @Test func replacementCancelled() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    scene.world.setLink(LinkQuality(delay: .milliseconds(300)), of: scene.north)
+    let new = scene.bob.call("101", replaces(near).cancelling(after: .milliseconds(100)))
+    scene.world.run(for: .seconds(3))
+    #expect(new.ending == .cancelled && near.state == .answered && far.state == .answered)
+    #expect(scene.world.media.partner(of: far.media) == near.media)
+    far.hangUp()
+    scene.finish()
+    scene.expectRest()
+  }
+
+  @Test func replacesElsewhere() throws {
+    let scene = try scene()
+    scene.alice.request("x", method: "OPTIONS", headers: ["Replaces: a;to-tag=1;from-tag=2"])
+    scene.world.run(for: .seconds(1))
+    #expect(scene.alice.answers == ["x": 400])
     scene.expectRest()
   }
 

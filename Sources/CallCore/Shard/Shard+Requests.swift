@@ -91,6 +91,11 @@ extension Shard {
       refuse(message, fields, 483, .tooManyHops, arrival)
       return false
     }
+    // RFC 3891 §3.
+    if message.method != .invite, message.first(.replaces) != nil {
+      refuse(message, fields, 400, .malformed, arrival)
+      return false
+    }
     if !message.body.isEmpty, !acceptsBody(message) {
       refuse(message, fields, 415, .contentUnsupported, arrival)
       return false
