@@ -30,7 +30,7 @@ struct CauseTests {
       acknowledgement-missing interrupted internal-fault number-invalid caller-refused \
       session-expired session-interval-too-small provisional-unacknowledged \
       tenant-call-limit tenant-rate-limit user-call-limit user-rate-limit class-call-limit \
-      class-rate-limit lines-busy pool-full name-unresolved
+      class-rate-limit lines-busy pool-full name-unresolved overload
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }
