@@ -30,14 +30,8 @@ struct CauseTests {
       acknowledgement-missing interrupted internal-fault number-invalid caller-refused \
       session-expired session-interval-too-small provisional-unacknowledged \
       tenant-call-limit tenant-rate-limit user-call-limit user-rate-limit class-call-limit \
-<<<<<<< HEAD
-      class-rate-limit lines-busy pool-full name-unresolved transfer-refused \
+      class-rate-limit lines-busy pool-full name-unresolved overload transfer-refused \
       transfer-failed transferred
-||||||| bdcba2e
-      class-rate-limit lines-busy pool-full name-unresolved
-=======
-      class-rate-limit lines-busy pool-full name-unresolved overload
->>>>>>> overload
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }
