@@ -245,12 +245,12 @@ import Testing
     check(empty.count == 0 && !empty.isNone)
     let huge = pool.store([UInt8](repeating: 1, count: 65_536).rawSpan)
     check(huge == nil)
-    // The one chunk holds 256-byte blocks now, so nothing larger fits until it is empty again.
-    let large = pool.store([UInt8](repeating: 1, count: 257).rawSpan)
+    // The one chunk holds 128-byte blocks now, so nothing larger fits until it is empty again.
+    let large = pool.store([UInt8](repeating: 1, count: 129).rawSpan)
     check(large == nil)
     var blocks: [Block] = [empty]
     while let block = pool.store([7].rawSpan) { blocks.append(block) }
-    check(blocks.count == 256 && pool.usedBytes == 65_536)
+    check(blocks.count == 512 && pool.usedBytes == 65_536)
     for var block in blocks { pool.free(&block) }
     var whole = try unwrap(pool.store([UInt8](repeating: 9, count: 65_535).rawSpan))
     let last = pool.bytes(whole).byte(at: 65_534)
