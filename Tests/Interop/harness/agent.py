@@ -277,4 +277,4 @@ class Dialog:
 
     @property
     def remote_tag(self):
-        return self.answer.to_tag
+        return self.answer.to_tag()

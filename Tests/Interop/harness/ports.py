@@ -1,13 +1,17 @@
 """Free ports, below the range that the kernel gives out by itself, so that nothing takes them meanwhile."""
 
+import collections
 import os
 import random
 import socket
 
-# Long rows have a part of their own, which single ports do not cut up.
+# Long rows have a part of their own, which single ports do not cut up. Only a Demarc takes one, and binds it whole:
+# when no row is left that was never given out, one that nobody holds any more will do.
 _SINGLE, _ROWS = range(10_000, 18_000), range(18_000, 32_000)
 _random = random.Random(os.getpid() ^ int.from_bytes(os.urandom(4), "big"))
 _taken = set()
+# Given out a moment ago, and perhaps not bound yet.
+_recent = collections.deque(maxlen=2_000)
 
 
 def _is_free(port, address="127.0.0.1"):
@@ -28,14 +32,22 @@ def free_port():
 
 def free_range(count, addresses=("127.0.0.1", "::1")):
     """The first of `count` ports in a row, even, that nothing uses."""
-    zone = _SINGLE if count < 64 else _ROWS
+    if count < 16:
+        return _find(count, _SINGLE, addresses, _taken)
+    return _find(count, _ROWS, addresses, _taken) or _find(count, _ROWS, addresses, set(_recent))
+
+
+def _find(count, zone, addresses, taken):
     for _ in range(1000):
         first = _random.randrange(zone.start, zone.stop - count) & ~1
         row = range(first, first + count)
-        if _taken.isdisjoint(row) and all(
+        if taken.isdisjoint(row) and all(
                 _is_free(port, address) for address in _present(addresses) for port in row):
             _taken.update(row)
+            _recent.extend(row)
             return first
+    if zone is _ROWS and taken is _taken:
+        return None
     raise RuntimeError(f"no {count} free ports in a row between {zone.start} and {zone.stop}")
 
 

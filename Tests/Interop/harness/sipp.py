@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 
-from .ports import free_port
+from .ports import free_port, free_range
 from .process import Failure, Process, expect, wait_until
 
 PCMU_SDP = """\
@@ -202,7 +202,8 @@ class Sipp:
         self.name = name
         self.folder = pathlib.Path(folder)
         self.port = port or free_port()
-        self.media_port = media_port or free_port()
+        # RTP and RTCP of audio, and two more that it takes for video unasked.
+        self.media_port = media_port or free_range(4)
         self.address = address
         path = self.folder / f"{name}.xml"
         path.write_text(text)

@@ -27,8 +27,8 @@ ROUTES = {
     "+4937": ["six"],
     "+4938": ["east"],
 }
-CARRIERS = ["north", "silent", "south", "refusing", "closed", "few-calls", "few-per-second", "wants-digest",
-            "east"]
+CARRIERS = ["north", "silent", "mute", "shut", "south", "refusing", "closed", "few-calls", "few-per-second",
+            "wants-digest", "east"]
 USERS = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"]
 # Only users whom no other test calls.
 FORWARDS = {
@@ -143,7 +143,7 @@ class World:
                  "destinations": [*chain, {"application": "announcement"}]},
                 {"number": "+4940103", "tenant": "test", "destinations": [{"application": "echo"}]},
                 {"number": "+4940111", "tenant": "test", "destinations": [
-                    {"trunk": "silent", "timeout": "3s"}, {"trunk": "closed", "timeout": "3s"},
+                    {"trunk": "mute", "timeout": "3s"}, {"trunk": "shut", "timeout": "3s"},
                     {"user": "grace", "timeout": "3s"}]},
                 {"number": "+4940110", "tenant": "test", "destinations": [
                     {"ring": [{"user": "dave"}, {"user": "erin"}], "timeout": "20s"}]},

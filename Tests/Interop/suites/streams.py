@@ -180,7 +180,8 @@ def wrong_certificate(t):
     north.wait()
     record = world.record(number)
     expect([a.get("cause") for a in record["attempts"]] == ["transport-failed", None], f"{record['attempts']}")
-    expect(world.ended("wrongCertificateName") == 1, "the name was not what failed")
+    # The call, and whatever asked since whether the carrier is well.
+    expect(world.ended("wrongCertificateName") >= 1, "the name was not what failed")
 
 
 KAMAILIO = """\
