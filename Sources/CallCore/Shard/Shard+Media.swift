@@ -195,15 +195,19 @@ extension Shard {
   /// Both sides are watched while both are expected to speak; on hold nobody is (MED-4, RELIABILITY C7).
   func watchSilence(_ session: Session) {
     let (one, other) = session.speakers
-    let isTwoWay = [one, other].allSatisfy {
-      guard let remote = $0?.media?.remote else { return session.application != nil }
+    func isOpen(_ leg: Leg?) -> Bool {
+      guard let remote = leg?.media?.remote else { return session.application != nil }
       return remote.weSend && remote.weReceive
     }
-    for leg in [one, other] {
-      guard let leg, let media = leg.media, !leg.mediaClosing else { continue }
-      outbox.media.append(
-        .watch(media.transport, silenceMilliseconds: isTwoWay ? leg.silence : 0))
-    }
+    let isTwoWay = isOpen(one) && isOpen(other)
+    watchSilence(one, isTwoWay)
+    watchSilence(other, isTwoWay)
+  }
+
+  private func watchSilence(_ leg: Leg?, _ isTwoWay: Bool) {
+    guard let leg, let media = leg.media, !leg.mediaClosing else { return }
+    outbox.media.append(
+      .watch(media.transport, silenceMilliseconds: isTwoWay ? leg.silence : 0))
   }
 
   // MARK: Reports

@@ -6,12 +6,10 @@ import Resolution
 // comes before the first answer waits a bounded time.
 
 extension Shard {
-  /// The addresses of one target as the configuration has it, in the order for one call. Nil: its name has
-  /// not come to anything yet.
+  /// The addresses of a target that is a name, in the order for one call. Nil: it has not come to anything yet.
   func addresses(
     of target: SIPTarget, _ trunk: Trunk, network: Int, _ configuration: Configuration
   ) -> [LocatedAddress]? {
-    if let address = target.address { return [LocatedAddress(address)] }
     guard let request = request(target, trunk, network: network, configuration) else {
       return []
     }

@@ -134,26 +134,29 @@ extension Shard {
     if !registered.isEmpty { return registered }
     var found: [CallTarget] = []
     var waits = false
+    func add(_ target: SIPTarget, at address: SocketAddress) {
+      guard
+        let listener = session.configuration.listener(
+          ofNetwork: network, family: address.ip.family, transport: peer.transport.wire),
+        !found.contains(where: { $0.address == address })
+      else { return }
+      var one = CallTarget(
+        peer, trunk, network: network, address: address, listener: listener,
+        uri: NumberURI.text(called, at: target.hostPort, peer.numbers))
+      one.security = peer.security(of: target)
+      one.calledDomain = target.address == nil ? target.hostPort : nil
+      one.watched = self.target(ofTrunk: peer, address)
+      found.append(one)
+    }
     for target in peer.targets {
-      guard let addresses = addresses(of: target, peer, network: network, session.configuration)
-      else {
+      if let address = target.address {
+        add(target, at: address)
+      } else if let located = addresses(
+        of: target, peer, network: network, session.configuration)
+      {
+        for one in located { add(target, at: one.address) }
+      } else {
         waits = true
-        continue
-      }
-      for located in addresses {
-        let address = located.address
-        guard
-          let listener = session.configuration.listener(
-            ofNetwork: network, family: address.ip.family, transport: peer.transport.wire),
-          !found.contains(where: { $0.address == address })
-        else { continue }
-        var one = CallTarget(
-          peer, trunk, network: network, address: address, listener: listener,
-          uri: NumberURI.text(called, at: target.hostPort, peer.numbers))
-        one.security = peer.security(of: target)
-        one.calledDomain = target.address == nil ? target.hostPort : nil
-        one.watched = self.target(ofTrunk: peer, address)
-        found.append(one)
       }
     }
     return found.isEmpty && waits ? nil : found

@@ -5,12 +5,14 @@ extension Shard {
   /// The established call as recovery, hand-over or a second node would read it: a `SessionRecord`, written
   /// straight from the call.
   func establishedRecord(_ session: Session) -> EncodedSession {
-    let legs = session.own
+    let (one, other) = session.own
     recordText.begin()
     SessionRecord.write(
       call: session.id, tenant: session.record.tenant, from: session.record.from,
-      to: session.record.to, legs: legs.count, into: &recordText)
-    for leg in legs { write(leg) }
+      to: session.record.to, legs: (one == nil ? 0 : 1) + (other == nil ? 0 : 1),
+      into: &recordText)
+    if let one { write(one) }
+    if let other { write(other) }
     defer { recordText.abandon() }
     return EncodedSession(
       encoded: recordText.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) })

@@ -111,6 +111,7 @@ extension Shard {
   /// asked to be left alone (§21.5.4).
   /// `asks`: whether a target's own wish for fewer calls holds (RFC 7339 §5.10); not for a call for help.
   func choose(_ all: [CallTarget], lastResort: Bool, asks: Bool) -> [CallTarget] {
+    if !lastResort, all.allSatisfy(isWellOff) { return all }
     var chosen: [CallTarget] = []
     var held: [CallTarget] = []
     var doubtful: [CallTarget] = []
@@ -137,6 +138,13 @@ extension Shard {
     }
     if lastResort { return chosen + held + doubtful + down }
     return chosen.isEmpty ? [] : chosen + held
+  }
+
+  /// It takes every call, and wishes for no fewer.
+  private func isWellOff(_ target: CallTarget) -> Bool {
+    guard let watched = target.watched else { return true }
+    return watched.health.state == .usable && watched.overload.loss(at: now) == 0
+      && watched.health.share(at: now, settings: watched.settings) >= 1_000
   }
 
   /// How good what is left of a hop that was passed over would be; nil: it is not to be tried at all.

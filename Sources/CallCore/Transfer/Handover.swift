@@ -159,12 +159,11 @@ extension Session {
   }
 
   /// Of those the call's own.
-  var own: [Leg] {
-    guard let handover else { return [caller, callee].compactMap(\.self) }
-    switch handover.parties {
-    case .both: return [caller, callee].compactMap(\.self)
-    case .one(let leg): return [leg]
-    case .none: return []
+  var own: (Leg?, Leg?) {
+    switch handover?.parties {
+    case nil, .both?: (caller, callee)
+    case .one(let leg)?: (leg, nil)
+    case .none?: (nil, nil)
     }
   }
 }
