@@ -65,7 +65,6 @@ extension Shard {
     let read = reading.called
     let identity = reading.identity
     let dialled = reading.dialled
-    let device = gruu(message, tenant: tenant)
     lastCallSerial &+= 1
     let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
     var record = CallRecord(
@@ -102,7 +101,7 @@ extension Shard {
     session.ingressLimits = holding.limits
     if let identity = try? identity.get() { session.identity = identity }
     session.passed = reading.passed
-    session.device = device
+    session.device = reading.device
     session.receivedDiversions = DiversionReader.read(message)
     if case .trunk(let index) = caller {
       session.showsReceivedDiversions = configuration.showsDiversions(ofTrunk: index)
@@ -171,10 +170,11 @@ extension Shard {
   private func readAsIs(
     _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind, tenant: Int?
   ) -> InviteReading {
-    let dialled = gruu(message, tenant: tenant)?.user ?? dialledNumber(message, caller)
+    let device = gruu(message, tenant: tenant)
+    let dialled = device?.user ?? dialledNumber(message, caller)
     var reading = InviteReading(
       dialled: dialled, called: readCalled(dialled, caller, tenant: tenant),
-      identity: identify(message, fields, caller))
+      identity: identify(message, fields, caller), device: device)
     if let tenant { readEmergency(&reading, caller, tenant: tenant) }
     return reading
   }
@@ -363,6 +363,8 @@ struct InviteReading {
   var dialled: String
   var called: Result<String, Cause>
   var identity: Result<CallerIdentity, Cause>
+  /// The device that the request URI names (RFC 5627); nil: any.
+  var device: (user: String, instance: String)?
   /// A call for help that has a reserved place: index of the configuration's emergency.
   var emergency: Int?
   /// Where calls for help go, with a place or without.
