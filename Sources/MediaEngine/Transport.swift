@@ -10,6 +10,8 @@ struct Transport: Sendable {
   var hasRemote = false
   /// The application is echo: known here, so that the packet path needs no look at the application.
   var isEcho = false
+  /// The far end has heard another before: packets for it go on in the flow that it knows.
+  var isRenumbered = false
   /// Slot of the transport that this one is bridged with; -1: none.
   var peer: Int32 = -1
   var remote = RemoteMedia.nobody
@@ -60,8 +62,9 @@ struct ReportMark: Hashable, Sendable {
 }
 
 /// A flow of RTP with one SSRC at a time, kept apart from the transport that carries it: what came in, and
-/// how what leaves is numbered. A relayed packet leaves as it came (offsets 0); the flow of an
-/// application has its own SSRC, sequence and timestamps, continuous over changes of what feeds it.
+/// how what leaves is numbered. A relayed packet leaves as it came, until the far end gets to hear another: then
+/// its flow goes on, as that of an application does, continuous over changes of what feeds it. There are phones
+/// that play nothing of a new source whose numbers are below those of the one before.
 struct RTPStream: Sendable {
   var reception = ReceptionStatistics()
   var outgoing = OutgoingStream()
@@ -95,6 +98,14 @@ struct OutgoingStream: Sendable {
     sequence = UInt16(truncatingIfNeeded: origins >> 32)
     timestamp = UInt32(truncatingIfNeeded: random.next())
     canonicalName = random.next()
+  }
+
+  /// How this flow's packets differ from those that feed it; nil while nothing does.
+  var mapping: RTPMapping? {
+    guard isMapped else { return nil }
+    return RTPMapping(
+      source: mappedSSRC, shown: ssrc, sequenceOffset: sequenceOffset,
+      timestampOffset: timestampOffset)
   }
 
   mutating func count(octets: Int, wall: UInt64) {

@@ -7,6 +7,9 @@ package enum RTCPType {
   package static let sourceDescription: UInt8 = 202
   package static let bye: UInt8 = 203
   package static let application: UInt8 = 204
+  /// RFC 4585 §6.1.
+  package static let transportFeedback: UInt8 = 205
+  package static let payloadFeedback: UInt8 = 206
 }
 
 /// One packet of a compound, as a place in it. Everything it says of lengths has been checked.

@@ -39,7 +39,7 @@ package struct ReceptionStatistics: Sendable, BitwiseCopyable {
   private var expectedBefore: UInt64 = 0
 
   private var lastArrival: UInt64 = 0
-  private var lastTimestamp: UInt32 = 0
+  package private(set) var lastTimestamp: UInt32 = 0
   private var hasTransit = false
   /// Nanoseconds, scaled by 16 as in §A.8.
   private var jitter16: UInt64 = 0
@@ -156,6 +156,9 @@ package struct ReceptionStatistics: Sendable, BitwiseCopyable {
 
 extension ReceptionStatistics {
   /// Packets that should have come, all runs together.
+  /// The highest sequence number that came, as the last one counted.
+  package var highestSequence: UInt16 { UInt16(truncatingIfNeeded: highest) }
+
   package var expected: UInt64 {
     started ? expectedBefore &+ (highest &- base &+ 1) : 0
   }

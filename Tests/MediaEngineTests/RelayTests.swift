@@ -247,6 +247,84 @@ private let third = IPAddress(v4: 0x7f00_0008)
     #expect(stranger.receive(within: 1) == nil)
   }
 
+  /// Alice's far end changes from bob to carol, whose numbers are lower: for alice one flow goes on. There are
+  /// phones that play nothing of another one.
+  @Test func whoeverIsHeardTheFlowGoesOn() throws {
+    let rig = try Rig()
+    let (alice, bob, carol) = (try Peer(), try Peer(), try Peer())
+    let (aliceControl, carolControl) = (try Peer(), try Peer())
+    let (a, b) = try rig.bridge(
+      RemoteMedia(alice.address, rtcp: aliceControl.address), RemoteMedia(bob.address))
+    for number in 65_530..<65_534 { bob.send(rtp(number, ssrc: 5), to: b.media) }
+    #expect(alice.receiveAll().last?.bytes == rtp(65_533, ssrc: 5))
+
+    let c = try rig.open()
+    rig.plane.submit([
+      .remote(c.id, RemoteMedia(carol.address, rtcp: carolControl.address)),
+      .bridge(a.id, c.id),
+    ])
+    _ = rig.measure(c)
+    for number in [100, 101, 103] { carol.send(rtp(number, ssrc: 77), to: c.media) }
+    let heard = alice.receiveAll().compactMap { parse($0.bytes) }
+    #expect(heard.map(\.header.ssrc) == [5, 5, 5])
+    #expect(heard.map(\.header.sequence) == [65_534, 65_535, 1])
+    #expect(heard.map { $0.payload.first } == [100, 101, 103])
+    let first = try #require(heard.first).header.timestamp
+    // As long as nothing was heard, and at least a packet.
+    #expect((65_533 * 160 + 160..<65_533 * 160 + 80_000).contains(Int(first)))
+    #expect(heard.map { $0.header.timestamp &- first } == [0, 160, 480])
+    // Carol has heard nobody before: what alice says comes as it is.
+    alice.send(rtp(7, ssrc: 9), to: a.media)
+    #expect(carol.receive()?.bytes == rtp(7, ssrc: 9))
+    // Bob hears no more of them.
+    #expect(bob.receive(within: 1) == nil)
+
+    let senderReport = rtcp { writer, packet in
+      writer.senderReport(
+        ssrc: 77,
+        info: RTCPSenderInfo(ntp: 0x1234_5678_9abc_def0, timestamp: 16_000, packets: 3, octets: 3),
+        block: nil, to: &packet)
+      writer.canonicalName(ssrc: 77, name: 1, to: &packet)
+    }
+    carolControl.send(senderReport, to: c.control)
+    let shown = try #require(aliceControl.receive()).bytes
+    var reader = RTCPReader()
+    let report = try #require(reader.next(in: shown.rawSpan))
+    #expect(report.sender(in: shown.rawSpan) == 5)
+    #expect(report.senderInfo(in: shown.rawSpan)?.timestamp == first)
+    let names = try #require(reader.next(in: shown.rawSpan))
+    #expect(names.sender(in: shown.rawSpan) == 5)
+
+    let receiverReport = rtcp { writer, packet in
+      let block = RTCPReportBlock(
+        ssrc: 5, fractionLost: 26, cumulativeLost: 1, highestSequence: 0x3_0001, jitter: 80,
+        lastSR: 0x5678_9abc, delaySinceLastSR: 655)
+      writer.receiverReport(ssrc: 9, block: block, to: &packet)
+    }
+    aliceControl.send(receiverReport, to: a.control)
+    let told = try #require(carolControl.receive()).bytes
+    reader = RTCPReader()
+    let back = try #require(reader.next(in: told.rawSpan)).reportBlock(0, in: told.rawSpan)
+    #expect(back?.ssrc == 77 && back?.highestSequence == 0x3_0067)
+    let quality = try #require(rig.measure(a))
+    #expect(quality.remoteFractionLost == 26)
+  }
+
+  /// What an application said before goes on as well.
+  @Test func aFlowOutlivesItsApplication() throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    let (a, b) = (try rig.open(), try rig.open())
+    rig.plane.submit([.remote(a.id, RemoteMedia(alice.address)), .play(a.id, .milliwatt)])
+    let before = try #require(alice.packet()).header
+    rig.plane.submit([.remote(b.id, RemoteMedia(bob.address)), .bridge(a.id, b.id)])
+    _ = rig.measure(b)
+    let last = alice.receiveAll().compactMap { parse($0.bytes) }.last?.header ?? before
+    bob.send(rtp(20, ssrc: 3), to: b.media)
+    let after = try #require(alice.packet()).header
+    #expect(after.ssrc == last.ssrc && after.sequence == last.sequence &+ 1)
+  }
+
   @Test func closedMeansSilentAndMeasured() throws {
     let rig = try Rig()
     let (alice, bob) = (try Peer(), try Peer())

@@ -325,3 +325,57 @@ private func write(_ size: Int, _ body: (inout MutableRawSpan) -> Int) -> [UInt8
     }
   }
 }
+
+@Suite struct RTCPMappingTests {
+  private func renumbered(
+    _ compound: [UInt8], sent: RTPMapping?, heard: RTPMapping?
+  ) -> [UInt8] {
+    var bytes = compound
+    do {
+      var elements = bytes.mutableSpan
+      var raw = unsafe elements.mutableBytes
+      RTCPReader.renumber(in: &raw, sent: sent, heard: heard)
+    }
+    return bytes
+  }
+
+  private let sent = RTPMapping(
+    source: 0x0102_0304, shown: 0x0a0b_0c0d, sequenceOffset: 9, timestampOffset: 0x10)
+  private let heard = RTPMapping(
+    source: 0x1111_1111, shown: 0x2222_2222, sequenceOffset: 2, timestampOffset: 7)
+
+  @Test func eachKindOfPacket() {
+    let old: [UInt8] = [1, 2, 3, 4]
+    let new: [UInt8] = [0x0a, 0x0b, 0x0c, 0x0d]
+    let theirs = [UInt8](repeating: 0x22, count: 4)
+    let ours = [UInt8](repeating: 0x11, count: 4)
+    func block(_ ssrc: [UInt8], _ number: [UInt8]) -> [UInt8] {
+      ssrc + [0, 0, 0, 0, 0, 1] + number + [UInt8](repeating: 0, count: 12)
+    }
+    let stamp: [UInt8] = [0, 0, 0, 1]
+    func compound(_ source: [UInt8], _ stamp: [UInt8], _ far: [UInt8], _ number: [UInt8]) -> [UInt8]
+    {
+      [0x81, 200, 0, 12] + source + [UInt8](repeating: 9, count: 8) + stamp
+        + [UInt8](repeating: 0, count: 8) + block(far, number)
+        + [0x81, 202, 0, 2] + source + [0, 0, 0, 0] + [0x81, 203, 0, 1] + source
+        + [0x81, 205, 0, 2] + source + far
+    }
+    let before = compound(old, stamp, theirs, [0, 1])
+    #expect(
+      renumbered(before, sent: sent, heard: heard)
+        == compound(new, [0, 0, 0, 0x11], ours, [0xff, 0xff]))
+    #expect(renumbered(before, sent: nil, heard: nil) == before)
+    // Sources that nobody maps stay as they are.
+    let foreign = compound([9, 9, 9, 9], stamp, [8, 8, 8, 8], [0, 1])
+    #expect(renumbered(foreign, sent: sent, heard: heard) == foreign)
+  }
+
+  /// Whatever comes, nothing is written outside of it.
+  @Test func cutShort() {
+    let whole: [UInt8] = [0x80, 200, 0, 6, 1, 2, 3, 4] + [UInt8](repeating: 0, count: 20)
+    for count in 0..<whole.count {
+      let part = Array(whole.prefix(count))
+      #expect(renumbered(part, sent: sent, heard: heard) == part)
+    }
+  }
+}

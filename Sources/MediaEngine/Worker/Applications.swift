@@ -180,7 +180,7 @@ extension PacketBuffer {
     header.write(to: &packet)
   }
 
-  fileprivate mutating func writeMapping(_ header: RTPHeader) {
+  mutating func writeMapping(_ header: RTPHeader) {
     var packet = mutableBytes(RTPHeader.size)
     header.writeMapping(to: &packet)
   }

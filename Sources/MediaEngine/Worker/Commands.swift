@@ -67,9 +67,12 @@ extension Worker {
 
   private mutating func bridge(_ a: MediaTransportID, _ b: MediaTransportID) -> Bool {
     guard a != b, let first = slots[a], let second = slots[b] else { return false }
+    if transports[first].peer == Int32(second) { return true }
     for slot in [first, second] {
       unbridge(slot)
       stopApplication(slot)
+      let hasFlow = streams[slot].outgoing.canonicalName != 0 && transports[slot].sent > 0
+      transports[slot].isRenumbered = hasFlow
     }
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)
@@ -138,8 +141,22 @@ extension Worker {
   private mutating func unbridge(_ slot: Int) {
     let peer = Int(transports[slot].peer)
     guard peer >= 0 else { return }
+    keepFlow(slot, of: peer)
+    keepFlow(peer, of: slot)
     transports[slot].peer = -1
     transports[peer].peer = -1
+  }
+
+  /// What the far end of `slot` has heard from that of `peer` is the flow that it knows from now on, whoever feeds it.
+  private mutating func keepFlow(_ slot: Int, of peer: Int) {
+    let reception = streams[peer].reception
+    guard transports[slot].sent > 0, streams[slot].outgoing.canonicalName == 0, reception.started
+    else { return }
+    streams[slot].outgoing = OutgoingStream(from: &random)
+    streams[slot].outgoing.ssrc = reception.ssrc
+    streams[slot].outgoing.sequence = reception.highestSequence
+    streams[slot].outgoing.timestamp = reception.lastTimestamp
+    streams[slot].outgoing.wall = wall
   }
 
   /// The watch is looked at when its time would be over; packets in between only move what it sees then.

@@ -25,7 +25,7 @@ extension Worker {
       header, arrival: arrival.stamp == 0 ? wall : arrival.stamp, clockRate: rate)
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
-      forwardMedia(arrival.length, to: peer)
+      forwardMedia(header, arrival.length, to: peer)
     } else if transports[slot].isEcho {
       echo(header, arrival.length, slot)
     } else if !applications[slot].isActive {
@@ -60,18 +60,29 @@ extension Worker {
     return false
   }
 
-  /// Sends the packet in the buffer to the far end of `slot`, as it came.
-  private mutating func forwardMedia(_ length: Int, to slot: Int) {
+  /// Sends the packet in the buffer to the far end of `slot`, as it came or in the flow that is known there.
+  private mutating func forwardMedia(_ header: RTPHeader, _ length: Int, to slot: Int) {
     guard transports[slot].remote.weSend, !transports[slot].target.isNowhere else {
       counters.unsendable &+= 1
       return
     }
+    if transports[slot].isRenumbered { renumber(header, slot) }
     if buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) {
       transports[slot].sent &+= 1
       counters.relayed &+= 1
     } else {
       counters.sendFailures &+= 1
     }
+  }
+
+  private mutating func renumber(_ header: RTPHeader, _ slot: Int) {
+    // A change of source shows how long nothing was heard, and at least as a packet.
+    let rate = UInt64(transports[slot].clockRate(header.payloadType))
+    let silence = (wall &- min(streams[slot].outgoing.wall, wall)) / 1_000_000
+    let gap = max(silence, UInt64(transports[slot].packetMilliseconds)) &* rate / 1_000
+    let mapped = streams[slot].outgoing.map(header, gap: UInt32(truncatingIfNeeded: gap))
+    buffer.writeMapping(mapped)
+    streams[slot].outgoing.wall = wall
   }
 
   /// Works out anew where packets for the far end of `slot` go.
@@ -97,7 +108,7 @@ extension Worker {
   private static var largestControl: Int { 1_500 }
 
   /// RTCP is read by us and passed on without its texts, which name the sender: its SSRCs are those of the
-  /// packets, which pass unchanged.
+  /// packets, as whoever hears them knows them.
   /// It flows in every direction of the session, on hold as well (RFC 3264 §5.1).
   mutating func receiveControl(_ slot: Int) {
     guard let arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
@@ -119,6 +130,9 @@ extension Worker {
       counters.unsendable &+= 1
       return
     }
+    let sent = transports[peer].isRenumbered ? streams[peer].outgoing.mapping : nil
+    let heard = transports[slot].isRenumbered ? streams[slot].outgoing.mapping : nil
+    if sent != nil || heard != nil { buffer.renumber(arrival.length, sent: sent, heard: heard) }
     buffer.hideTexts(arrival.length)
     let socket = ports.sockets[2 * peer + 1]
     if buffer.send(arrival.length, from: socket, to: transports[peer].controlTarget) {
@@ -152,7 +166,9 @@ extension Worker {
   private mutating func readControl(_ arrival: Arrival, _ slot: Int) {
     let time = arrival.stamp == 0 ? wall : arrival.stamp
     let peer = Int(transports[slot].peer)
-    let sentSource = peer >= 0 ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
+    let sentSource =
+      peer >= 0 && !transports[slot].isRenumbered
+      ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
     var reader = RTCPReader()
     while let packet = reader.next(in: buffer.bytes(arrival.length)) {
       if let info = packet.senderInfo(in: buffer.bytes(arrival.length)) {
@@ -183,6 +199,11 @@ extension Worker {
 }
 
 extension PacketBuffer {
+  fileprivate mutating func renumber(_ length: Int, sent: RTPMapping?, heard: RTPMapping?) {
+    var compound = mutableBytes(length)
+    RTCPReader.renumber(in: &compound, sent: sent, heard: heard)
+  }
+
   fileprivate mutating func hideTexts(_ length: Int) {
     var compound = mutableBytes(length)
     RTCPReader.hideTexts(in: &compound)

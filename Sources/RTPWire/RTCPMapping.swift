@@ -1,0 +1,108 @@
+package import Base
+
+/// How a flow is numbered anew on its way: what its source is called by whoever sends it and by whoever hears it, and
+/// what is added to its sequence numbers and timestamps.
+package struct RTPMapping: Hashable, Sendable, BitwiseCopyable {
+  package var source: UInt32
+  package var shown: UInt32
+  package var sequenceOffset: UInt16
+  package var timestampOffset: UInt32
+
+  package init(source: UInt32, shown: UInt32, sequenceOffset: UInt16, timestampOffset: UInt32) {
+    self.source = source
+    self.shown = shown
+    self.sequenceOffset = sequenceOffset
+    self.timestampOffset = timestampOffset
+  }
+}
+
+extension RTCPReader {
+  /// Makes a valid compound, in place, speak of flows as its receiver knows them. Lengths stay.
+  ///
+  /// Sources in SR, RR, SDES, BYE and APP (RFC 3550 §6) and the two of a feedback message (RFC 4585 §6.1) change;
+  /// what a feedback message and an XR say further stays.
+  ///
+  /// - Parameters:
+  ///   - sent: how the flow of the compound's sender is mapped for its receiver; nil: it is not.
+  ///   - heard: how the flow of its receiver is mapped for its sender.
+  package static func renumber(
+    in compound: inout MutableRawSpan, sent: RTPMapping?, heard: RTPMapping?
+  ) {
+    var reader = RTCPReader()
+    while let packet = reader.next(in: compound.bytes) {
+      let start = packet.bytes.start
+      switch packet.type {
+      case RTCPType.senderReport, RTCPType.receiverReport:
+        let isSender = packet.type == RTCPType.senderReport
+        if show(start + 4, sent, packet, &compound), isSender, let sent {
+          add(sent.timestampOffset, at: start + 16, &compound)
+        }
+        for index in 0..<packet.count {
+          let block = start + (isSender ? 28 : 8) + RTCPReportBlock.size * index
+          if restore(block, heard, packet, &compound), let heard {
+            // Only the 16 bits of the number itself are ours to move; the cycles above are counted by the receiver.
+            let number = UInt16(truncatingIfNeeded: compound.bytes.bigEndian32(at: block + 8))
+            let moved = number &- heard.sequenceOffset
+            compound.storeBytes(of: moved.bigEndian, toByteOffset: block + 10, as: UInt16.self)
+          }
+        }
+      case RTCPType.sourceDescription: showChunks(of: packet, sent, &compound)
+      case RTCPType.bye:
+        for index in 0..<packet.count { show(start + 4 + 4 * index, sent, packet, &compound) }
+      case RTCPType.transportFeedback, RTCPType.payloadFeedback:
+        show(start + 4, sent, packet, &compound)
+        restore(start + 8, heard, packet, &compound)
+      default: show(start + 4, sent, packet, &compound)
+      }
+    }
+  }
+
+  private static func showChunks(
+    of packet: RTCPPacket, _ sent: RTPMapping?, _ compound: inout MutableRawSpan
+  ) {
+    var at = packet.bytes.start + 4
+    for _ in 0..<packet.count {
+      guard at + 4 <= packet.bytes.end else { return }
+      show(at, sent, packet, &compound)
+      at += 4
+      while at + 2 <= packet.bytes.end, compound.bytes.byte(at: at) != 0 {
+        at += 2 + Int(compound.bytes.byte(at: at + 1))
+      }
+      at = (at - packet.bytes.start) / 4 * 4 + 4 + packet.bytes.start
+    }
+  }
+
+  /// The sender's own source becomes the one that the receiver knows.
+  @discardableResult
+  private static func show(
+    _ at: Int, _ mapping: RTPMapping?, _ packet: RTCPPacket, _ compound: inout MutableRawSpan
+  ) -> Bool {
+    guard let mapping else { return false }
+    return replace(mapping.source, by: mapping.shown, at, packet, &compound)
+  }
+
+  /// What the sender calls the receiver's flow becomes what the receiver calls it.
+  @discardableResult
+  private static func restore(
+    _ at: Int, _ mapping: RTPMapping?, _ packet: RTCPPacket, _ compound: inout MutableRawSpan
+  ) -> Bool {
+    guard let mapping else { return false }
+    return replace(mapping.shown, by: mapping.source, at, packet, &compound)
+  }
+
+  private static func replace(
+    _ old: UInt32, by new: UInt32, _ at: Int, _ packet: RTCPPacket,
+    _ compound: inout MutableRawSpan
+  ) -> Bool {
+    guard at + 4 <= packet.bytes.end, compound.bytes.bigEndian32(at: at) == old else {
+      return false
+    }
+    compound.storeBytes(of: new.bigEndian, toByteOffset: at, as: UInt32.self)
+    return true
+  }
+
+  private static func add(_ offset: UInt32, at: Int, _ compound: inout MutableRawSpan) {
+    let sum = compound.bytes.bigEndian32(at: at) &+ offset
+    compound.storeBytes(of: sum.bigEndian, toByteOffset: at, as: UInt32.self)
+  }
+}
