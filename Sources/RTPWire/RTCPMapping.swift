@@ -1,4 +1,4 @@
-package import Base
+import Base
 
 /// How a flow is numbered anew on its way: what its source is called by whoever sends it and by whoever hears it, and
 /// what is added to its sequence numbers and timestamps.

@@ -207,8 +207,9 @@ def transfer(t):
     """baresip hands its call on with REFER: the two that are left hear each other, and each call has its record"""
     world = t.world
     words, says = spoken(WORDS)
+    other_words, other_says = spoken("The juice of lemons makes fine punch.")
     dave = t.user("dave", answer="auto", says=says)
-    erin = t.user("erin", answer="auto")
+    erin = t.user("erin", answer="auto", says=other_says)
     frank = t.user("frank")
     first, second = world.extension("dave"), world.extension("erin")
     frank.dial(f"sip:{first}@{world.domain}")
@@ -218,14 +219,13 @@ def transfer(t):
     erin.established(8)
     frank.closed(8)
     made = world.live(second)
-    time.sleep(len(words) / audio.RATE + 2.5)
+    time.sleep(max(len(words), len(other_words)) / audio.RATE + 2.5)
     erin.hang_up()
     dave.closed(5)
     likeness = audio.check_likeness("erin heard", words, erin.heard())
-    # Whom dave hears is another stream now. baresip 1.0 plays nothing of one whose sequence numbers are below
-    # those of the stream before, so what counts is that its packets came.
-    _, received = dave.packets()
-    expect(received > 50, f"dave received {received} packets")
+    # dave hears somebody else than before in the flow that it knows: baresip 1.0 plays nothing of another source
+    # whose numbers are lower.
+    audio.check_likeness("dave heard", other_words, dave.heard())
     record, old = world.ended(made["id"]), world.ended(call["id"])
     expect((record["from"], record["to"]) == ("user:frank", "user:erin"), record)
     expect(f"transfer of {call['id']} by user:frank" in notes(record), notes(record))
