@@ -3,7 +3,7 @@
 from harness.case import test
 from harness.process import expect, wait_until
 from harness.sipp import uac, uas
-from harness.world import CALLS_PER_SECOND, MAX_CALLS
+from harness.world import CALLS_PER_SECOND, MAX_CALLS, World
 
 from .sip import carrier, from_pbx
 
@@ -44,3 +44,71 @@ def calls_per_second(t):
     expect(passed <= CALLS_PER_SECOND * (seconds + 1), f"{passed} calls passed in {seconds} s")
     expect(passed >= CALLS_PER_SECOND * seconds * 0.9, f"only {passed} calls passed in {seconds} s")
     t.remark = f"{passed} of {seconds * rate} at {CALLS_PER_SECOND}/s"
+
+
+class Lines(World):
+    """North and south share three lines; calls for help go south, one of them with a place that nothing takes."""
+
+    COUNT = 3
+
+    def __init__(self, t):
+        super().__init__(t.folder, t.program, media_pairs=100)
+        t.defer(self.close)
+        self.start()
+
+    def resources(self):
+        document = super().resources()
+        document["pools"] = [
+            {"name": "lines", "tenant": "test", "lines": self.COUNT, "trunks": ["north", "south"]}]
+        document["emergencies"] = [
+            {"tenant": "test", "country": "49", "carriers": [{"trunk": "south"}], "reserved": 1}]
+        return document
+
+    def causes(self, number):
+        return sorted(
+            cause for record in self.records(number) for cause in {
+                record.get("cause"), *(attempt.get("cause") for attempt in record["attempts"])} - {None})
+
+
+@test("shared-lines", 40)
+def shared_lines(t):
+    """Calls at once through two trunks that share lines: as many get through as there are, and again afterwards"""
+    world = Lines(t)
+    t.callee("north", uas(), port=world.ports["north"], calls=0)
+    offered = world.COUNT + 4
+    for turn in ("first", "again"):
+        number = world.number("+4930")
+        pbx = t.caller(
+            f"pbx-{turn}", uac(hold_ms=1500), port=world.ports["pbx"], remote=world.sip, service=number,
+            calls=offered, rate=50)
+        pbx.process.wait(20)
+        expect(pbx.count("SuccessfulCall(C)") == world.COUNT, f"{pbx.count('SuccessfulCall(C)')} calls got through")
+        expect(world.causes(number).count("lines-busy") >= offered - world.COUNT, world.causes(number))
+
+
+@test("help-with-all-lines-taken", 40)
+def help_with_all_lines_taken(t):
+    """112 goes its own way while every line is taken; beyond the places kept for it, it is a call like any other"""
+    world = Lines(t)
+    t.callee("north", uas(), port=world.ports["north"], calls=0)
+    t.callee("south", uas(), port=world.ports["south"], calls=0)
+    number = world.number("+4930")
+    pbx = t.caller(
+        "pbx", uac(hold_ms=5000), port=world.ports["pbx"], remote=world.sip, service=number, calls=world.COUNT,
+        rate=50)
+    wait_until(
+        lambda: sum(call["state"] == "answered" for call in world.demarc.calls()) == world.COUNT, 5,
+        "every line to be taken")
+    alice = t.agent(user="alice", password=world.users["alice"]["password"], world=world)
+    answer, dialog = alice.exchange("INVITE", f"sip:112@{world.domain}", body=alice.sdp(40030))
+    expect(answer.status == 200, f"112: {answer.start}")
+    second, _ = alice.exchange("INVITE", f"sip:112@{world.domain}", body=alice.sdp(40032))
+    expect(second.status == 486, f"112 without a place: {second.start}")
+    dialog.bye()
+    third, dialog = alice.exchange("INVITE", f"sip:112@{world.domain}", body=alice.sdp(40034))
+    expect(third.status == 200, f"112 after the first was over: {third.start}")
+    dialog.bye()
+    pbx.process.wait(20)
+    expect(pbx.count("SuccessfulCall(C)") == world.COUNT, "an ordinary call was lost")
+    helped = [record for record in world.records("112") if record["status"] == 200]
+    expect(len(helped) == 2 and all(r["to"] == "trunk:south" for r in helped), f"{helped}")
