@@ -370,7 +370,36 @@ private func write(_ size: Int, _ body: (inout MutableRawSpan) -> Int) -> [UInt8
     #expect(renumbered(foreign, sent: sent, heard: heard) == foreign)
   }
 
-  /// Whatever comes, nothing is written outside of it.
+  /// Whatever a stranger sends, what was a compound stays one, and what was none stays as it is.
+  @Test func anyBytes() {
+    var random = RandomSource(seed: 20_261_128)
+    var valid = 0
+    for _ in 0..<20_000 {
+      var bytes: [UInt8] = []
+      for _ in 0...random.next(below: 3) {
+        let words = random.next(below: 14)
+        bytes += [
+          0x80 | UInt8(random.next(below: 4)), 200 + UInt8(random.next(below: 8)), 0, UInt8(words),
+        ]
+        // Few values, so that sources are met and items have lengths that lead astray.
+        bytes += (0..<4 * words).map { _ in [1, 2, 3, 4, 0, 0x22][random.next(below: 6)] }
+      }
+      let result = renumbered(
+        bytes,
+        sent: RTPMapping(
+          source: 0x0102_0304, shown: 0x2222_2222, sequenceOffset: 1, timestampOffset: 1),
+        heard: RTPMapping(
+          source: 0x0303_0303, shown: 0x2222_2222, sequenceOffset: 1, timestampOffset: 1))
+      #expect(result.count == bytes.count)
+      if isValidRTCP(bytes) {
+        valid += 1
+        #expect(isValidRTCP(result))
+      }
+    }
+    #expect(valid > 1_000)
+  }
+
+  /// Nothing is written outside of it.
   @Test func cutShort() {
     let whole: [UInt8] = [0x80, 200, 0, 6, 1, 2, 3, 4] + [UInt8](repeating: 0, count: 20)
     for count in 0..<whole.count {
