@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -182,6 +184,23 @@ class Verdict:
             print(f"FAIL  {problem}")
         print(f"{self.name}: " + ("failed" if self.problems else "passed"))
         return 1 if self.problems else 0
+
+
+def carry_out(name, work, results, keep=False, **more):
+    """Runs `work(verdict, folder)`, writes the results with what else is to stand there, and keeps the logs of a run
+    that failed; the exit code."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"demarc-{name}-"))
+    verdict = Verdict(name)
+    try:
+        work(verdict, folder)
+    except Failure as failure:
+        verdict.check(False, str(failure))
+    verdict.write(results, **more)
+    if verdict.problems or keep:
+        print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return verdict.code()
 
 
 def table(rows, head):

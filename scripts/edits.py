@@ -16,18 +16,15 @@ import argparse
 import copy
 import http.client
 import json
-import pathlib
 import random
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 
 from campaign import (
-    PORT_REST, ROOT, SIPP_BUFFER, Office, Verdict, at_rest, datagrams_lost, differences, sample, wait_for_end)
+    PORT_REST, ROOT, SIPP_BUFFER, Office, at_rest, carry_out, datagrams_lost, differences, sample, wait_for_end)
 from harness.process import Failure, wait_until  # noqa: E402
 from harness.sipp import ready, sdp, Sipp, uac, uas  # noqa: E402
 
@@ -487,18 +484,13 @@ def main():
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 31)
     print(f"seed {options.seed}")
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-edits-"))
-    verdict = Verdict("edits")
-    try:
-        edits(options, verdict, folder)
-    except (Failure, OSError, http.client.HTTPException) as failure:
-        verdict.check(False, f"{failure}" if isinstance(failure, Failure) else f"the API: {failure!r}")
-    verdict.write(options.results, seed=options.seed)
-    if verdict.problems:
-        print(f"seed {options.seed}; logs: {folder}")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    return verdict.code()
+
+    def work(verdict, folder):
+        try:
+            edits(options, verdict, folder)
+        except (OSError, http.client.HTTPException) as failure:
+            raise Failure(f"the API: {failure!r}") from failure
+    return carry_out("edits", work, options.results, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,10 @@ With --reverse the callee sends them the other way round: then the run has to fa
 
 import argparse
 import dataclasses
-import pathlib
-import shutil
 import sys
-import tempfile
 
-from campaign import PORT_REST, ROOT, Office, Verdict, at_rest, sample
+from campaign import PORT_REST, ROOT, Office, at_rest, carry_out, sample
 from harness.order import back_to_back  # noqa: E402
-from harness.process import Failure  # noqa: E402
 
 
 def order(options, verdict, folder):
@@ -42,18 +38,7 @@ def main():
     parser.add_argument("--reverse", action="store_true", help="200 before 180: has to fail")
     parser.add_argument("--results", default=str(ROOT / "run/campaigns/order.json"))
     options = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-order-"))
-    verdict = Verdict("order")
-    try:
-        order(options, verdict, folder)
-    except Failure as failure:
-        verdict.check(False, str(failure))
-    verdict.write(options.results)
-    if verdict.problems:
-        print(f"logs: {folder}")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    return verdict.code()
+    return carry_out("order", lambda verdict, folder: order(options, verdict, folder), options.results)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,12 @@ A failed call is Demarc's unless a socket of SIPp's lost a datagram to a full bu
 
 import argparse
 import csv
-import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 from campaign import (
-    AT_REST, PORT_REST, ROOT, SIPP_BUFFER, TIME_TO_REST, Office, Verdict, at_rest, datagrams_lost, differences, sample,
+    AT_REST, PORT_REST, ROOT, SIPP_BUFFER, TIME_TO_REST, Office, at_rest, carry_out, datagrams_lost, differences, sample,
     table, wait_for_end)
 from harness.process import Failure  # noqa: E402
 from harness.sipp import Caller, Sipp, ready, sdp, uac, uac_cancels, uas, uas_refuses, uas_until_cancel  # noqa: E402
@@ -248,18 +245,10 @@ def main():
     parser.add_argument("--results", default=str(ROOT / "run/campaigns/soak.json"))
     parser.add_argument("--keep", action="store_true", help="keep SIPp's files and the store")
     options = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-soak-"))
-    verdict, samples = Verdict("soak"), []
-    try:
-        soak(options, verdict, folder, samples)
-    except Failure as failure:
-        verdict.check(False, str(failure))
-    verdict.write(options.results, samples=samples)
-    if verdict.problems or options.keep:
-        print(f"logs: {folder}")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    return verdict.code()
+    samples = []
+    return carry_out(
+        "soak", lambda verdict, folder: soak(options, verdict, folder, samples), options.results, keep=options.keep,
+        samples=samples)
 
 
 if __name__ == "__main__":
