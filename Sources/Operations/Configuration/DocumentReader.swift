@@ -46,6 +46,13 @@ struct DocumentReader {
     return DocumentFields(entries: entries, position: position, path: path)
   }
 
+  /// A group of keys under a key; nil: there is none.
+  mutating func group(_ parent: DocumentFields, _ key: String, keys: [String]) -> DocumentFields? {
+    guard let node = parent.node(key) else { return nil }
+    if case .scalar(let scalar) = node, scalar.isNull { return nil }
+    return fields(node, parent.path + [.key(key)], keys: keys)
+  }
+
   /// The items of a list; none where the key is missing or has no value.
   mutating func items(_ fields: DocumentFields, _ key: String) -> [(DocumentNode, [PathElement])] {
     guard let node = fields.node(key) else { return [] }

@@ -170,14 +170,6 @@ extension DocumentReader {
     return settings
   }
 
-  private mutating func group(_ parent: DocumentFields, _ key: String, keys: [String])
-    -> DocumentFields?
-  {
-    guard let node = parent.node(key) else { return nil }
-    if case .scalar(let scalar) = node, scalar.isNull { return nil }
-    return fields(node, [.key(key)], keys: keys)
-  }
-
   private mutating func limits(_ parent: DocumentFields, _ limits: inout LimitSettings) {
     let keys = [
       "calls", "transactions", "registrations", "messageMemory", "ladderMemory",

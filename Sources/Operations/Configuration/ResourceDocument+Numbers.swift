@@ -66,11 +66,8 @@ extension ResourceReader {
       otherwise: reader.optional(fields, "otherwise", .choice("what is shown instead")))
   }
 
-  /// A group of keys under a key; nil: there is none.
   mutating func group(_ parent: DocumentFields, _ key: String, keys: [String]) -> DocumentFields? {
-    guard let node = parent.node(key) else { return nil }
-    if case .scalar(let scalar) = node, scalar.isNull { return nil }
-    return reader.fields(node, parent.path + [.key(key)], keys: keys)
+    reader.group(parent, key, keys: keys)
   }
 }
 

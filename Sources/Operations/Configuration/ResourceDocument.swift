@@ -277,19 +277,13 @@ extension ResourceReader {
 
   private mutating func probe(_ parent: DocumentFields) -> ProbePolicy {
     var probe = ProbePolicy()
-    guard let node = parent.node("probe") else { return probe }
-    if case .scalar(let scalar) = node, scalar.isNull { return probe }
     let keys = ["enabled", "interval", "failures", "successes", "slowStart"]
-    guard let fields = reader.fields(node, parent.path + [.key("probe")], keys: keys) else {
-      return probe
-    }
+    guard let fields = group(parent, "probe", keys: keys) else { return probe }
     probe.enabled = reader.optional(fields, "enabled", .flag)
-    probe.interval =
-      reader.optional(fields, "interval", .duration(example: "30s")) ?? probe.interval
-    probe.failures = reader.optional(fields, "failures", .number(example: 3)) ?? probe.failures
-    probe.successes = reader.optional(fields, "successes", .number(example: 2)) ?? probe.successes
-    probe.slowStart =
-      reader.optional(fields, "slowStart", .duration(example: "30s")) ?? probe.slowStart
+    probe.interval ?= reader.optional(fields, "interval", .duration(example: "30s"))
+    probe.failures ?= reader.optional(fields, "failures", .number(example: 3))
+    probe.successes ?= reader.optional(fields, "successes", .number(example: 2))
+    probe.slowStart ?= reader.optional(fields, "slowStart", .duration(example: "30s"))
     return probe
   }
 

@@ -105,7 +105,7 @@ extension ValueRule where Value == IPAddress {
 }
 
 extension ValueRule where Value == SIPTarget {
-  /// An address's port may be left out: 5060.
+  /// An address's port may be left out: it is that of the trunk's transport.
   static var target: ValueRule {
     ValueRule(
       expected: "an address, a host name or a SIP URI without a user, with or without a port",
