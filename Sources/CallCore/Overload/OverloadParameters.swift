@@ -66,13 +66,7 @@ package struct OverloadParameters: Equatable, Sendable {
 
   /// Up to twelve digits and nothing else.
   private static func number(_ bytes: RawSpan, _ range: ByteRange) -> UInt64? {
-    guard range.count > 0, range.count <= 12 else { return nil }
-    var value: UInt64 = 0
-    for i in range.start..<range.end {
-      guard bytes.byte(at: i).isASCIIDigit else { return nil }
-      value = value * 10 + UInt64(bytes.byte(at: i) - UInt8(ascii: "0"))
-    }
-    return value
+    range.count <= 12 ? bytes.decimal(range) : nil
   }
 
   private static func contains(

@@ -33,8 +33,7 @@ extension Shard {
           watch(
             TrunkTargets.Key(seat: seat, address: address), trunk: trunk.name,
             name: target.description, host: target.hostPort, listener,
-            trunk.security(of: target), settings)
-          self.target(ofTrunk: trunk, address)?.followsOverload = trunk.overloadControl
+            trunk.security(of: target), settings, followsOverload: trunk.overloadControl)
         }
       }
     }
@@ -64,7 +63,8 @@ extension Shard {
 
   private func watch(
     _ key: TrunkTargets.Key, trunk: String, name: String, host: String,
-    _ listener: ListenerIndex, _ security: TrunkSecurity?, _ settings: ProbeSettings
+    _ listener: ListenerIndex, _ security: TrunkSecurity?, _ settings: ProbeSettings,
+    followsOverload: Bool
   ) {
     if let known = targets[key] {
       known.isNamed = true
@@ -72,6 +72,7 @@ extension Shard {
       known.host = host
       known.listener = listener
       known.security = security
+      known.followsOverload = followsOverload
       if known.settings != settings {
         known.settings = settings
         known.health.follow(settings, at: now, random: &random)
@@ -83,6 +84,7 @@ extension Shard {
       key: key, trunk: trunk, name: name, host: host, listener: listener, security: security,
       settings: settings,
       health: TargetHealth(at: now, settings: settings, random: &random))
+    target.followsOverload = followsOverload
     if targets.insert(target) { armTarget(target) }
   }
 
@@ -196,7 +198,7 @@ extension Shard {
     _ session: Session, _ branch: Branch, _ transaction: ClientTransaction,
     _ message: borrowing Message
   ) {
-    guard message.status == 503, let time = retryAfter(message) else {
+    guard message.status == 503, let time = rest(message) else {
       return targetAnswered(session, branch, transaction)
     }
     if let target = branch.target?.watched { note(target, .busy(time)) }
@@ -207,17 +209,10 @@ extension Shard {
     note(target, .failed(reason, isProbe: false))
   }
 
-  /// §20.33: seconds, then perhaps a comment or parameters. Nil where none is asked for.
-  private func retryAfter(_ message: borrowing Message) -> Interval? {
-    guard let value = message.first(.retryAfter) else { return nil }
-    let text = message.bytes.extracting(value)
-    var seconds = 0
-    for i in 0..<min(text.byteCount, 6) {
-      let byte = text.byte(at: i)
-      guard byte.isASCIIDigit else { break }
-      seconds = seconds * 10 + Int(byte - UInt8(ascii: "0"))
-    }
-    return seconds > 0 ? .seconds(seconds) : nil
+  /// Nil where no rest is asked for.
+  private func rest(_ message: borrowing Message) -> Interval? {
+    guard let seconds = message.retryAfter, seconds > 0 else { return nil }
+    return .seconds(Int(seconds))
   }
 
   // MARK: The machine's effects
@@ -325,7 +320,7 @@ extension Shard {
     guard let target = transaction.target, target.probe === transaction else { return }
     if transaction.copies == 0 { target.measured(now - target.probeStarted) }
     let event: TargetHealth.Event =
-      message.status == 503 ? .busy(retryAfter(message) ?? ProbeSettings.rest) : .answered
+      message.status == 503 ? .busy(rest(message) ?? ProbeSettings.rest) : .answered
     forgetProbe(transaction, target)
     note(target, event)
   }

@@ -292,7 +292,9 @@ extension Shard {
     case 423:
       let minimum = message.first(.minExpires).flatMap { message.seconds($0) }
       turn(upstream, .tooBrief(minimum: minimum.map { .seconds(Int($0)) }))
-    default: turn(upstream, .refused(status: status, retryAfter: retryAfter(message)))
+    default:
+      let wait = message.retryAfter.map { Interval.seconds(Int($0)) }
+      turn(upstream, .refused(status: status, retryAfter: wait))
     }
   }
 
@@ -300,15 +302,6 @@ extension Shard {
     upstream.transaction?.upstream = nil
     upstream.transaction = nil
     turn(upstream, isTransport ? .unreachable : .timedOut)
-  }
-
-  /// §20.33: seconds, and then a comment or parameters that say nothing to us.
-  private func retryAfter(_ message: borrowing Message) -> Interval? {
-    guard let value = message.first(.retryAfter) else { return nil }
-    let digits = message.bytes.extracting(value)
-    var end = 0
-    while end < digits.byteCount, digits.byte(at: end).isASCIIDigit { end += 1 }
-    return message.seconds(ByteRange(value.start, end)).map { .seconds(Int($0)) }
   }
 
   /// §10.2.4: our own Contact among those that the registrar lists, known by its `line`; else what stands in

@@ -58,8 +58,13 @@ extension Message {
   }
 
   /// Seconds; the parameters that it may have say nothing (RFC 4028 §5).
-  package var minSE: UInt32? {
-    guard let value = first(.minSE) else { return nil }
+  package var minSE: UInt32? { leadingSeconds(of: .minSE) }
+
+  /// Seconds; the comment and parameters that it may have say nothing to us (RFC 3261 §20.33).
+  package var retryAfter: UInt32? { leadingSeconds(of: .retryAfter) }
+
+  private func leadingSeconds(of header: HeaderID) -> UInt32? {
+    guard let value = first(header) else { return nil }
     let (start, end) = bytes.bounds(value)
     return seconds(ByteRange(from: start, to: digits(start, end)))
   }
