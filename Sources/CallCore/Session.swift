@@ -29,8 +29,6 @@ final class Session {
   var strand: Strand?
   /// Who had sent the call on before it came to us, and how often it has been sent on here.
   var receivedDiversions: [Diversion] = []
-  /// Whether trunks are told of them: numbers that a caller may not be seen as are not shown that way either.
-  var showsReceivedDiversions = false
   var diversionCount = 0
   /// Numbers that redirections have named: none is followed twice.
   var redirectedTo: Set<String> = []

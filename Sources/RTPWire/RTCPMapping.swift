@@ -34,36 +34,39 @@ extension RTCPReader {
       switch packet.type {
       case RTCPType.senderReport, RTCPType.receiverReport:
         let isSender = packet.type == RTCPType.senderReport
-        if show(start + 4, sent, packet, &compound), isSender, let sent {
+        if replace(sent?.source, by: sent?.shown, start + 4, packet, &compound), isSender, let sent
+        {
           add(sent.timestampOffset, at: start + 16, &compound)
         }
         for index in 0..<packet.count {
           let block = start + (isSender ? 28 : 8) + RTCPReportBlock.size * index
-          if restore(block, heard, packet, &compound), let heard {
+          if replace(heard?.shown, by: heard?.source, block, packet, &compound), let heard {
             // Only the 16 bits of the number itself are ours to move; the cycles above are counted by the receiver.
             let number = UInt16(truncatingIfNeeded: compound.bytes.bigEndian32(at: block + 8))
             let moved = number &- heard.sequenceOffset
             compound.storeBytes(of: moved.bigEndian, toByteOffset: block + 10, as: UInt16.self)
           }
         }
-      case RTCPType.sourceDescription: showChunks(of: packet, sent, &compound)
+      case RTCPType.sourceDescription: replaceInChunks(of: packet, sent, &compound)
       case RTCPType.bye:
-        for index in 0..<packet.count { show(start + 4 + 4 * index, sent, packet, &compound) }
+        for index in 0..<packet.count {
+          replace(sent?.source, by: sent?.shown, start + 4 + 4 * index, packet, &compound)
+        }
       case RTCPType.transportFeedback, RTCPType.payloadFeedback:
-        show(start + 4, sent, packet, &compound)
-        restore(start + 8, heard, packet, &compound)
-      default: show(start + 4, sent, packet, &compound)
+        replace(sent?.source, by: sent?.shown, start + 4, packet, &compound)
+        replace(heard?.shown, by: heard?.source, start + 8, packet, &compound)
+      default: replace(sent?.source, by: sent?.shown, start + 4, packet, &compound)
       }
     }
   }
 
-  private static func showChunks(
+  private static func replaceInChunks(
     of packet: RTCPPacket, _ sent: RTPMapping?, _ compound: inout MutableRawSpan
   ) {
     var at = packet.bytes.start + 4
     for _ in 0..<packet.count {
       guard at + 4 <= packet.bytes.end else { return }
-      show(at, sent, packet, &compound)
+      replace(sent?.source, by: sent?.shown, at, packet, &compound)
       at += 4
       while at + 2 <= packet.bytes.end, compound.bytes.byte(at: at) != 0 {
         at += 2 + Int(compound.bytes.byte(at: at + 1))
@@ -72,29 +75,14 @@ extension RTCPReader {
     }
   }
 
-  /// The sender's own source becomes the one that the receiver knows.
+  /// Nothing where there is no mapping, or another source stands there.
   @discardableResult
-  private static func show(
-    _ at: Int, _ mapping: RTPMapping?, _ packet: RTCPPacket, _ compound: inout MutableRawSpan
-  ) -> Bool {
-    guard let mapping else { return false }
-    return replace(mapping.source, by: mapping.shown, at, packet, &compound)
-  }
-
-  /// What the sender calls the receiver's flow becomes what the receiver calls it.
-  @discardableResult
-  private static func restore(
-    _ at: Int, _ mapping: RTPMapping?, _ packet: RTCPPacket, _ compound: inout MutableRawSpan
-  ) -> Bool {
-    guard let mapping else { return false }
-    return replace(mapping.shown, by: mapping.source, at, packet, &compound)
-  }
-
   private static func replace(
-    _ old: UInt32, by new: UInt32, _ at: Int, _ packet: RTCPPacket,
+    _ old: UInt32?, by new: UInt32?, _ at: Int, _ packet: RTCPPacket,
     _ compound: inout MutableRawSpan
   ) -> Bool {
-    guard at + 4 <= packet.bytes.end, compound.bytes.bigEndian32(at: at) == old else {
+    guard let old, let new, at + 4 <= packet.bytes.end, compound.bytes.bigEndian32(at: at) == old
+    else {
       return false
     }
     compound.storeBytes(of: new.bigEndian, toByteOffset: at, as: UInt32.self)

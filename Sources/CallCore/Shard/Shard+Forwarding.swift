@@ -183,15 +183,22 @@ extension Shard {
 
   // MARK: What trunks are told
 
+  /// What came with the call. Numbers that a caller may not be seen as are not shown that way either.
+  private func shownDiversions(_ session: Session) -> [Diversion] {
+    guard let trunk = session.caller?.trunk, session.configuration.showsDiversions(ofTrunk: trunk)
+    else { return [] }
+    return session.receivedDiversions
+  }
+
   /// Diversion and History-Info of the call's way so far, where the trunk wants them.
   func writeDiversions(_ leg: Leg, _ session: Session) {
     guard let branch = leg.branch, case .trunk(let trunk)? = branch.strand.hop?.target else {
       return
     }
     let style = session.configuration.trunks[trunk].diversion
-    let received = session.showsReceivedDiversions ? session.receivedDiversions : []
-    let all = received + branch.strand.diversions
-    guard style != .none, !all.isEmpty else { return }
+    guard style != .none else { return }
+    let all = shownDiversions(session) + branch.strand.diversions
+    guard !all.isEmpty else { return }
     let host = ourAddress(leg.listener)
     if style.hasDiversion {
       for diversion in all.suffix(DiversionLimits.read).reversed() {

@@ -65,8 +65,7 @@ extension Shard {
     let read = reading.called
     let identity = reading.identity
     let dialled = reading.dialled
-    lastCallSerial &+= 1
-    let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
+    let id = nextCallID()
     var record = CallRecord(
       id: id, tenant: tenant.map { configuration.tenants[$0].name } ?? "",
       from: name(of: caller), calledNumber: shownNumber(read, dialled, caller),
@@ -95,32 +94,51 @@ extension Shard {
       }
       return refuseCall(&record, transaction, cause)
     }
-    let session = Session(
-      id: id, configuration: configuration, tenant: tenant, record: record, plan: route)
-    session.ingressSeat = holding.trunk
-    session.ingressLimits = holding.limits
-    if let identity = try? identity.get() { session.identity = identity }
+    guard
+      let session = enter(
+        record, tenant: tenant, plan: route, identity: try? identity.get(), &holding)
+    else { return refuseCall(&record, transaction, .capacity) }
     session.passed = reading.passed
     session.device = reading.device
     session.receivedDiversions = DiversionReader.read(message)
-    if case .trunk(let index) = caller {
-      session.showsReceivedDiversions = configuration.showsDiversions(ofTrunk: index)
-    }
-    guard let handle = sessions.insert(session) else {
-      letGo(&holding)
-      return refuseCall(&record, transaction, .capacity)
-    }
-    session.handle = handle
     if let emergency = reading.emergency { begin(emergency, session) }
-    sessionsBySerial[id.serial] = session
     guard makeCallerLeg(session, message, fields, transaction, caller, network: network, arrival)
     else {
       if session.caller == nil { respond(transaction, 503, extra: Cause.capacity.retryHeader) }
       return refuseBeforeRecord(session, .capacity)
     }
     guard takeOffer(session, message, caller) else { return }
-    let sequence = tell(.callAttempted(session.record), call: id)
-    // A disk that is slow or full holds up nobody who calls for help, nor does what waited for it.
+    awaitRecord(session)
+  }
+
+  func nextCallID() -> CallID {
+    lastCallSerial &+= 1
+    return CallID(incarnation: settings.incarnation, serial: lastCallSerial)
+  }
+
+  /// One more call, with what its caller holds of limits. Nil: there is no room for it, and that is let go.
+  func enter(
+    _ record: CallRecord, tenant: Int, plan: RoutePlan, identity: CallerIdentity?,
+    _ holding: inout CallerHolding
+  ) -> Session? {
+    let session = Session(
+      id: record.id, configuration: configuration, tenant: tenant, record: record, plan: plan)
+    session.ingressSeat = holding.trunk
+    session.ingressLimits = holding.limits
+    if let identity { session.identity = identity }
+    guard let handle = sessions.insert(session) else {
+      letGo(&holding)
+      return nil
+    }
+    session.handle = handle
+    sessionsBySerial[record.id.serial] = session
+    return session
+  }
+
+  /// It goes on when the store has its attempt. A disk that is slow or full holds up nobody who calls for help, nor
+  /// does what waited for it.
+  func awaitRecord(_ session: Session) {
+    let sequence = tell(.callAttempted(session.record), call: session.id)
     if session.emergency != nil {
       ready.insert(session, at: 0)
       return

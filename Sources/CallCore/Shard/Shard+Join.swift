@@ -100,23 +100,14 @@ extension Shard {
   // MARK: Answers
 
   func joinAnswered(_ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message) {
-    if message.status < 200 {
-      if transaction.cancelWanted { cancel(transaction) }
-      return
-    }
-    if message.status < 300, transaction.acceptedTag != nil {
-      return repeatAcknowledgement(transaction, message)
-    }
+    guard isOutcome(message, of: transaction) else { return }
     leg.inviteClient = nil
     guard message.status < 300 else {
       leg.exchange.refused(.invite)
       guard let transfer = leg.session?.handover?.transfer, transfer.asked === leg else { return }
       return joinRefused(leg, transfer, message)
     }
-    transaction.acceptedTag = HashKey(low: 0, high: 0)
-    refreshTarget(leg, message)
-    noteAbilities(leg, message)
-    timerAgreed(leg, message)
+    noteAccepted(leg, transaction, message)
     let verdict = leg.exchange.handle(
       .success, from: .them, hasDescription: hasDescription(message))
     let isUsable = verdict == .answer && describes(message, leg)

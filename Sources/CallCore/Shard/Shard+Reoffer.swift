@@ -35,7 +35,6 @@ extension Shard {
     reoffer.remote = remote
     reoffer.lines = lines
     reoffer.offer = stored
-    leg.reoffer = reoffer
     // The same as before is a sign of life (RFC 4028 §7.4) and nobody else's business.
     let known = description(of: leg, fork, session)
     let isUnchanged = blocks.bytes(known).equals(blocks.bytes(stored))
@@ -140,26 +139,40 @@ extension Shard {
   func reInviteAnswered(
     _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
   ) {
-    if message.status < 200 {
-      if transaction.cancelWanted { cancel(transaction) }
-      return
-    }
-    if message.status < 300, transaction.acceptedTag != nil {
-      return repeatAcknowledgement(transaction, message)
-    }
+    guard isOutcome(message, of: transaction) else { return }
     leg.inviteClient = nil
     guard let session = leg.session, session.state == .answered, let other = session.other(leg),
       let reoffer = other.reoffer, reoffer.server.isProceeding
     else { return reInviteUnwanted(leg, transaction, message) }
     if message.status < 300 {
-      transaction.acceptedTag = HashKey(low: 0, high: 0)
-      refreshTarget(leg, message)
-      noteAbilities(leg, message)
-      timerAgreed(leg, message)
+      noteAccepted(leg, transaction, message)
       return reInviteAccepted(session, leg, transaction, message, other)
     }
     leg.exchange.refused(.invite)
     reofferRefused(session, leg, other, message)
+  }
+
+  /// The first final response to a re-INVITE of ours: not a provisional one, and not its 2xx again.
+  func isOutcome(_ message: borrowing Message, of transaction: ClientTransaction) -> Bool {
+    if message.status < 200 {
+      if transaction.cancelWanted { cancel(transaction) }
+      return false
+    }
+    if message.status < 300, transaction.acceptedTag != nil {
+      repeatAcknowledgement(transaction, message)
+      return false
+    }
+    return true
+  }
+
+  /// What a 2xx to a re-INVITE of ours says of the dialog, whatever it answers.
+  func noteAccepted(
+    _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
+  ) {
+    transaction.acceptedTag = HashKey(low: 0, high: 0)
+    refreshTarget(leg, message)
+    noteAbilities(leg, message)
+    timerAgreed(leg, message)
   }
 
   /// Nobody waits for this answer any more.

@@ -72,8 +72,7 @@ extension Shard {
   ) {
     guard let call = leaving.session, let held = staying.session, let tenant = tenant(of: caller)
     else { return respond(transaction, 481) }
-    lastCallSerial &+= 1
-    let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
+    let id = nextCallID()
     let identity = try? identify(message, fields, caller).get()
     let isCaller = staying.side == .a
     var record = CallRecord(
@@ -90,18 +89,10 @@ extension Shard {
     if let cause = hold(caller, tenant: tenant, in: &holding) {
       return refuseCall(&record, transaction, cause)
     }
-    let next = Session(
-      id: id, configuration: configuration, tenant: tenant, record: record,
-      plan: RoutePlan(hops: []))
-    next.ingressSeat = holding.trunk
-    next.ingressLimits = holding.limits
-    if let identity { next.identity = identity }
-    guard let handle = sessions.insert(next) else {
-      letGo(&holding)
-      return refuseCall(&record, transaction, .capacity)
-    }
-    next.handle = handle
-    sessionsBySerial[id.serial] = next
+    guard
+      let next = enter(
+        record, tenant: tenant, plan: RoutePlan(hops: []), identity: identity, &holding)
+    else { return refuseCall(&record, transaction, .capacity) }
     guard makeCallerLeg(next, message, fields, transaction, caller, network: network, arrival),
       let target = next.caller
     else {
@@ -114,9 +105,7 @@ extension Shard {
         .replacement, .calling, call: call, transferor: leaving, held: held, transferee: staying,
         next: next, far: next, target: target, name: record.from,
         number: identity?.shown ?? CallerIdentity.anonymous))
-    let sequence = tell(.callAttempted(next.record), call: id)
-    awaitingRecord.append((sequence, next))
-    restart(&next.patienceTimer, .patience, settings.limits.recordPatience, next.handle)
+    awaitRecord(next)
   }
 
   /// The new party is told what the one that stays has answered to its offer, which is in `offered`.

@@ -76,8 +76,7 @@ extension Shard {
       dialled: dialled, called: readCalled(dialled, party, tenant: tenant),
       identity: .success(identity(of: transferee, held)))
     readEmergency(&reading, party, tenant: tenant)
-    lastCallSerial &+= 1
-    let id = CallID(incarnation: settings.incarnation, serial: lastCallSerial)
+    let id = nextCallID()
     let text = blocks.bytes(transferor.text)
     var record = CallRecord(
       id: id, tenant: session.record.tenant, from: name(of: party),
@@ -105,17 +104,10 @@ extension Shard {
       letGo(&holding)
       return refuse(&record, session, cause)
     }
-    let next = Session(
-      id: id, configuration: configuration, tenant: tenant, record: record, plan: route)
-    next.ingressSeat = holding.trunk
-    next.ingressLimits = holding.limits
-    if let identity = try? reading.identity.get() { next.identity = identity }
-    guard let handle = sessions.insert(next) else {
-      letGo(&holding)
-      return refuse(&record, session, .capacity)
-    }
-    next.handle = handle
-    sessionsBySerial[id.serial] = next
+    guard
+      let next = enter(
+        record, tenant: tenant, plan: route, identity: try? reading.identity.get(), &holding)
+    else { return refuse(&record, session, .capacity) }
     begin(
       Transfer(
         .blind, .calling, call: session, transferor: transferor, held: held,
@@ -123,13 +115,7 @@ extension Shard {
         number: number(of: transferor, party, session)))
     if let emergency = reading.emergency { begin(emergency, next) }
     keepOffer(of: transferee, for: next)
-    let sequence = tell(.callAttempted(next.record), call: id)
-    if next.emergency != nil {
-      ready.insert(next, at: 0)
-      return
-    }
-    awaitingRecord.append((sequence, next))
-    restart(&next.patienceTimer, .patience, settings.limits.recordPatience, next.handle)
+    awaitRecord(next)
   }
 
   /// A transfer that leads nowhere has its record like any other call.
