@@ -201,23 +201,17 @@ extension Shard {
   }
 
   private func isOfRefer(_ message: borrowing Message) -> Bool {
-    guard let event = message.first(.event) else { return false }
-    let text = message.bytes.extracting(event)
-    var end = 0
-    while end < text.byteCount, text.byte(at: end) != UInt8(ascii: ";"),
-      text.byte(at: end) != UInt8(ascii: " ")
-    {
-      end += 1
-    }
-    return text.extracting(ByteRange(0, end)).equals("refer")
+    guard let event = message.event else { return false }
+    return message.bytes.extracting(event.package).equals("refer")
   }
 
   /// A subscription that has an id is meant by it alone.
   private func isNamed(_ referral: Referral, _ message: borrowing Message) -> Bool {
     guard let id = referral.id else { return true }
-    guard let event = message.first(.event) else { return false }
-    let text = message.bytes.string(event)
-    return text.split(separator: ";").contains { $0.trimmingPrefix(" ") == "id=\(id)" }
+    guard let event = message.event,
+      let named = Parameters.find("id", message.bytes, event.params)
+    else { return false }
+    return message.bytes.decimal(named) == UInt64(id)
   }
 
   /// Outside of a call there is nothing to subscribe to (RFC 6665 §4.2.1.1).

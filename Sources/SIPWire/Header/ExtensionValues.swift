@@ -43,6 +43,14 @@ extension Message {
     return i
   }
 
+  /// Event (RFC 6665 §8.2.1): the name of the package, and its parameters.
+  package var event: (package: ByteRange, params: ByteRange)? {
+    guard let value = first(.event) else { return nil }
+    let (start, end) = bytes.bounds(value)
+    let semicolon = bytes.find(UInt8(ascii: ";"), from: start, to: end)
+    return (bytes.trimmed(start, semicolon), ByteRange(from: semicolon, to: end))
+  }
+
   package var sessionExpires: SessionExpiry? {
     guard let value = first(.sessionExpires) else { return nil }
     let (start, end) = bytes.bounds(value)
