@@ -1,4 +1,4 @@
-import Base
+package import Base
 
 /// RAck: which reliable response a PRACK acknowledges (RFC 3262 §7.2).
 package struct ResponseAcknowledgement: Hashable, Sendable {
