@@ -185,6 +185,8 @@ package enum FactEvent: Sendable {
   /// New calls begin to be refused for load, or none is any more.
   case overload(isBehind: Bool, wait: Interval)
   case configurationApplied(revision: UInt64)
+  /// Nothing used it any more after a reload took it away.
+  case listenerClosed(name: String)
   case drained
 }
 

@@ -13,6 +13,8 @@ package final class Outbox {
   package var answers: [(token: UInt64, answer: ShardAnswer)] = []
   /// About connections, for the datagrams beside them.
   package var flows: [FlowHint] = []
+  /// Listeners that nothing uses any more: their sockets and connections are to be closed.
+  package var closedListeners: [ListenerIndex] = []
 
   init(limits: ShardLimits) {
     datagrams = OutputBuffer(byteLimit: limits.outputBytes, recordLimit: limits.outputDatagrams)
@@ -20,7 +22,7 @@ package final class Outbox {
 
   package var isEmpty: Bool {
     datagrams.count == 0 && media.isEmpty && facts.isEmpty && names.isEmpty
-      && answers.isEmpty
+      && answers.isEmpty && closedListeners.isEmpty
   }
 
   /// Keeps the capacity. Emptying an empty array costs as much as emptying a full one, so that is asked first.
@@ -31,5 +33,6 @@ package final class Outbox {
     if !names.isEmpty { names.removeAll(keepingCapacity: true) }
     if !answers.isEmpty { answers.removeAll(keepingCapacity: true) }
     if !flows.isEmpty { flows.removeAll(keepingCapacity: true) }
+    if !closedListeners.isEmpty { closedListeners.removeAll() }
   }
 }

@@ -113,6 +113,11 @@ struct Registrar {
   }
 
   func serials(on connection: Flow) -> [UInt64] { connections[connection] ?? [] }
+
+  /// Looks through all of them.
+  func serials(onListener listener: ListenerIndex) -> [UInt64] {
+    connections.filter { $0.key.listener == listener }.flatMap(\.value)
+  }
 }
 
 extension Binding {

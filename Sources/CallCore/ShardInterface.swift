@@ -8,9 +8,14 @@ package import Resolution
 package typealias ListenerIndex = UInt16
 
 package struct Listener: Hashable, Sendable {
+  /// A listener that a reload takes away is left by what uses it before its socket closes. Its place in the list
+  /// stays: legs and transactions name listeners by it.
+  package enum State: Sendable { case open, leaving, closed }
+
   package var name: String
   package var bound: SocketAddress
   package var transport: Transport
+  package var state = State.open
   package init(name: String, bound: SocketAddress, transport: Transport = .udp) {
     self.name = name
     self.bound = bound
@@ -72,6 +77,8 @@ package enum ShardInput: Sendable {
   /// The store has every fact up to this sequence on disk.
   case durable(upTo: UInt64)
   case configuration(Configuration)
+  /// The listeners as they are from now on, each known one in its place, and the resources compiled for them.
+  case listeners([Listener], Configuration)
   /// What was registered before a restart, with expiries already on this process's clock.
   case restoreBindings([Binding])
   /// The kernel reported the destination of something we sent as unreachable.

@@ -1,4 +1,5 @@
 internal import Base
+internal import CallCore
 
 /// Sends records through the sockets of their listeners, in order for each; those of streams go to the
 /// streams' own thread.
@@ -23,24 +24,38 @@ final class DatagramSender {
     var isEmpty: Bool { next == waiting.count }
   }
 
-  /// Nil for listeners of streams.
-  private let lines: [Line?]
+  private enum Way {
+    case datagrams(Line)
+    case streams
+    case closed
+  }
+
+  /// By listener; those beyond are of streams.
+  private var ways: [Way] = []
   private let poller: Poller
   private let batch: SendBatch
   private let counters: EdgeCounters
   /// Destinations that a system call itself found unreachable, for the loop to pass on.
   private(set) var unreachable: [SocketAddress] = []
 
-  private let streams: StreamDepartures?
+  private let streams: StreamDepartures
 
   init(
-    _ sockets: [UDPSocket?], streams: StreamDepartures?, poller: Poller, counters: EdgeCounters
+    streams: StreamDepartures, poller: Poller, counters: EdgeCounters
   ) throws(EdgeError) {
-    lines = sockets.map { $0.map(Line.init) }
     self.streams = streams
     self.poller = poller
     self.counters = counters
     batch = try SendBatch()
+  }
+
+  func open(_ listener: ListenerIndex, _ socket: UDPSocket) {
+    while ways.count <= Int(listener) { ways.append(.streams) }
+    ways[Int(listener)] = .datagrams(Line(socket))
+  }
+
+  func close(_ listener: ListenerIndex) {
+    if ways.indices.contains(Int(listener)) { ways[Int(listener)] = .closed }
   }
 
   func takeUnreachable() -> [SocketAddress] {
@@ -57,24 +72,26 @@ final class DatagramSender {
       while end < buffer.count, end - i < SendBatch.slots, buffer.listener(of: end) == listener {
         end += 1
       }
-      guard Int(listener) < lines.count, let line = lines[Int(listener)] else {
-        if Int(listener) < lines.count, let streams {
-          streams.add(buffer, i..<end)
-        } else {
-          counters.datagramsDiscarded.add(end - i)
-        }
-        i = end
-        continue
+      switch Int(listener) < ways.count ? ways[Int(listener)] : .streams {
+      case .datagrams(let line):
+        let sent = line.isEmpty ? send(buffer, from: i, to: end, line) : 0
+        for k in (i + sent)..<end { wait(buffer, record: k, line, listener) }
+      case .streams: streams.add(buffer, i..<end)
+      case .closed: discard(buffer, i..<end)
       }
-      let sent = line.isEmpty ? send(buffer, from: i, to: end, line) : 0
-      for k in (i + sent)..<end { wait(buffer, record: k, line, listener) }
       i = end
     }
   }
 
+  /// Nothing leaves by a listener that is closed: who waits for an answer to it need not.
+  private func discard(_ buffer: borrowing OutputBuffer, _ range: Range<Int>) {
+    counters.datagramsDiscarded.add(range.count)
+    for i in range where unreachable.count < 64 { unreachable.append(buffer.destination(of: i)) }
+  }
+
   /// The socket has room again.
   func resume(_ listener: Int) {
-    guard listener < lines.count, let line = lines[listener] else { return }
+    guard listener < ways.count, case .datagrams(let line) = ways[listener] else { return }
     while !line.isEmpty {
       let end = min(line.next + SendBatch.slots, line.waiting.count)
       let sent = send(line.waiting, from: line.next, to: end, line)

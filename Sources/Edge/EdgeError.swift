@@ -8,6 +8,8 @@ package enum EdgeError: Error, Hashable {
   case system(operation: String, code: Int32)
   /// Certificates that cannot be used.
   case certificates(listener: String, TLSProblem)
+  /// Listeners have come and gone so often that there is no place for another.
+  case listenersUsedUp
   /// The shard refused its settings.
   case settings(String)
 }
@@ -26,6 +28,8 @@ extension EdgeError: CustomStringConvertible {
       }
     case .certificates(let listener, let problem):
       "listener \"\(listener)\": \(problem)"
+    case .listenersUsedUp:
+      "there have been \(ListenerTable.limit) listeners since the start. Restart the process."
     case .settings(let problem):
       problem
     }

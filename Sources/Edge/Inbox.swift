@@ -1,3 +1,4 @@
+internal import Base
 internal import CallCore
 internal import Synchronization
 
@@ -5,6 +6,7 @@ internal import Synchronization
 final class Inbox: Sendable {
   private struct State {
     var inputs: [ShardInput] = []
+    var sockets: [(ListenerIndex, UDPSocket)] = []
     var isStopping = false
     /// The shard waits, or is about to: the next input is to wake it. A shard that is at work, or that
     /// looks at every tick, comes by itself, and a wake-up costs more than most inputs.
@@ -46,6 +48,19 @@ final class Inbox: Sendable {
     }
     if mustWake { wakeup.raise() }
     return accepted
+  }
+
+  /// Sockets for the loop to read, before the input that tells the shard of their listeners.
+  func add(_ sockets: [(ListenerIndex, UDPSocket)]) {
+    state.withLock { $0.sockets += sockets }
+  }
+
+  /// To be asked after `take`, and before its inputs are handled.
+  func takeSockets() -> [(ListenerIndex, UDPSocket)] {
+    state.withLock { state in
+      defer { state.sockets = [] }
+      return state.sockets
+    }
   }
 
   func stop() {

@@ -13,9 +13,10 @@ final class ShardLoop {
   static let streamsToken = UInt32.max - 1
 
   private let shard: Shard
-  /// Nil for listeners of streams.
-  private let sockets: [UDPSocket?]
-  private let streams: StreamQueues?
+  /// Nil for listeners of streams, and for those that are closed.
+  private var sockets: [UDPSocket?] = []
+  private let table: ListenerTable
+  private let streams: StreamQueues
   private var batch = StreamBatch()
   private let inbox: Inbox
   private let sinks: EdgeSinks
@@ -25,17 +26,17 @@ final class ShardLoop {
   private let sender: DatagramSender
   private var events: [Poller.Event] = []
   private var inputs: [ShardInput] = []
-  private var drops: [UInt32]
+  private var drops: [UInt32] = []
   private var isBehind = false
   private var pacer = TickPacer(now: MonotonicClock.now)
   private var wall = WallClock.now
 
   init(
-    shard: Shard, sockets: [UDPSocket?], streams: StreamQueues?, inbox: Inbox, sinks: EdgeSinks,
+    shard: Shard, table: ListenerTable, streams: StreamQueues, inbox: Inbox, sinks: EdgeSinks,
     counters: EdgeCounters
   ) throws(EdgeError) {
     self.shard = shard
-    self.sockets = sockets
+    self.table = table
     self.streams = streams
     self.inbox = inbox
     self.sinks = sinks
@@ -43,13 +44,10 @@ final class ShardLoop {
     poller = try Poller()
     receiver = try ReceiveBatch()
     sender = try DatagramSender(
-      sockets, streams: streams?.departures, poller: poller, counters: counters)
-    drops = Array(repeating: 0, count: sockets.count)
+      streams: streams.departures, poller: poller, counters: counters)
     try poller.watch(inbox.wakeup, token: Self.inboxToken)
-    if let streams { try poller.watch(streams.arrivals.wakeup, token: Self.streamsToken) }
-    for case (let index, let socket?) in sockets.enumerated() {
-      try poller.watch(socket, token: UInt32(index), isNew: true)
-    }
+    try poller.watch(streams.arrivals.wakeup, token: Self.streamsToken)
+    for (listener, socket) in inbox.takeSockets() { try open(listener, socket) }
   }
 
   /// Runs until the inbox says stop; what the shard wanted sent by then is sent.
@@ -104,6 +102,10 @@ final class ShardLoop {
     let isStopping = inbox.take(into: &inputs)
     guard !inputs.isEmpty else { return isStopping }
     let now = MonotonicClock.now
+    for (listener, socket) in inbox.takeSockets() {
+      // At the kernel's own bound of watches the listener stays deaf; what counts failures to receive says so.
+      do throws(EdgeError) { try open(listener, socket) } catch { counters.receiveErrors.add(1) }
+    }
     for (index, input) in inputs.enumerated() {
       shard.handle(input, at: now)
       // A long queue must not fill the outbox.
@@ -114,10 +116,34 @@ final class ShardLoop {
     return isStopping
   }
 
+  // MARK: Listeners that come and go
+
+  private func open(_ listener: ListenerIndex, _ socket: UDPSocket) throws(EdgeError) {
+    while sockets.count <= Int(listener) {
+      sockets.append(nil)
+      drops.append(0)
+    }
+    sockets[Int(listener)] = socket
+    sender.open(listener, socket)
+    try poller.watch(socket, token: UInt32(listener), isNew: true)
+  }
+
+  private func close(_ listeners: [ListenerIndex]) {
+    // One that was taken into use again meanwhile stays; the shard will hear of that.
+    for listener in listeners where table.close(listener) {
+      if Int(listener) < sockets.count, let socket = sockets[Int(listener)] {
+        poller.remove(socket.descriptor)
+        sockets[Int(listener)] = nil
+        sender.close(listener)
+      } else {
+        streams.departures.close(listener)
+      }
+    }
+  }
+
   /// Messages that the streams' thread has cut out, and connections that are gone, in the order in which
   /// they were for each connection.
   private func takeArrivals() {
-    guard let streams else { return }
     streams.arrivals.take(into: &batch)
     pacer.arrivals += batch.entries.count
     let now = MonotonicClock.now
@@ -257,9 +283,10 @@ final class ShardLoop {
       outbox.facts.reserveCapacity(facts.count)
       sinks.facts(facts)
     }
-    if !outbox.flows.isEmpty { streams?.departures.add(outbox.flows) }
+    if !outbox.flows.isEmpty { streams.departures.add(outbox.flows) }
     if !outbox.names.isEmpty { sinks.names(outbox.names) }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
+    if !outbox.closedListeners.isEmpty { close(outbox.closedListeners) }
     for answer in outbox.answers { sinks.answer(answer.token, answer.answer) }
     outbox.removeAll()
   }

@@ -40,12 +40,11 @@ package struct EdgeBuffers: Sendable {
 /// The shard is made inside the thread and never leaves it; everyone else speaks to it by `post` and hears
 /// from it by the sinks.
 package final class UDPEdge: Sendable {
-  /// Where the listeners are bound, in the order of the settings: with the ports that the system chose where
-  /// 0 was asked.
-  package let addresses: [SocketAddress]
   package let counters = EdgeCounters()
   private let inbox: Inbox
-  private let streams: StreamEdge?
+  private let streams: StreamEdge
+  private let table: ListenerTable
+  private let buffers: EdgeBuffers
   private let thread: Mutex<EdgeThread?>
 
   /// Binds the sockets, starts the thread, and returns when the shard runs. Nothing is left behind when it
@@ -54,39 +53,27 @@ package final class UDPEdge: Sendable {
     settings: ShardSettings, configuration: Configuration, buffers: EdgeBuffers = EdgeBuffers(),
     streams streamSettings: StreamSettings = StreamSettings(), sinks: EdgeSinks
   ) throws(EdgeError) {
-    var sockets: [UDPSocket?] = []
-    var streamSockets: [ListenerIndex: StreamListener] = [:]
+    self.buffers = buffers
+    let (bound, opened) = try Self.bind(
+      settings.listeners, settings.listeners.indices, buffers)
+    let table = ListenerTable(bound: bound, wanted: settings.listeners)
+    self.table = table
     var settings = settings
-    for (index, listener) in settings.listeners.enumerated() {
-      if listener.transport.isReliable {
-        let socket = try StreamListener(listener: listener.name, bound: listener.bound)
-        settings.listeners[index].bound = socket.local
-        streamSockets[ListenerIndex(index)] = socket
-        sockets.append(nil)
-      } else {
-        let socket = try UDPSocket(
-          listener: listener.name, bound: listener.bound, receiveBuffer: buffers.receive,
-          sendBuffer: buffers.send)
-        settings.listeners[index].bound = socket.local
-        sockets.append(socket)
-      }
-    }
-    addresses = settings.listeners.map(\.bound)
+    settings.listeners = bound
     let inbox = try Inbox()
     self.inbox = inbox
-    let streams =
-      streamSockets.isEmpty
-      ? nil
-      : try StreamEdge(
-        listeners: settings.listeners, sockets: streamSockets, settings: streamSettings,
-        name: "streams-\(settings.shard)")
+    // Not by the thread's closure: what that holds is held until the end.
+    inbox.add(opened.datagrams)
+    let streams = try StreamEdge(
+      StreamListeners(bound, sockets: opened.streams, origins: streamSettings.origins),
+      settings: streamSettings, name: "streams-\(settings.shard)")
     self.streams = streams
     let gate = try StartGate()
     let thread = try EdgeThread(name: "shard-\(settings.shard)") {
-      [settings, configuration, sockets, counters] in
+      [settings, configuration, counters, queues = streams.queues] in
       do throws(EdgeError) {
         let loop = try Self.makeLoop(
-          settings, configuration, sockets, streams?.queues, inbox, sinks, counters)
+          settings, configuration, table, queues, inbox, sinks, counters)
         gate.open(nil)
         loop.run()
       } catch {
@@ -100,9 +87,38 @@ package final class UDPEdge: Sendable {
     }
   }
 
+  /// Sockets that are bound, by the listener's place.
+  private typealias Opened = (
+    datagrams: [(ListenerIndex, UDPSocket)], streams: [ListenerIndex: StreamListener]
+  )
+
+  /// Binds those of the places. None stays bound when one cannot be.
+  private static func bind(
+    _ listeners: [Listener], _ places: some Sequence<Int>, _ buffers: EdgeBuffers
+  ) throws(EdgeError) -> ([Listener], Opened) {
+    var listeners = listeners
+    var opened: Opened = ([], [:])
+    for place in places {
+      let listener = listeners[place]
+      let index = ListenerIndex(clamping: place)
+      if listener.transport.isReliable {
+        let socket = try StreamListener(listener: listener.name, bound: listener.bound)
+        listeners[place].bound = socket.local
+        opened.streams[index] = socket
+      } else {
+        let socket = try UDPSocket(
+          listener: listener.name, bound: listener.bound, receiveBuffer: buffers.receive,
+          sendBuffer: buffers.send)
+        listeners[place].bound = socket.local
+        opened.datagrams.append((index, socket))
+      }
+    }
+    return (listeners, opened)
+  }
+
   private static func makeLoop(
-    _ settings: ShardSettings, _ configuration: Configuration, _ sockets: [UDPSocket?],
-    _ streams: StreamQueues?, _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters
+    _ settings: ShardSettings, _ configuration: Configuration, _ table: ListenerTable,
+    _ streams: StreamQueues, _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters
   ) throws(EdgeError) -> ShardLoop {
     guard
       let shard = Shard(
@@ -111,7 +127,7 @@ package final class UDPEdge: Sendable {
       throw .settings("the shard needs a secret of 32 bytes and a libcrypto with AES and SHA-256")
     }
     return try ShardLoop(
-      shard: shard, sockets: sockets, streams: streams, inbox: inbox, sinks: sinks,
+      shard: shard, table: table, streams: streams, inbox: inbox, sinks: sinks,
       counters: counters)
   }
 
@@ -134,16 +150,53 @@ package final class UDPEdge: Sendable {
       return running
     }
     thread?.join()
-    if thread != nil { streams?.stop() }
+    if thread != nil { streams.stop() }
   }
 
-  /// What the streams count; nil where no listener has any.
-  package var streamCounters: StreamCounters.Reading? { streams?.counters.reading }
+  /// What the streams count.
+  package var streamCounters: StreamCounters.Reading { streams.counters.reading }
+
+  // MARK: Changes
+
+  package var addresses: [SocketAddress] { listeners.map(\.bound) }
+
+  /// Every listener that there has been, in its place, with the ports that the system chose where 0 was asked.
+  package var listeners: [Listener] { table.listeners }
 
   /// Takes what the certificates' files hold now into use for new connections; those that are open keep
   /// theirs. Nothing changes when it throws.
-  package func reloadCertificates(_ certificates: [String: TLSListenerSettings]) throws(EdgeError) {
-    try streams?.reload(certificates)
+  @discardableResult
+  package func reloadCertificates(
+    _ certificates: [String: TLSListenerSettings]
+  ) throws(EdgeError) -> [CertificateState] {
+    let contexts = try StreamEdge.contexts(listeners, certificates)
+    streams.queues.departures.replace(certificates: contexts)
+    return CertificateState.all(of: contexts)
+  }
+
+  /// Opens and lets go of listeners while calls run, so that there are those that are wanted. A listener that is
+  /// not wanted takes nothing new, and is closed when no call uses it any more. Nothing changes when it throws.
+  ///
+  /// - Parameter compile: the resources for the listeners as they will be, each in its place.
+  package func change(
+    listeners wanted: [Listener], streams settings: StreamSettings,
+    compile: ([Listener]) throws -> Configuration
+  ) throws {
+    // A listener that closes meanwhile needs another plan; that can happen as often as one leaves.
+    for _ in 0..<ListenerTable.limit {
+      guard var plan = table.plan(wanted) else { throw EdgeError.listenersUsedUp }
+      let configuration = try compile(plan.listeners)
+      let certificates = try StreamEdge.contexts(plan.listeners, settings.certificates)
+      let (bound, opened) = try Self.bind(plan.listeners, plan.opening, buffers)
+      plan.listeners = bound
+      guard table.commit(plan) else { continue }
+      streams.queues.departures.replace(
+        listeners: StreamListeners(bound, sockets: opened.streams, origins: settings.origins),
+        certificates: certificates)
+      inbox.add(opened.datagrams)
+      _ = inbox.post(.listeners(bound, configuration))
+      return
+    }
   }
 
   deinit { stop() }

@@ -106,8 +106,9 @@ extension Cause {
         "Check the disk that holds the store: space, permissions, errors in the log.")
     case .draining:
       CauseRow(
-        "draining", 503, 31, "The process is shutting down and takes no new calls.",
-        "Send the call to another process, or wait for the restart.")
+        "draining", 503, 31,
+        "The process is shutting down, or the listener has been taken out of use, and takes no new calls.",
+        "Send the call to another process or listener, or wait for the restart.")
     case .malformed:
       CauseRow(
         "malformed", 400, 95, "The request breaks the grammar of SIP or SDP.",

@@ -76,7 +76,8 @@ extension ConfigurationCompiler {
       let here = path + ["listeners", .index(position)]
       guard let listener = listeners.firstIndex(where: { $0.name == name }) else {
         reportDangling(
-          here, kind: "listener", name: name, candidates: listeners.lazy.map(\.name))
+          here, kind: "listener", name: name,
+          candidates: listeners.lazy.map(\.name).filter { !$0.isEmpty })
         continue
       }
       if let holder = tables.networkOfListener[listener] {

@@ -30,7 +30,7 @@ struct DemarcCommand: AsyncParsableCommand {
       RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       CallsCommand.self, CallCommand.self, RecordsCommand.self, TrunksCommand.self,
       RegistrationsCommand.self, CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
-      CertificatesCommand.self, StatusCommand.self, VersionCommand.self,
+      CertificatesCommand.self, ReloadCommand.self, StatusCommand.self, VersionCommand.self,
     ])
 
   static func main() async {

@@ -29,6 +29,9 @@ private final class CannedOperations: ServerOperations {
   }
   func certificates() async throws -> [CertificateResource] { [] }
   func reloadCertificates() async throws -> [CertificateResource] { [] }
+  func reloadSettings() async throws -> ReloadResource {
+    ReloadResource(before: [], after: [], needsRestart: [])
+  }
   func metrics() async -> String { "demarc_build_info{version=\"1\"} 1\n" }
   func calls() async throws -> [CallResource] {
     [CallResource(Self.record, wall: Self.wall, now: .zero + .seconds(11))]

@@ -51,6 +51,11 @@ package struct LoadMeter: Sendable {
     windowEnd = now + Self.window
   }
 
+  /// Listeners only ever come to be more.
+  package mutating func follow(listeners: Int) {
+    while waits.count < listeners { waits.append(.max) }
+  }
+
   package var isBehind: Bool { strangersPart < Self.open || knownPart < Self.open }
 
   /// Of a thousand new calls, how many are refused. Ask after `roll`.

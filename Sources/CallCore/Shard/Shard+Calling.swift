@@ -319,7 +319,7 @@ extension Shard {
     // A private address behind a public source is what a NAT failed to rewrite.
     if ip != leg.source.ip, ip.isPrivate, !leg.source.ip.isPrivate { return leg.source }
     let address = SocketAddress(ip, uri.port ?? transport(leg.listener).defaultPort)
-    return settings.listeners.contains { $0.bound == address } ? leg.source : address
+    return isOurs(address) ? leg.source : address
   }
 
   /// A URI that names its transport is gone to by that, where the peer's network has it. One that names none

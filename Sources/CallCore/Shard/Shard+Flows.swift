@@ -8,8 +8,8 @@ import SIPWire
 
 extension Shard {
   func transport(_ listener: ListenerIndex) -> Transport {
-    settings.listeners.indices.contains(Int(listener))
-      ? settings.listeners[Int(listener)].transport : .udp
+    listeners.indices.contains(Int(listener))
+      ? listeners[Int(listener)].transport : .udp
   }
 
   func isReliable(_ listener: ListenerIndex) -> Bool { transport(listener).isReliable }

@@ -14,6 +14,7 @@ extension Shard {
     case .configuration(let next):
       follow(next)
       tell(.configurationApplied(revision: next.revision))
+    case .listeners(let listeners, let next): follow(listeners, next)
     case .restoreBindings(let bindings): restore(bindings)
     case .unreachable(let address): unreachable(address)
     case .flowLost(let listener, let address): flowLost(listener, address)
@@ -79,7 +80,7 @@ extension Shard {
     case .ladder(let id):
       .ladder(
         id.incarnation == settings.incarnation
-          ? trace.messages(serial: id.serial, listeners: settings.listeners) : [])
+          ? trace.messages(serial: id.serial, listeners: listeners) : [])
     case .registrations: .registrations(registrar.all)
     case .trunks: .trunks(trunkStatuses)
     case .upstreams: .upstreams(upstreamStatuses)

@@ -59,12 +59,27 @@ extension Shard {
     outbox.datagrams.append(userAgentLine)
   }
 
-  /// What SIP names for a listener: the advertised address of its network, else the bound one.
+  /// What SIP names for a listener.
   func ourAddress(_ listener: ListenerIndex) -> SocketAddress {
-    guard settings.listeners.indices.contains(Int(listener)) else {
-      return SocketAddress(.anyV4, 0)
+    ourAddresses.element(at: Int(listener)) ?? SocketAddress(.anyV4, 0)
+  }
+
+  /// One that is leaving belongs to no network any more; its calls go on under the name that they know.
+  func nameListeners() {
+    for (index, listener) in listeners.enumerated() {
+      let index = ListenerIndex(clamping: index)
+      if index == ourAddresses.count {
+        ourAddresses.append(publicAddress(index))
+      } else if listener.state == .open {
+        ourAddresses[Int(index)] = publicAddress(index)
+      }
     }
-    let bound = settings.listeners[Int(listener)].bound
+    addressTexts = ourAddresses.map { Array($0.description.utf8) }
+  }
+
+  /// The advertised address of its network, else the bound one.
+  private func publicAddress(_ listener: ListenerIndex) -> SocketAddress {
+    let bound = listeners[Int(listener)].bound
     if let network = configuration.network(ofListener: listener),
       let advertised = configuration.networks[network].advertisedSignalling,
       advertised.family == bound.ip.family

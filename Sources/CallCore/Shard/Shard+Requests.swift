@@ -29,10 +29,14 @@ extension Shard {
       return receiveInDialog(message, fields, key, arrival)
     }
     guard acceptsForm(message, fields, arrival) else { return }
+    // It belongs to no network any more: nobody could be known by it, not even for a call for help.
+    if isLeaving(arrival.listener), message.method == .invite || message.method == .register {
+      return refuse(message, fields, 503, .draining, arrival)
+    }
     switch message.method {
     case .invite: receiveInvite(message, fields, key, arrival)
     case .register: receiveRegister(message, fields, key, arrival)
-    case .options: replyStateless(message, fields, 200, arrival, withCapabilities: true)
+    case .options: answerOptions(message, fields, arrival)
     case .bye: replyStateless(message, fields, 481, arrival)
     case .other: refuse(message, fields, 501, .methodUnsupported, arrival)
     case .refer: refuseReferOutside(message, fields, arrival)
@@ -42,6 +46,14 @@ extension Shard {
       refuse(message, fields, 405, .methodUnsupported, arrival)
     case .ack, .cancel: break  // handled above
     }
+  }
+
+  /// The answer to INVITE (§11.2): who asks whether we take calls hears when we take none any more.
+  private func answerOptions(
+    _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival
+  ) {
+    let status = isDraining || isLeaving(arrival.listener) ? 503 : 200
+    replyStateless(message, fields, status, arrival, withCapabilities: true)
   }
 
   // MARK: What a server transaction is found by

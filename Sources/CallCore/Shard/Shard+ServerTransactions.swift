@@ -250,7 +250,7 @@ extension Shard {
     guard destination.port != 0, !destination.ip.isUnspecified, !destination.ip.isMulticast else {
       return false
     }
-    return !settings.listeners.contains { $0.bound == destination }
+    return !isOurs(destination)
   }
 
   func traceIncoming(

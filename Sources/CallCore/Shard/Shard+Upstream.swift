@@ -29,12 +29,13 @@ extension Shard {
     for upstream in upstreams.values.sorted(by: { $0.serial < $1.serial })
     where upstreamsByTrunk[upstream.key] == upstream.serial {
       let trunk = wanted[upstream.key]
-      if let trunk, upstream.matches(trunk) {
+      let hasToMove = upstream.flow.map { isLeaving($0.listener) } ?? false
+      if let trunk, upstream.matches(trunk), !hasToMove {
         wanted[upstream.key] = nil
         continue
       }
       upstreamsByTrunk[upstream.key] = nil
-      if let trunk, upstream.hasContact(of: trunk) {
+      if let trunk, upstream.hasContact(of: trunk), !hasToMove {
         // The same binding goes on under a new registration: removing it would race with that.
         forget(upstream)
       } else {

@@ -12,6 +12,8 @@ import SIPWire
 /// registrar, admission, the plan that a call walks, dialogs, media.
 package final class Shard {
   package let settings: ShardSettings
+  /// Those of the settings, and what came and went since.
+  var listeners: [Listener]
   package let outbox: Outbox
 
   var configuration: Configuration
@@ -34,6 +36,7 @@ package final class Shard {
   /// What an unknown name's password is compared with: random, so the work is the same and in vain.
   let impossiblePassword: String
   /// What nearly every message repeats, as it is written: our address for each listener, who we are.
+  var ourAddresses: [SocketAddress] = []
   var addressTexts: [[UInt8]] = []
   let serverLine: [UInt8]
   let userAgentLine: [UInt8]
@@ -80,6 +83,9 @@ package final class Shard {
   let started: Instant
   var load: LoadMeter
   var loadTimer = TimerID.none
+  /// Listeners that are leaving, and since when no leg has used them.
+  var leavingListeners: [ListenerIndex: Instant?] = [:]
+  var leavingTimer = TimerID.none
   /// What the stream of facts says of it.
   var toldBehind = false
   var names = TargetNames()
@@ -111,6 +117,7 @@ package final class Shard {
     // Ordinary calls are refused at their limits; what lies beyond is for emergencies.
     let reserve = ResourceLimits.emergencyReserved
     self.settings = settings
+    listeners = settings.listeners
     self.configuration = configuration
     self.now = now
     self.mint = mint
@@ -149,9 +156,7 @@ package final class Shard {
     limits.follow(next)
     followNames()
     followTargets()
-    addressTexts = settings.listeners.indices.map {
-      Array(ourAddress(ListenerIndex($0)).description.utf8)
-    }
+    nameListeners()
     followRegistrations()
   }
 
@@ -219,6 +224,7 @@ package final class Shard {
     case .load: loadDue()
     case .transfer: transferDue(handle)
     case .subscription: subscriptionDue(handle)
+    case .leavingListeners: leavingListenersDue()
     }
   }
 }
@@ -232,6 +238,7 @@ enum ShardTimer: UInt8 {
   case provisionalResend, provisionalExpire, sessionTimer
   case load
   case transfer, subscription
+  case leavingListeners
 }
 
 /// Where a message came from.

@@ -6,26 +6,24 @@ internal import SIPWire
 final class StreamEdge: Sendable {
   let counters = StreamCounters()
   let queues: StreamQueues
-  private let listeners: [Listener]
   private let thread: EdgeThread
 
   /// Reads the certificates and starts the thread. The sockets listen already, so nothing is lost meanwhile.
   init(
-    listeners: [Listener], sockets: [ListenerIndex: StreamListener], settings: StreamSettings,
-    name: String
+    _ listeners: StreamListeners, settings: StreamSettings, name: String
   ) throws(EdgeError) {
-    self.listeners = listeners
     let queues = try StreamQueues(settings.limits)
     self.queues = queues
-    let contexts = try Self.contexts(listeners, settings.certificates)
+    // Not by the thread's closure: what that holds is held until the end.
+    queues.departures.replace(
+      listeners: listeners,
+      certificates: try Self.contexts(listeners.listeners.values, settings.certificates))
     let gate = try StartGate()
-    thread = try EdgeThread(name: name) { [listeners, counters] in
+    thread = try EdgeThread(name: name) { [counters] in
       do throws(EdgeError) {
-        var open: [ListenerIndex: (socket: StreamListener, of: Listener)] = [:]
-        for (index, socket) in sockets { open[index] = (socket, listeners[Int(index)]) }
         let loop = try StreamLoop(
-          listeners: open, settings: settings, contexts: contexts, arrivals: queues.arrivals,
-          departures: queues.departures, counters: counters)
+          limits: settings.limits, arrivals: queues.arrivals, departures: queues.departures,
+          counters: counters)
         gate.open(nil)
         loop.run()
       } catch {
@@ -38,11 +36,11 @@ final class StreamEdge: Sendable {
     }
   }
 
-  private static func contexts(
-    _ listeners: [Listener], _ settings: [String: TLSListenerSettings]
+  static func contexts(
+    _ listeners: some Sequence<Listener>, _ settings: [String: TLSListenerSettings]
   ) throws(EdgeError) -> [String: TLSContext] {
     var contexts: [String: TLSContext] = [:]
-    for listener in listeners where listener.transport.isSecure {
+    for listener in listeners where listener.transport.isSecure && listener.state == .open {
       guard let own = settings[listener.name] else {
         throw .settings("listener \"\(listener.name)\" needs a certificate and its key")
       }
@@ -55,14 +53,19 @@ final class StreamEdge: Sendable {
     return contexts
   }
 
-  /// New connections get what the files hold now; those that are open keep what they began with. Nothing
-  /// changes when one of the files cannot be used.
-  func reload(_ settings: [String: TLSListenerSettings]) throws(EdgeError) {
-    queues.departures.replace(certificates: try Self.contexts(listeners, settings))
-  }
-
   func stop() {
     queues.departures.stop()
     thread.join()
+  }
+}
+
+extension CertificateState {
+  /// By the listeners' names.
+  static func all(of contexts: [String: TLSContext]) -> [CertificateState] {
+    contexts.sorted { $0.key < $1.key }.flatMap { listener, context in
+      context.certificates.map {
+        CertificateState(listener: listener, name: $0.name, expires: $0.expires)
+      }
+    }
   }
 }

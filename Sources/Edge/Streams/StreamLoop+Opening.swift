@@ -9,18 +9,16 @@ internal import SIPWire
 
 extension StreamLoop {
   func accept(_ index: ListenerIndex) {
-    guard let listener = listeners[index] else { return }
+    guard let listener = listeners[index], let listening = listening[index] else { return }
     for _ in 0..<Self.acceptsPerTurn {
-      switch listener.socket.accept() {
+      switch listening.accept() {
       case .none: return
       case .lost: continue
-      case .connection(let socket, let source): admit(socket, source, index, listener.of)
+      case .connection(let socket, let source): admit(socket, source, index, listener)
       case .exhausted:
-        refuseWithReserve(listener.socket)
-        // Level-triggered, it would wake the loop at once: look again a little later.
-        poller.forget(listener.socket)
-        _ = wheel.schedule(
-          at: now + .milliseconds(100), kind: Timer.acceptAgain.rawValue, owner: UInt64(index))
+        refuseWithReserve(listening)
+        poller.forget(listening)
+        acceptAgain(index)
         return
       }
     }
@@ -38,11 +36,11 @@ extension StreamLoop {
     _ socket: StreamSocket, _ source: SocketAddress, _ index: ListenerIndex, _ listener: Listener
   ) {
     let place = Self.place(source.ip)
-    guard tally.connections < settings.limits.connections else {
+    guard tally.connections < limits.connections else {
       tally.ended[.tooMany, default: 0] += 1
       return
     }
-    guard sources[place, default: 0] < settings.limits.connectionsPerSource else {
+    guard sources[place, default: 0] < limits.connectionsPerSource else {
       tally.ended[.tooManyOfSource, default: 0] += 1
       return
     }
@@ -116,9 +114,9 @@ extension StreamLoop {
   /// Begins to connect from a listener's address. Nil where that is refused at once; the queue of the
   /// connection takes messages meanwhile.
   func connect(_ key: FlowKey, _ security: TrunkSecurity?) -> StreamConnection? {
-    guard let listener = listeners[key.listener]?.of,
+    guard let listener = listeners[key.listener],
       listener.transport == .tcp || listener.transport == .tls,
-      tally.connections < settings.limits.connections
+      tally.connections < limits.connections
     else { return nil }
     guard let socket = StreamSocket(from: listener.bound.ip, to: key.remote) else {
       tally.ended[.connectFailed, default: 0] += 1
@@ -224,8 +222,8 @@ extension StreamLoop {
   }
 
   private func isAllowed(_ origin: ByteRange, _ connection: StreamConnection) -> Bool {
-    guard let name = listeners[connection.key.listener]?.of.name,
-      let allowed = settings.origins[name], !allowed.isEmpty
+    guard let name = listeners[connection.key.listener]?.name,
+      let allowed = origins[name], !allowed.isEmpty
     else { return true }
     let request = connection.input
     let given = request.rawSpan.string(origin)

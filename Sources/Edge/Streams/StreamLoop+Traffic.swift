@@ -49,10 +49,11 @@ extension StreamLoop {
         cut(bytes, connection)
       } else {
         connection.input.append(copying: bytes)
-        // Out of the connection for the while, so that what is left can be put back.
+        // Out of the connection for the while, so that what is left can be put back: whole where nothing came
+        // of it yet, or a message that drips would be copied with each of its bytes.
         let collected = connection.input
         connection.input = []
-        cut(collected.rawSpan, connection)
+        cut(collected.rawSpan, connection, collected: collected)
       }
     case .connecting, .handshaking, .closing: break
     }
@@ -60,7 +61,7 @@ extension StreamLoop {
 
   /// Messages and keep-alives out of the stream; what is not whole waits. Framing bounds that: a message is
   /// refused when its head says that it will be too long, or its head does not end.
-  private func cut(_ bytes: RawSpan, _ connection: StreamConnection) {
+  private func cut(_ bytes: RawSpan, _ connection: StreamConnection, collected: [UInt8] = []) {
     do throws(StreamProblem) {
       // What is behind a message that ended the connection is nobody's.
       while isOpen(connection) {
@@ -68,7 +69,7 @@ extension StreamLoop {
         case .message(let range): deliver(bytes.extracting(range), connection)
         case .ping: answerPing(connection)
         case .incomplete:
-          return keep(bytes, connection)
+          return keep(bytes, connection, collected)
         }
       }
     } catch {
@@ -76,10 +77,14 @@ extension StreamLoop {
     }
   }
 
-  private func keep(_ bytes: RawSpan, _ connection: StreamConnection) {
+  private func keep(_ bytes: RawSpan, _ connection: StreamConnection, _ collected: [UInt8]) {
     let rest = bytes.slice(connection.framer.consumed, bytes.byteCount)
+    if connection.framer.consumed == 0, !collected.isEmpty {
+      connection.input = collected
+    } else if rest.byteCount > 0 {
+      connection.input.append(copying: rest)
+    }
     connection.framer.drop()
-    if rest.byteCount > 0 { connection.input.append(copying: rest) }
     notePartial(connection, rest.byteCount > 0)
   }
 
@@ -186,11 +191,11 @@ extension StreamLoop {
 
   /// Something was put behind what waits: who asks for answers and reads none of them is cut off.
   private func queued(_ connection: StreamConnection) {
-    if connection.waiting > settings.limits.outputBytes {
+    if connection.waiting > limits.outputBytes {
       // It may just not have been written to yet in this turn.
       write(connection)
       guard isOpen(connection) else { return }
-      if connection.waiting > settings.limits.outputBytes { return close(connection, .slowReader) }
+      if connection.waiting > limits.outputBytes { return close(connection, .slowReader) }
     }
     touch(connection)
   }

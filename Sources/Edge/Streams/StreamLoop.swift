@@ -17,14 +17,17 @@ final class StreamLoop {
 
   enum Timer: UInt8 { case connection, acceptAgain }
 
-  let listeners: [ListenerIndex: (socket: StreamListener, of: Listener)]
-  let settings: StreamSettings
+  /// Those that accept have a socket; of one that is leaving the connections remain.
+  var listeners: [ListenerIndex: Listener] = [:]
+  var listening: [ListenerIndex: StreamListener] = [:]
+  var origins: [String: [String]] = [:]
+  let limits: StreamLimits
   let arrivals: StreamArrivals
   let departures: StreamDepartures
   let counters: StreamCounters
   let poller: Poller
   let reserve = DescriptorReserve()
-  var contexts: [String: TLSContext]
+  var contexts: [String: TLSContext] = [:]
   var clientContexts: [TrunkSecurity: TLSContext] = [:]
   /// What peers' certificates must be, as last told: before the message it is for, and maybe a turn before.
   private var securities: [FlowKey: TrunkSecurity] = [:]
@@ -48,13 +51,10 @@ final class StreamLoop {
   private var events: [Poller.Event] = []
 
   init(
-    listeners: [ListenerIndex: (socket: StreamListener, of: Listener)], settings: StreamSettings,
-    contexts: [String: TLSContext], arrivals: StreamArrivals, departures: StreamDepartures,
+    limits: StreamLimits, arrivals: StreamArrivals, departures: StreamDepartures,
     counters: StreamCounters
   ) throws(EdgeError) {
-    self.listeners = listeners
-    self.settings = settings
-    self.contexts = contexts
+    self.limits = limits
     self.arrivals = arrivals
     self.departures = departures
     self.counters = counters
@@ -62,10 +62,7 @@ final class StreamLoop {
     now = MonotonicClock.now
     wheel = TimingWheel(start: now)
     try poller.watch(departures.wakeup, token: Self.ordersToken)
-    for (index, listener) in listeners {
-      try poller.watch(listener.socket, token: Self.listenerToken | UInt32(index))
-    }
-    noteCertificates()
+    _ = takeOrders()
     counters.publish(tally)
   }
 
@@ -133,6 +130,12 @@ final class StreamLoop {
 
   private func takeOrders() -> Bool {
     let isStopping = departures.take(into: &orders)
+    if let next = orders.listeners {
+      follow(next)
+      // Or its sockets would stay open until the next order.
+      orders.listeners = nil
+    }
+    for listener in orders.closed { close(listener) }
     if let replacements = orders.certificates {
       contexts = replacements
       // Those of trunks are read again when they are next needed.
@@ -153,6 +156,40 @@ final class StreamLoop {
       depart(entry, bytes.rawSpan.extracting(entry.range))
     }
     return isStopping
+  }
+
+  private func follow(_ next: StreamListeners) {
+    listeners = next.listeners
+    origins = next.origins
+    // Closing a socket is what ends its being watched.
+    listening = listening.filter { listeners[$0.key]?.state == .open }
+    for (index, socket) in next.sockets where listeners[index]?.state == .open {
+      listening[index] = socket
+      listen(socket, index)
+    }
+  }
+
+  /// The kernel's own bound of watches is met with patience.
+  func listen(_ socket: StreamListener, _ index: ListenerIndex) {
+    do throws(EdgeError) {
+      try poller.watch(socket, token: Self.listenerToken | UInt32(index))
+    } catch {
+      acceptAgain(index)
+    }
+  }
+
+  /// Level-triggered, a socket that cannot be served would wake the loop at once: it is looked at a little later.
+  func acceptAgain(_ index: ListenerIndex) {
+    _ = wheel.schedule(
+      at: now + .milliseconds(100), kind: Timer.acceptAgain.rawValue, owner: UInt64(index))
+  }
+
+  /// What still is connected by a listener that nothing uses any more.
+  private func close(_ listener: ListenerIndex) {
+    for case let connection? in connections where connection.key.listener == listener {
+      close(connection, .listenerClosed)
+    }
+    listeners[listener] = nil
   }
 
   /// On the connection that the shard means; else on a new one, where that is allowed.
@@ -188,11 +225,7 @@ final class StreamLoop {
   }
 
   private func noteCertificates() {
-    tally.certificates = contexts.sorted { $0.key < $1.key }.flatMap { listener, context in
-      context.certificates.map {
-        CertificateState(listener: listener, name: $0.name, expires: $0.expires)
-      }
-    }
+    tally.certificates = CertificateState.all(of: contexts)
   }
 
   // MARK: Timers
@@ -204,9 +237,7 @@ final class StreamLoop {
       switch Timer(rawValue: due.kind) {
       case .acceptAgain:
         let index = ListenerIndex(truncatingIfNeeded: due.owner)
-        if let listener = listeners[index] {
-          try? poller.watch(listener.socket, token: Self.listenerToken | UInt32(index))
-        }
+        if let socket = listening[index] { listen(socket, index) }
       case .connection:
         let slot = Int(truncatingIfNeeded: due.owner)
         if connections.indices.contains(slot), let connection = connections[slot] {
@@ -219,13 +250,13 @@ final class StreamLoop {
   }
 
   private func expired(_ connection: StreamConnection) {
-    let (at, end) = connection.deadline(settings.limits)
+    let (at, end) = connection.deadline(limits)
     if at <= now { close(connection, end) } else { watchTime(connection) }
   }
 
   /// A timer runs for the earliest deadline; one that moved further away is looked at when the timer fires.
   func watchTime(_ connection: StreamConnection) {
-    let at = connection.deadline(settings.limits).at
+    let at = connection.deadline(limits).at
     guard connection.timer.isNone || at < connection.timerAt else { return }
     wheel.cancel(&connection.timer)
     connection.timerAt = at

@@ -1,5 +1,6 @@
 internal import Base
 internal import CallCore
+internal import SIPWire
 internal import Synchronization
 
 /// What has arrived by streams, on its way to the shard: one copy from the connection's buffer, in order.
@@ -82,6 +83,10 @@ struct StreamOrders: Sendable {
   var hints: [FlowHint] = []
   var discarded = 0
   var certificates: [String: TLSContext]?
+  /// The listeners as they are from now on.
+  var listeners: StreamListeners?
+  /// Those that nothing uses any more.
+  var closed: [ListenerIndex] = []
   var isStopping = false
 
   mutating func removeAll() {
@@ -90,6 +95,27 @@ struct StreamOrders: Sendable {
     hints.removeAll(keepingCapacity: true)
     discarded = 0
     certificates = nil
+    listeners = nil
+    closed.removeAll()
+  }
+}
+
+/// Listeners of streams, and the listening sockets of those that the streams' thread does not have yet.
+struct StreamListeners: Sendable {
+  var listeners: [ListenerIndex: Listener] = [:]
+  var sockets: [ListenerIndex: StreamListener] = [:]
+  /// By name of the listener.
+  var origins: [String: [String]] = [:]
+
+  init(
+    _ all: [Listener], sockets: [ListenerIndex: StreamListener], origins: [String: [String]]
+  ) {
+    for (place, listener) in all.enumerated()
+    where listener.transport.isReliable && listener.state != .closed {
+      listeners[ListenerIndex(clamping: place)] = listener
+    }
+    self.sockets = sockets
+    self.origins = origins
   }
 }
 
@@ -130,6 +156,22 @@ final class StreamDepartures: Sendable {
 
   func replace(certificates: [String: TLSContext]) {
     state.withLock { $0.certificates = certificates }
+    wakeup.raise()
+  }
+
+  /// With the sockets of new ones. Those of a change that was not taken yet are not lost.
+  func replace(listeners: StreamListeners, certificates: [String: TLSContext]) {
+    state.withLock { state in
+      let waiting = state.listeners?.sockets ?? [:]
+      state.listeners = listeners
+      state.listeners?.sockets.merge(waiting) { new, _ in new }
+      state.certificates = certificates
+    }
+    wakeup.raise()
+  }
+
+  func close(_ listener: ListenerIndex) {
+    state.withLock { $0.closed.append(listener) }
     wakeup.raise()
   }
 

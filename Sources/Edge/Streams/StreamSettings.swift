@@ -48,5 +48,7 @@ package enum StreamEnd: String, Sendable, CaseIterable {
   case connectFailed, connectTimeout
   /// Refused: too many in all, too many of the source, no descriptor left.
   case tooMany, tooManyOfSource, noDescriptors
+  /// A reload took the listener away, and nothing used it any more.
+  case listenerClosed
   case stopping
 }

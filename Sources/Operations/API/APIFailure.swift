@@ -57,6 +57,13 @@ package struct APIFailure: Error, Codable, Hashable, Sendable {
     self.problems = problems
   }
 
+  /// For the log.
+  package var inOneLine: String {
+    ([message]
+      + problems.map { [$0.path, $0.message].filter { !$0.isEmpty }.joined(separator: ": ") }
+      + [remedy]).joined(separator: "; ")
+  }
+
   /// As it crosses: `{"error": {…}}`.
   package struct Body: Codable, Hashable, Sendable {
     package var error: APIFailure

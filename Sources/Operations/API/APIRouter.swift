@@ -49,6 +49,10 @@ package struct APIRouter: Sendable {
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.reloadCertificates()))
     }
+    router.post("v1/settings:reload") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(await operations.reloadSettings())
+    }
     addMetrics(router)
     return router
   }

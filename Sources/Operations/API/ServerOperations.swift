@@ -41,6 +41,8 @@ package protocol ServerOperations: Sendable {
   func certificates() async throws -> [CertificateResource]
   /// Reads their files again; throws, and keeps the old ones, where one cannot be used.
   func reloadCertificates() async throws -> [CertificateResource]
+  /// Reads the settings again; throws, and changes nothing, where they cannot be used.
+  func reloadSettings() async throws -> ReloadResource
 }
 
 package enum RecordFormat: String, Sendable, CaseIterable {

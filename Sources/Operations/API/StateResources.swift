@@ -1,3 +1,6 @@
+package import CallCore
+import SIPWire
+
 /// What is running, and how it does.
 package struct StatusResource: Codable, Hashable, Sendable {
   package struct Address: Codable, Hashable, Sendable {
@@ -5,10 +8,13 @@ package struct StatusResource: Codable, Hashable, Sendable {
     package var address: String
     /// Of a listener.
     package var transport: String?
-    package init(name: String, address: String, transport: String? = nil) {
+    /// Of a listener that a reload took away: it takes nothing new, and closes after its last call.
+    package var leaving: Bool?
+    package init(name: String, address: String, transport: String? = nil, leaving: Bool? = nil) {
       self.name = name
       self.address = address
       self.transport = transport
+      self.leaving = leaving
     }
   }
 
@@ -260,6 +266,49 @@ package struct HangUpResource: Codable, Hashable, Sendable {
 }
 
 /// A certificate that listeners of TLS or WSS show.
+/// What reading the settings again came to.
+package struct ReloadResource: Codable, Hashable, Sendable {
+  package enum Change: String, Codable, Sendable { case opened, renamed, leaving, unchanged }
+
+  package struct Listener: Codable, Hashable, Sendable {
+    package var name: String
+    package var transport: String
+    package var address: String
+    package var change: Change
+  }
+
+  package var listeners: [Listener]
+  /// The sections of the settings that differ from what is in force, and will until a restart.
+  package var needsRestart: [String]
+
+  /// - Parameter before: every listener that there was, in its place in `after`.
+  package init(
+    before: [CallCore.Listener], after: [CallCore.Listener], needsRestart: [String]
+  ) {
+    listeners = []
+    for (place, listener) in after.enumerated() where listener.state != .closed {
+      let old = place < before.count ? before[place] : nil
+      let change: Change
+      if listener.state == .leaving {
+        change = .leaving
+      } else if old?.state != .open {
+        change = .opened
+      } else {
+        change = old?.name == listener.name ? .unchanged : .renamed
+      }
+      listeners.append(
+        Listener(
+          name: listener.name, transport: listener.transport.name, address: "\(listener.bound)",
+          change: change))
+    }
+    self.needsRestart = needsRestart
+  }
+
+  package func names(_ change: Change) -> String {
+    listeners.filter { $0.change == change }.map(\.name).joined(separator: " ")
+  }
+}
+
 package struct CertificateResource: Codable, Hashable, Sendable {
   package var listener: String
   /// The name that clients ask for to be shown it; empty: any other.

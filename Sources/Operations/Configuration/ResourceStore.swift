@@ -1,4 +1,6 @@
 package import Base
+package import CallCore
+package import MediaControl
 package import Persistence
 package import Policy
 package import SIPWire
@@ -21,6 +23,19 @@ package final class ResourceStore: Sendable {
       self.listeners = listeners
       self.media = media
     }
+
+    /// Those that are leaving, or closed, keep their place; nothing can name them.
+    package init(listeners: [Listener], media: [MediaAddress]) {
+      self.listeners = listeners.map { ($0.state == .open ? $0.name : "", $0.bound) }
+      self.media = media.map { ($0.name, $0.bound) }
+      transports = listeners.map(\.transport)
+    }
+  }
+
+  /// What is in force, for other listeners.
+  package struct Moved: Sendable {
+    package var configuration: Configuration
+    fileprivate var surroundings: Surroundings
   }
 
   /// What an apply or a check came to.
@@ -36,19 +51,22 @@ package final class ResourceStore: Sendable {
   }
 
   private let store: any CallStore
-  private let surroundings: Surroundings
-  private let state: Mutex<Configuration>
+  private let state: Mutex<State>
+
+  private struct State: Sendable {
+    var configuration: Configuration
+    var surroundings: Surroundings
+  }
 
   /// Loads what was in force. Resources that do not fit the listeners any more are an error that names
   /// each: starting without them would refuse calls silently.
   package init(store: any CallStore, surroundings: Surroundings) throws(Failure) {
     self.store = store
-    self.surroundings = surroundings
-    guard let (document, revision) = try Self.latest(store) else {
-      state = Mutex(Configuration())
-      return
+    var configuration = Configuration()
+    if let (document, revision) = try Self.latest(store) {
+      configuration = try Self.compile(document, revision, surroundings)
     }
-    state = Mutex(try Self.compile(document, revision, surroundings))
+    state = Mutex(State(configuration: configuration, surroundings: surroundings))
   }
 
   /// Applies a document over what was in force before anything is: so resources that do not fit the
@@ -58,7 +76,6 @@ package final class ResourceStore: Sendable {
     at milliseconds: Int64
   ) throws(Failure) {
     self.store = store
-    self.surroundings = surroundings
     let (stored, revision) = try Self.latest(store) ?? (nil, 0)
     let document = try Self.parse(text, source, stored?.resources ?? Resources())
     let isNew = document.resources != stored?.resources
@@ -69,7 +86,7 @@ package final class ResourceStore: Sendable {
         configuration = try Self.compile(document, saved, surroundings)
       }
     }
-    state = Mutex(configuration)
+    state = Mutex(State(configuration: configuration, surroundings: surroundings))
   }
 
   private static func latest(
@@ -89,11 +106,11 @@ package final class ResourceStore: Sendable {
     return (document, latest.revision)
   }
 
-  package var current: Configuration { state.withLock { $0 } }
+  package var current: Configuration { state.withLock { $0.configuration } }
 
   /// What `apply` would do; nothing is stored.
   package func check(_ text: String, source: String) throws(Failure) -> Outcome {
-    let current = current
+    let (current, surroundings) = state.withLock { ($0.configuration, $0.surroundings) }
     let document = try Self.parse(text, source, current.resources)
     let configuration = try Self.compile(document, current.revision, surroundings)
     return Outcome(
@@ -106,8 +123,9 @@ package final class ResourceStore: Sendable {
     -> Outcome
   {
     // One apply at a time: each is checked against what the one before left.
-    let result: Result<Outcome, Failure> = state.withLock { current in
+    let result: Result<Outcome, Failure> = state.withLock { state in
       do throws(Failure) {
+        let (current, surroundings) = (state.configuration, state.surroundings)
         let document = try Self.parse(text, source, current.resources)
         // Compiled before anything is stored; the number is known only afterwards.
         let next = current.revision + 1
@@ -119,13 +137,41 @@ package final class ResourceStore: Sendable {
         if revision != next {
           configuration = try Self.compile(document, revision, surroundings)
         }
-        current = configuration
+        state.configuration = configuration
         return .success(Outcome(configuration: configuration, changed: true))
       } catch {
         return .failure(error)
       }
     }
     return try result.get()
+  }
+
+  /// What `adopt` would put in force; changes nothing. Nobody may apply in between.
+  package func moved(to listeners: [Listener]) throws(Failure) -> Moved {
+    let (current, old) = state.withLock { ($0.configuration, $0.surroundings) }
+    var surroundings = Surroundings(listeners: listeners, media: [])
+    surroundings.media = old.media
+    do throws(ConfigurationProblems) {
+      let configuration = try Configuration(
+        resources: current.resources, revision: current.revision,
+        listeners: surroundings.listeners, media: surroundings.media,
+        transports: surroundings.transports)
+      return Moved(configuration: configuration, surroundings: surroundings)
+    } catch {
+      let errors = error.problems.map { problem in
+        ConfigError(
+          source: "resources", path: problem.pathText, message: problem.message,
+          suggestion: problem.suggestion,
+          remedy: "Apply resources that can do without it first. \(problem.remedy)")
+      }
+      throw .invalid(ConfigErrors(errors))
+    }
+  }
+
+  package func adopt(_ moved: Moved) {
+    state.withLock { state in
+      state = State(configuration: moved.configuration, surroundings: moved.surroundings)
+    }
   }
 
   private static func save(

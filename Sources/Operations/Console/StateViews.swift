@@ -120,6 +120,22 @@ package enum StateViews {
       })
   }
 
+  package static func listeners(_ listeners: [ReloadResource.Listener]) -> Table {
+    Table(
+      [
+        TableColumn("LISTENER", shrinksTo: 6), TableColumn("TRANSPORT"), TableColumn("ADDRESS"),
+        TableColumn("CHANGE"),
+      ],
+      rows: listeners.map { listener in
+        [
+          TableCell(listener.name), TableCell(listener.transport), TableCell(listener.address),
+          TableCell(
+            listener.change.rawValue,
+            listener.change == .leaving ? .warning : listener.change == .unchanged ? .plain : .good),
+        ]
+      })
+  }
+
   package static func certificates(_ certificates: [CertificateResource]) -> Table {
     Table(
       [
@@ -150,7 +166,11 @@ package enum StateViews {
     for listener in status.listeners {
       sheet.add(
         "listener \(listener.name)",
-        [listener.transport, listener.address].compactMap { $0 }.joined(separator: " "))
+        [
+          listener.transport, listener.address,
+          listener.leaving == true ? "(leaving: closes after its last call)" : nil,
+        ]
+        .compactMap { $0 }.joined(separator: " "))
     }
     for media in status.media { sheet.add("media \(media.name)", media.address) }
     sheet.add("socket", status.socket)

@@ -28,7 +28,7 @@ package struct FactLog: Sendable {
   private static func level(of event: FactEvent) -> LogLevel {
     switch event {
     case .callAttempted, .callAnswered, .callEnded, .bindingAdded, .bindingRemoved,
-      .requestRefused, .configurationApplied, .drained:
+      .requestRefused, .configurationApplied, .listenerClosed, .drained:
       .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
     case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped:
@@ -49,7 +49,8 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
-      .nameState, .registrationState, .internalFault, .overload, .configurationApplied, .drained:
+      .nameState, .registrationState, .internalFault, .overload, .configurationApplied,
+      .listenerClosed, .drained:
       false
     }
   }
@@ -118,6 +119,7 @@ package struct FactLog: Sendable {
       )
     case .configurationApplied(let revision):
       ("configuration applied", [LogField("revision", revision)])
+    case .listenerClosed(let name): ("listener closed", [LogField("listener", name)])
     case .drained: ("drained", [])
     }
   }

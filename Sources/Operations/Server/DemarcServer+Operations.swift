@@ -27,7 +27,8 @@ extension DemarcServer: ServerOperations {
       processId: Int(ProcessInfo.processInfo.processIdentifier), revision: revision,
       listeners: addresses.map {
         StatusResource.Address(
-          name: $0.name, address: "\($0.bound)", transport: $0.transport.name)
+          name: $0.name, address: "\($0.bound)", transport: $0.transport.name,
+          leaving: $0.state == .leaving ? true : nil)
       },
       media: media, socket: settings.socket, store: settings.store,
       metrics: metricsAddress.map { "http://\($0)/metrics" }, activeCalls: counters.sessions,

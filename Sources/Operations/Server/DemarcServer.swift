@@ -1,5 +1,5 @@
 package import Base
-package import CallCore
+import CallCore
 import Edge
 import Foundation
 import MediaControl
@@ -15,6 +15,7 @@ import Synchronization
 /// queries. Nobody but the store's own threads waits for a disk.
 package final class DemarcServer: Sendable {
   let settings: ServerSettings
+  let settingsKeeper: SettingsKeeper
   let log: LogSink
   let store: SQLiteStore
   let keeper: ResourceKeeper
@@ -43,6 +44,7 @@ package final class DemarcServer: Sendable {
 
   private init(_ parts: ServerParts, edge: UDPEdge) {
     settings = parts.settings
+    settingsKeeper = SettingsKeeper(parts.settings)
     log = parts.log
     store = parts.store
     keeper = parts.keeper
@@ -83,13 +85,6 @@ package final class DemarcServer: Sendable {
     }
     server.tellStarted(recovery: parts.recovery)
     return server
-  }
-
-  /// Where the listeners are bound, with the ports that the system chose where 0 was asked.
-  package var addresses: [Listener] {
-    zip(settings.listeners, edge.addresses).map {
-      Listener(name: $0.name, bound: $1, transport: $0.transport)
-    }
   }
 
   package var metricsAddress: SocketAddress? { listeners.withLock { $0.metricsAddress } }

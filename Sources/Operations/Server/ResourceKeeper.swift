@@ -25,10 +25,8 @@ final class ResourceKeeper: Sendable {
     store: SQLiteStore, settings: ServerSettings, document: [UInt8]?, log: LogSink
   ) throws {
     self.log = log
-    var surroundings = ResourceStore.Surroundings(
-      listeners: settings.listeners.map { ($0.name, $0.bound) },
-      media: settings.media.map { ($0.name, $0.bound) })
-    surroundings.transports = settings.listeners.map(\.transport)
+    let surroundings = ResourceStore.Surroundings(
+      listeners: settings.listeners, media: settings.media)
     do throws(ResourceStore.Failure) {
       if let document {
         resources = try ResourceStore(
@@ -70,6 +68,29 @@ final class ResourceKeeper: Sendable {
       }
     }
     return try result.get()
+  }
+
+  /// Compiles what is in force for other listeners. The body makes both take effect together; what it throws
+  /// changes nothing.
+  ///
+  /// - Parameter body: given a way to compile, of which the last outcome is in force when it returns.
+  func move(
+    _ body: (_ compile: ([Listener]) throws -> Configuration) throws -> Void
+  ) throws {
+    let result: Result<Void, any Error> = plane.withLock { _ in
+      Result {
+        var latest: ResourceStore.Moved?
+        try body { listeners in
+          let moved = try failing { () throws(ResourceStore.Failure) in
+            try resources.moved(to: listeners)
+          }
+          latest = moved
+          return moved.configuration
+        }
+        if let latest { resources.adopt(latest) }
+      }
+    }
+    try result.get()
   }
 
   /// Announcements are read before anything is stored: a file that cannot be played is found now, not by

@@ -21,6 +21,11 @@ package struct ServerSettings: Sendable {
   /// Records of calls that ended longer ago are removed every hour; nil: kept for ever.
   package var retention: Interval?
   package var names = NameSettings()
+  /// What they were made of, and how that is read again while the server runs; the source throws `APIFailure`.
+  package var process: ProcessSettings?
+  package var source: Source?
+
+  package typealias Source = @Sendable () throws -> ProcessSettings
 
   package init(
     listeners: [Listener], media: [MediaAddress], store: String, socket: String,
@@ -56,6 +61,7 @@ extension ServerSettings {
       },
       media: process.media, store: process.store.path, socket: process.api.socket,
       metrics: process.metrics.map { SocketAddress($0.address, $0.port) })
+    self.process = process
     limits = process.limits.shard
     streams.limits = process.limits.streams
     for listener in process.listeners {

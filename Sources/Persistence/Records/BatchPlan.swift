@@ -57,7 +57,7 @@ struct BatchPlan {
       case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
         .authenticationFailed, .requestRefused, .messageDropped, .targetState,
         .registrationState, .nameState, .internalFault, .overload,
-        .configurationApplied, .drained:
+        .configurationApplied, .listenerClosed, .drained:
         continue
       }
     }
@@ -92,7 +92,7 @@ extension FactEvent {
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .nameState, .internalFault, .overload,
-      .configurationApplied,
+      .configurationApplied, .listenerClosed,
       .drained:
       false
     }
@@ -107,7 +107,7 @@ extension FactEvent {
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .nameState, .internalFault, .overload,
-      .configurationApplied,
+      .configurationApplied, .listenerClosed,
       .drained:
       false
     }

@@ -7,7 +7,7 @@ package final class SQLiteStore: CallStore {
   package let path: String
   let pool: DatabasePool
   /// Listener names by index: a restart may number them differently.
-  let listeners: [String]
+  private let listenerNames: Mutex<[String]>
   let writer: Mutex<WriterStatements?>
   let rowsWritten = Atomic<Int64>(0)
   private let isClosed = Atomic<Bool>(false)
@@ -17,7 +17,7 @@ package final class SQLiteStore: CallStore {
   /// version where needed. The folder must exist.
   package init(path: String, listeners: [String] = []) throws(StoreError) {
     self.path = path
-    self.listeners = listeners
+    listenerNames = Mutex(listeners)
     lock = try FileLock(path: path + ".lock")
     try FileLock.createPrivately(path)
     do {
@@ -49,6 +49,11 @@ package final class SQLiteStore: CallStore {
       throw StoreError(.other, "\(path) could not be opened: \(error)")
     }
   }
+
+  var listeners: [String] { listenerNames.withLock { $0 } }
+
+  /// They are others from now on; each that there was keeps its place.
+  package func follow(listeners: [String]) { listenerNames.withLock { $0 = listeners } }
 
   /// A quota: beyond so many pages of 4 KiB, writing fails with `.full` until it is raised or records are
   /// purged. What is there already stays.

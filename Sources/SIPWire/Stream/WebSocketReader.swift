@@ -52,7 +52,7 @@ package struct WebSocketReader: Sendable {
   private var isFinal = false
   /// Of the frame at hand; nil between frames.
   private var left: Int?
-  private var mask: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
+  private var mask = InlineArray<4, UInt8>(repeating: 0)
   private var masked = 0
   /// A fragmented message is open, and whether its first frame said text (§5.4).
   private var isOpen = false
@@ -130,7 +130,7 @@ package struct WebSocketReader: Sendable {
       control.removeAll(keepingCapacity: true)
     }
     let key = 2 &+ extended
-    mask = (header[key], header[key &+ 1], header[key &+ 2], header[key &+ 3])
+    mask = [header[key], header[key &+ 1], header[key &+ 2], header[key &+ 3]]
     masked = 0
     left = Int(length)
     header.removeAll(keepingCapacity: true)
@@ -140,22 +140,27 @@ package struct WebSocketReader: Sendable {
   private mutating func takePayload(_ bytes: RawSpan, _ at: inout Int) -> Bool {
     let wanted = left ?? 0
     let count = min(wanted, bytes.byteCount &- at)
-    let isControl = opcode.isControl
-    for i in at..<(at &+ count) {
-      let key =
-        switch masked & 3 {
-        case 0: mask.0
-        case 1: mask.1
-        case 2: mask.2
-        default: mask.3
-        }
-      masked &+= 1
-      let octet = bytes.byte(at: i) ^ key
-      if isControl { control.append(octet) } else { message.append(octet) }
+    let payload = bytes.slice(at, at &+ count)
+    let phase = masked & 3
+    if opcode.isControl {
+      Self.unmask(payload, mask, from: phase, into: &control)
+    } else {
+      Self.unmask(payload, mask, from: phase, into: &message)
     }
+    masked &+= count
     at &+= count
     left = wanted &- count
     return count == wanted
+  }
+
+  /// §5.3: octet i of the frame with octet i mod 4 of the key.
+  private static func unmask(
+    _ payload: RawSpan, _ mask: InlineArray<4, UInt8>, from phase: Int, into output: inout [UInt8]
+  ) {
+    let start = output.count
+    output.append(copying: payload)
+    var span = output.mutableSpan
+    for i in start..<span.count { span[i] ^= mask[(i &- start &+ phase) & 3] }
   }
 
   private mutating func frameEnded() throws(WebSocketProblem) -> Event? {

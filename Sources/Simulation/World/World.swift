@@ -39,7 +39,7 @@ package struct WorldSettings: Sendable {
 /// The real engine on a virtual clock, between a virtual network, a store and a media plane of its own,
 /// with scripted agents around it. Single-threaded; time passes only in `run`.
 package final class World {
-  package let settings: WorldSettings
+  package private(set) var settings: WorldSettings
   package private(set) var now = Instant(nanoseconds: 1_000_000_000)
   private var queue = EventQueue()
   private var network: VirtualNetwork
@@ -131,10 +131,20 @@ package final class World {
     input(.configuration(try compile(resources)))
   }
 
+  /// The listener is taken away, and resources that can do without it come instead.
+  package func leave(
+    _ listener: SocketAddress, for resources: Resources
+  ) throws(ConfigurationProblems) {
+    guard let index = listenersByAddress[listener] else { return }
+    settings.listeners[Int(index)].state = .leaving
+    revision += 1
+    input(.listeners(settings.listeners, try compile(resources)))
+  }
+
   private func compile(_ resources: Resources) throws(ConfigurationProblems) -> Configuration {
     try Configuration(
       resources: resources, revision: revision,
-      listeners: settings.listeners.map { ($0.name, $0.bound) },
+      listeners: settings.listeners.map { ($0.state == .open ? $0.name : "", $0.bound) },
       media: settings.mediaAddresses.map { ($0.name, $0.bound) },
       transports: settings.listeners.map(\.transport))
   }
@@ -183,6 +193,9 @@ package final class World {
     for (token, answer) in shard.outbox.answers { answers[token] = answer }
     let datagrams = World.records(shard.outbox.datagrams)
     let names = shard.outbox.names
+    for listener in shard.outbox.closedListeners {
+      settings.listeners[Int(listener)].state = .closed
+    }
     shard.outbox.removeAll()
     for command in commands.flatMap({ mutation?.command($0) ?? [$0] }) { media.handle(command) }
     let kept = newFacts.flatMap { mutation?.fact($0) ?? [$0] }
@@ -346,7 +359,11 @@ package final class World {
       }
       var datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
       auditor.sent(datagram)
-      let isStream = settings.listeners[Int(way.listener)].transport.isReliable
+      let listener = settings.listeners[Int(way.listener)]
+      let isStream = listener.transport.isReliable
+      if listener.state == .closed {
+        violate(.destination, "sent by a listener that is closed", message?.callID ?? "")
+      }
       guard agentsByAddress[to] != nil else {
         violate(
           .destination, "sent to \(AgentText.hostPort(to)), where nobody is", message?.callID ?? "")

@@ -14,7 +14,7 @@ struct RunCommand: AsyncParsableCommand {
 
       The first SIGINT or SIGTERM refuses new calls with 503 and lets the others end within \
       limits.drainTime (30 s); the second hangs them up; the third ends the process where it stands. SIGHUP \
-      makes a server without a terminal read its certificates again. The log goes to standard error.
+      makes a server without a terminal read its settings and certificates again (`demarc reload`). The log goes to standard error.
 
       EXAMPLES
         demarc run
@@ -48,8 +48,10 @@ struct RunCommand: AsyncParsableCommand {
       clock: { Int64(Date().timeIntervalSince1970 * 1_000) })
     let server: DemarcServer
     do {
-      server = try await DemarcServer.start(
-        ServerSettings(settings), document: document, log: log)
+      var start = ServerSettings(settings)
+      let file = SettingsFile(config)
+      start.source = { [flags] in try file.readAgain(flags: flags) }
+      server = try await DemarcServer.start(start, document: document, log: log)
     } catch let failure as APIFailure {
       throw CommandFailure(failure, file: resources)
     } catch {
@@ -86,13 +88,16 @@ private final class ReloadTarget: Sendable {
   func reload() {
     guard let server = server.withLock({ $0 }) else { return }
     // What goes wrong is in the log.
-    Task { _ = try? await server.reloadCertificates() }
+    Task { _ = try? await server.reloadSettings() }
   }
 }
 
 /// `demarc.yaml`, where it was named, or where it lies.
-struct SettingsFile {
+struct SettingsFile: Sendable {
   private let path: String?
+
+  /// What errors call it.
+  private var name: String { path ?? "defaults" }
 
   init(_ path: String?) {
     let environment = ProcessInfo.processInfo.environment
@@ -107,10 +112,26 @@ struct SettingsFile {
     let text = try path.map { try InputFile($0).text() }
     do {
       return try ProcessSettings.read(
-        text, source: path ?? "defaults", environment: ProcessInfo.processInfo.environment,
+        text, source: name, environment: ProcessInfo.processInfo.environment,
         flags: flags)
     } catch {
       throw CommandFailure(error)
+    }
+  }
+}
+
+extension SettingsFile {
+  /// For a server that runs already.
+  func readAgain(flags: [SettingOverride]) throws -> ProcessSettings {
+    do {
+      return try ProcessSettings.read(
+        path.map { try InputFile($0).text() }, source: name,
+        environment: ProcessInfo.processInfo.environment, flags: flags)
+    } catch let errors as ConfigErrors {
+      throw APIFailure(errors)
+    } catch {
+      throw APIFailure(
+        .invalidResources, "\(error)", remedy: "Nothing was changed.")
     }
   }
 }

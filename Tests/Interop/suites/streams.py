@@ -1,5 +1,6 @@
 """TCP, TLS and WebSockets: real peers, and hostile ones."""
 
+import json
 import shutil
 import socket
 import ssl
@@ -415,3 +416,56 @@ def keepalive(t):
     connection.options()
     port, seen = mapped_address(world.address)
     expect(seen == ("127.0.0.1", port), f"STUN from port {port} says {seen}")
+
+
+@test("listeners", 90)
+def listeners_change(t):
+    """Listeners that come and go by `demarc reload` while a call runs over one of them"""
+    world = StreamWorld(t)
+    number = world.number("+4950")
+    north = t.caller("north", uas(), port=world.ports["north-tcp"], extra=["-t", "t1"])
+    time.sleep(0.5)
+    pbx = t.caller("pbx", uac(hold_ms=6000), port=world.ports["pbx-tcp"], remote=f"127.0.0.1:{world.demarc.sip_port}",
+                   service=number, calls=1, extra=["-t", "t1"])
+    wait_until(lambda: any(call["state"] == "answered" for call in world.demarc.calls()), 5, "the call")
+    path = world.demarc.folder / "demarc.yaml"
+    whole = path.read_text()
+    document = json.loads(whole)
+    # A network still needs it: nothing changes, and the error says what to do.
+    document["listeners"] = [listener for listener in document["listeners"] if listener["name"] != "tcp"]
+    fresh = free_port()
+    document["listeners"].append({"name": "fresh", "transport": "tcp", "address": "127.0.0.1", "port": fresh})
+    document["log"] = {"level": "debug"}
+    path.write_text(json.dumps(document))
+    code, output = world.demarc.try_command("reload")
+    expect(code != 0 and "no listener is named `tcp`" in output and "Apply" in output, output)
+    expect(len(world.demarc.ask("status")["listeners"]) == len(json.loads(whole)["listeners"]), "something changed")
+    # First one beside the other, then networks without the old one, then the old one goes.
+    path.write_text(json.dumps({**document, "listeners": [*json.loads(whole)["listeners"], document["listeners"][-1]]}))
+    told = world.demarc.ask("reload")
+    expect({item["name"]: item["change"] for item in told["listeners"]}["fresh"] == "opened", told)
+    expect(told["needsRestart"] == ["log"], told)
+    resources = world.resources()
+    listeners = resources["networks"][0]["listeners"]
+    resources["networks"][0]["listeners"] = [name for name in listeners if name != "tcp"] + ["fresh"]
+    world.demarc.apply(resources)
+    path.write_text(json.dumps(document))
+    told = world.demarc.command("reload")
+    expect("leaving" in told and "restart" in told, told)
+    expect("leaving" in world.demarc.command("status"), "status does not say what leaves")
+    # The port takes no connection any more, the call on it goes on and is ended by its caller.
+    try:
+        Connection(("127.0.0.1", world.demarc.sip_port)).close()
+        raise Failure("the listener that is leaving still takes connections")
+    except ConnectionRefusedError:
+        pass
+    connect_to_fresh = Connection(("127.0.0.1", fresh))
+    t.defer(connect_to_fresh.close)
+    pbx.wait()
+    record = wait_until(lambda: (found := world.records(number)) and found[0]["state"] == "ended" and found[0], 5, "its record")
+    expect((record["status"], record["releasedBy"]) == (200, "caller"), record)
+    north.stop()
+    # Half a minute after its last call nothing is left of it.
+    wait_until(lambda: "tcp" not in [item["name"] for item in world.demarc.ask("status")["listeners"]], 45,
+               "the listener to close")
+    wait_until(lambda: "listener closed" in world.demarc.process.text(), 2, "the log to say that it closed")
