@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One simulated swarm: `sim.sh SEED` replays it with the ladder of what failed first, `sim.sh` draws a
-# seed and names it. CALLS changes the number of calls; a seed means the same run only with the same number.
+# seed and names it. CALLS changes the number of calls, TRANSFERS says how many of a hundred are handed on, and
+# STREAMS=tcp has some of the agents speak by connections: a seed means the same run only with the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,4 +11,5 @@ if [ -z "$seed" ]; then
   echo "seed $seed"
 fi
 swift build -c release --product demarc-sim
-exec "$(swift build -c release --show-bin-path)/demarc-sim" "$seed" "${CALLS:-260}"
+exec "$(swift build -c release --show-bin-path)/demarc-sim" "$seed" "${CALLS:-260}" "${TRANSFERS:-0}" \
+  ${STREAMS:+"$STREAMS"}

@@ -253,6 +253,8 @@ final class Reoffer {
   var server: ServerTransaction
   var carrier: OfferAnswer.Carrier
   var fork: UInt8
+  /// Who is to answer; nil: it is answered here.
+  var asked: Leg?
   /// The description; `.none` for an INVITE that asks for one.
   var offer = Block.none
   var lines = 0

@@ -1,10 +1,11 @@
 import Glibc
 import Simulation
 
-// demarc-sim SEED [CALLS [TRANSFERS]]         one run, with the ladder of what failed first
-// demarc-sim FIRST-LAST [CALLS [TRANSFERS]]   many runs, a line for each
+// demarc-sim SEED [CALLS [TRANSFERS [tcp]]]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS [TRANSFERS [tcp]]]   many runs, a line for each
 //
 // TRANSFERS: how many of a hundred calls phones hand on; 0 where it is missing.
+// tcp: a third of the phones, the PBX and a carrier speak by connections.
 //
 // Exit code 0 when every invariant held, 1 when one did not, 2 for arguments that make no sense.
 
@@ -16,13 +17,14 @@ func parse(_ text: String) -> ClosedRange<UInt64>? {
   return first...last
 }
 
-func run(_ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int) throws -> Bool {
+func run(_ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int, streams: Bool) throws -> Bool {
   var rules: [String: Int] = [:]
   var examples: [String: String] = [:]
   var clean = true
   for seed in seeds {
     var settings = SwarmSettings(seed: seed, calls: calls)
     settings.transfers = Double(transfers) / 100
+    settings.streams = streams
     let outcome = try Swarm(settings).run()
     clean = clean && outcome.isClean
     print(
@@ -46,11 +48,15 @@ func run(_ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int) throws -> Boo
   return clean
 }
 
-let arguments = CommandLine.arguments.dropFirst()
-guard let seeds = arguments.first.flatMap(parse) else {
-  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]]")
+var arguments = Array(CommandLine.arguments.dropFirst())
+let streams = arguments.count == 4 && arguments[3] == "tcp"
+if streams { arguments.removeLast() }
+let numbers = arguments.dropFirst().map { Int($0) }
+guard let seeds = arguments.first.flatMap(parse), numbers.count <= 2, !numbers.contains(nil),
+  let calls = numbers.first ?? 260, calls > 0, let transfers = numbers.dropFirst().first ?? 0,
+  (0...100).contains(transfers)
+else {
+  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS [tcp]]]")
   exit(2)
 }
-let calls = arguments.dropFirst().first.flatMap { Int($0) } ?? 260
-let transfers = arguments.dropFirst(2).first.flatMap { Int($0) } ?? 0
-exit(try run(seeds, calls: calls, transfers: transfers) ? 0 : 1)
+exit(try run(seeds, calls: calls, transfers: transfers, streams: streams) ? 0 : 1)

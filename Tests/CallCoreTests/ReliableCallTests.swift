@@ -137,6 +137,105 @@ import Testing
     scene.expectRest()
   }
 
+  /// Loses the first 2xx to an UPDATE: it comes half a second later.
+  private func loseUpdateAnswer(_ scene: Scene) {
+    var isLost = false
+    scene.world.loses = {
+      guard !isLost, $0.method == .update, $0.status == 200 else { return false }
+      isLost = true
+      return true
+    }
+  }
+
+  /// The callee answers while the caller's UPDATE is under way: the 200 of the INVITE has no description of its own,
+  /// since offer and answer were exchanged before (RFC 6337 §2.2).
+  @Test(arguments: [false, true]) func answerCrossesAnUpdate(isDelayed: Bool) throws {
+    let scene = try Scene()
+    loseUpdateAnswer(scene)
+    scene.register(scene.alice)
+    scene.north.onInvite = { _ in
+      CalleeScript().with {
+        $0.updates = true
+        $0.steps = [
+          CalleeStep(after: .milliseconds(300), status: 183, sdp: true, reliable: true),
+          CalleeStep(after: .milliseconds(800), status: 200),
+        ]
+      }
+    }
+    let call = scene.alice.call(
+      "+441234",
+      CallerScript().hangingUp(after: .seconds(5)).with {
+        $0.reliable = .supports
+        $0.updatesEarlyAfter = .milliseconds(300)
+        $0.delayedOffer = isDelayed
+      })
+    scene.finish()
+    let answers = scene.world.trace.entries.filter { entry in
+      let text = String(decoding: entry.bytes, as: UTF8.self)
+      return entry.to == scene.alice.address && text.hasPrefix("SIP/2.0 200")
+        && text.contains(" INVITE\r\n")
+    }
+    #expect(
+      !answers.isEmpty
+        && answers.allSatisfy {
+          !String(decoding: $0.bytes, as: UTF8.self).contains("m=audio")
+        })
+    #expect(call.reoffersAnswered == [200] && call.ending == .hungUpHere)
+    scene.expectRest()
+  }
+
+  /// The phone that was asked about an UPDATE is given up: its sender is told so, and may offer again in the call
+  /// that another phone takes.
+  @Test func updateOfABranchThatIsLost() throws {
+    let scene = try Scene()
+    scene.register(scene.alice, scene.bob)
+    scene.alice.onInvite = { _ in
+      CalleeScript().with {
+        $0.updates = true
+        $0.steps = [CalleeStep(after: .milliseconds(300), status: 183, sdp: true, reliable: true)]
+        $0.dieAfter = .seconds(1)
+      }
+    }
+    let call = scene.north.call(
+      "+493010",
+      CallerScript().hangingUp(after: .seconds(20)).with {
+        $0.reliable = .supports
+        $0.updatesEarlyAfter = .seconds(2)
+        $0.reoffers = [Reoffer(after: .seconds(2), direction: .sendonly)]
+      })
+    scene.world.run(for: .seconds(11))
+    #expect(call.reoffersAnswered == [488])
+    scene.finish()
+    #expect(call.reoffersAnswered == [488, 200] && call.ending == .hungUpHere)
+    scene.expectRest()
+  }
+
+  /// Of a proxy's branches another answers than the one that was asked about an UPDATE.
+  @Test func updateOfAForkThatIsOver() throws {
+    let scene = try Scene()
+    loseUpdateAnswer(scene)
+    scene.register(scene.alice)
+    scene.alice.onInvite = { _ in
+      CalleeScript().with {
+        $0.updates = true
+        $0.steps = [
+          CalleeStep(after: .milliseconds(300), status: 183, sdp: true, reliable: true),
+          CalleeStep(after: .milliseconds(800), status: 200, fork: 1, sdp: true),
+        ]
+      }
+    }
+    let call = scene.north.call(
+      "+493010",
+      CallerScript().hangingUp(after: .seconds(5)).with {
+        $0.reliable = .supports
+        $0.updatesEarlyAfter = .milliseconds(300)
+        $0.reoffers = [Reoffer(after: .milliseconds(100), direction: .sendonly)]
+      })
+    scene.finish()
+    #expect(call.reoffersAnswered == [488, 200] && call.ending == .hungUpHere)
+    scene.expectRest()
+  }
+
   /// 64·T1 without a PRACK: 504, and nothing stays (RFC 3262 §3).
   @Test func callerNeverAcknowledges() throws {
     let scene = try reliable { $0.pracks = false }

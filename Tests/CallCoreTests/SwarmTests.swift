@@ -11,11 +11,15 @@ import Testing
     static let lossSeeds: UInt64 = 1
     static let crashSeeds = 3
     static let transferSeeds = 1
+    static let streamSeeds = 1
+    static let found = 2
   #else
-    static let worlds = 80
+    static let worlds = 160
     static let lossSeeds: UInt64 = 4
     static let crashSeeds = 12
-    static let transferSeeds = 2
+    static let transferSeeds = 16
+    static let streamSeeds = 16
+    static let found = SwarmTests.findings.count
   #endif
   static let callsPerWorld = 260
 
@@ -41,6 +45,34 @@ import Testing
       done += swarm.transfersDone
     }
     #expect(done > 0)
+  }
+
+  /// Some phones, the PBX and a carrier speak by connections, which break now and then.
+  @Test(arguments: 0..<2) func streams(part: Int) throws {
+    for number in 0..<SwarmTests.streamSeeds {
+      var settings = SwarmSettings(
+        seed: UInt64(65_000 + part * 1_000 + number), calls: SwarmTests.callsPerWorld)
+      settings.streams = true
+      settings.transfers = part == 0 ? 0 : 0.3
+      let outcome = try Swarm(settings).run()
+      #expect(outcome.isClean, "\n\(outcome.report)")
+      #expect(outcome.answered > outcome.calls / 10)
+    }
+  }
+
+  /// Worlds in which something was found, and of how many of a hundred calls were handed on.
+  static let findings: [(seed: UInt64, transfers: Int)] = [
+    (700_011, 0), (800_039, 0), (700_043, 0), (700_046, 0), (710_034, 0), (710_010, 0),
+    (710_045, 0), (800_041, 0), (700_001, 50), (700_007, 50), (700_026, 50), (700_029, 50),
+    (700_036, 50), (700_039, 50),
+  ]
+
+  @Test(arguments: 0..<SwarmTests.found) func foundBefore(number: Int) throws {
+    let (seed, transfers) = SwarmTests.findings[number]
+    var settings = SwarmSettings(seed: seed, calls: SwarmTests.callsPerWorld)
+    settings.transfers = Double(transfers) / 100
+    let outcome = try Swarm(settings).run()
+    #expect(outcome.isClean, "\n\(outcome.report)")
   }
 
   /// C1's figures.

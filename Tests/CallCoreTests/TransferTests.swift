@@ -87,6 +87,32 @@ import Testing
     scene.expectRest()
   }
 
+  /// The transferor's BYE overtakes its answer to a re-INVITE of the transferee's: nobody is left to agree with, and
+  /// what is agreed with the target comes later.
+  @Test func byeOvertakesTheAnswerToAReinvite() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    var isLost = false
+    scene.world.loses = {
+      guard !isLost, $0.method == .invite, $0.status == 200 else { return false }
+      isLost = true
+      return true
+    }
+    far.reoffer(Reoffer(after: .zero, direction: .sendonly))
+    scene.world.run(for: .milliseconds(20))
+    near.transfer(to: "102", Transferring().with { $0.goodbye = .atOnce })
+    scene.world.run(for: .milliseconds(100))
+    #expect(isLost && near.ending == .hungUpHere && far.reoffersAnswered == [491])
+    scene.world.run(for: .seconds(10))
+    let target = try #require(scene.bob.calls.last)
+    #expect(far.state == .answered && target.state == .answered)
+    #expect(far.reoffersAnswered == [491, 200])
+    far.hangUp()
+    scene.finish()
+    #expect(target.ending == .hungUpThere)
+    scene.expectRest()
+  }
+
   /// The target refuses: the two that spoke still do, and the transferor learns why.
   @Test func blindToABusyOne() throws {
     let scene = try scene()

@@ -105,6 +105,7 @@ extension Shard {
     branch.leg = nil
     leg.branch = nil
     stopRinging(leg)
+    if let caller = session.caller { refuseReoffer(caller, askedOf: leg) }
     if cause == .completedElsewhere { leg.isCompletedElsewhere = true }
     guard session.state != .released || session.callee !== leg else { return }
     leg.session = nil

@@ -71,7 +71,12 @@ extension Shard {
     if session.record.codec.isEmpty || verdict == .answer {
       session.record.codec = codecName(offered, text)
     }
-    if reply.isIdle { return false }
+    switch reply.state {
+    case .open(by: .them, in: .invite), .wanted(from: .us): break
+    // Agreed, or offered, in a reliable provisional response; an offer in a PRACK or an UPDATE is answered in the
+    // response to that (RFC 6337 §2.2).
+    case .idle, .open, .wanted: return false
+    }
     guard let codecs = codecs(caller.codecs, leg.codecs),
       relay(offered, text, to: caller, codecs: codecs)
     else { return nil }
@@ -116,6 +121,8 @@ extension Shard {
 
   /// The 2xx with what `body` holds, repeated by us until the ACK comes (§13.3.1.4).
   func sendSuccess(_ leg: Leg, _ server: ServerTransaction, hasBody: Bool = true) {
+    // An offer in one of the early dialogs that this ends.
+    if let reoffer = leg.reoffer, reoffer.fork != leg.fork { refuseReoffer(leg, 488) }
     settle(leg, fork: leg.fork)
     endProvisionals(leg)
     leg.state = .confirmed

@@ -293,12 +293,23 @@ extension Shard {
     }
   }
 
+  /// Who hangs up asks nothing any more, and answers nothing: what the two sides were agreeing on comes to no end.
+  /// The one that stays is asked anew when somebody else takes the place.
+  private func withdrawOffers(_ leg: Leg, _ session: Session) {
+    guard let other = session.other(leg) else { return }
+    refuseReoffer(other, 491)
+    if let open = other.inviteClient, open.purpose == .reInvite, open.isPending { cancel(open) }
+    // It has offered in its 2xx, and the answer went with the BYE: there is no session to go on with.
+    if other.ackHeld != nil { release(session, by: .system, .mediaUnacceptable) }
+  }
+
   /// A BYE of somebody whose place is being, or has been, taken: it ends nothing but its own leg.
   func hasBeenReplaced(_ leg: Leg, _ session: Session) -> Bool {
     guard let handover = session.handover else { return false }
     if let transfer = handover.transfer, transfer.isLeaving(leg) {
       // Who hangs up does not wait for the outcome.
       if leg === transfer.transferor { endReferral(session) }
+      withdrawOffers(leg, session)
       return true
     }
     guard handover.hasLeft(leg) else { return false }

@@ -50,6 +50,7 @@ extension Shard {
       return refuseReoffer(leg, 488)
     }
     other.challengesAnswered = 0
+    reoffer.asked = other
     if !passOn(session, leg, to: other) { refuseReoffer(leg, 488) }
   }
 
@@ -141,8 +142,8 @@ extension Shard {
   ) {
     guard isOutcome(message, of: transaction) else { return }
     leg.inviteClient = nil
-    guard let session = leg.session, session.state == .answered, let other = session.other(leg),
-      let reoffer = other.reoffer, reoffer.server.isProceeding
+    guard let session = leg.session, session.state == .answered, leg.state == .confirmed,
+      let other = session.other(leg), let reoffer = other.reoffer, reoffer.server.isProceeding
     else { return reInviteUnwanted(leg, transaction, message) }
     if message.status < 300 {
       noteAccepted(leg, transaction, message)
@@ -179,11 +180,20 @@ extension Shard {
   private func reInviteUnwanted(
     _ leg: Leg, _ transaction: ClientTransaction, _ message: borrowing Message
   ) {
-    guard message.status < 300 else { return leg.exchange.refused(.invite) }
+    leg.exchange.refused(.invite)
+    guard message.status < 300 else { return }
     transaction.acceptedTag = HashKey(low: 0, high: 0)
     acknowledge(leg, transaction, withBody: false)
     // It crossed our CANCEL: this side has changed and the other has not.
-    if let session = leg.session { release(session, by: .system, .cancelled) }
+    if let session = leg.session, disagree(session, leg) {
+      release(session, by: .system, .cancelled)
+    }
+  }
+
+  /// Whether something that one side alone has agreed to leaves the two apart. Where one has hung up, and somebody
+  /// else is about to take its place, the other is asked anew.
+  private func disagree(_ session: Session, _ leg: Leg) -> Bool {
+    leg.state == .confirmed && session.other(leg)?.state == .confirmed
   }
 
   private func reInviteAccepted(
@@ -317,7 +327,7 @@ extension Shard {
       stepBack(leg, transaction.fork, .update)
       // It crossed the end of the request that it was for: the sides disagree.
       if message.status < 300, let session = leg.session, session.state == .answered,
-        leg.fork == transaction.fork
+        leg.fork == transaction.fork, disagree(session, leg)
       {
         release(session, by: .system, .cancelled)
       }
@@ -372,6 +382,13 @@ extension Shard {
     }
   }
 
+  /// A branch that rang is over, and with it the early dialog that stood for it: who made an offer there need not wait
+  /// for its answer.
+  func refuseReoffer(_ caller: Leg, askedOf branch: Leg) {
+    guard let reoffer = caller.reoffer, reoffer.asked === branch else { return }
+    refuseReoffer(caller, 488)
+  }
+
   func refuseReoffer(_ leg: Leg, _ status: Int) {
     guard let reoffer = leg.reoffer else { return }
     leg.reoffer = nil
@@ -400,7 +417,8 @@ extension Shard {
       refuseReoffer(other, 408)
     }
     stepBack(leg, transaction.fork, .update)
-    guard session.state == .answered, leg.fork == transaction.fork else { return }
+    guard session.state == .answered, leg.state == .confirmed, leg.fork == transaction.fork
+    else { return }
     release(session, by: .system, .carrierTimeout)
   }
 

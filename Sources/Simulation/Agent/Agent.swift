@@ -168,6 +168,7 @@ package final class Agent {
       answer(message, transaction, status: 481, tag: newTag())
       return
     }
+    invite.cancelled = world.now
     let call = calls(message.callID)
     answer(message, transaction, status: 200, tag: call?.localTag ?? newTag())
     call?.receiveCancel(invite)

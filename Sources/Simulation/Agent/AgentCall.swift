@@ -33,6 +33,8 @@ package final class AgentCall {
   package internal(set) var state = State.starting
   package internal(set) var ending: AgentEnding?
   package internal(set) var died = false
+  /// Its connection broke, and with it went what nobody sends again: it may never hear of its end.
+  var isCutOff = false
   /// Statuses received by a caller or sent by a callee, in order, without copies of the same.
   package internal(set) var statuses: [Int] = []
   package let started: Instant
@@ -81,7 +83,9 @@ package final class AgentCall {
   /// Early dialogs in which the answer came reliably.
   var agreedTags: Set<String> = []
   var outstanding: (rseq: UInt32, hasBody: Bool, offered: Bool)?
-  var nextRSeq: UInt32 = 0
+  /// The last RSeq of ours, by our To tag: the branches of a fork are user agents of their own, and each numbers for
+  /// itself (RFC 3262 §3, §4).
+  var sentRSeqs: [String: UInt32] = [:]
   /// What was answered or offered reliably before the 200.
   var answeredEarly = false
   package internal(set) var pracksSent = 0

@@ -67,11 +67,16 @@ extension AgentCall {
       sdpVersion += 1
       sdp = description()
     }
+    let number = localCSeq + 1
     send(
       .prack, headers: ["RAck: \(rseq) \(response.cseq) INVITE"], sdp: sdp, within: response
     ) { [self] answer in
       guard let answer, answer.status >= 200 else { return }
-      if answer.status >= 300 {
+      // An UPDATE that was sent behind it may have overtaken it on the way (RFC 3261 §12.2.2).
+      let isOvertaken = answer.status == 500 && localCSeq > number
+      // An offer in it may be refused (RFC 6337 §2.3), as where the callee that it was for has gone.
+      let isRefused = answer.status == 488 && offers
+      if answer.status >= 300, !isOvertaken, !isRefused {
         // A refusal of the INVITE may be on its way, and explains it.
         schedule(.seconds(2)) { call in
           guard call.state == .early, call.mayExpect else { return }
@@ -120,22 +125,21 @@ extension AgentCall {
     _ step: CalleeStep, _ message: AgentMessage, _ transaction: AgentServerTransaction,
     tag: String, headers: [String]
   ) {
-    let isFirst = nextRSeq == 0
-    nextRSeq = isFirst ? UInt32(agent.random.within(1...9_000)) : nextRSeq + 1
+    let rseq = sentRSeqs[tag].map { $0 + 1 } ?? UInt32(agent.random.within(1...9_000))
+    sentRSeqs[tag] = rseq
     let wantsBody = step.sdp && !agreedTags.contains(tag)
     let sdp = wantsBody ? answerOrOffer() : nil
     state = .early
     localTag = tag
     rang = rang ?? world.now
-    outstanding = (nextRSeq, sdp != nil, offerReceived == nil)
+    outstanding = (rseq, sdp != nil, offerReceived == nil)
     if sdp != nil { agreedTags.insert(tag) }
     agent.answer(
       message, transaction, status: step.status, tag: tag,
-      headers: headers + capabilities(of: calleeScript) + ["Require: 100rel", "RSeq: \(nextRSeq)"],
+      headers: headers + capabilities(of: calleeScript) + ["Require: 100rel", "RSeq: \(rseq)"],
       sdp: sdp)
     if sdp != nil { talk() }
-    repeatReliable(nextRSeq, transaction, after: AgentTimers.t1)
-    let rseq = nextRSeq
+    repeatReliable(rseq, transaction, after: AgentTimers.t1)
     schedule(AgentTimers.end) { call in
       guard call.outstanding?.rseq == rseq, call.state == .early else { return }
       call.outstanding = nil

@@ -46,6 +46,8 @@ final class AgentServerTransaction {
   var response: [UInt8]?
   var status = 0
   var acknowledged = false
+  /// When the CANCEL of an INVITE came.
+  var cancelled: Instant?
 
   init(isInvite: Bool, callID: String, from: SocketAddress) {
     self.isInvite = isInvite
@@ -178,14 +180,23 @@ extension Agent {
     let key = Agent.serverKey(message)
     world.after(AgentTimers.end + AgentTimers.t2) { [self] in serverTransactions[key] = nil }
     if transaction.isInvite {
+      let isOwed = !hasBeenGivenUp(transaction)
       world.after(AgentTimers.end) { [self] in
         guard !transaction.acknowledged, !isMute(transaction.callID) else { return }
-        if mayExpectAnswers, status >= 300 {
+        if mayExpectAnswers, isOwed, status >= 300 {
           world.violate(.acknowledgement, "\(name): no ACK of \(status)", transaction.callID)
         }
         if status < 300 { calls(transaction.callID)?.neverAcknowledged() }
       }
     }
+  }
+
+  /// 64·T1 after its CANCEL the client has destroyed its transaction (RFC 3261 §9.1): an answer that comes then is
+  /// acknowledged by nobody.
+  private func hasBeenGivenUp(_ transaction: AgentServerTransaction) -> Bool {
+    guard let cancelled = transaction.cancelled else { return false }
+    let link = world.link(of: self)
+    return world.now + (link.delay + link.jitter) * 2 >= cancelled + AgentTimers.end
   }
 
   /// Timer G, and the core's retransmission of a 2xx (§13.3.1.4), until the ACK or 64·T1.

@@ -4,6 +4,8 @@ import Policy
 
 extension Auditor {
   private static let life = AgentTimers.end
+  /// Two re-INVITEs that nobody answers, and a side that is busy for as long as it is asked again.
+  private static let handover = AgentTimers.end * 2 + .seconds(80)
 
   /// What must hold when nothing is under way any more. `policy` is the longest that a call may rest
   /// on a timer of the configuration after its last message (ringing, media time-out).
@@ -72,9 +74,10 @@ extension Auditor {
         fail(.orphan, "a B leg, and its A leg has no end", callID)
         continue
       }
-      let limit = end + Auditor.life + .seconds(1)
+      // RFC 3261 §9.1: the CANCEL waits for a first provisional response.
+      let limit = max(end, leg.firstProvisional ?? end) + Auditor.life + .seconds(1)
       // A late answer may come at the very end of the transaction, and its BYE lives as long again.
-      if leg.canCancel {
+      if leg.firstProvisional != nil {
         if let released = leg.released {
           if released > limit {
             fail(
@@ -105,9 +108,8 @@ extension Auditor {
       compare("ringing", record.ringing, leg.firstRinging, callID)
       if leg.firstSuccess != nil {
         // Whoever hands a call on leaves it, and its record goes on.
-        if let bye = leg.bye, end > bye + .seconds(1), !record.isJoined,
-          !referred.contains(callID)
-        {
+        let leaves = consulted.contains(callID) ? Auditor.handover : .seconds(1)
+        if let bye = leg.bye, end > bye + leaves, !record.isJoined, !referred.contains(callID) {
           fail(.record, "record ends \((end - bye).milliseconds) ms after the BYE", callID)
         }
       } else if let refused = leg.refused {
@@ -168,13 +170,13 @@ extension Auditor {
     for agent in world.agents {
       // Whoever never said a word cannot be told that it is over (RFC 3261 §9.1).
       for call in agent.calls
-      where call.state != .ended && (call.isCaller || !call.statuses.isEmpty) {
+      where call.state != .ended && !call.isCutOff && (call.isCaller || !call.statuses.isEmpty) {
         fail(
           .ending, "\(agent.name): \(call.isCaller ? "caller" : "callee") still \(call.state)",
           call.callID)
       }
       for call in agent.calls {
-        if let second = call.secondAnswer, !second.ended, !call.died {
+        if let second = call.secondAnswer, !second.ended, !call.died, !call.isCutOff {
           fail(.orphan, "\(agent.name): second answer never hung up", call.callID)
         }
       }

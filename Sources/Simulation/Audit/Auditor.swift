@@ -17,11 +17,14 @@ package final class Auditor {
     var refused: (status: Int, at: Instant)?
     var bye: Instant?
     var cancelled: Instant?
-    /// A provisional response came, so that a CANCEL could be sent (§9.1).
-    var canCancel = false
+    /// When the first provisional response came: no CANCEL may be sent before (§9.1).
+    var firstProvisional: Instant?
+    /// ICMP, or the end of its connection, ended the INVITE (§17.1.1.2, §18.4): what comes later is to nobody.
+    var lost: Instant?
     /// Far-end tags whose 2xx came in (ours) or own tags whose 2xx went out (theirs), and those of BYEs.
     var successTags: Set<String> = []
     var byeTags: Set<String> = []
+    /// The last message in while nobody had hung up.
     var lastReceived: Instant
     var lastSent: Instant
     var plan: Int?
@@ -30,7 +33,7 @@ package final class Auditor {
     /// §9.1).
     var released: Instant? {
       if let bye { return bye }
-      guard let cancelled else { return refused?.at }
+      guard let cancelled else { return refused?.at ?? lost }
       let given = cancelled + AgentTimers.end
       return min(refused?.at ?? given, given)
     }
@@ -61,6 +64,8 @@ package final class Auditor {
   var attemptOfCaller: [String: CallID] = [:]
   /// Call-IDs of dialogs in which a REFER came.
   var referred: Set<String> = []
+  /// Call-IDs of dialogs that a REFER was to replace: whoever sent it leaves them when it likes (RFC 5589 §7).
+  var consulted: Set<String> = []
   /// Subscriptions that have had their last NOTIFY.
   var notifiedLast: Set<String> = []
   var confirmedSequence: UInt64 = 0
@@ -90,12 +95,18 @@ package final class Auditor {
     attemptOfCaller = [:]
     callOfPlan = [:]
     referred = []
+    consulted = []
     notifiedLast = []
     confirmedSequence = 0
     lastSequence = 0
   }
 
   func call(ofPlan plan: Int) -> CallID? { callOfPlan[plan] }
+  /// With those that its parties made to hand it on.
+  func calls(ofPlan plan: Int) -> [CallID] {
+    calls.values.filter { $0.ended == 0 && planOfCaller($0.record.sipCallID) == plan }
+      .map(\.record.id).sorted { $0.serial < $1.serial }
+  }
   /// Plans whose second leg got its INVITE.
   var plansInvited: Set<Int> { Set(legs.values.filter(\.isOurs).compactMap(\.plan)) }
   func legs(ofPlan plan: Int) -> [String] { legs.filter { $0.value.plan == plan }.map(\.key) }
@@ -110,7 +121,7 @@ package final class Auditor {
     if let uri = message.uri(.contact), let address = AgentText.address(inURI: uri) {
       sources.insert(address)
     }
-    legs[message.callID]?.lastReceived = world.now
+    if legs[message.callID]?.bye == nil { legs[message.callID]?.lastReceived = world.now }
     if message.isRequest {
       receivedRequest(message, from: datagram.from)
     } else if message.method == .invite, let leg = legs[message.callID], leg.isOurs {
@@ -137,15 +148,24 @@ package final class Auditor {
       noteBye(message, tag: legs[message.callID]?.isOurs == true ? message.fromTag : message.toTag)
     case .refer:
       if message.toTag.isEmpty == false { referred.insert(message.callID) }
+      if let replaced = replacedCallID(message) { consulted.insert(replaced) }
     case .cancel, .options, .register, .prack, .update, .info, .notify, .subscribe, .other:
       break
     }
   }
 
+  /// As the agents write it.
+  private func replacedCallID(_ refer: AgentMessage) -> String? {
+    guard let target = refer.text(after: "Refer-To"),
+      let start = target.firstRange(of: "?Replaces=")
+    else { return nil }
+    return String(target[start.upperBound...].prefix { $0 != "%" && $0 != ">" })
+  }
+
   private func receivedAnswer(_ message: AgentMessage) {
     guard var leg = legs[message.callID] else { return }
     if message.status < 200 {
-      leg.canCancel = true
+      if leg.lost == nil { leg.firstProvisional = leg.firstProvisional ?? world.now }
     } else if (200..<300).contains(message.status) {
       leg.firstSuccess = leg.firstSuccess ?? world.now
       leg.successTags.insert(message.toTag)
@@ -153,9 +173,33 @@ package final class Auditor {
       // A challenge is no end: the INVITE comes again with credentials.
       if message.status != 401, message.status != 407 {
         leg.refused = leg.refused ?? (message.status, world.now)
+      } else if leg.refused == nil {
+        leg.firstProvisional = nil
       }
     }
     legs[message.callID] = leg
+  }
+
+  /// ICMP says that nobody listens there.
+  func unreachable(_ address: SocketAddress) {
+    lose(address) { $0.firstProvisional == nil }
+  }
+
+  /// A phone is reached by the connection that it made; a trunk that rings can make another, and answer.
+  func flowLost(_ address: SocketAddress) {
+    let isTrunk = world.settings.resources.trunks.contains {
+      $0.targets.contains { $0.address == address }
+    }
+    lose(address) { !isTrunk || $0.firstProvisional == nil }
+  }
+
+  private func lose(_ address: SocketAddress, where isConcerned: (Leg) -> Bool) {
+    for (callID, leg) in legs
+    where leg.isOurs && leg.peer == address && leg.firstSuccess == nil && leg.lost == nil
+      && isConcerned(leg)
+    {
+      legs[callID]?.lost = world.now
+    }
   }
 
   private func noteBye(_ message: AgentMessage, tag: String) {

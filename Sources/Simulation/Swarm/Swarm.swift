@@ -1,6 +1,7 @@
 import Base
 import CallCore
 package import Policy
+import SIPWire
 
 package struct SwarmSettings: Sendable {
   package var seed: UInt64
@@ -14,6 +15,8 @@ package struct SwarmSettings: Sendable {
   package var noise = true
   /// The share of phones' calls that they hand on.
   package var transfers = 0.0
+  /// Some agents speak by connections, which break now and then.
+  package var streams = false
   package var mutation: (@Sendable () -> Mutation)?
 
   package init(seed: UInt64, calls: Int = 300) {
@@ -55,7 +58,7 @@ package final class Swarm {
   package init(_ settings: SwarmSettings) throws(ConfigurationProblems) {
     self.settings = settings
     random = SeededRandom(seed: settings.seed)
-    office = SwarmOffice(phones: 40)
+    office = SwarmOffice(phones: 40, hasStreams: settings.streams)
     link = settings.link ?? Swarm.link(&random)
     generator = PlanGenerator(random: random.fork(), temper: settings.temper, office: office)
     generator.transfers = settings.transfers
@@ -143,16 +146,17 @@ package final class Swarm {
     world.settle(within: .seconds(900))
   }
 
-  /// A call on hold whose peers all died is silent by right: only an operator ends it, until there are
-  /// session timers (RFC 4028).
+  /// A call on hold whose peers all died is silent by right: nothing but an operator ends it before a session timer
+  /// does (RFC 4028), which has half an hour where no peer asked for less.
   private func endAbandonedHolds() {
     for (plan, call) in zip(plans, placed) {
-      guard let call, let id = world.auditor.call(ofPlan: plan.index) else { continue }
+      guard let call else { continue }
       let others = world.auditor.legs(ofPlan: plan.index).compactMap { callID in
         world.agents.lazy.compactMap { $0.calls(callID) }.first { !$0.isCaller }
       }
       let held = ([call] + others).contains { $0.direction != .sendrecv }
-      if held, ([call] + others).contains(where: \.died) { world.input(.hangUp(id)) }
+      guard held, ([call] + others).contains(where: \.died) else { continue }
+      for id in world.auditor.calls(ofPlan: plan.index) { world.input(.hangUp(id)) }
     }
   }
 
@@ -167,10 +171,11 @@ package final class Swarm {
 
   /// A path that is cut for a while, a host that is down, resources that are applied again.
   private func makeTrouble() {
-    guard random.chance(0.012) else { return }
+    guard random.chance(settings.streams ? 0.03 : 0.012) else { return }
     let agent = world.agents[random.below(world.agents.count)]
     // Shorter than what retransmissions bridge: a longer cut leaves peers that nobody can reach.
     let pause = random.interval(500...20_000)
+    if agent.transport.isReliable, random.chance(0.5) { return reconnect(agent) }
     switch random.below(3) {
     case 0:
       troubled = true
@@ -181,7 +186,10 @@ package final class Swarm {
     case 1:
       troubled = true
       world.setDown(true, agent)
-      world.after(pause) { [self] in world.setDown(false, agent) }
+      world.after(pause) { [self] in
+        world.setDown(false, agent)
+        registerAgain(agent)
+      }
     default:
       do {
         try world.apply(world.settings.resources)
@@ -189,6 +197,19 @@ package final class Swarm {
         world.violate(.method, "resources refused: \(error)", "")
       }
     }
+  }
+
+  /// A connection is gone, as when a phone changes its network: it makes another.
+  private func reconnect(_ agent: Agent) {
+    troubled = true
+    world.breakFlow(of: agent)
+    world.after(random.interval(50...3_000)) { [self] in registerAgain(agent) }
+  }
+
+  /// A phone's contact ended with its connection (RFC 5626 §5.3).
+  private func registerAgain(_ agent: Agent) {
+    guard agent.transport.isReliable, agent.index < office.phones, agent.alive else { return }
+    agent.register(expires: 7_200)
   }
 
   fileprivate func crashAfter() -> Int {
@@ -220,6 +241,8 @@ package final class Swarm {
   private func makeNoise() {
     guard random.chance(0.2) else { return }
     let agent = world.agents[random.below(world.agents.count)]
+    // What is no message never leaves the edge, which cuts streams.
+    guard !agent.transport.isReliable else { return }
     Noise.send(from: agent, random: &random)
   }
 

@@ -2,11 +2,14 @@ import Base
 import CallCore
 import MediaControl
 import Policy
+import SIPWire
 
 /// The trunk that swarms run through: many phones, three carriers of which one asks for a password, a
 /// PBX, and numbers with chains.
 struct SwarmOffice {
   let phones: Int
+  /// A third of the phones, the PBX and one carrier speak TCP.
+  var hasStreams = false
   /// Indexes of agents: phones first, then these.
   var pbx: Int { phones }
   var carriers: [Int] { [phones + 1, phones + 2, phones + 3] }
@@ -29,13 +32,28 @@ struct SwarmOffice {
     return Scene.address(198, 51, 100, UInt32(10 * (agent - pbx)))
   }
 
+  private static let insideStreams = Scene.address(10, 0, 0, 1, port: 5070)
+  private static let outsideStreams = Scene.address(203, 0, 113, 1, port: 5070)
+
+  func speaksTCP(_ agent: Int) -> Bool {
+    guard hasStreams else { return false }
+    return agent < phones ? agent % 3 == 1 : agent == pbx || agent == carriers[1]
+  }
+
+  func listener(of agent: Int) -> SocketAddress {
+    let isInside = agent <= pbx
+    guard speaksTCP(agent) else { return isInside ? Scene.inside : Scene.outside }
+    return isInside ? SwarmOffice.insideStreams : SwarmOffice.outsideStreams
+  }
+
   func resources() -> Resources {
     var resources = Resources()
     resources.tenants = [Tenant(name: "acme", domains: ["trunk.example"])]
-    resources.networks = [
-      Network(name: "office", listeners: ["inside"], media: ["inside"]),
-      Network(name: "carriers", listeners: ["outside"], media: ["outside"]),
-    ]
+    let streams = hasStreams ? ["-tcp"] : []
+    resources.networks = [("office", "inside"), ("carriers", "outside")].map { name, listener in
+      Network(
+        name: name, listeners: [listener] + streams.map { listener + $0 }, media: [listener])
+    }
     let names = ["north", "south", "east"]
     resources.trunks = zip(names, carriers).map { name, agent in
       Trunk(
@@ -47,6 +65,9 @@ struct SwarmOffice {
     }
     resources.trunks.append(
       Trunk(name: "pbx", tenant: "acme", kind: .pbx, network: "office", targets: [address(pbx)]))
+    for (i, agent) in (carriers + [pbx]).enumerated() where speaksTCP(agent) {
+      resources.trunks[i].transport = .tcp
+    }
     for phone in 0..<phones {
       resources.users.append(
         User(
@@ -85,6 +106,12 @@ struct SwarmOffice {
 
   func settings(seed: UInt64) -> WorldSettings {
     var settings = Scene.settings(seed: seed, resources: resources())
+    if hasStreams {
+      settings.listeners.append(
+        Listener(name: "inside-tcp", bound: SwarmOffice.insideStreams, transport: .tcp))
+      settings.listeners.append(
+        Listener(name: "outside-tcp", bound: SwarmOffice.outsideStreams, transport: .tcp))
+    }
     settings.mediaAddresses = [
       MediaAddress(name: "inside", bound: Scene.inside.ip, ports: 30_000...33_999),
       MediaAddress(name: "outside", bound: Scene.outside.ip, ports: 30_000...33_999),
@@ -95,13 +122,13 @@ struct SwarmOffice {
   func populate(_ world: World) {
     for phone in 0..<phones {
       let agent = world.agent(
-        name(phone), at: address(phone), trunk: Scene.inside, user: name(phone))
+        name(phone), at: address(phone), trunk: listener(of: phone), user: name(phone))
       agent.credentials = Credentials(username: name(phone), password: password(phone))
     }
-    _ = world.agent("pbx", at: address(pbx), trunk: Scene.inside, user: "+49301")
+    _ = world.agent("pbx", at: address(pbx), trunk: listener(of: pbx), user: "+49301")
     for (name, carrier) in zip(["north", "south", "east"], carriers) {
       let agent = world.agent(
-        name, at: address(carrier), trunk: Scene.outside, user: "+43\(carrier)")
+        name, at: address(carrier), trunk: listener(of: carrier), user: "+43\(carrier)")
       if name == "east" { agent.demands = SwarmOffice.eastCredentials }
     }
   }

@@ -106,8 +106,7 @@ struct VirtualNetwork {
     streams[agent].map { $0.isUp && $0.number == flow } ?? false
   }
 
-  /// Nothing is lost, doubled or overtaken; nil while the path is cut, which a connection bridges by waiting
-  /// and tells of in the end.
+  /// Nothing is lost, doubled or overtaken; nil while the path is cut, which a connection bridges by waiting.
   mutating func arrival(of agent: SocketAddress, toAgent: Bool, at now: Instant) -> Instant? {
     guard var link = links[agent], !link.quality.partitioned, var stream = streams[agent] else {
       return nil

@@ -59,6 +59,8 @@ package final class World {
   private var unreachable: Set<SocketAddress> = []
   /// Agents whose path lost something at some time.
   private var unreliable: Set<SocketAddress> = []
+  /// What was sent by connections whose path is cut: TCP repeats it until that is mended.
+  private var held: [SocketAddress: [(datagram: Datagram, toAgent: Bool)]] = [:]
   /// Counts the crashes: what was under way in an earlier epoch does not arrive.
   package private(set) var epoch = 0
   package private(set) var violations: [Violation] = []
@@ -260,6 +262,10 @@ package final class World {
   package func setLink(_ quality: LinkQuality, of agent: Agent) {
     if !quality.isReliable { unreliable.insert(agent.address) }
     network.set(quality, for: agent.address)
+    guard !quality.partitioned, let waiting = held.removeValue(forKey: agent.address) else {
+      return
+    }
+    for (datagram, toAgent) in waiting { carry(datagram, agent: agent.address, toAgent: toAgent) }
   }
 
   package func setLinks(_ quality: LinkQuality) {
@@ -299,6 +305,10 @@ package final class World {
       return
     }
     network.disconnect(agent.address)
+    unreliable.insert(agent.address)
+    held[agent.address] = nil
+    for call in agent.calls where call.state != .ended { call.isCutOff = true }
+    auditor.flowLost(agent.address)
     let (address, delay) = (agent.address, link(of: agent).delay)
     after(delay) { [self] in
       if !network.isUp(address) { input(.flowLost(listener, address)) }
@@ -335,9 +345,16 @@ package final class World {
 
   /// By a connection, which exists.
   private func stream(_ datagram: Datagram, agent: SocketAddress, toAgent: Bool) {
-    let at = network.arrival(of: agent, toAgent: toAgent, at: now)
-    trace.note(datagram, at: now, lost: at == nil)
-    if let at { queue.add(.arrival(datagram), at: at) }
+    trace.note(datagram, at: now, lost: false)
+    carry(datagram, agent: agent, toAgent: toAgent)
+  }
+
+  private func carry(_ datagram: Datagram, agent: SocketAddress, toAgent: Bool) {
+    if let at = network.arrival(of: agent, toAgent: toAgent, at: now) {
+      queue.add(.arrival(datagram), at: at)
+    } else {
+      held[agent, default: []].append((datagram, toAgent))
+    }
   }
 
   private struct Departure {
@@ -380,7 +397,10 @@ package final class World {
         stream(datagram, agent: to, toAgent: true)
       } else if unreachable.contains(to) {
         trace.note(datagram, at: now, lost: true)
-        after(.milliseconds(8)) { [self] in input(.unreachable(to)) }
+        after(.milliseconds(8)) { [self] in
+          auditor.unreachable(to)
+          input(.unreachable(to))
+        }
       } else {
         carry(datagram, path: to)
       }
