@@ -326,6 +326,9 @@ extension Shard {
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
+    if let subscription = transaction.subscription {
+      return notifyAnswered(subscription, message.status)
+    }
     if transaction.purpose == .probe { return probeAnswered(transaction, message) }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
@@ -356,6 +359,7 @@ extension Shard {
     if let upstream = transaction.upstream {
       return registrationTimedOut(upstream, isTransport: isTransport)
     }
+    if let subscription = transaction.subscription { return notifyAnswered(subscription, 408) }
     if transaction.purpose == .probe {
       return probeFailed(transaction, isTransport ? .unreachable : .silent)
     }

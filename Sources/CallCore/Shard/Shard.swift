@@ -67,6 +67,8 @@ package final class Shard {
   /// stall must not start thousands between two drains.
   var ready: [Session] = []
   var registrar: Registrar
+  var subscriptions: Subscriptions
+  var mailboxes: [Registrar.UserKey: MessageSummary] = [:]
   /// Our registrations with providers by their serials, those that are being removed among them, and the
   /// present one of each trunk.
   var upstreams: [UInt64: UpstreamRegistration] = [:]
@@ -133,6 +135,7 @@ package final class Shard {
     legs = Slab(limit: (limits.sessions + reserve) * 4, placeholder: nil)
     sessions = Slab(limit: limits.sessions + reserve, placeholder: nil)
     registrar = Registrar(limit: limits.bindings)
+    subscriptions = Subscriptions(limit: limits.subscriptions)
     seats = TrunkSeats()
     targets = TrunkTargets(limit: limits.targets)
     started = now
@@ -153,6 +156,8 @@ package final class Shard {
       Array(ourAddress(ListenerIndex($0)).description.utf8)
     }
     followRegistrations()
+    followSubscriptions()
+    followMailboxes()
   }
 
   /// One datagram. Everything it causes is in `outbox` when this returns.
@@ -175,6 +180,7 @@ package final class Shard {
     } catch {
       refuseUnparsable(bytes, error, arrival)
     }
+    if subscriptions.hasStale { tellWatchers() }
   }
 
   /// Fires due timers, at most `limits.timersPerAdvance`; true when more are due, so that a stall of the
@@ -182,6 +188,7 @@ package final class Shard {
   package func advance(to now: Instant) -> Bool {
     self.now = max(self.now, now)
     var budget = settings.limits.timersPerAdvance
+    defer { if subscriptions.hasStale { tellWatchers() } }
     startReady()
     while let expired = wheel.popExpired(until: self.now) {
       fire(expired.kind, SlabHandle(packed: expired.owner), owner: expired.owner)
@@ -219,6 +226,8 @@ package final class Shard {
     case .load: loadDue()
     case .transfer: transferDue(handle)
     case .subscription: subscriptionDue(handle)
+    case .watch: watchDue(handle)
+    case .watchPause: watchPauseDue(handle)
     }
   }
 }
@@ -231,7 +240,7 @@ enum ShardTimer: UInt8 {
   case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
   case load
-  case transfer, subscription
+  case transfer, subscription, watch, watchPause
 }
 
 /// Where a message came from.
