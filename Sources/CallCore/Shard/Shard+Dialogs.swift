@@ -191,6 +191,7 @@ extension Shard {
     let verdict = leg.exchange.handle(.ack, from: .them, hasDescription: hasDescription(message))
     let isUsable = verdict == .answer && describes(message, leg)
     if isUsable { keepDescription(leg, leg.fork, message) }
+    if replacementAgreed(leg, session, isUsable: isUsable) { return }
     guard let other = session.other(leg) else {
       guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
       return watchSilence(session)
