@@ -180,6 +180,8 @@ package enum FactEvent: Sendable {
   case nameState(name: String, Location.State, addresses: Int)
   /// A registration of ours with a provider came about, failed or ended.
   case registrationState(UpstreamStatus)
+  /// Somebody is told of a user's state from now on, or no more.
+  indirect case subscriptionState(SubscriptionStatus)
   /// An impossible state ended one call; the text says where.
   case internalFault(String)
   /// New calls begin to be refused for load, or none is any more.

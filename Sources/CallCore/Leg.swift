@@ -66,6 +66,8 @@ final class Leg {
   var ackHeld: ClientTransaction?
   var maxForwards = 70
 
+  /// The callee has said more than 100.
+  var isRinging = false
   /// What it is an attempt at, until it answers, is lost or given up.
   var branch: Branch?
   /// Until anything but 100 comes, and until somebody answers.

@@ -2,7 +2,7 @@ import Base
 import CryptoCore
 
 /// What a token of ours stands for.
-enum TokenKind: UInt8 { case branch = 1, tag, callID, reply, gruu }
+enum TokenKind: UInt8 { case branch = 1, tag, callID, reply, gruu, subscription, pickup }
 
 /// Who owns a message, written into our branches, tags and Call-IDs: node, incarnation, shard, slot and
 /// generation, sealed as one block of AES, 32 hexadecimal digits on the wire. A peer can neither read nor
@@ -32,11 +32,26 @@ struct TokenMint {
   }
 
   func write(_ token: OwnerToken, into output: inout OutputBuffer) {
-    let head = prefix | UInt64(token.kind.rawValue) << 36 | UInt64(token.fork & 15) << 32
-    let body = UInt64(token.owner.slot) << 32 | UInt64(token.owner.generation)
-    let (high, low) = seal.seal(head, body)
+    let (high, low) = words(token)
     output.append(hex: high, digits: 16)
     output.append(hex: low, digits: 16)
+  }
+
+  func text(_ token: OwnerToken) -> String {
+    let (high, low) = words(token)
+    var digits: [UInt8] = []
+    for word in [high, low] {
+      for i in 0..<16 {
+        digits.append(.hexDigit(UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * i)) & 15))
+      }
+    }
+    return String(decoding: digits, as: UTF8.self)
+  }
+
+  private func words(_ token: OwnerToken) -> (UInt64, UInt64) {
+    let head = prefix | UInt64(token.kind.rawValue) << 36 | UInt64(token.fork & 15) << 32
+    let body = UInt64(token.owner.slot) << 32 | UInt64(token.owner.generation)
+    return seal.seal(head, body)
   }
 
   /// Nil for whatever this incarnation of this shard did not write.

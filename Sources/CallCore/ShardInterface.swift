@@ -1,6 +1,7 @@
 package import Base
 package import MediaControl
 package import Policy
+package import SIPCore
 package import SIPWire
 package import Resolution
 
@@ -52,6 +53,7 @@ package struct ShardLimits: Sendable {
   /// Bytes of messages that transactions and dialogs keep.
   package var blockBytes = 512 << 20
   package var bindings = 100_000
+  package var subscriptions = 50_000
   /// Addresses of trunks that are watched.
   package var targets = 10_000
   /// Bytes of messages kept for ladders.
@@ -88,6 +90,8 @@ package enum ShardInput: Sendable {
   case flowLost(ListenerIndex, SocketAddress)
   /// What a name of `Outbox.names` came to, now and whenever that changes.
   case located(LocationRequest, Location)
+  /// What waits in a user's mailbox from now on.
+  case mailbox(tenant: String, user: String, MessageSummary)
   /// Refuse new calls, let running ones end; `.drained` follows when none is left.
   case drain
   case hangUp(CallID)
@@ -102,6 +106,9 @@ package enum ShardQuery: Sendable {
   case trunks
   /// Our own registrations with providers.
   case upstreams
+  /// Who is told of whose state, and what waits in mailboxes.
+  case subscriptions
+  case mailboxes
   case counters
 }
 
@@ -112,6 +119,8 @@ package enum ShardAnswer: Sendable {
   case registrations([Binding])
   case trunks([TrunkStatus])
   case upstreams([UpstreamStatus])
+  case subscriptions([SubscriptionStatus])
+  case mailboxes([MailboxStatus])
   case counters(ShardCounters)
 }
 
@@ -211,6 +220,10 @@ package struct ShardCounters: Hashable, Sendable {
   package var portsLeased = 0
   package var portsFree = 0
   package var bindings = 0
+  package var subscriptions = 0
+  /// NOTIFYs that told watchers something, and those that were refused or lost.
+  package var notifies: UInt64 = 0
+  package var notifiesFailed: UInt64 = 0
   package var unconfirmedFacts = 0
   /// Of a thousand new calls of strangers, and of users and trunks, how many are refused for load.
   package var refusedStrangers = 0

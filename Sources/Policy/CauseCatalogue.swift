@@ -285,6 +285,21 @@ extension Cause {
       CauseRow(
         "transferred", 487, 16, "The last party of this call handed it on; it goes on in others.",
         "Nothing: the notes name the calls.")
+    case .eventUnsupported:
+      CauseRow(
+        "event-unsupported", 489, 79,
+        "Somebody subscribed to events of a kind that there is not here.",
+        "Switch presence or the like off on the phone; dialog, message-summary and reg there are.")
+    case .subscriptionRefused:
+      CauseRow(
+        "subscription-refused", 403, 21,
+        "Somebody subscribed to the state of a user who does not let them, or does not exist.",
+        "See busyLamp and pickup of the user that is watched; reg and mailbox are their owner's alone."
+      )
+    case .subscriptionLimit:
+      CauseRow(
+        "subscription-limit", 480, 42, "The user has as many subscriptions as one may have.",
+        "See demarc subscriptions for which; a phone that forgets and asks anew looks like this.")
     }
   }
 }

@@ -28,6 +28,21 @@ extension ConfigurationCompiler {
         user.maxContacts, 1...ResourceLimits.maxContacts, at: path + ["maxContacts"])
       checkTimeout(user.mediaTimeout, at: path + ["mediaTimeout"])
     }
+    checkPickups()
+  }
+
+  /// Whoever may take a user's calls is a user of the same tenant.
+  private mutating func checkPickups() {
+    for (index, user) in resources.users.enumerated() where !user.pickup.isEmpty {
+      let tenant = tables.tenantOfUser[index]
+      for (place, name) in user.pickup.enumerated()
+      where tables.users[TenantKey(tenant, name)] == nil {
+        report(
+          ["users", .index(index), "pickup", .index(place)],
+          "there is no user `\(name)` in tenant `\(user.tenant)`",
+          remedy: "Name users of the same tenant who may take this user's ringing calls.")
+      }
+    }
   }
 
   private mutating func indexUser(

@@ -214,6 +214,10 @@ package struct User: Hashable, Sendable {
   package var forward = Forwarding()
   package var redirects = RedirectPolicy.follow
   package var transfer = TransferPolicy.allow
+  /// What the tenant's other users may see of this one's calls.
+  package var busyLamp = BusyLampView.state
+  /// Users who see the calls whatever `busyLamp` says, and may take one that rings.
+  package var pickup: [String] = []
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,

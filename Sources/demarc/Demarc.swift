@@ -29,7 +29,8 @@ struct DemarcCommand: AsyncParsableCommand {
     subcommands: [
       RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       CallsCommand.self, CallCommand.self, RecordsCommand.self, TrunksCommand.self,
-      RegistrationsCommand.self, CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
+      RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
+      CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
       CertificatesCommand.self, ReloadCommand.self, StatusCommand.self, VersionCommand.self,
     ])
 

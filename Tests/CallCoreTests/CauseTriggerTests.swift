@@ -228,6 +228,14 @@ import Testing
         scene.world.run(for: .seconds(5))
         scene.bob.calls.last?.transfer(to: "103")
       }
+    case .eventUnsupported:
+      try seen { $0.alice.subscribe(to: "sip:101@trunk.example", "presence") }
+    case .subscriptionRefused:
+      try seen { $0.alice.subscribe(to: "sip:102@trunk.example", "message-summary") }
+    case .subscriptionLimit:
+      try seen { scene in
+        for i in 0..<300 { scene.alice.subscribe(to: "sip:102@trunk.example", "dialog;id=\(i)") }
+      }
     case .interrupted: try proved(cause, by: "PersistenceTests/KillTests.swift", ".interrupted")
     // Nothing that is known brings it about. Whoever finds a way in has found a bug, and the way becomes its test.
     case .internalFault: [.internalFault]

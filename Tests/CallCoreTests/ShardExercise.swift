@@ -305,7 +305,8 @@ struct ShardExercise {
     ask(.counters)
     let left = [
       ("sessions", counters.sessions), ("transactions", counters.transactions),
-      ("ports", counters.portsLeased), ("timers", counters.timers - counters.bindings),
+      ("ports", counters.portsLeased),
+      ("timers", counters.timers - counters.bindings - counters.subscriptions),
       ("unconfirmed facts", counters.unconfirmedFacts),
     ]
     for (name, count) in left where count != 0 { fail("\(count) \(name) left") }

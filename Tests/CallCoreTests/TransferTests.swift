@@ -503,12 +503,15 @@ import Testing
     let scene = try scene()
     scene.register(scene.alice)
     scene.alice.request("refer", method: "REFER", headers: ["Refer-To: <sip:102@trunk.example>"])
-    scene.alice.request("reg", method: "SUBSCRIBE", headers: ["Event: reg"])
+    scene.alice.request("presence", method: "SUBSCRIBE", headers: ["Event: presence"])
     scene.alice.request("subscribe", method: "SUBSCRIBE", headers: ["Event: refer"])
     scene.alice.request("notify", method: "NOTIFY", headers: ["Event: refer"])
     scene.world.run(for: .seconds(1))
-    #expect(scene.alice.answers == ["refer": 403, "reg": 489, "subscribe": 403, "notify": 481])
-    #expect(scene.alice.answered["reg"]?.value(.allowEvents) == "refer")
+    #expect(
+      scene.alice.answers == ["refer": 403, "presence": 489, "subscribe": 403, "notify": 481])
+    #expect(
+      scene.alice.answered["presence"]?.value(.allowEvents) == "refer, dialog, message-summary, reg"
+    )
     scene.expectRest()
   }
 
@@ -601,6 +604,51 @@ import Testing
     scene.expectRest()
   }
 
+  /// Without an offer: the one that the other party's description makes, and the answer in the ACK.
+  @Test func replacedWithoutAnOffer() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    let since = scene.world.now
+    let new = scene.bob.call("101", replaces(near).with { $0.delayedOffer = true })
+    scene.world.run(for: .seconds(2))
+    #expect(new.state == .answered && near.ending == .hungUpThere && far.state == .answered)
+    #expect(scene.world.media.partner(of: far.media) == new.media)
+    far.hangUp()
+    scene.finish()
+    expectLadder(
+      scene, [scene.bob, scene.alice], [scene.north], since: since,
+      """
+       bob                  alice                demarc                 north
+        │ ── INVITE ──────────────────────────────▶ │                     │
+        │ ◀── 100 Trying ────────────────────────── │                     │
+        │ ◀── 200 OK (SDP) ──────────────────────── │                     │
+        │ ── ACK (SDP) ───────────────────────────▶ │                     │
+        │                     │                     │ ── INVITE (SDP) ──▶ │
+        │                     │                     │ ◀── 200 OK (SDP) ── │
+        │                     │                     │ ── ACK ───────────▶ │
+        │                     │ ◀── BYE ─────────── │                     │
+        │                     │ ── 200 OK (BYE) ──▶ │                     │
+        │                     │                     │ ◀── BYE ─────────── │
+        │                     │                     │ ── 200 OK (BYE) ──▶ │
+        │ ◀── BYE ───────────────────────────────── │                     │
+        │ ── 200 OK (BYE) ────────────────────────▶ │                     │
+      """)
+    scene.expectRest()
+  }
+
+  /// The one who stays will not: who was answered already is hung up, and everything else is as it was.
+  @Test func replacementWithoutAnOfferRefused() throws {
+    let scene = try scene()
+    let (far, near) = try connected(scene)
+    far.refusesReoffers = true
+    let new = scene.bob.call("101", replaces(near).with { $0.delayedOffer = true })
+    scene.world.run(for: .seconds(3))
+    #expect(new.ending == .hungUpThere && near.state == .answered && far.state == .answered)
+    far.hangUp()
+    scene.finish()
+    scene.expectRest()
+  }
+
   @Test func replacesElsewhere() throws {
     let scene = try scene()
     scene.alice.request("x", method: "OPTIONS", headers: ["Replaces: a;to-tag=1;from-tag=2"])
@@ -636,7 +684,6 @@ import Testing
       (scene.bob, replaces(near, ";early-only"), 486), (scene.bob, unknown, 481),
       (scene.bob, broken, 400), (scene.bob, twice, 400), (scene.carol, replaces(near), 403),
       (scene.pbx, replaces(near), 403),
-      (scene.bob, replaces(near).with { $0.delayedOffer = true }, 488),
     ]
     for (agent, script, status) in rows {
       let call = agent.call("101", script)

@@ -87,6 +87,23 @@ private final class CannedOperations: ServerOperations {
     [TrunkStateResource(name: "a", tenant: "acme", kind: "carrier", network: "n")]
   }
   func registrations() async throws -> [RegistrationResource] { throw CancellationError() }
+  func subscriptions() async throws -> [SubscriptionResource] {
+    [
+      SubscriptionResource(
+        tenant: "acme", watcher: "bob", user: "alice", event: "dialog", seesCalls: false,
+        source: "10.0.0.102:5060", listener: "inside", since: "2026-01-01T00:00:00.000Z",
+        expires: "2026-01-01T00:10:00.000Z", expiresInSeconds: 600, notifies: 3)
+    ]
+  }
+  func mailboxes() async throws -> [MailboxResource] {
+    [MailboxResource(tenant: "acme", user: "alice", new: 2, old: 1)]
+  }
+  func setMailbox(
+    _ user: String, tenant: String?, _ counts: MailboxCounts
+  ) async throws -> MailboxResource {
+    MailboxResource(
+      tenant: tenant ?? "", user: user, new: counts.summary.new, old: counts.summary.old)
+  }
   func upstreamRegistrations() async throws -> [UpstreamRegistrationResource] {
     [
       UpstreamRegistrationResource(
@@ -159,6 +176,22 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     }
   }
 
+  @Test func watchersAndMailboxes() async throws {
+    try await withServer { client, _, _ in
+      let list = try await client.send(APIRequest(.get, "/v1/subscriptions"))
+      let one = try decode(PageResource<SubscriptionResource>.self, list).items.first
+      #expect(one?.watcher == "bob" && one?.event == "dialog")
+      let mailboxes = try await client.send(APIRequest(.get, "/v1/mailboxes"))
+      #expect(try decode(PageResource<MailboxResource>.self, mailboxes).items.first?.new == 2)
+      let body = Array("{\"new\": 3, \"old\": 4}".utf8)
+      let set = try await client.send(
+        APIRequest(.put, "/v1/mailboxes/alice?tenant=acme", body: body))
+      #expect(
+        try decode(MailboxResource.self, set)
+          == MailboxResource(tenant: "acme", user: "alice", new: 3, old: 4))
+    }
+  }
+
   @Test(arguments: [
     (APIRequest(.get, "/nothing"), 404, "not-found"),
     (APIRequest(.post, "/v1/calls"), 404, "not-found"),
@@ -173,6 +206,10 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     (APIRequest(.get, "/v1/records/export?format=xml"), 400, "bad-request"),
     (APIRequest(.get, "/v1/records/export?cursor=bad"), 400, "bad-request"),
     (APIRequest(.post, "/v1/records/purge", body: Array("{}".utf8)), 400, "bad-request"),
+    (
+      APIRequest(.put, "/v1/mailboxes/alice", body: Array("{\"new\": -1}".utf8)), 400,
+      "bad-request"
+    ),
     (APIRequest(.post, "/v1/resources:check"), 422, "invalid-resources"),
     (APIRequest(.get, "/v1/registrations"), 500, "internal-fault"),
   ])

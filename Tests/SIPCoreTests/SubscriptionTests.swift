@@ -64,6 +64,39 @@ import Testing
     #expect(state == .gone && Array(effects.dropFirst()) == [[.stop, .gone], []])
   }
 
+  /// With a pace: what changes too soon waits, and is told once; a SUBSCRIBE is answered at once all the same.
+  @Test func paced() {
+    var effects: [Notifier.Effect] = []
+    var machine = Notifier(for: .seconds(60), pace: .seconds(5), at: .zero, into: &effects)
+    func after(_ seconds: Int, _ event: Notifier.Event) -> [Notifier.Effect] {
+      effects = []
+      machine.handle(event, at: .zero + .seconds(seconds), into: &effects)
+      return effects
+    }
+    #expect(after(1, .answered(true)) == [])
+    #expect(after(2, .changed) == [.pause(.seconds(3))])
+    #expect(after(3, .changed) == [])
+    #expect(after(5, .paced) == [.notify])
+    #expect(after(6, .changed) == [])
+    #expect(after(6, .answered(true)) == [.pause(.seconds(4))])
+    #expect(after(7, .refreshed(.seconds(60))) == [.start(.seconds(60)), .notify])
+    #expect(after(7, .answered(true)) == [])
+    #expect(after(10, .paced) == [])
+    #expect(after(11, .changed) == [.pause(.seconds(1))])
+    #expect(after(11, .ended(.rejected)) == [.stop, .notify])
+    #expect(after(12, .paced) == [] && after(12, .answered(true)) == [.gone])
+  }
+
+  /// RFC 6665 §4.4.3.
+  @Test func fetched() {
+    var effects: [Notifier.Effect] = []
+    var machine = Notifier(for: .zero, at: .zero, into: &effects)
+    #expect(effects == [.notify] && machine.end == .timeout)
+    effects = []
+    machine.handle(.answered(true), at: .zero, into: &effects)
+    #expect(effects == [.gone])
+  }
+
   @Test func whatIsWritten() {
     var effects: [Notifier.Effect] = []
     var machine = Notifier(for: .seconds(60), at: .zero, into: &effects)

@@ -198,6 +198,7 @@ extension Shard {
     let verdict = leg.exchange.handle(.ack, from: .them, hasDescription: hasDescription(message))
     let isUsable = verdict == .answer && describes(message, leg)
     if isUsable { keepDescription(leg, leg.fork, message) }
+    if replacementAgreed(leg, session, isUsable: isUsable) { return }
     guard let other = session.other(leg) else {
       guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
       return watchSilence(session)
@@ -333,6 +334,9 @@ extension Shard {
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
+    if let subscription = transaction.subscription {
+      return notifyAnswered(subscription, message.status)
+    }
     if transaction.purpose == .probe { return probeAnswered(transaction, message) }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
@@ -363,6 +367,7 @@ extension Shard {
     if let upstream = transaction.upstream {
       return registrationTimedOut(upstream, isTransport: isTransport)
     }
+    if let subscription = transaction.subscription { return notifyAnswered(subscription, 408) }
     if transaction.purpose == .probe {
       return probeFailed(transaction, isTransport ? .unreachable : .silent)
     }

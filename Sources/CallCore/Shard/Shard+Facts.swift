@@ -9,6 +9,7 @@ extension Shard {
   @discardableResult
   func tell(_ event: consuming FactEvent, call: CallID? = nil) -> UInt64 {
     lastFactSequence &+= 1
+    if !subscriptions.isEmpty { noteForWatchers(event, call) }
     outbox.facts.append(Fact(sequence: lastFactSequence, at: now, call: call, event: event))
     return lastFactSequence
   }
@@ -55,6 +56,7 @@ extension Shard {
     counters.portsLeased = ports.leased
     counters.portsFree = ports.free
     counters.bindings = registrar.count
+    counters.subscriptions = subscriptions.count
     counters.unconfirmedFacts = unconfirmedFacts
     counters.refusedStrangers = load.refused(.stranger)
     counters.refusedKnown = load.refused(.known)

@@ -19,9 +19,12 @@ extension Shard {
     case .unreachable(let address): unreachable(address)
     case .flowLost(let listener, let address): flowLost(listener, address)
     case .located(let request, let location): located(request, location)
+    case .mailbox(let tenant, let user, let summary):
+      setMailbox(Registrar.UserKey(tenant: tenant, user: user), summary)
     case .drain:
       isDraining = true
       removeRegistrations()
+      endSubscriptions()
       reportDrained()
     case .hangUp(let id):
       if let session = sessionsBySerial[id.serial], session.id == id {
@@ -29,6 +32,7 @@ extension Shard {
       }
     case .query(let query, let token): outbox.answers.append((token, answer(query)))
     }
+    if subscriptions.hasStale { tellWatchers() }
   }
 
   /// The store has these facts: calls that waited for theirs begin to be routed.
@@ -84,6 +88,8 @@ extension Shard {
     case .registrations: .registrations(registrar.all)
     case .trunks: .trunks(trunkStatuses)
     case .upstreams: .upstreams(upstreamStatuses)
+    case .subscriptions: .subscriptions(subscriptionStatuses)
+    case .mailboxes: .mailboxes(mailboxStatuses)
     case .counters: .counters(currentCounters)
     }
   }

@@ -324,23 +324,33 @@ extension Shard {
   private func keepCallerDialog(
     _ leg: Leg, _ message: borrowing Message, _ fields: RequestFields
   ) -> Bool {
-    let bytes = message.bytes
-    body.begin()
-    leg.callID = write(bytes, fields.callID)
-    leg.local = write(bytes, message.first(.to) ?? .none)
-    let from = message.first(.from) ?? .none
-    leg.remote = write(bytes, from)
-    leg.remoteTag = ByteRange(
-      leg.remote.start + fields.from.tag.start - from.start, Int(fields.from.tag.count))
-    if fields.from.tag.isEmpty { leg.remoteTag = ByteRange(leg.remote.start, 0) }
-    leg.target = writeTarget(message, fallback: leg.source)
-    leg.routes = writeRoutes(message, reversed: false)
-    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
-    body.abandon()
-    guard let stored else { return false }
-    leg.text = stored
+    guard let dialog = callerDialog(message, fields, fallback: leg.source) else { return false }
+    leg.dialog = dialog
     leg.destination = nextHop(leg)
     return true
+  }
+
+  /// The dialog that a request begins; nil without memory for it.
+  func callerDialog(
+    _ message: borrowing Message, _ fields: RequestFields, fallback: SocketAddress
+  ) -> DialogText? {
+    let bytes = message.bytes
+    var dialog = DialogText()
+    body.begin()
+    dialog.callID = write(bytes, fields.callID)
+    dialog.local = write(bytes, message.first(.to) ?? .none)
+    let from = message.first(.from) ?? .none
+    dialog.remote = write(bytes, from)
+    dialog.remoteTag = ByteRange(
+      dialog.remote.start + fields.from.tag.start - from.start, Int(fields.from.tag.count))
+    if fields.from.tag.isEmpty { dialog.remoteTag = ByteRange(dialog.remote.start, 0) }
+    dialog.target = writeTarget(message, fallback: fallback)
+    dialog.routes = writeRoutes(message, reversed: false)
+    let stored = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    body.abandon()
+    guard let stored else { return nil }
+    dialog.text = stored
+    return dialog
   }
 
   /// Copies a range into the open scratch record and says where it lies there.

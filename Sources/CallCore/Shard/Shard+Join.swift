@@ -51,7 +51,7 @@ extension Shard {
     guard let transfer = session(handle)?.handover?.transfer else { return }
     transfer.timer = .none
     switch transfer.stage {
-    case .calling: break
+    case .calling: pickupDue(transfer)
     case .offeringTarget: askTarget(transfer)
     case .offeringTransferee: askTransferee(transfer)
     }
@@ -154,11 +154,13 @@ extension Shard {
 
   /// The transferee has answered: the target takes the transferor's place. A call without a party of its own
   /// left is over; the others go on with their records until the two that speak hang up.
-  private func joined(_ transfer: Transfer) {
+  func joined(_ transfer: Transfer) {
     if transfer.next.application != nil, !answerForTarget(transfer) {
       return fail(transfer, 488, .mediaUnacceptable)
     }
-    if transfer.kind == .replacement, !answerReplacement(transfer) {
+    if transfer.kind == .replacement, transfer.next.state != .answered,
+      !answerReplacement(transfer)
+    {
       return fail(transfer, 488, .mediaUnacceptable)
     }
     let (call, held, next, far) = (transfer.call, transfer.held, transfer.next, transfer.far)
@@ -171,12 +173,13 @@ extension Shard {
     held.handover?.partner = far
     far.handover?.partner = held
     connect(transfer)
-    note("\(CallRecord.joinNote)\(far.id), transferred by \(transfer.name)", held)
+    let how = transfer.kind == .pickup ? "taken by" : "transferred by"
+    note("\(CallRecord.joinNote)\(far.id), \(how) \(transfer.name)", held)
     if call !== held {
       note("\(CallRecord.joinNote)\(far.id), transferred by \(transfer.name)", call)
     }
     if transfer.kind != .blind {
-      note("\(CallRecord.joinNote)\(held.id), transferred by \(transfer.name)", far)
+      note("\(CallRecord.joinNote)\(held.id), \(how) \(transfer.name)", far)
     }
     for session in [held, far] {
       tell(.sessionChanged(session: establishedRecord(session).encoded), call: session.id)
@@ -260,7 +263,7 @@ extension Shard {
     end(transfer)
     if let open = asked?.inviteClient, open.purpose == .join, open.isPending { cancel(open) }
     if let line = transfer.attempt { endAttempt(transfer.next, line, status, cause) }
-    note("transfer failed: \(status)", transfer.call)
+    note("\(transfer.kind == .pickup ? "pickup" : "transfer") failed: \(status)", transfer.call)
     tellReferral(transfer.call, status)
     if transfer.kind != .attended {
       let isWanted = transfer.call !== ending && transfer.held !== ending
@@ -268,7 +271,9 @@ extension Shard {
       release(transfer.next, by: isWanted ? .system : .caller, told, status: status)
     }
     // The transferor did not wait for the outcome: nobody is left to go on with.
-    if transfer.transferor.state == .ended { release(transfer.held, by: .system, .transferFailed) }
+    if transfer.kind != .pickup, transfer.transferor.state == .ended {
+      release(transfer.held, by: .system, .transferFailed)
+    }
     if let consultation = transfer.consultation, consultation.state == .ended {
       release(transfer.far, by: .system, .transferFailed)
     }

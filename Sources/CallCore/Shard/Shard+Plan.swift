@@ -12,8 +12,13 @@ extension Shard {
   /// The first hop, once the record is safe.
   func startPlan(_ session: Session) {
     session.state = .routing
-    if let transfer = session.handover?.transfer, transfer.kind == .replacement {
-      return askTransferee(transfer)
+    if let transfer = session.handover?.transfer, transfer.next === session {
+      switch transfer.kind {
+      case .replacement where session.offer.isNone: return offerReplacement(transfer)
+      case .replacement: return askTransferee(transfer)
+      case .pickup: return pickUp(transfer)
+      case .blind, .attended: break
+      }
     }
     let strand = Strand(plan: session.plan, diversions: transferDiversions(session))
     session.strand = strand

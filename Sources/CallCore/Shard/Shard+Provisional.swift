@@ -31,6 +31,7 @@ extension Shard {
     noteAbilities(leg, message)
     noteCalleeID(session, message)
     wheel.cancel(&leg.responseTimer)
+    rings(leg, session)
     let fork = early.map { leg.early[$0].fork } ?? fork(of: leg, session, message)
     ringCaller(session, branch, leg, message, fork: fork, early: early)
   }

@@ -115,6 +115,7 @@ extension Shard {
       case .notify: sendNotify(leg, session, referral)
       case .start(let after): restart(&referral.timer, .subscription, after, session.handle)
       case .stop: wheel.cancel(&referral.timer)
+      case .pause: break  // a referral has no pace
       case .gone:
         endReferral(session)
         depart(session)
@@ -172,7 +173,9 @@ extension Shard {
   // MARK: SUBSCRIBE
 
   /// The event packages that we notify of.
-  static var allowEvents: StaticString { "Allow-Events: refer\r\n" }
+  static var allowEvents: StaticString {
+    "Allow-Events: refer, dialog, message-summary, reg\r\n"
+  }
 
   /// SUBSCRIBE in a call: longer, or no more (§2.4.4).
   func subscribeReceived(
@@ -214,12 +217,13 @@ extension Shard {
     return message.bytes.decimal(named) == UInt64(id)
   }
 
-  /// Outside of a call there is nothing to subscribe to (RFC 6665 §4.2.1.1).
+  /// An event package that we do not have, or that only a REFER subscribes to (RFC 6665 §4.2.1.1).
   func refuseSubscription(
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival
   ) {
     let status = isOfRefer(message) ? 403 : 489
-    countRefusal(.subscribe, status, .methodUnsupported, arrival)
+    countRefusal(
+      .subscribe, status, status == 489 ? .eventUnsupported : .subscriptionRefused, arrival)
     beginStateless(message, fields, status, arrival)
     if status == 489 { outbox.datagrams.append(Self.allowEvents) }
     endStateless(message, fields, arrival)

@@ -44,9 +44,13 @@ extension Shard {
   }
 
   func writeContact(_ leg: Leg, into output: inout OutputBuffer) {
+    writeContact(leg.listener, into: &output)
+  }
+
+  func writeContact(_ listener: ListenerIndex, into output: inout OutputBuffer) {
     output.append("Contact: <sip:")
-    writeOurAddress(leg.listener, into: &output)
-    output.append(transport(leg.listener).parameter)
+    writeOurAddress(listener, into: &output)
+    output.append(transport(listener).parameter)
     output.append(">\r\n")
   }
 

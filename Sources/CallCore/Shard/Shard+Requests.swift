@@ -40,7 +40,7 @@ extension Shard {
     case .bye: replyStateless(message, fields, 481, arrival)
     case .other: refuse(message, fields, 501, .methodUnsupported, arrival)
     case .refer: refuseReferOutside(message, fields, arrival)
-    case .subscribe: refuseSubscription(message, fields, arrival)
+    case .subscribe: receiveSubscribe(message, fields, key, arrival)
     case .notify: refuse(message, fields, 481, .methodUnsupported, arrival)
     case .prack, .update, .info, .message, .publish:
       refuse(message, fields, 405, .methodUnsupported, arrival)
@@ -190,6 +190,9 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
   ) {
     guard let leg = dialog(message, fields) else {
+      if let subscription = subscription(message, fields) {
+        return receive(in: subscription, message, fields, key, arrival)
+      }
       return refuse(message, fields, 481, .malformed, arrival)
     }
     traceIncoming(message, leg.call.serial, leg.side, arrival)

@@ -65,7 +65,7 @@ extension Shard {
     output.append(" ")
     output.append(bytes, message.methodToken)
     output.append("\r\n")
-    if message.method == .invite {
+    if message.method == .invite || message.method == .subscribe {
       var i = message.next(.recordRoute, after: -1)
       while let at = i {
         output.append("Record-Route: ")
@@ -183,6 +183,7 @@ extension Shard {
       writeCapabilities(into: &outbox.datagrams)
       writeSupported(into: &outbox.datagrams)
     }
+    if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
     if status == 415 {
       outbox.datagrams.append("Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
     }

@@ -1,4 +1,5 @@
 import Base
+import Policy
 import SIPCore
 import SIPWire
 
@@ -93,6 +94,27 @@ extension Shard {
     changeByRules(leg ?? transaction.leg, transaction.method, status: status)
     commit(response: status, of: transaction)
     if settles, let leg { timerGranted(leg) }
+  }
+
+  /// A refusal of somebody who has proved who they are: a repetition gets it again, where its credentials would be
+  /// taken for a replay.
+  func refuse(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ status: Int,
+    _ cause: Cause, _ arrival: Arrival
+  ) {
+    countRefusal(message.method, status, cause, arrival)
+    answer(message, fields, key, status, arrival, extra: status == 503 ? cause.retryHeader : "")
+  }
+
+  /// A final answer that begins nothing, in a transaction where there is room for one.
+  func answer(
+    _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ status: Int,
+    _ arrival: Arrival, extra: StaticString = ""
+  ) {
+    guard let transaction = makeServer(message, fields, key, arrival) else {
+      return replyStateless(message, fields, status, arrival)
+    }
+    respond(transaction, status, extra: extra)
   }
 
   private func number(_ name: StaticString, _ value: Int) {

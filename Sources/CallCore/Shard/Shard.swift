@@ -70,6 +70,8 @@ package final class Shard {
   /// stall must not start thousands between two drains.
   var ready: [Session] = []
   var registrar: Registrar
+  var subscriptions: Subscriptions
+  var mailboxes: [Registrar.UserKey: MessageSummary] = [:]
   /// Our registrations with providers by their serials, those that are being removed among them, and the
   /// present one of each trunk.
   var upstreams: [UInt64: UpstreamRegistration] = [:]
@@ -140,6 +142,7 @@ package final class Shard {
     legs = Slab(limit: (limits.sessions + reserve) * 4, placeholder: nil)
     sessions = Slab(limit: limits.sessions + reserve, placeholder: nil)
     registrar = Registrar(limit: limits.bindings)
+    subscriptions = Subscriptions(limit: limits.subscriptions)
     seats = TrunkSeats()
     targets = TrunkTargets(limit: limits.targets)
     started = now
@@ -158,6 +161,8 @@ package final class Shard {
     followTargets()
     nameListeners()
     followRegistrations()
+    followSubscriptions()
+    followMailboxes()
   }
 
   /// One datagram. Everything it causes is in `outbox` when this returns.
@@ -180,6 +185,7 @@ package final class Shard {
     } catch {
       refuseUnparsable(bytes, error, arrival)
     }
+    if subscriptions.hasStale { tellWatchers() }
   }
 
   /// Fires due timers, at most `limits.timersPerAdvance`; true when more are due, so that a stall of the
@@ -187,6 +193,7 @@ package final class Shard {
   package func advance(to now: Instant) -> Bool {
     self.now = max(self.now, now)
     var budget = settings.limits.timersPerAdvance
+    defer { if subscriptions.hasStale { tellWatchers() } }
     startReady()
     while let expired = wheel.popExpired(until: self.now) {
       fire(expired.kind, SlabHandle(packed: expired.owner), owner: expired.owner)
@@ -225,6 +232,8 @@ package final class Shard {
     case .transfer: transferDue(handle)
     case .subscription: subscriptionDue(handle)
     case .leavingListeners: leavingListenersDue()
+    case .watch: watchDue(handle)
+    case .watchPause: watchPauseDue(handle)
     }
   }
 }
@@ -237,7 +246,7 @@ enum ShardTimer: UInt8 {
   case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
   case load
-  case transfer, subscription
+  case transfer, subscription, watch, watchPause
   case leavingListeners
 }
 

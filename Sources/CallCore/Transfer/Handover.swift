@@ -47,6 +47,9 @@ final class Handover {
 ///     blind     REFER ──▶ calling ──target answers──▶ offeringTransferee ──answer──▶ joined
 ///     attended  REFER ──▶ offeringTarget ──answer───▶ offeringTransferee ──answer──▶ joined
 ///     replaced  INVITE ─────────────────────────────▶ offeringTransferee ──answer──▶ joined
+///     picked up INVITE ──────────────────────────────────────────────────both answered──▶ joined
+///
+/// An INVITE of whoever replaces that has no offer is made one, and its ACK waited for in `calling`.
 ///
 /// Until the transferee has answered nothing is lost: the call is as it was.
 final class Transfer {
@@ -60,6 +63,8 @@ final class Transfer {
     case attended
     /// That of somebody who takes the transferor's place.
     case replacement
+    /// The same, while the transferor's phone rings still.
+    case pickup
   }
 
   let kind: Kind
@@ -111,7 +116,9 @@ final class Transfer {
   var sessions: [Session] { [call, held, next, far] }
 
   /// Whose hanging up ends nothing: somebody else is about to take its place.
-  func isLeaving(_ leg: Leg) -> Bool { leg === transferor || leg === consultation }
+  func isLeaving(_ leg: Leg) -> Bool {
+    kind != .pickup && leg === transferor || leg === consultation
+  }
 
   /// The side whose answer is waited for.
   var asked: Leg? {

@@ -41,6 +41,7 @@ package struct APIRouter: Sendable {
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.upstreamRegistrations()))
     }
+    addWatching(router)
     router.get("v1/certificates") { request, _ in
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.certificates()))
@@ -68,6 +69,30 @@ package struct APIRouter: Sendable {
   private func addMetrics(_ router: Router<BasicRequestContext>) {
     router.get("metrics") { _, _ in
       Self.text(await operations.metrics(), type: MetricsText.mediaType)
+    }
+  }
+
+  private func addWatching(_ router: Router<BasicRequestContext>) {
+    router.get("v1/subscriptions") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.subscriptions()))
+    }
+    router.get("v1/mailboxes") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.mailboxes()))
+    }
+    router.put("v1/mailboxes/{user}") { request, context in
+      let query = try Self.query(request, allowed: ["tenant"])
+      let body = Data(try await Self.body(request))
+      guard let counts = try? JSONDecoder().decode(MailboxCounts.self, from: body), counts.isUsable
+      else {
+        throw APIFailure(
+          .badRequest, "the body does not say how many messages wait",
+          remedy: #"Send {"new": 2, "old": 1}; no count is negative or above 1000000."#)
+      }
+      return try Self.json(
+        await operations.setMailbox(
+          Self.parameter("user", context) ?? "", tenant: query.text("tenant"), counts))
     }
   }
 

@@ -37,6 +37,13 @@ package protocol ServerOperations: Sendable {
   func registrations() async throws -> [RegistrationResource]
   /// Our own registrations with providers.
   func upstreamRegistrations() async throws -> [UpstreamRegistrationResource]
+  /// Who is told of whose calls, messages and contacts.
+  func subscriptions() async throws -> [SubscriptionResource]
+  func mailboxes() async throws -> [MailboxResource]
+  /// Throws where there is no such user, or several of different tenants.
+  func setMailbox(
+    _ user: String, tenant: String?, _ counts: MailboxCounts
+  ) async throws -> MailboxResource
   /// What the listeners of TLS and WSS show.
   func certificates() async throws -> [CertificateResource]
   /// Reads their files again; throws, and keeps the old ones, where one cannot be used.

@@ -37,7 +37,12 @@ extension APIClientError: CustomStringConvertible {
 }
 
 package struct APIRequest: Hashable, Sendable {
-  package enum Method: String, Sendable { case get = "GET", post = "POST", delete = "DELETE" }
+  package enum Method: String, Sendable {
+    case get = "GET"
+    case post = "POST"
+    case put = "PUT"
+    case delete = "DELETE"
+  }
 
   package var method: Method
   /// With the query, percent-encoded.

@@ -136,6 +136,41 @@ package enum StateViews {
       })
   }
 
+  package static func subscriptions(_ subscriptions: [SubscriptionResource]) -> Table {
+    Table(
+      [
+        TableColumn("WATCHER", shrinksTo: 6), TableColumn("EVENT"),
+        TableColumn("OF", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("SEES"), TableColumn("SOURCE"), TableColumn("LISTENER", shrinksTo: 4),
+        TableColumn("EXPIRES IN", .right), TableColumn("NOTIFIES", .right),
+      ],
+      rows: subscriptions.map { one in
+        [
+          TableCell(one.watcher), TableCell(one.event), TableCell(one.user),
+          TableCell(one.tenant),
+          TableCell(one.event == "dialog" ? one.seesCalls ? "calls" : "state" : "–"),
+          TableCell(one.source), TableCell(one.listener),
+          TableCell(HumanTime.span(Double(one.expiresInSeconds))),
+          TableCell(String(one.notifies)),
+        ]
+      })
+  }
+
+  package static func mailboxes(_ mailboxes: [MailboxResource]) -> Table {
+    Table(
+      [
+        TableColumn("USER", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("NEW", .right), TableColumn("OLD", .right), TableColumn("URGENT", .right),
+      ],
+      rows: mailboxes.map { one in
+        [
+          TableCell(one.user), TableCell(one.tenant),
+          TableCell(String(one.new), one.new > 0 ? .warning : .plain), TableCell(String(one.old)),
+          TableCell("\(one.newUrgent)/\(one.oldUrgent)"),
+        ]
+      })
+  }
+
   package static func certificates(_ certificates: [CertificateResource]) -> Table {
     Table(
       [

@@ -31,7 +31,8 @@ package struct FactLog: Sendable {
       .requestRefused, .configurationApplied, .listenerClosed, .drained:
       .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
-    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped:
+    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped,
+      .subscriptionState:
       .debug
     case .mediaSilent, .authenticationFailed: .warning
     case .targetState(_, _, let usable, _): usable ? .info : .warning
@@ -49,8 +50,8 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
-      .nameState, .registrationState, .internalFault, .overload, .configurationApplied,
-      .listenerClosed, .drained:
+      .nameState, .registrationState, .subscriptionState, .internalFault, .overload,
+      .configurationApplied, .listenerClosed, .drained:
       false
     }
   }
@@ -111,6 +112,8 @@ package struct FactLog: Sendable {
         "name \(state.rawValue)", [LogField("name", name), LogField("addresses", addresses)]
       )
     case .registrationState(let status): ("registration \(status.state.rawValue)", fields(status))
+    case .subscriptionState(let status):
+      (status.end.isEmpty ? "subscription began" : "subscription ended", fields(status))
     case .internalFault(let place): ("internal fault", [LogField("where", place)])
     case .overload(let isBehind, let wait):
       (
@@ -169,6 +172,16 @@ package struct FactLog: Sendable {
     ]
     if let address = status.address { fields.append(LogField("address", "\(address)")) }
     if !status.reason.isEmpty { fields.append(LogField("reason", status.reason)) }
+    return fields
+  }
+
+  private static func fields(_ status: SubscriptionStatus) -> [LogField] {
+    var fields = [
+      LogField("tenant", status.tenant), LogField("watcher", status.watcher),
+      LogField("event", status.event.name), LogField("user", status.user),
+      LogField("source", "\(status.source)"),
+    ]
+    if !status.end.isEmpty { fields.append(LogField("reason", status.end)) }
     return fields
   }
 

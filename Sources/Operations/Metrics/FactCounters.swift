@@ -45,6 +45,7 @@ package struct FactTally: Hashable, Sendable {
     case .nameState, .callRinging, .callNoted, .sessionChanged, .mediaLatched,
       .bindingAdded, .bindingRemoved,
       .requestRefused, .messageDropped, .configurationApplied, .registrationState,
+      .subscriptionState,
       .overload, .listenerClosed, .drained:
       break
     }

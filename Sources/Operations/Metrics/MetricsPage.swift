@@ -113,6 +113,14 @@ package struct MetricsPage: Sendable {
       "Requests too long for a datagram: moved to TCP, and back where nobody listened.",
       by: "way", [("toTCP", shard.movedToStream), ("back", shard.movedBack)])
     text.single("bindings", .gauge, "Contacts that are registered.", shard.bindings)
+    text.single(
+      "subscriptions", .gauge, "Subscriptions to calls, messages and contacts of users.",
+      shard.subscriptions)
+    text.single(
+      "notifies_total", .counter, "NOTIFY requests sent for them.", shard.notifies)
+    text.single(
+      "notifies_failed_total", .counter, "Those that were refused or never answered.",
+      shard.notifiesFailed)
     load(&text)
     guard let edge else { return }
     text.each(

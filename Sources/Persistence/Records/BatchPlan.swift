@@ -56,7 +56,7 @@ struct BatchPlan {
         }
       case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
         .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-        .registrationState, .nameState, .internalFault, .overload,
+        .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
       }
@@ -91,7 +91,7 @@ extension FactEvent {
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .nameState, .internalFault, .overload,
+      .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
       .drained:
       false
@@ -106,7 +106,7 @@ extension FactEvent {
     case .sessionChanged, .bindingAdded, .bindingRemoved: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .nameState, .internalFault, .overload,
+      .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
       .drained:
       false

@@ -54,6 +54,7 @@ package final class Agent {
   /// Final statuses of requests sent outside of calls, by name.
   package internal(set) var answers: [String: Int] = [:]
   package internal(set) var answered: [String: AgentMessage] = [:]
+  var subscriptions: [String: AgentSubscription] = [:]
   package internal(set) var strays = 0
   /// What came, where a test has asked for it.
   package var keepsMessages = false
@@ -145,6 +146,9 @@ package final class Agent {
     case .invite, .bye, .options, .register, .prack, .update, .info, .refer, .notify, .subscribe,
       .other:
       guard let transaction = admit(message, from: from) else { return }
+      if message.method == .notify, let subscription = subscriptions[message.callID] {
+        return subscription.receiveNotify(message, transaction)
+      }
       guard let call = calls(message.callID), call.owns(message) else {
         answer(message, transaction, status: 481, tag: newTag())
         return

@@ -146,7 +146,8 @@ extension Auditor {
     let counters = world.counters
     let kept = [
       ("sessions", counters.sessions), ("transactions", counters.transactions),
-      ("ports", counters.portsLeased), ("timers", counters.timers - counters.bindings),
+      ("ports", counters.portsLeased),
+      ("timers", counters.timers - counters.bindings - counters.subscriptions),
       ("unconfirmed facts", world.store.isStalled ? 0 : counters.unconfirmedFacts),
     ]
     for (name, count) in kept where count != 0 { fail(.rest, "\(count) \(name) at rest", "") }

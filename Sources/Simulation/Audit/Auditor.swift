@@ -66,6 +66,9 @@ package final class Auditor {
   var referred: Set<String> = []
   /// Call-IDs of dialogs that a REFER was to replace: whoever sent it leaves them when it likes (RFC 5589 §7).
   var consulted: Set<String> = []
+  /// Call-IDs of dialogs that a SUBSCRIBE began, and the version of the document that is due.
+  var subscribed: Set<String> = []
+  var versions: [String: Int] = [:]
   /// Subscriptions that have had their last NOTIFY.
   var notifiedLast: Set<String> = []
   var confirmedSequence: UInt64 = 0
@@ -96,6 +99,8 @@ package final class Auditor {
     callOfPlan = [:]
     referred = []
     consulted = []
+    subscribed = []
+    versions = [:]
     notifiedLast = []
     confirmedSequence = 0
     lastSequence = 0
@@ -149,7 +154,9 @@ package final class Auditor {
     case .refer:
       if message.toTag.isEmpty == false { referred.insert(message.callID) }
       if let replaced = replacedCallID(message) { consulted.insert(replaced) }
-    case .cancel, .options, .register, .prack, .update, .info, .notify, .subscribe, .other:
+    case .subscribe:
+      if message.toTag.isEmpty { subscribed.insert(message.callID) }
+    case .cancel, .options, .register, .prack, .update, .info, .notify, .other:
       break
     }
   }
@@ -260,16 +267,25 @@ package final class Auditor {
     sequences[key] = known
   }
 
-  /// RFC 3515 §2.4: only whoever sent a REFER is told, each time a status, and nothing behind the last one.
+  /// Only whoever sent a REFER or a SUBSCRIBE is told, and nothing behind the last one. RFC 3515 §2.4: of a REFER
+  /// each time a status; RFC 4235 §3.9, RFC 3680 §5.1: documents are numbered from 0 on.
   private func checkNotify(_ message: AgentMessage) {
     guard copies[message.branch + "NOTIFY0" + message.toTag] == nil else { return }
-    if !referred.contains(message.callID) {
-      fail(.method, "NOTIFY where nobody sent a REFER", message.callID)
+    let name = "\(message.callID) \(message.fromTag) \(message.value(.event) ?? "")"
+    if subscribed.contains(message.callID) {
+      if let found = message.bodyText.firstMatch(of: #/version="(\d+)" state=/#) {
+        let due = versions[name] ?? 0
+        versions[name] = due + 1
+        if Int(found.output.1) != due { fail(.method, "not version \(due)", message.callID) }
+      }
+    } else {
+      if !referred.contains(message.callID) {
+        fail(.method, "NOTIFY where nobody sent a REFER", message.callID)
+      }
+      if !message.bodyText.hasPrefix("SIP/2.0 ") {
+        fail(.method, "NOTIFY without a status line", message.callID)
+      }
     }
-    if !message.bodyText.hasPrefix("SIP/2.0 ") {
-      fail(.method, "NOTIFY without a status line", message.callID)
-    }
-    let name = "\(message.callID) \(message.value(.event) ?? "")"
     if notifiedLast.contains(name) {
       fail(.method, "NOTIFY behind the last one", message.callID)
     }
