@@ -30,7 +30,7 @@ extension Shard {
     }
     guard acceptsForm(message, fields, arrival) else { return }
     // It belongs to no network any more: nobody could be known by it, not even for a call for help.
-    if isLeaving(arrival.listener), message.method == .invite || message.method == .register {
+    if isLeaving(arrival.listener), [.invite, .register, .subscribe].contains(message.method) {
       return refuse(message, fields, 503, .draining, arrival)
     }
     switch message.method {
