@@ -228,6 +228,13 @@ import Testing
         scene.world.run(for: .seconds(5))
         scene.bob.calls.last?.transfer(to: "103")
       }
+    case .numberUnassigned:
+      try seen({ settings in
+        settings.resources.numbers[0].state = .available
+        settings.resources.numbers[0].destinations = []
+      }) { $0.north.call("+493010", long) }
+    case .numberSuspended:
+      try seen({ $0.resources.numbers[0].state = .suspended }) { $0.north.call("+493010", long) }
     case .interrupted: try proved(cause, by: "PersistenceTests/KillTests.swift", ".interrupted")
     // Nothing that is known brings it about. Whoever finds a way in has found a bug, and the way becomes its test.
     case .internalFault: [.internalFault]
