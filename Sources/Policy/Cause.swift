@@ -21,6 +21,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case nameUnresolved
   case overload
   case transferRefused, transferFailed, transferred
+  case numberUnassigned, numberSuspended
   case eventUnsupported, subscriptionRefused, subscriptionLimit
 }
 
@@ -30,7 +31,10 @@ extension Cause: CustomStringConvertible {
   package var description: String { name }
 }
 
-/// A set of causes as one word.
+/// A set of causes as one word: each hop of each plan has one.
+///
+/// The 64 first of the catalogue can be in it. What comes behind them is said before any hop is tried, so no hop can
+/// end by it, and a set that was to have it is no different without.
 @frozen
 package struct CauseSet: Hashable, Sendable {
   package var bits: UInt64 = 0
@@ -38,6 +42,7 @@ package struct CauseSet: Hashable, Sendable {
   package init(_ causes: [Cause]) {
     for cause in causes { insert(cause) }
   }
+  // A shift by 64 or more leaves no bit.
   package func contains(_ cause: Cause) -> Bool { bits & (1 << UInt64(cause.rawValue)) != 0 }
   package mutating func insert(_ cause: Cause) { bits |= 1 << UInt64(cause.rawValue) }
   package mutating func formUnion(_ other: CauseSet) { bits |= other.bits }

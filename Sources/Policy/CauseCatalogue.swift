@@ -285,6 +285,14 @@ extension Cause {
       CauseRow(
         "transferred", 487, 16, "The last party of this call handed it on; it goes on in others.",
         "Nothing: the notes name the calls.")
+    case .numberUnassigned:
+      CauseRow(
+        "number-unassigned", 404, 1, "The dialled number is in stock: nobody has it.",
+        "Give it to somebody: demarc numbers assign.")
+    case .numberSuspended:
+      CauseRow(
+        "number-suspended", 480, 31, "The dialled number is suspended.",
+        "Let it lead to its destinations again: demarc numbers resume.")
     case .eventUnsupported:
       CauseRow(
         "event-unsupported", 489, 79,

@@ -6,7 +6,7 @@ extension ConfigurationCompiler {
     for (index, number) in resources.numbers.enumerated() {
       let path: [PathElement] = ["numbers", .index(index)]
       let normal = (try? DialString.normalized(number.number)) ?? ""
-      tables.chains.append(CompiledChain(number: normal))
+      tables.chains.append(CompiledChain(number: normal, state: number.state))
       let fits =
         (1...ResourceLimits.extensionLength).contains(normal.utf8.count)
         && DialString.isDialString(normal)
@@ -29,11 +29,7 @@ extension ConfigurationCompiler {
   mutating func compileChains() {
     for (index, number) in resources.numbers.enumerated() {
       let path: [PathElement] = ["numbers", .index(index), "destinations"]
-      if number.destinations.isEmpty {
-        report(
-          path, "the number \(number.number) leads nowhere",
-          remedy: "Add at least one destination: a user, trunk, application or number.")
-      }
+      checkState(number, at: path)
       if number.destinations.count > ResourceLimits.hops {
         report(
           path, "a chain has at most \(ResourceLimits.hops) destinations",
@@ -52,6 +48,19 @@ extension ConfigurationCompiler {
             target: target, timeout: hop.timeout,
             continueOn: isLast ? CauseSet() : CauseSet(hop.continueOn)))
       }
+    }
+  }
+
+  private mutating func checkState(_ number: Number, at path: [PathElement]) {
+    if number.state == .available, !number.destinations.isEmpty {
+      report(
+        path, "the number \(number.number) is available, so it leads to nobody",
+        remedy: "Leave `destinations` out, or write `state: assigned` or `state: suspended`.")
+    } else if number.state != .available, number.destinations.isEmpty {
+      report(
+        path, "the number \(number.number) leads nowhere",
+        remedy: "Add at least one destination: a user, trunk, application or number; or write "
+          + "`state: available` for one that is in stock.")
     }
   }
 

@@ -79,6 +79,7 @@ struct CompiledHop: Sendable {
 struct CompiledChain: Sendable {
   /// As the resource has it, without separators: what the destinations see.
   var number: String
+  var state = NumberState.assigned
   /// The last one's `continueOn` is empty: what follows it is for the outer chain to say.
   var hops: [CompiledHop] = []
 }

@@ -289,13 +289,25 @@ package struct DestinationHop: Hashable, Sendable {
 package struct Number: Hashable, Sendable {
   package var number: String
   package var tenant: String
+  /// None while it is `available`.
   package var destinations: [DestinationHop]
+  package var state = NumberState.assigned
 
   package init(number: String, tenant: String, destinations: [DestinationHop]) {
     self.number = number
     self.tenant = tenant
     self.destinations = destinations
   }
+}
+
+/// Where a number of the inventory stands.
+package enum NumberState: String, Sendable, CaseIterable {
+  /// It leads to its destinations.
+  case assigned
+  /// In stock: nobody has it, and who calls it is told so.
+  case available
+  /// It keeps its destinations, and leads nowhere until it is assigned again.
+  case suspended
 }
 
 package struct RouteCarrier: Hashable, Sendable {

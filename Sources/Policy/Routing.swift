@@ -19,12 +19,26 @@ extension Configuration {
       let target = try firstTarget(of: number, caller: caller, tenant: tenant)
       let plan = plan(to: target, called: number, random: &random)
       guard !plan.hops.isEmpty else {
-        if case .route = target { throw .addressIncomplete }
-        throw .loopDetected
+        throw refusal(of: target, depth: 0)
       }
       return .success(plan)
     } catch {
       return .failure(error)
+    }
+  }
+
+  /// Why a target leads to nobody at all.
+  private func refusal(of target: CompiledTarget, depth: Int) -> Cause {
+    switch target {
+    case .route: return .addressIncomplete
+    case .number(let index):
+      let chain = tables.chains[index]
+      if let cause = chain.state.refusal { return cause }
+      guard depth < ResourceLimits.chainDepth, let first = chain.hops.first else {
+        return .loopDetected
+      }
+      return refusal(of: first.target, depth: depth + 1)
+    case .trunk, .user, .application, .ring: return .loopDetected
     }
   }
 
@@ -98,6 +112,7 @@ extension Configuration {
       guard depth < ResourceLimits.chainDepth else { return }
       let first = hops.count
       let chain = tables.chains[index]
+      guard chain.state == .assigned else { return }
       for inner in chain.hops {
         append(
           inner, called: chain.number, depth: depth + 1, room: &room, random: &random, to: &hops)
@@ -175,6 +190,17 @@ extension Configuration {
     guard !causes.isEmpty else { return }
     for index in first..<hops.count - 1 {
       hops[index].exits.append(PlannedExit(causes: causes, to: hops.count))
+    }
+  }
+}
+
+extension NumberState {
+  /// What who calls such a number is told.
+  fileprivate var refusal: Cause? {
+    switch self {
+    case .assigned: nil
+    case .available: .numberUnassigned
+    case .suspended: .numberSuspended
     }
   }
 }

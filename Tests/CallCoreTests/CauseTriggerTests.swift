@@ -228,6 +228,13 @@ import Testing
         scene.world.run(for: .seconds(5))
         scene.bob.calls.last?.transfer(to: "103")
       }
+    case .numberUnassigned:
+      try seen({ settings in
+        settings.resources.numbers[0].state = .available
+        settings.resources.numbers[0].destinations = []
+      }) { $0.north.call("+493010", long) }
+    case .numberSuspended:
+      try seen({ $0.resources.numbers[0].state = .suspended }) { $0.north.call("+493010", long) }
     case .eventUnsupported:
       try seen { $0.alice.subscribe(to: "sip:101@trunk.example", "presence") }
     case .subscriptionRefused:

@@ -29,6 +29,13 @@ private final class CannedOperations: ServerOperations {
   }
   func certificates() async throws -> [CertificateResource] { [] }
   func reloadCertificates() async throws -> [CertificateResource] { [] }
+  func numbers() async throws -> [NumberResource] { [] }
+  func history(ofNumber number: String, tenant: String?) async throws -> [NumberEventResource] {
+    []
+  }
+  func change(number: String, _ change: NumberChange) async throws -> NumberResource {
+    throw APIFailure(.notFound, "there is none", remedy: "None.")
+  }
   func reloadSettings() async throws -> ReloadResource {
     ReloadResource(before: [], after: [], needsRestart: [])
   }

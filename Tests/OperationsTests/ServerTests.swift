@@ -297,6 +297,41 @@ struct HandCall: Sendable {
     }
   }
 
+  /// DID-1: a number is moved while calls run, and its life can be read.
+  @Test func numbersAreMovedOneByOne() async throws {
+    try await ServerRig.with { rig in
+      let path = "/v1/numbers/%2B441632960100"
+      func change(_ body: String) async throws -> APIReply {
+        try await rig.client.send(APIRequest(.post, path, body: Array(body.utf8)))
+      }
+      func state() async throws -> [String] {
+        let page = try await rig.get("/v1/numbers", as: PageResource<NumberResource>.self)
+        return page.items.map { "\($0.tenant) \($0.state) \($0.leadsTo)" }
+      }
+      #expect(try await state() == [#"acme assigned ["application tone"]"#])
+      #expect(try await change(#"{"state": "suspended"}"#).status == 200)
+      #expect(try await state() == [#"acme suspended ["application tone"]"#])
+      #expect(try await change(#"{"state": "available"}"#).status == 200)
+      #expect(try await state() == ["acme available []"])
+      // It cannot be resumed: it has nowhere to lead.
+      #expect(try await change(#"{"state": "assigned"}"#).status == 422)
+      #expect(try await change(#"{"to": {"trunk": "pbx", "user": "x"}}"#).status == 400)
+      #expect(try await change(#"{"to": {"application": "tune"}}"#).status == 422)
+      #expect(try await change(#"{"state": "lost"}"#).status == 400)
+      #expect(try await state() == ["acme available []"])
+      #expect(try await change(#"{"to": {"application": "tone"}}"#).status == 200)
+      let history = try await rig.get(
+        "\(path)/history", as: PageResource<NumberEventResource>.self)
+      #expect(history.items.map(\.revision) == [1, 2, 3, 4])
+      #expect(
+        history.items.map(\.became?.state) == ["assigned", "suspended", "available", "assigned"])
+      let unknown = try await rig.client.send(APIRequest(.get, "/v1/numbers/123/history"))
+      #expect(unknown.status == 404)
+      let call = try HandCall(rig)
+      try await call.hangUp(try await call.connect())
+    }
+  }
+
   @Test func aRestartKeepsResourcesAndRecords() async throws {
     let folder =
       FileManager.default.temporaryDirectory.path + "/demarc-\(UUID().uuidString.prefix(8))"

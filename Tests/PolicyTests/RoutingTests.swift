@@ -54,6 +54,37 @@ struct RoutingTests {
     #expect(plan(called, .trunk(0)) == expected)
   }
 
+  /// DID-1: what a number in stock or a suspended one leads to, called directly and from another's chain.
+  @Test func numbersThatLeadNowhere() throws {
+    var resources = Fixtures.resources()
+    let called = resources.numbers[0].number
+    resources.numbers[0].state = .suspended
+    let suspended = try Fixtures.compile(resources)
+    #expect(plan(called, in: suspended) == "number-suspended")
+    resources.numbers.append(
+      Number(
+        number: "+15559990001", tenant: resources.numbers[0].tenant,
+        destinations: [DestinationHop(to: .number(called))]))
+    #expect(try plan("+15559990001", in: Fixtures.compile(resources)) == "number-suspended")
+    let last = resources.numbers.count - 1
+    resources.numbers[last].destinations.append(DestinationHop(to: .user("bob")))
+    #expect(try plan("+15559990001", in: Fixtures.compile(resources)) == "user:bob(1002)")
+    resources.numbers[0].state = .available
+    resources.numbers[0].destinations = []
+    #expect(try plan(called, in: Fixtures.compile(resources)) == "number-unassigned")
+    #expect(try plan("+15559990001", in: Fixtures.compile(resources)) == "user:bob(1002)")
+  }
+
+  @Test func aNumberInStockHasNoDestinations() throws {
+    let available = Fixtures.problems { $0.numbers[0].state = .available }
+    #expect(available.contains { $0.message.contains("is available, so it leads to nobody") })
+    let suspended = Fixtures.problems {
+      $0.numbers[0].state = .suspended
+      $0.numbers[0].destinations = []
+    }
+    #expect(suspended.contains { $0.remedy.contains("state: available") })
+  }
+
   @Test(
     "Carriers reach numbers and nothing else",
     arguments: [

@@ -29,6 +29,7 @@ package struct APIRouter: Sendable {
     addCalls(router)
     addRecords(router)
     addResources(router)
+    addNumbers(router)
     router.get("v1/trunks") { request, _ in
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.trunks()))
@@ -182,6 +183,31 @@ package struct APIRouter: Sendable {
 }
 
 extension APIRouter {
+  private func addNumbers(_ router: Router<BasicRequestContext>) {
+    router.get("v1/numbers") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.numbers()))
+    }
+    router.get("v1/numbers/{number}/history") { request, context in
+      let query = try Self.query(request, allowed: ["tenant"])
+      let number = Self.parameter("number", context) ?? ""
+      return try Self.json(
+        PageResource(
+          items: await operations.history(ofNumber: number, tenant: query.text("tenant"))))
+    }
+    router.post("v1/numbers/{number}") { request, context in
+      _ = try Self.query(request)
+      let number = Self.parameter("number", context) ?? ""
+      let body = Data(try await Self.body(request))
+      guard let change = try? JSONDecoder().decode(NumberChange.self, from: body) else {
+        throw APIFailure(
+          .badRequest, "the body is no change of a number",
+          remedy: #"Send {"to": {"trunk": "pbx"}} or {"state": "suspended"}."#)
+      }
+      return try Self.json(await operations.change(number: number, change))
+    }
+  }
+
   private static func query(
     _ request: Request, allowed: [String] = []
   ) throws -> QueryParameters {

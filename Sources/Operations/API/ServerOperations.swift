@@ -33,6 +33,13 @@ package protocol ServerOperations: Sendable {
   /// The same, and makes it what calls are routed by: whole or not at all.
   func apply(_ document: [UInt8]) async throws -> ApplyResource
 
+  /// The inventory, in the order of the resources.
+  func numbers() async throws -> [NumberResource]
+  /// What became of a number, the oldest first; of one tenant's where several have it.
+  func history(ofNumber number: String, tenant: String?) async throws -> [NumberEventResource]
+  /// Changes one number and applies the resources with it: whole or not at all.
+  func change(number: String, _ change: NumberChange) async throws -> NumberResource
+
   func trunks() async throws -> [TrunkStateResource]
   func registrations() async throws -> [RegistrationResource]
   /// Our own registrations with providers.

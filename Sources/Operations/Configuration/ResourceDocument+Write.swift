@@ -205,6 +205,7 @@ private struct ResourceWriter {
   private func node(_ number: Number) -> DocumentNode {
     .group([
       ("number", .text(number.number)), ("tenant", .text(number.tenant)),
+      ("state", number.state == .assigned ? nil : .text(number.state.rawValue)),
       ("destinations", .list(number.destinations.map(node))),
     ])
   }

@@ -356,11 +356,13 @@ extension ResourceReader {
   }
 
   private mutating func number(_ item: Item) -> Number? {
-    let keys = ["number", "tenant", "destinations"]
+    let keys = ["number", "tenant", "state", "destinations"]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     let number = reader.required(fields, "number", .text("a number", example: "\"+441632960100\""))
     let hops = reader.items(fields, "destinations").compactMap { hop($0) }
-    return Number(number: number ?? "", tenant: tenant(of: fields), destinations: hops)
+    var read = Number(number: number ?? "", tenant: tenant(of: fields), destinations: hops)
+    read.state = reader.optional(fields, "state", .choice("a state of numbers")) ?? .assigned
+    return read
   }
 
   private mutating func hop(_ item: Item) -> DestinationHop? {

@@ -33,7 +33,10 @@ package enum ResourceViews {
       ("APPLICATION", "name"), ("TENANT", "tenant"), ("KIND", "kind"),
       ("EXTENSION", "extension"), ("FILE", "file"),
     ],
-    .numbers: [("NUMBER", "number"), ("TENANT", "tenant"), ("DESTINATIONS", "destinations")],
+    .numbers: [
+      ("NUMBER", "number"), ("TENANT", "tenant"), ("STATE", "state"),
+      ("DESTINATIONS", "destinations"),
+    ],
     .routes: [
       ("ROUTE", "name"), ("TENANT", "tenant"), ("PREFIX", "prefix"), ("STRIP", "strip"),
       ("PREPEND", "prepend"), ("CARRIERS", "carriers"), ("TIMEOUT", "timeout"),

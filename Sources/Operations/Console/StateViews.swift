@@ -120,6 +120,42 @@ package enum StateViews {
       })
   }
 
+  package static func numbers(_ numbers: [NumberResource]) -> Table {
+    Table(
+      [
+        TableColumn("NUMBER"), TableColumn("TENANT", shrinksTo: 6), TableColumn("STATE"),
+        TableColumn("LEADS TO", shrinksTo: 12),
+      ],
+      rows: numbers.map { number in
+        [TableCell(number.number), TableCell(number.tenant), state(number)]
+          + [TableCell(number.leadsTo.joined(separator: ", then "))]
+      })
+  }
+
+  package static func history(_ events: [NumberEventResource]) -> Table {
+    Table(
+      [
+        TableColumn("REVISION", .right), TableColumn("SINCE"), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("STATE"), TableColumn("LEADS TO", shrinksTo: 12),
+      ],
+      rows: events.map { event in
+        let number = event.became
+        return [
+          TableCell(String(event.revision)), TableCell(event.at), TableCell(number?.tenant ?? ""),
+          number.map(state) ?? TableCell("removed", .warning),
+          TableCell(number?.leadsTo.joined(separator: ", then ") ?? ""),
+        ]
+      })
+  }
+
+  private static func state(_ number: NumberResource) -> TableCell {
+    switch NumberState(rawValue: number.state) {
+    case .assigned: TableCell(number.state, .good)
+    case .suspended: TableCell(number.state, .warning)
+    case .available, nil: TableCell(number.state)
+    }
+  }
+
   package static func listeners(_ listeners: [ReloadResource.Listener]) -> Table {
     Table(
       [

@@ -121,6 +121,26 @@ extension DemarcServer: ServerOperations {
     return applied
   }
 
+  package func numbers() async throws -> [NumberResource] {
+    keeper.current.resources.numbers.map(NumberResource.init)
+  }
+
+  package func history(
+    ofNumber number: String, tenant: String?
+  ) async throws -> [NumberEventResource] {
+    let (store, revision) = (store, revision)
+    let events = try await fromStore {
+      try NumberHistory.events(of: number, tenant: tenant, in: store, upTo: revision)
+    }
+    guard !events.isEmpty else { throw ResourceKeeper.unknown(number) }
+    return events
+  }
+
+  package func change(number: String, _ change: NumberChange) async throws -> NumberResource {
+    let keeper = keeper
+    return try await blocking.run { try keeper.change(number: number, change) }
+  }
+
   package func trunks() async throws -> [TrunkStateResource] {
     guard case .trunks(let statuses) = try await queries.ask(.trunks) else { return [] }
     let known = Dictionary(

@@ -70,6 +70,46 @@ final class ResourceKeeper: Sendable {
     return try result.get()
   }
 
+  /// Changes one number of what is in force, so that two who change different numbers at once both do.
+  func change(number: String, _ wanted: NumberChange) throws(APIFailure) -> NumberResource {
+    let result: Result<NumberResource, APIFailure> = plane.withLock { plane in
+      do throws(APIFailure) {
+        var resources = current.resources
+        let place = try Self.place(of: number, wanted.of, in: resources)
+        resources.numbers[place] = try resources.numbers[place].changed(by: wanted)
+        let document = resources.document([.numbers], secrets: .omitted)
+        _ = try change(Array(DocumentWriter.json(document).utf8), plane)
+        return .success(NumberResource(resources.numbers[place]))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  private static func place(
+    of number: String, _ tenant: String?, in resources: Resources
+  ) throws(APIFailure) -> Int {
+    let places = resources.numbers.indices.filter {
+      resources.numbers[$0].number == number
+        && (tenant == nil || resources.numbers[$0].tenant == tenant)
+    }
+    guard let place = places.first else { throw unknown(number) }
+    guard places.count == 1 else {
+      let tenants = places.map { resources.numbers[$0].tenant }.joined(separator: ", ")
+      throw APIFailure(
+        .conflict, "several tenants have the number \(number)",
+        remedy: "Say which one's it is: \(tenants).")
+    }
+    return place
+  }
+
+  static func unknown(_ number: String) -> APIFailure {
+    APIFailure(
+      .notFound, "the number `\(number)` is not in the inventory",
+      remedy: "`demarc numbers` lists them, as they are written; `demarc apply` adds more.")
+  }
+
   /// Compiles what is in force for other listeners. The body makes both take effect together; what it throws
   /// changes nothing.
   ///
