@@ -284,6 +284,11 @@ extension Cause {
       CauseRow(
         "transferred", 487, 16, "The last party of this call handed it on; it goes on in others.",
         "Nothing: the notes name the calls.")
+    case .insecureTransport:
+      CauseRow(
+        "insecure-transport", 403, 21,
+        "The user's phones must come by TLS, and this one came by something else.",
+        "Set the phone to TLS and the port of a listener of TLS, or the user's transport to any.")
     }
   }
 }

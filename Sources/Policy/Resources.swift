@@ -214,6 +214,8 @@ package struct User: Hashable, Sendable {
   package var forward = Forwarding()
   package var redirects = RedirectPolicy.follow
   package var transfer = TransferPolicy.allow
+  /// How its phones must come.
+  package var transport = UserTransport.any
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,
@@ -230,6 +232,9 @@ package struct User: Hashable, Sendable {
     self.mediaTimeout = mediaTimeout
   }
 }
+
+/// What a user's registrations and calls are taken by: whatever its network has, or TLS alone, WSS included.
+package enum UserTransport: String, Sendable, CaseIterable { case any, tls }
 
 package enum ApplicationKind: String, Sendable, CaseIterable {
   case echo, milliwatt, announcement, quality

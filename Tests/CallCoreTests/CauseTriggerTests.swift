@@ -4,6 +4,7 @@ import Foundation
 import MediaControl
 import Policy
 import Resolution
+import SIPWire
 import Simulation
 import Testing
 
@@ -69,6 +70,14 @@ import Testing
       try seen({ $0.resources.tenants[0].callsPerSecond = 1 }) {
         for _ in 0..<2 { $0.pbx.call("+441234", long) }
       }
+    case .insecureTransport:
+      try seen({
+        $0.resources.users[0].transport = .tls
+        $0.listeners.append(
+          Listener(
+            name: "inside-tls", bound: Scene.address(10, 0, 0, 1, port: 5061), transport: .tls))
+        $0.resources.networks[0].listeners.append("inside-tls")
+      }) { $0.alice.call("+441234") }
     case .userCallLimit:
       try seen({ $0.resources.users[0].maxCalls = 0 }) { $0.alice.call("+441234") }
     case .userRateLimit:

@@ -18,7 +18,11 @@ extension Shard {
       return refuse(message, fields, 403, .forbidden, arrival)
     }
     let caller: CallerKind
-    switch identify(message, fields, network: network, arrival) {
+    let verdict = identify(message, fields, network: network, arrival)
+    if lacksTLS(verdict, arrival) {
+      return refuse(message, fields, 403, .insecureTransport, arrival)
+    }
+    switch verdict {
     case .trunk(let trunk): caller = .trunk(trunk)
     case .user(let user): caller = .user(user)
     case .challenge(let isStale):

@@ -48,6 +48,9 @@ extension Shard {
     case .unknown:
       return refuseAuthentication(verdict, message, fields, network: network, arrival)
     }
+    if lacksTLS(verdict, arrival) {
+      return refuse(message, fields, 403, .insecureTransport, arrival)
+    }
     guard let registrant, isAddressOfRecord(message, fields, of: registrant) else {
       return refuse(message, fields, 403, .forbidden, arrival)
     }

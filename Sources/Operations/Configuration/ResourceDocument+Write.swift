@@ -175,7 +175,7 @@ private struct ResourceWriter {
       ("callsPerSecond", user.callsPerSecond.map { .bare($0) }),
       ("mediaTimeout", .text(user.mediaTimeout.documentText)),
       ("forward", node(user.forward)), ("redirects", .text(user.redirects.rawValue)),
-      ("transfer", .text(user.transfer.rawValue)),
+      ("transfer", .text(user.transfer.rawValue)), ("transport", .text(user.transport.rawValue)),
     ])
   }
 

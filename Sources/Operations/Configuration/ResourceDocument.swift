@@ -301,7 +301,8 @@ extension ResourceReader {
   private mutating func user(_ item: Item) -> User? {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
-      "mediaTimeout", "forward", "redirects", "transfer", "maxCalls", "callsPerSecond",
+      "mediaTimeout", "forward", "redirects", "transfer", "transport", "maxCalls",
+      "callsPerSecond",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -319,6 +320,7 @@ extension ResourceReader {
     user.forward = forwarding(fields)
     user.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
     user.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
+    user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user
