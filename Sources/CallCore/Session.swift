@@ -131,7 +131,7 @@ extension CallTarget {
   ) {
     self.init(
       name: "trunk:" + peer.name, address: address, listener: listener,
-      security: peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil, network: network,
+      security: peer.ownSecurity, network: network,
       uri: uri, codecs: peer.codecs, wideLatching: peer.wideLatching, followsSource: false,
       credentials: peer.credentials, silence: UInt32(clamping: peer.mediaTimeout.milliseconds),
       trunk: trunk, dialog: DialogPolicy(peer))

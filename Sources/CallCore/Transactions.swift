@@ -20,6 +20,8 @@ final class ServerTransaction {
   let listener: ListenerIndex
   /// Where a connection may be made to for them when the request's own is gone; 0: nowhere.
   var connectPort: UInt16 = 0
+  /// Whose certificate that connection must show.
+  var security: PeerSecurity?
   /// A response between status line and To tag: Via, From, Call-ID, CSeq, Record-Route, To.
   var head: Block
   /// The request's To had a tag already, so responses add none.

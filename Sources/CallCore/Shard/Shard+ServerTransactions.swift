@@ -40,7 +40,7 @@ extension Shard {
     }
     transaction.handle = handle
     if reliable {
-      transaction.connectPort = returnPort(fields.via, arrival)
+      allowReturn(transaction, fields.via, arrival)
       noteFlow(transaction)
     }
     if fields.to.tag.isEmpty {
@@ -114,6 +114,7 @@ extension Shard {
   func commit(response status: Int, of transaction: ServerTransaction) {
     blocks.free(&transaction.response)
     transaction.response = keepOpenRecord()
+    secure(transaction)
     send(
       to: transaction.replyTo, transaction.listener, connectPort: transaction.connectPort,
       serial: transaction.serial, side: transaction.side)
@@ -148,6 +149,7 @@ extension Shard {
     case .resend:
       guard !transaction.response.isNone else { return }
       counters.retransmissionsSent &+= 1
+      secure(transaction)
       resend(
         transaction.response, to: transaction.replyTo, transaction.listener,
         connectPort: transaction.connectPort, serial: transaction.serial, side: transaction.side)

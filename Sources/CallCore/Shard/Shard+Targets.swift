@@ -99,7 +99,7 @@ extension Shard {
   func security(ofTrunk trunk: Trunk, _ source: SocketAddress) -> TrunkSecurity? {
     guard trunk.transport == .tls else { return nil }
     let known = targets.ofSeat(seats.seat(of: trunk)).first { $0.key.address.ip == source.ip }
-    return known?.security ?? trunk.security ?? TrunkSecurity()
+    return known?.security ?? trunk.ownSecurity
   }
 
   func target(ofTrunk trunk: Trunk, _ address: SocketAddress) -> TrunkTarget? {

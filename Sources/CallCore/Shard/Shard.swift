@@ -71,6 +71,8 @@ package final class Shard {
   /// present one of each trunk.
   var upstreams: [UInt64: UpstreamRegistration] = [:]
   var upstreamsByTrunk: [TrunkSeats.Key: UInt64] = [:]
+  /// Those that depend on a connection.
+  var upstreamsByFlow: [Flow: [UInt64]] = [:]
   var lastUpstream: UInt64 = 0
   var seats: TrunkSeats
   var limits = LimitSeats()
