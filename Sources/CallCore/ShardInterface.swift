@@ -47,6 +47,8 @@ package struct ShardLimits: Sendable {
   /// Bytes of messages that transactions and dialogs keep.
   package var blockBytes = 512 << 20
   package var bindings = 100_000
+  /// Phones' REGISTERs that wait for their PBX.
+  package var passedRegistrations = 5_000
   /// Addresses of trunks that are watched.
   package var targets = 10_000
   /// Bytes of messages kept for ladders.
@@ -204,6 +206,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var portsLeased = 0
   package var portsFree = 0
   package var bindings = 0
+  /// Registrations that are carried to PBXs.
+  package var passing = PassingCounters()
   package var unconfirmedFacts = 0
   /// Of a thousand new calls of strangers, and of users and trunks, how many are refused for load.
   package var refusedStrangers = 0

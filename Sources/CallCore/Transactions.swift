@@ -90,6 +90,8 @@ final class ClientTransaction {
   var leg: Leg?
   /// Of a REGISTER, until its answer.
   var upstream: UpstreamRegistration?
+  /// Of a REGISTER that is carried for a phone.
+  var passed: PassedRegister?
   var serial: UInt64 = 0
   var side = LegSide.b
   /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).

@@ -21,7 +21,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case nameUnresolved
   case overload
   case transferRefused, transferFailed, transferred
-  case insecureTransport
+  case insecureTransport, registrarUnavailable
 }
 
 extension Cause: Error {}

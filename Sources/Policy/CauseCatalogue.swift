@@ -289,6 +289,12 @@ extension Cause {
         "insecure-transport", 403, 21,
         "The user's phones must come by TLS, and this one came by something else.",
         "Set the phone to TLS and the port of a listener of TLS, or the user's transport to any.")
+    case .registrarUnavailable:
+      CauseRow(
+        "registrar-unavailable", 503, 38,
+        "The PBX that keeps this phone's registration gave no answer, or cannot take it now.",
+        "See demarc trunks for what is known of the PBX's addresses; phones come back by themselves."
+      )
     }
   }
 }

@@ -22,6 +22,7 @@ extension ConfigurationCompiler {
       }
       if let network { checkTargets(of: trunk, network: network, at: path) }
       checkRegistration(of: trunk, index: index, network: network, at: path)
+      checkPassing(of: trunk, index: index, network: network, at: path)
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
       checkLimits(of: trunk, at: path)
       checkSecurity(of: trunk, at: path)

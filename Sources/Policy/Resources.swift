@@ -137,6 +137,8 @@ package struct Trunk: Hashable, Sendable {
   package var rules: [HeaderRule] = []
   /// How we register with it; nil: we don't.
   package var register: TrunkRegistration?
+  /// Its PBX keeps the registrations of its own phones, which come to it through us; nil: it keeps none.
+  package var passing: RegistrationPassing?
   /// Tells it from other trunks of the same sources; nil: the source is enough.
   package var matchHeader: HeaderMatch?
   /// RFC 4028: whether session timers are asked for and granted, how long, how short at least, and who is to

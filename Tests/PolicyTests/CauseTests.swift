@@ -31,7 +31,7 @@ struct CauseTests {
       session-expired session-interval-too-small provisional-unacknowledged \
       tenant-call-limit tenant-rate-limit user-call-limit user-rate-limit class-call-limit \
       class-rate-limit lines-busy pool-full name-unresolved overload transfer-refused \
-      transfer-failed transferred insecure-transport
+      transfer-failed transferred insecure-transport registrar-unavailable
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

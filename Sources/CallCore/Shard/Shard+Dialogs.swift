@@ -326,6 +326,7 @@ extension Shard {
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
     if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
+    if let passed = transaction.passed { return passedAnswered(passed, message) }
     if transaction.purpose == .probe { return probeAnswered(transaction, message) }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
@@ -355,6 +356,9 @@ extension Shard {
   func clientTimedOut(_ transaction: ClientTransaction, isTransport: Bool) {
     if let upstream = transaction.upstream {
       return registrationTimedOut(upstream, isTransport: isTransport)
+    }
+    if let passed = transaction.passed {
+      return passedUnanswered(passed, isTransport: isTransport)
     }
     if transaction.purpose == .probe {
       return probeFailed(transaction, isTransport ? .unreachable : .silent)

@@ -55,6 +55,8 @@ extension Shard {
     counters.portsLeased = ports.leased
     counters.portsFree = ports.free
     counters.bindings = registrar.count
+    counters.passing.pending = passedRegisters.count
+    counters.passing.contacts = registrar.tokenCount
     counters.unconfirmedFacts = unconfirmedFacts
     counters.refusedStrangers = load.refused(.stranger)
     counters.refusedKnown = load.refused(.known)

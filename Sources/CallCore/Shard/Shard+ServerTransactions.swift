@@ -81,6 +81,9 @@ extension Shard {
       if minSE > 0 { number("Min-SE: ", Int(minSE)) }
       if expires >= 0 { number("Expires: ", expires) }
       outbox.datagrams.append(extra)
+      if status == 401 || status == 407, let session = transaction.leg?.session {
+        for line in session.challenge { outbox.datagrams.append(line) }
+      }
       writeReason(reason, into: &outbox.datagrams)
       if let leg { writeSessionID(leg, into: &outbox.datagrams) }
     }
