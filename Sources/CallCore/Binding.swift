@@ -25,6 +25,8 @@ package struct Binding: Hashable, Sendable {
   package var flow: UInt32 = 0
   /// RFC 6140: it stands for every number of the trunk.
   package var isNumberBlock = false
+  /// It is of a phone whose registration a PBX keeps; the user is its whole address then.
+  package var passed: PassedContact?
 
   package init(
     tenant: String, user: String, contact: String, source: SocketAddress, listener: UInt16,

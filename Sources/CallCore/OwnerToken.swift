@@ -2,7 +2,9 @@ import Base
 import CryptoCore
 
 /// What a token of ours stands for.
-enum TokenKind: UInt8 { case branch = 1, tag, callID, reply, gruu, subscription, pickup }
+enum TokenKind: UInt8 {
+  case branch = 1, tag, callID, reply, gruu, subscription, pickup, contact
+}
 
 /// Who owns a message, written into our branches, tags and Call-IDs: node, incarnation, shard, slot and
 /// generation, sealed as one block of AES, 32 hexadecimal digits on the wire. A peer can neither read nor

@@ -84,6 +84,13 @@ struct RegisterRequest {
     return applyOutbound(bytes, wanted: wantsOutbound)
   }
 
+  /// What a registrar behind us does not hear of, so that nobody is promised it: flows and GRUUs.
+  mutating func leaveOutExtensions() {
+    for i in contacts.indices { contacts[i].flow = 0 }
+    isOutbound = false
+    supportsGRUU = false
+  }
+
   private mutating func readPath(_ message: borrowing Message) -> RegisterOutcome? {
     let bytes = message.bytes
     var values = message.values(of: .path)

@@ -21,10 +21,48 @@ struct Registrar {
     var instance: String
   }
 
+  /// Contacts of one place: nearly always one.
+  private enum Serials {
+    case one(UInt64)
+    case many(Set<UInt64>)
+
+    var all: [UInt64] {
+      switch self {
+      case .one(let serial): [serial]
+      case .many(let serials): serials.sorted()
+      }
+    }
+
+    mutating func insert(_ serial: UInt64) {
+      switch self {
+      case .one(let other): self = .many([other, serial])
+      case .many(var serials):
+        // Out of the case for the while: a set that is held twice is copied whole.
+        self = .one(0)
+        serials.insert(serial)
+        self = .many(serials)
+      }
+    }
+
+    /// True: none is left.
+    mutating func remove(_ serial: UInt64) -> Bool {
+      switch self {
+      case .one(let only): return only == serial
+      case .many(var serials):
+        self = .one(0)
+        serials.remove(serial)
+        self = .many(serials)
+        return serials.isEmpty
+      }
+    }
+  }
+
   private var users: [UserKey: [Entry]] = [:]
   private var owners: [UInt64: UserKey] = [:]
-  /// What was registered from one place, for when that is gone.
-  private var connections: [Flow: [UInt64]] = [:]
+  /// What was registered from one place, for when that is gone. A proxy in front may stand for all phones there are.
+  private var connections: [Flow: Serials] = [:]
+  /// Contacts that PBXs keep, by the names that they know them by.
+  private var tokens: [String: UInt64] = [:]
   private var lastSerial: UInt64 = 0
   private let limit: Int
 
@@ -63,7 +101,10 @@ struct Registrar {
     users[key, default: []].insert(
       Entry(binding: binding, serial: lastSerial, timer: timer), at: 0)
     owners[lastSerial] = key
-    connections[binding.connection, default: []].append(lastSerial)
+    if connections[binding.connection]?.insert(lastSerial) == nil {
+      connections[binding.connection] = .one(lastSerial)
+    }
+    if let passed = binding.passed { tokens[passed.token] = lastSerial }
     return lastSerial
   }
 
@@ -81,10 +122,11 @@ struct Registrar {
     else { return nil }
     let entry = users[key]?.remove(at: at)
     if users[key]?.isEmpty == true { users[key] = nil }
-    if let connection = entry?.binding.connection {
-      connections[connection]?.removeAll { $0 == serial }
-      if connections[connection]?.isEmpty == true { connections[connection] = nil }
+    guard let binding = entry?.binding else { return nil }
+    if connections[binding.connection]?.remove(serial) == true {
+      connections[binding.connection] = nil
     }
+    if let token = binding.passed?.token, tokens[token] == serial { tokens[token] = nil }
     return entry
   }
 
@@ -112,11 +154,23 @@ struct Registrar {
     users[instance.key]?.contains { $0.binding.instance == instance.instance } ?? false
   }
 
-  func serials(on connection: Flow) -> [UInt64] { connections[connection] ?? [] }
+  func serials(on connection: Flow) -> [UInt64] { connections[connection]?.all ?? [] }
 
   /// Looks through all of them.
   func serials(onListener listener: ListenerIndex) -> [UInt64] {
-    connections.filter { $0.key.listener == listener }.flatMap(\.value)
+    connections.filter { $0.key.listener == listener }.flatMap(\.value.all)
+  }
+
+  func hasContacts(on connection: Flow) -> Bool { connections[connection] != nil }
+
+  // MARK: Contacts that PBXs keep
+
+  var hasTokens: Bool { !tokens.isEmpty }
+  var tokenCount: Int { tokens.count }
+
+  func binding(token: String) -> Binding? {
+    guard let serial = tokens[token], let key = owners[serial] else { return nil }
+    return users[key]?.first { $0.serial == serial }?.binding
   }
 }
 

@@ -46,6 +46,10 @@ final class Session {
   var progressTimer = TimerID.none
   /// Header lines of the caller's INVITE that a rule lets cross.
   var passed: [[UInt8]] = []
+  /// It is made by a phone whose registration a PBX keeps, and goes to that PBX.
+  var phone: PhoneCall?
+  /// How the PBX challenged it: header lines for the phone.
+  var challenge: [[UInt8]] = []
   /// Who calls, as far as others may learn it.
   var identity = CallerIdentity(number: nil, origin: .unknown)
   /// The device that the caller named (RFC 5627); nil: any.
@@ -131,7 +135,7 @@ extension CallTarget {
   ) {
     self.init(
       name: "trunk:" + peer.name, address: address, listener: listener,
-      security: peer.transport == .tls ? peer.security ?? TrunkSecurity() : nil, network: network,
+      security: peer.ownSecurity, network: network,
       uri: uri, codecs: peer.codecs, wideLatching: peer.wideLatching, followsSource: false,
       credentials: peer.credentials, silence: UInt32(clamping: peer.mediaTimeout.milliseconds),
       trunk: trunk, dialog: DialogPolicy(peer))

@@ -54,6 +54,8 @@ package struct ShardLimits: Sendable {
   package var blockBytes = 512 << 20
   package var bindings = 100_000
   package var subscriptions = 50_000
+  /// Phones' REGISTERs that wait for their PBX.
+  package var passedRegistrations = 5_000
   /// Addresses of trunks that are watched.
   package var targets = 10_000
   /// Bytes of messages kept for ladders.
@@ -224,6 +226,8 @@ package struct ShardCounters: Hashable, Sendable {
   /// NOTIFYs that told watchers something, and those that were refused or lost.
   package var notifies: UInt64 = 0
   package var notifiesFailed: UInt64 = 0
+  /// Registrations that are carried to PBXs.
+  package var passing = PassingCounters()
   package var unconfirmedFacts = 0
   /// Of a thousand new calls of strangers, and of users and trunks, how many are refused for load.
   package var refusedStrangers = 0

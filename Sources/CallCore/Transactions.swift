@@ -20,6 +20,8 @@ final class ServerTransaction {
   let listener: ListenerIndex
   /// Where a connection may be made to for them when the request's own is gone; 0: nowhere.
   var connectPort: UInt16 = 0
+  /// Whose certificate that connection must show.
+  var security: PeerSecurity?
   /// A response between status line and To tag: Via, From, Call-ID, CSeq, Record-Route, To.
   var head: Block
   /// The request's To had a tag already, so responses add none.
@@ -90,6 +92,8 @@ final class ClientTransaction {
   var upstream: UpstreamRegistration?
   /// Of a NOTIFY that no call is told by, until its answer.
   var subscription: EventSubscription?
+  /// Of a REGISTER that is carried for a phone.
+  var passed: PassedRegister?
   var serial: UInt64 = 0
   var side = LegSide.b
   /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).

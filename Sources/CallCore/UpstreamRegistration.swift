@@ -66,6 +66,8 @@ final class UpstreamRegistration {
   var failedAddresses = 0
   /// By which it is registered: calls leave by the same (listener, address).
   var flow: (listener: ListenerIndex, address: SocketAddress)?
+  /// How often the registrar wants the flow kept alive (RFC 5626 §5.4); nil: it says nothing.
+  var flowTimer: Interval?
   /// RFC 3608: the Route of our requests, as one header value.
   var serviceRoute: [UInt8] = []
   var identities: [[UInt8]] = []
@@ -101,6 +103,7 @@ final class UpstreamRegistration {
   func matches(_ other: Trunk) -> Bool {
     other.register == register && other.registrationCredentials == credentials
       && other.network == trunk.network && other.registrarAddresses == addresses
+      && other.transport == trunk.transport && other.ownSecurity == trunk.ownSecurity
   }
 
   /// What the registrar keeps of it is the same.

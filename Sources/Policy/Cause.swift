@@ -23,6 +23,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case transferRefused, transferFailed, transferred
   case numberUnassigned, numberSuspended
   case eventUnsupported, subscriptionRefused, subscriptionLimit
+  case insecureTransport, registrarUnavailable
 }
 
 extension Cause: Error {}

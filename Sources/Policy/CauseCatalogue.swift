@@ -308,6 +308,17 @@ extension Cause {
       CauseRow(
         "subscription-limit", 480, 42, "The user has as many subscriptions as one may have.",
         "See demarc subscriptions for which; a phone that forgets and asks anew looks like this.")
+    case .insecureTransport:
+      CauseRow(
+        "insecure-transport", 403, 21,
+        "The user's phones must come by TLS, and this one came by something else.",
+        "Set the phone to TLS and the port of a listener of TLS, or the user's transport to any.")
+    case .registrarUnavailable:
+      CauseRow(
+        "registrar-unavailable", 503, 38,
+        "The PBX that keeps this phone's registration gave no answer, or cannot take it now.",
+        "See demarc trunks for what is known of the PBX's addresses; phones come back by themselves."
+      )
     }
   }
 }

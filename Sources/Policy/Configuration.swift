@@ -174,6 +174,7 @@ extension Configuration {
     case .user(let user):
       guard let tenant = tenant(ofUser: user) else { return nil }
       return tables.readerOfTenant.element(at: tenant) ?? nil
+    case .phone: return nil
     }
   }
 

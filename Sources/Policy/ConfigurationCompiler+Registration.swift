@@ -105,13 +105,18 @@ extension ConfigurationCompiler {
     }
     guard let network, let endpoints = tables.endpoints.element(at: network) else { return }
     for address in addresses {
+      if let security = trunk.ownSecurity {
+        checkSharedConnection(to: address, security, of: trunk, at: path)
+      }
       if address.ip.isUnspecified || address.ip.isMulticast || address.port == 0 {
         report(path, "\(address) cannot be sent to", remedy: "Write the registrar's address.")
       } else if endpoints.listener(trunk.transport.wire, address.ip.family) == nil,
         !endpoints.listeners.isEmpty
       {
         report(
-          path, "network `\(trunk.network)` has no listener of the family of \(address)",
+          path,
+          "network `\(trunk.network)` has no listener of transport \(trunk.transport.rawValue) of the "
+            + "family of \(address)",
           remedy: "Add one to the network, or register with an address of its family.")
       }
     }

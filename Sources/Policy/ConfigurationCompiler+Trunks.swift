@@ -22,6 +22,7 @@ extension ConfigurationCompiler {
       }
       if let network { checkTargets(of: trunk, network: network, at: path) }
       checkRegistration(of: trunk, index: index, network: network, at: path)
+      checkPassing(of: trunk, index: index, network: network, at: path)
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
       checkLimits(of: trunk, at: path)
       checkSecurity(of: trunk, at: path)
@@ -119,7 +120,13 @@ extension ConfigurationCompiler {
     to target: SIPTarget, of trunk: Trunk, at path: [PathElement]
   ) {
     guard let address = target.address, let security = trunk.security(of: target) else { return }
-    let key = SharedConnection(network: trunk.network, address: address)
+    checkSharedConnection(to: address, security, of: trunk, at: path)
+  }
+
+  mutating func checkSharedConnection(
+    to target: SocketAddress, _ security: TrunkSecurity, of trunk: Trunk, at path: [PathElement]
+  ) {
+    let key = SharedConnection(network: trunk.network, address: target)
     guard let first = securities[key] else {
       securities[key] = (security, trunk.name)
       return

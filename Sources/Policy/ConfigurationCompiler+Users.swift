@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 extension ConfigurationCompiler {
   mutating func compileUsers() {
@@ -15,6 +16,7 @@ extension ConfigurationCompiler {
           user.extension, for: .user(index), tenant: tenant, at: path + ["extension"])
       }
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
+      if let network { checkTransport(of: user, network: network, at: path + ["transport"]) }
       checkPassword(user.password, at: path + ["password"])
       if let callerID = user.callerID,
         callerID.isEmpty || callerID.utf8.count > ResourceLimits.extensionLength
@@ -43,6 +45,17 @@ extension ConfigurationCompiler {
           remedy: "Name users of the same tenant who may take this user's ringing calls.")
       }
     }
+  }
+
+  private mutating func checkTransport(of user: User, network: Int, at path: [PathElement]) {
+    let listeners = tables.endpoints[network].listeners
+    guard user.transport == .tls, !listeners.isEmpty,
+      !listeners.contains(where: { $0.transport.isSecure })
+    else { return }
+    report(
+      path, "network `\(user.network)` has no listener of TLS for user `\(user.name)`",
+      remedy:
+        "Add a listener with `transport: tls` or `wss` to the network, or write `transport: any`.")
   }
 
   private mutating func indexUser(

@@ -115,6 +115,9 @@ struct ConfigurationTables: Sendable {
   /// By network and the user part of our Contact; more than one at different registrars.
   var trunksByContact: [TenantKey: [(trunk: Int, sources: SourceSet)]] = [:]
 
+  /// By domain, in lower case: trunks whose PBX keeps its phones' registrations.
+  var passings: [String: CompiledPassing] = [:]
+
   var trunks: [TenantKey: Int] = [:]
   var trunksByUsername: [TenantKey: Int] = [:]
   /// The inner nil: several tenants have it.

@@ -30,6 +30,8 @@ package enum ResourceDefaults {
   package static let localDigits = 7
   /// What we ask a registrar for (RFC 3261 §10.2.1.1 leaves it to the client).
   package static let registrationExpires = Interval.seconds(3_600)
+  /// NATs keep a mapping of UDP for 30 s and more; most for two minutes (RFC 4787 §4.3).
+  package static let natExpires = Interval.seconds(60)
   package static let emergencyReserved = 4
   package static let carrierPriority = 1
   package static let carrierWeight = 100

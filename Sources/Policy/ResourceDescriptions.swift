@@ -22,7 +22,7 @@ extension User: CustomStringConvertible, CustomDebugStringConvertible, CustomRef
         "name": name, "tenant": tenant, "network": network, "extension": `extension`,
         "password": "•••", "callerID": callerID as Any, "maxContacts": maxContacts,
         "mediaTimeout": mediaTimeout, "forward": forward, "redirects": redirects,
-        "transfer": transfer, "busyLamp": busyLamp, "pickup": pickup,
+        "transfer": transfer, "transport": transport, "busyLamp": busyLamp, "pickup": pickup,
       ], displayStyle: .struct)
   }
 }

@@ -137,6 +137,8 @@ package struct Trunk: Hashable, Sendable {
   package var rules: [HeaderRule] = []
   /// How we register with it; nil: we don't.
   package var register: TrunkRegistration?
+  /// Its PBX keeps the registrations of its own phones, which come to it through us; nil: it keeps none.
+  package var passing: RegistrationPassing?
   /// Tells it from other trunks of the same sources; nil: the source is enough.
   package var matchHeader: HeaderMatch?
   /// RFC 4028: whether session timers are asked for and granted, how long, how short at least, and who is to
@@ -218,6 +220,8 @@ package struct User: Hashable, Sendable {
   package var busyLamp = BusyLampView.state
   /// Users who see the calls whatever `busyLamp` says, and may take one that rings.
   package var pickup: [String] = []
+  /// How its phones must come.
+  package var transport = UserTransport.any
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,
@@ -234,6 +238,9 @@ package struct User: Hashable, Sendable {
     self.mediaTimeout = mediaTimeout
   }
 }
+
+/// What a user's registrations and calls are taken by: whatever its network has, or TLS alone, WSS included.
+package enum UserTransport: String, Sendable, CaseIterable { case any, tls }
 
 package enum ApplicationKind: String, Sendable, CaseIterable {
   case echo, milliwatt, announcement, quality

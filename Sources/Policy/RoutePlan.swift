@@ -6,6 +6,8 @@ package enum CallerKind: Hashable, Sendable {
   case user(Int)
   /// Index into `Configuration.trunks`.
   case trunk(Int)
+  /// A phone whose registration the PBX of this trunk keeps: it calls that PBX and nobody else.
+  case phone(Int)
 }
 
 /// Index into the configuration's table of the kind.
@@ -13,6 +15,8 @@ package enum PlannedTarget: Hashable, Sendable {
   case trunk(Int)
   case user(Int)
   case application(Int)
+  /// A phone's contact, by the name that its PBX knows it by.
+  case contact(String)
   /// Several at once, each along a plan of its own: the first that answers has the call.
   case ring([RoutePlan])
 }

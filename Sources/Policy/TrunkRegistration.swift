@@ -1,5 +1,6 @@
 package import Base
 import CryptoCore
+import SIPWire
 
 /// How we register with the other side of a trunk (RFC 3261 §10.2), so that it knows where to send its calls.
 package struct TrunkRegistration: Hashable, Sendable {
@@ -36,8 +37,18 @@ package struct TrunkRegistration: Hashable, Sendable {
 
 extension TrunkRegistration {
   /// The registrar where it is an address.
-  package var registrarAddress: SocketAddress? {
-    SocketAddress(registrar) ?? IPAddress(registrar).map { SocketAddress($0, 5060) }
+  package var registrarAddress: SocketAddress? { registrarAddress(by: .udp) }
+
+  /// Without a port it has that of the transport (RFC 3263 §4.2).
+  func registrarAddress(by transport: TrunkTransport) -> SocketAddress? {
+    SocketAddress(registrar)
+      ?? IPAddress(registrar).map { SocketAddress($0, transport.wire.defaultPort) }
+  }
+
+  /// The registrar's name without a port; nil where it is an address.
+  var registrarDomain: String? {
+    guard registrarAddress == nil else { return nil }
+    return registrar.split(separator: ":").first.map(String.init)
   }
 
   /// What stands behind the `@` of the registrar's URI.
@@ -70,7 +81,7 @@ extension Trunk {
   package var registrarAddresses: [SocketAddress] {
     guard let register else { return [] }
     if let proxy = register.outboundProxy { return [proxy] }
-    if let address = register.registrarAddress { return [address] }
+    if let address = register.registrarAddress(by: transport) { return [address] }
     return targets.compactMap(\.address)
   }
 

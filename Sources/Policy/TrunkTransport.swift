@@ -31,10 +31,20 @@ extension Trunk {
   /// Whose certificate a target must show. That of one that is written as a name is for the name, wherever DNS
   /// says that it is (RFC 5922 §4). Nil without TLS.
   package func security(of target: SIPTarget) -> TrunkSecurity? {
-    guard transport == .tls else { return nil }
-    var security = security ?? TrunkSecurity()
+    guard var security = ownSecurity else { return nil }
     if security.serverName.isEmpty, case .name(let name) = target.host {
       security.serverName = name
+    }
+    return security
+  }
+
+  /// The same where nothing is known of the far end but its address. With whom we register is known by the
+  /// registrar's domain, so its certificate is for that (RFC 5922 §4), not for the address that it happens to have.
+  package var ownSecurity: TrunkSecurity? {
+    guard transport == .tls else { return nil }
+    var security = security ?? TrunkSecurity()
+    if security.serverName.isEmpty, let domain = register?.registrarDomain {
+      security.serverName = domain
     }
     return security
   }

@@ -4,6 +4,7 @@ import Foundation
 import MediaControl
 import Policy
 import Resolution
+import SIPWire
 import Simulation
 import Testing
 
@@ -68,6 +69,22 @@ import Testing
     case .tenantRateLimit:
       try seen({ $0.resources.tenants[0].callsPerSecond = 1 }) {
         for _ in 0..<2 { $0.pbx.call("+441234", long) }
+      }
+    case .insecureTransport:
+      try seen({
+        $0.resources.users[0].transport = .tls
+        $0.listeners.append(
+          Listener(
+            name: "inside-tls", bound: Scene.address(10, 0, 0, 1, port: 5061), transport: .tls))
+        $0.resources.networks[0].listeners.append("inside-tls")
+      }) { $0.alice.call("+441234") }
+    case .registrarUnavailable:
+      try seen({
+        $0.resources.trunks[2].passing = RegistrationPassing(domain: "pbx.example")
+      }) {
+        $0.world.setDown(true, $0.pbx)
+        $0.alice.domain = "pbx.example"
+        $0.alice.register()
       }
     case .userCallLimit:
       try seen({ $0.resources.users[0].maxCalls = 0 }) { $0.alice.call("+441234") }

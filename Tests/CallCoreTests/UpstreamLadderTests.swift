@@ -152,6 +152,97 @@ import Testing
     #expect(status(scene)?.reason == "a challenge that cannot be answered")
   }
 
+  // MARK: By a connection (RFC 5626 §4)
+
+  private func streamScene(
+    _ transport: TrunkTransport = .tls, prepare: (inout AgentRegistrar) -> Void = { _ in }
+  ) throws -> Scene {
+    var settings = Scene.settings()
+    settings.listeners[1].transport = transport.wire
+    var register = TrunkRegistration(registrar: "provider.example", username: "acme")
+    register.credentials = Self.secret
+    settings.resources.trunks[0].register = register
+    settings.resources.trunks[0].transport = transport
+    settings.resources.trunks[1].transport = transport
+    let scene = try Scene(settings)
+    var registrar = AgentRegistrar(demands: Self.secret)
+    prepare(&registrar)
+    scene.north.registrar = registrar
+    return scene
+  }
+
+  private func pings(_ scene: Scene) -> Int {
+    scene.world.trace.entries.count {
+      $0.to == scene.north.address && $0.bytes == Array("\r\n\r\n".utf8)
+    }
+  }
+
+  @Test(arguments: [TrunkTransport.tcp, .tls])
+  func registersByAConnection(transport: TrunkTransport) throws {
+    let scene = try streamScene(transport)
+    scene.world.run(for: .seconds(5))
+    #expect(status(scene)?.state == .registered)
+    let contact = scene.north.registrar?.requests.last?.uri(.contact) ?? ""
+    #expect(contact.contains(";transport=\(transport.rawValue)"), "\(contact)")
+    #expect(pings(scene) == 0)
+    // Calls leave by the same connection.
+    scene.bob.register()
+    scene.world.run(for: .seconds(1))
+    scene.bob.call("+44123")
+    scene.world.run(for: .seconds(5))
+    #expect(scene.bob.calls.last?.state == .answered)
+    // Between two pings lie 80 to 100 % of two minutes.
+    scene.world.run(for: .seconds(1_200))
+    #expect((10...12).contains(pings(scene)), "\(pings(scene))")
+  }
+
+  /// §5.4: the registrar says how often it wants to hear of the flow.
+  @Test func theRegistrarSaysHowOften() throws {
+    let scene = try streamScene { $0.headers = ["Flow-Timer: 30"] }
+    scene.world.run(for: .seconds(300))
+    #expect((10...12).contains(pings(scene)), "\(pings(scene))")
+  }
+
+  /// §4.5: the registration ends with its connection, and comes about anew after a wait that grows.
+  @Test func registersAnewWhenTheConnectionEnds() throws {
+    let scene = try streamScene()
+    scene.world.run(for: .seconds(5))
+    scene.world.breakFlow(of: scene.north)
+    scene.world.run(for: .seconds(1))
+    let lost = status(scene)
+    #expect(lost?.state == .failed && lost?.isRegistered == false)
+    #expect(lost?.reason == "the connection ended")
+    scene.world.run(for: .seconds(4))
+    #expect(status(scene)?.state == .registered)
+    // Each that ends soon after it registered lengthens the wait: 4, 8, 16 and 32 s at most.
+    for most in [8, 16, 32] {
+      scene.world.breakFlow(of: scene.north)
+      scene.world.run(for: .seconds(most / 2 - 1))
+      #expect(status(scene)?.state == .failed)
+      scene.world.run(for: .seconds(most / 2 + 2))
+      #expect(status(scene)?.state == .registered)
+    }
+    // One that lasted is forgiven.
+    scene.world.run(for: .seconds(150))
+    scene.world.breakFlow(of: scene.north)
+    scene.world.run(for: .seconds(5))
+    #expect(status(scene)?.state == .registered)
+    #expect(scene.world.violations == [])
+  }
+
+  /// The certificate of whom we register with is for the registrar's domain (RFC 5922 §4).
+  @Test func theCertificateIsForTheDomain() throws {
+    let scene = try streamScene()
+    #expect(scene.world.settings.resources.trunks[0].ownSecurity?.serverName == "provider.example")
+    var trunk = scene.world.settings.resources.trunks[0]
+    trunk.security = TrunkSecurity()
+    trunk.security?.serverName = "sip.provider.example"
+    #expect(trunk.ownSecurity?.serverName == "sip.provider.example")
+    trunk.register = nil
+    trunk.security = nil
+    #expect(trunk.ownSecurity?.serverName == "")
+  }
+
   @Test func tooBriefIsRaised() throws {
     let scene = try scene(changed: { $0.expires = .seconds(60) }) { $0.leastExpires = 600 }
     scene.world.run(for: .seconds(5))

@@ -1,3 +1,4 @@
+import Base
 import CallCore
 import GRDB
 import Persistence
@@ -12,8 +13,11 @@ struct BindingMigrationTests {
     let queue = try DatabaseQueue(path: folder.store)
     try queue.write { db in
       try db.execute(
-        sql: "DELETE FROM grdb_migrations WHERE identifier = '3 contacts of PBXs, flows and paths'")
-      #expect(db.changesCount == 1)
+        sql: """
+          DELETE FROM grdb_migrations
+            WHERE identifier IN ('3 contacts of PBXs, flows and paths', '4 contacts that PBXs keep')
+          """)
+      #expect(db.changesCount == 2)
       try db.execute(sql: "DROP TABLE binding")
       try db.execute(
         sql: """
@@ -36,5 +40,30 @@ struct BindingMigrationTests {
     #expect(bindings.map(\.user) == ["alice"])
     #expect(bindings.map(\.contact) == ["sip:a@192.0.2.1"])
     #expect(bindings.first?.isTrunk == false && bindings.first?.preference == 1_000)
+  }
+
+  /// A phone whose registration a PBX keeps is still known to it by the same name; how it fared meanwhile is not.
+  @Test func contactsThatPBXsKeep() throws {
+    let folder = try Folder()
+    var make = FactMaker()
+    var binding = make.binding("anna@pbx.example", expires: 60_000)
+    binding.passed = PassedContact(
+      trunk: "office", token: "0123456789abcdef0123456789abcdef",
+      since: binding.expires, kept: binding.expires + .seconds(3_540))
+    do {
+      let store = try SQLiteStore(path: folder.store, listeners: ["udp"])
+      defer { store.close() }
+      try store.write([make.fact(.bindingAdded(binding))], clock: TestClock().clock)
+    }
+    let store = try SQLiteStore(path: folder.store, listeners: ["udp"])
+    defer { store.close() }
+    let clock = TestClock().clock
+    let found = try #require(try store.recover(clock: clock).bindings.first)
+    #expect(found.passed?.trunk == "office" && found.passed?.token == binding.passed?.token)
+    #expect(found.passed?.since == .zero)
+    let left = try #require(found.passed).kept - found.expires
+    #expect(left == .seconds(3_540))
+    try store.write([make.fact(.bindingRemoved(found))], clock: clock)
+    #expect(try store.sizes().bindings == 0)
   }
 }

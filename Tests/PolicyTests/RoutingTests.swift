@@ -26,6 +26,7 @@ struct RoutingTests {
       case .trunk(let i): "trunk:\(configuration.trunks[i].name)(\(hop.calledNumber))"
       case .application(let i):
         "application:\(configuration.applications[i].name)(\(hop.calledNumber))"
+      case .contact(let token): "contact:\(token)"
       case .ring(let members):
         "[" + members.map { text($0, configuration) }.joined(separator: " | ") + "]"
       }

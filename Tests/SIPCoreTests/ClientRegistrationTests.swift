@@ -53,6 +53,22 @@ struct ClientRegistrationTests {
         (.accepted(hour), [waits(3_060_000), .changed]),
       ], state: .registered),
     Row(
+      name: "connections that end soon are made anew at growing distances",
+      steps: [
+        begin, (.accepted(hour), [waits(3_060_000), .changed]),
+        (.flowLost, [waits(3_000), .changed]),
+        (.due, [.cancelWait, sends(3_600), .changed]),
+        (.accepted(hour), [waits(3_060_000), .changed]),
+        (.flowLost, [waits(6_000), .changed]),
+      ], state: .waiting, problem: .flowLost),
+    Row(
+      name: "a connection that ends under a refresh takes the old time with it",
+      steps: [
+        begin, (.accepted(hour), [waits(3_060_000), .changed]),
+        (.due, [.cancelWait, sends(3_600), .changed]), (.flowLost, [.changed]),
+        (.unreachable, [waits(3_000), .changed]),
+      ], state: .waiting, problem: .unreachable),
+    Row(
       name: "stale for ever ends the try",
       steps: [
         begin, (challenge(), [sends(3_600), .changed]),

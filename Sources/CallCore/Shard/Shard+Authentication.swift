@@ -65,6 +65,15 @@ extension Shard {
     return .challenge(isStale: false)
   }
 
+  /// A user whose phones must come by TLS has come by something else. Said after the proof, so that nobody learns
+  /// which names exist.
+  func lacksTLS(_ verdict: Verdict, _ arrival: Arrival) -> Bool {
+    guard case .user(let user) = verdict, configuration.users[user].transport == .tls else {
+      return false
+    }
+    return !transport(arrival.listener).isSecure
+  }
+
   /// A nonce is good for the address that it was given to; its port may change behind a NAT.
   private func nonceSource(_ arrival: Arrival) -> UInt16 {
     let key = hash.key(SocketAddress(arrival.source.ip, 0), seed: 0x500)

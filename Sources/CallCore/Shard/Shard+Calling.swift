@@ -203,6 +203,11 @@ extension Shard {
     end(leg)
     if (300..<400).contains(status), redirected(session, branch, message) { return }
     let isChallenge = status == 401 || status == 407
+    // A PBX challenges its phone, not us (RFC 3261 §22.3).
+    if isChallenge, session.phone != nil {
+      session.challenge = lines(of: [.wwwAuthenticate, .proxyAuthenticate], in: message)
+      return lost(session, branch, status, .authenticationRequired)
+    }
     // A peer's challenge or redirection means nothing to the caller; the rest it may know.
     let shown = isChallenge ? 502 : status < 400 ? 480 : status
     var cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)

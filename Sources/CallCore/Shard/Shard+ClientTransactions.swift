@@ -211,6 +211,7 @@ extension Shard {
     transaction.leg = nil
     transaction.upstream = nil
     transaction.subscription = nil
+    transaction.passed = nil
     transaction.cancel = nil
     if clients.remove(transaction.handle) != nil, transaction.isWaiting {
       waiting(for: transaction.destination, -1)

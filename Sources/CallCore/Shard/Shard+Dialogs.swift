@@ -337,6 +337,7 @@ extension Shard {
     if let subscription = transaction.subscription {
       return notifyAnswered(subscription, message.status)
     }
+    if let passed = transaction.passed { return passedAnswered(passed, message) }
     if transaction.purpose == .probe { return probeAnswered(transaction, message) }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
@@ -368,6 +369,9 @@ extension Shard {
       return registrationTimedOut(upstream, isTransport: isTransport)
     }
     if let subscription = transaction.subscription { return notifyAnswered(subscription, 408) }
+    if let passed = transaction.passed {
+      return passedUnanswered(passed, isTransport: isTransport)
+    }
     if transaction.purpose == .probe {
       return probeFailed(transaction, isTransport ? .unreachable : .silent)
     }

@@ -57,6 +57,8 @@ extension Shard {
     counters.portsFree = ports.free
     counters.bindings = registrar.count
     counters.subscriptions = subscriptions.count
+    counters.passing.pending = passedRegisters.count
+    counters.passing.contacts = registrar.tokenCount
     counters.unconfirmedFacts = unconfirmedFacts
     counters.refusedStrangers = load.refused(.stranger)
     counters.refusedKnown = load.refused(.known)

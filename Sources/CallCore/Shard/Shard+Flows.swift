@@ -37,14 +37,26 @@ extension Shard {
     leg.followsSource || !isReliable(leg.listener) ? 0 : leg.destination.port
   }
 
-  /// Of responses (§18.2.2): where the request says that its sender listens, if that is a trunk of ours.
-  func returnPort(_ via: Via, _ arrival: Arrival) -> UInt16 {
+  /// Of responses (§18.2.2): where the request says that its sender listens, if that is a trunk of ours; and whose
+  /// certificate is to be seen there.
+  func allowReturn(_ transaction: ServerTransaction, _ via: Via, _ arrival: Arrival) {
     let transport = transport(arrival.listener)
     guard transport.isReliable, let network = configuration.network(ofListener: arrival.listener),
-      (knownTrunk(via, network: network, arrival)
-        ?? locatedTrunk(arrival.source, network: network)) != nil
-    else { return 0 }
-    return via.port ?? transport.defaultPort
+      let trunk = knownTrunk(via, network: network, arrival)
+        ?? locatedTrunk(arrival.source, network: network)
+    else { return }
+    transaction.connectPort = via.port ?? transport.defaultPort
+    guard transport.isSecure else { return }
+    transaction.security = security(ofTrunk: configuration.trunks[trunk], arrival.source)
+      .map(PeerSecurity.init)
+  }
+
+  /// Said before a response that may open a connection.
+  func secure(_ transaction: ServerTransaction) {
+    guard transaction.connectPort != 0, let security = transaction.security?.value else { return }
+    secure(
+      security, transaction.listener,
+      SocketAddress(transaction.replyTo.ip, transaction.connectPort))
   }
 
   /// The trunk that a source speaks for. The port of a connection's far end is nobody's: there the port in
@@ -127,7 +139,7 @@ extension Shard {
   // MARK: The end of a connection
 
   /// Requests of ours that waited for an answer by it fail as by ICMP; calls whose caller was on it end; the
-  /// contacts that were registered by it are gone.
+  /// contacts that were registered by it are gone; and we register anew where we had registered by it.
   func flowLost(_ listener: ListenerIndex, _ remote: SocketAddress) {
     var concerned = false
     if awaits(remote) {
@@ -150,6 +162,7 @@ extension Shard {
       concerned = true
       removeBinding(serial)
     }
+    if upstreamsLost(Flow(listener: listener, remote: remote)) { concerned = true }
     if concerned { counters.flowsLost &+= 1 }
   }
 

@@ -133,14 +133,16 @@ extension Shard {
     group = (q, [])
   }
 
-  /// Who has sent the 3xx, if it is one whose redirections are followed.
+  /// Who has sent the 3xx, if it is one whose redirections are followed. What a phone proves to its PBX goes nowhere
+  /// else.
   private func redirector(_ session: Session, _ strand: Strand) -> CallerKind? {
+    if session.phone != nil { return nil }
     switch strand.hop?.target {
     case .user(let user):
-      session.configuration.users[user].redirects == .follow ? .user(user) : nil
+      return session.configuration.users[user].redirects == .follow ? .user(user) : nil
     case .trunk(let trunk):
-      session.configuration.trunks[trunk].redirects == .follow ? .trunk(trunk) : nil
-    case .application, .ring, nil: nil
+      return session.configuration.trunks[trunk].redirects == .follow ? .trunk(trunk) : nil
+    case .application, .contact, .ring, nil: return nil
     }
   }
 
@@ -155,7 +157,7 @@ extension Shard {
   ) -> Diversion {
     switch sender {
     case .user(let user): diversion(by: user, session.configuration, .deflection)
-    case .trunk(let trunk):
+    case .trunk(let trunk), .phone(let trunk):
       Diversion(
         number: strand.hop?.calledNumber ?? "", reason: .deflection,
         name: "trunk:" + session.configuration.trunks[trunk].name)

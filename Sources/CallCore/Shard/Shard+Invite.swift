@@ -17,17 +17,11 @@ extension Shard {
     guard let network = configuration.network(ofListener: arrival.listener) else {
       return refuse(message, fields, 403, .forbidden, arrival)
     }
-    let caller: CallerKind
-    switch identify(message, fields, network: network, arrival) {
-    case .trunk(let trunk): caller = .trunk(trunk)
-    case .user(let user): caller = .user(user)
-    case .challenge(let isStale):
-      if !isStale, refusesStranger(message, fields, network: network, arrival) { return }
-      return refuseAuthentication(
-        .challenge(isStale: isStale), message, fields, network: network, arrival)
-    case .unknown:
-      return refuseAuthentication(.unknown, message, fields, network: network, arrival)
-    }
+    let phone = callingPhone(message, fields, arrival)
+    guard
+      let caller = phone.map({ .phone($0.trunk) })
+        ?? caller(message, fields, network: network, arrival)
+    else { return }
     if isLoop(message, fields) {
       return refuse(message, fields, 482, .loopDetected, arrival)
     }
@@ -35,7 +29,10 @@ extension Shard {
       return refuseInterval(message, fields, least, arrival)
     }
     if replaces(message, fields, key, caller, network: network, arrival) { return }
-    let reading = read(message, fields, caller, tenant: tenant(of: caller))
+    let reading =
+      phone.map { read(message, fields, $0) }
+      ?? calledContact(message, caller).map { read(message, fields, caller, to: $0) }
+      ?? read(message, fields, caller, tenant: tenant(of: caller))
     // A process that is about to end can keep nobody's call, not even one for help.
     if let cause = isDraining ? .draining : reading.emergency == nil ? overload() : nil {
       return refuse(message, fields, cause.sipStatus, cause, arrival)
@@ -48,6 +45,30 @@ extension Shard {
       return refuse(message, fields, 503, .capacity, arrival)
     }
     admit(message, fields, transaction, caller, reading, network: network, arrival)
+  }
+
+  /// Who has proved to be calling. Nil: it was answered with a challenge or a refusal.
+  private func caller(
+    _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
+  ) -> CallerKind? {
+    if isStrangeToPBX(message, fields, network: network, arrival) {
+      refuse(message, fields, 403, .sourceUnknown, arrival)
+      return nil
+    }
+    let verdict = identify(message, fields, network: network, arrival)
+    if lacksTLS(verdict, arrival) {
+      refuse(message, fields, 403, .insecureTransport, arrival)
+      return nil
+    }
+    switch verdict {
+    case .trunk(let trunk): return .trunk(trunk)
+    case .user(let user): return .user(user)
+    case .challenge(let isStale):
+      if !isStale, refusesStranger(message, fields, network: network, arrival) { return nil }
+    case .unknown: break
+    }
+    refuseAuthentication(verdict, message, fields, network: network, arrival)
+    return nil
   }
 
   /// What stands in the way of any new call but one for help.
@@ -68,7 +89,7 @@ extension Shard {
     let id = nextCallID()
     var record = CallRecord(
       id: id, tenant: tenant.map { configuration.tenants[$0].name } ?? "",
-      from: name(of: caller), calledNumber: shownNumber(read, dialled, caller),
+      from: reading.from ?? name(of: caller), calledNumber: shownNumber(read, dialled, caller),
       callerNumber: (try? identity.get())?.shown ?? CallerIdentity.anonymous,
       source: arrival.source,
       sipCallID: message.bytes.string(fields.callID.first(256)), setup: now)
@@ -81,7 +102,7 @@ extension Shard {
     respond(transaction, 100)
 
     let plan =
-      reading.emergencyPlan ?? resolve(read, identity, caller, tenant: tenant)
+      reading.emergencyPlan ?? reading.plan ?? resolve(read, identity, caller, tenant: tenant)
     // The attempt counts against the trunk's limits whether or not the number leads anywhere.
     var holding = CallerHolding()
     if reading.emergency == nil, let cause = hold(caller, tenant: tenant, in: &holding) {
@@ -100,6 +121,7 @@ extension Shard {
     else { return refuseCall(&record, transaction, .capacity) }
     session.passed = reading.passed
     session.device = reading.device
+    session.phone = reading.phone
     session.receivedDiversions = DiversionReader.read(message)
     if let emergency = reading.emergency { begin(emergency, session) }
     guard makeCallerLeg(session, message, fields, transaction, caller, network: network, arrival)
@@ -151,14 +173,14 @@ extension Shard {
   func tenant(of caller: CallerKind) -> Int? {
     switch caller {
     case .user(let user): configuration.tenant(ofUser: user)
-    case .trunk(let trunk): configuration.tenant(ofTrunk: trunk)
+    case .trunk(let trunk), .phone(let trunk): configuration.tenant(ofTrunk: trunk)
     }
   }
 
   func name(of caller: CallerKind) -> String {
     switch caller {
     case .user(let user): "user:" + configuration.users[user].name
-    case .trunk(let trunk): "trunk:" + configuration.trunks[trunk].name
+    case .trunk(let trunk), .phone(let trunk): "trunk:" + configuration.trunks[trunk].name
     }
   }
 
@@ -305,6 +327,9 @@ extension Shard {
     _ = refusedInterval(leg, message)
     transaction.leg = leg
     switch caller {
+    case .phone:
+      leg.followsSource = true
+      leg.silence = UInt32(clamping: ResourceDefaults.mediaTimeout.milliseconds)
     case .user(let user):
       leg.followsSource = true
       leg.silence = UInt32(clamping: configuration.users[user].mediaTimeout.milliseconds)
@@ -399,6 +424,10 @@ struct InviteReading {
   var emergencyPlan: Result<RoutePlan, Cause>?
   var rules: [String] = []
   var passed: [[UInt8]] = []
+  /// Of calls between a PBX and the phones that it keeps: where they go, and a name for who makes one.
+  var plan: Result<RoutePlan, Cause>?
+  var phone: PhoneCall?
+  var from: String?
 }
 
 /// The user part of a URI that we write.

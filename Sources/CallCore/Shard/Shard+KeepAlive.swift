@@ -15,7 +15,8 @@ extension Shard {
   }
 
   /// Behind a NAT of our own the provider's calls find us only while the mapping lives: an empty line now and
-  /// then, which every SIP element passes over (RFC 3261 §7.5).
+  /// then, which every SIP element passes over (RFC 3261 §7.5). By a connection that is the ping of RFC 5626 §3.5.1;
+  /// one that is gone is told of by the edge, and registered anew.
   func keepAliveDue(_ serial: UInt64) {
     guard let upstream = upstreams[serial] else { return }
     upstream.keepAlive = .none
@@ -28,8 +29,17 @@ extension Shard {
 
   func scheduleKeepAlive(_ upstream: UpstreamRegistration) {
     wheel.cancel(&upstream.keepAlive)
-    guard let interval = upstream.register.keepAlive else { return }
+    guard let interval = keepAliveInterval(upstream) else { return }
     upstream.keepAlive = wheel.schedule(
       at: now + interval, kind: ShardTimer.keepAlive.rawValue, owner: upstream.serial)
+  }
+
+  /// As configured; else, by a connection, 80 to 100 % of what the registrar wants, or of two minutes (RFC 5626
+  /// §4.4.1).
+  private func keepAliveInterval(_ upstream: UpstreamRegistration) -> Interval? {
+    if let configured = upstream.register.keepAlive { return configured }
+    guard let flow = upstream.flow, isReliable(flow.listener) else { return nil }
+    let most = min(upstream.flowTimer ?? .seconds(120), .seconds(3_600)).milliseconds
+    return .milliseconds(most - random.next(below: max(most / 5, 1)))
   }
 }

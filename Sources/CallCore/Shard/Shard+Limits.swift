@@ -21,6 +21,8 @@ extension Shard {
     case .user(let index):
       let user = configuration.users[index]
       wanted.append(limits.seat(.user, tenant: user.tenant, name: user.name))
+    // It takes a channel of its trunk on the way out.
+    case .phone: break
     case .trunk(let index):
       let seat = seats.seat(of: configuration.trunks[index])
       if let cause = seats.take(seat, at: now) { return cause }
@@ -115,6 +117,8 @@ extension Shard {
     switch caller {
     case .user: true
     case .trunk(let trunk): configuration.trunks[trunk].kind == .pbx
+    // Its PBX does.
+    case .phone: false
     }
   }
 

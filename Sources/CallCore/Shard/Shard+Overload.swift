@@ -102,7 +102,7 @@ extension Shard {
   /// From where a phone is registered, or from a trunk's address.
   private func isFamiliar(_ via: Via, network: Int, _ arrival: Arrival) -> Bool {
     let flow = Flow(listener: arrival.listener, remote: arrival.source)
-    return !registrar.serials(on: flow).isEmpty || isTrunk(via, network: network, arrival)
+    return registrar.hasContacts(on: flow) || isTrunk(via, network: network, arrival)
   }
 
   private func isTrunk(_ via: Via, network: Int, _ arrival: Arrival) -> Bool {

@@ -38,6 +38,12 @@ extension Shard {
       return startApplication(session, strand, application)
     case .user(let user):
       startUser(session, strand, user, hop)
+    case .contact(let token):
+      if let target = target(ofContact: token, session) {
+        start(session, Branch(strand, [target]))
+      } else {
+        strand.note(Failure(480, .notRegistered))
+      }
     case .trunk(let trunk):
       startTrunk(session, strand, trunk, hop)
     case .ring(let plans):
@@ -135,7 +141,10 @@ extension Shard {
     if let register = peer.register {
       return targets(ofRegistered: trunk, peer, register, network: network, called)
     }
-    let registered = targets(registeredFor: trunk, peer, network: network, called)
+    var registered = targets(registeredFor: trunk, peer, network: network, called)
+    if let phone = session.phone {
+      for i in registered.indices { phone.shape(&registered[i]) }
+    }
     if !registered.isEmpty { return registered }
     var found: [CallTarget] = []
     var waits = false
@@ -151,6 +160,7 @@ extension Shard {
       one.security = peer.security(of: target)
       one.calledDomain = target.address == nil ? target.hostPort : nil
       one.watched = self.target(ofTrunk: peer, address)
+      session.phone?.shape(&one)
       found.append(one)
     }
     for target in peer.targets {

@@ -66,7 +66,7 @@ extension Shard {
   func mayTransfer(_ party: CallerKind) -> Bool {
     switch party {
     case .user(let user): configuration.users[user].transfer == .allow
-    case .trunk(let trunk): configuration.trunks[trunk].transfer == .allow
+    case .trunk(let trunk), .phone(let trunk): configuration.trunks[trunk].transfer == .allow
     }
   }
 

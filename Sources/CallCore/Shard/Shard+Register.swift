@@ -37,6 +37,7 @@ extension Shard {
     guard let network = configuration.network(ofListener: arrival.listener) else {
       return refuse(message, fields, 403, .forbidden, arrival)
     }
+    if passesRegister(message, fields, key, network: network, arrival) { return }
     let verdict = authenticate(message, fields, network: network, arrival)
     let registrant: Registrant?
     switch verdict {
@@ -48,6 +49,9 @@ extension Shard {
     case .unknown:
       return refuseAuthentication(verdict, message, fields, network: network, arrival)
     }
+    if lacksTLS(verdict, arrival) {
+      return refuse(message, fields, 403, .insecureTransport, arrival)
+    }
     guard let registrant, isAddressOfRecord(message, fields, of: registrant) else {
       return refuse(message, fields, 403, .forbidden, arrival)
     }
@@ -58,7 +62,7 @@ extension Shard {
     let outcome =
       register.read(message, isTrunk: registrant.key.isTrunk)
       ?? updateBindings(message, fields, register, registrant, arrival)
-    answerRegister(transaction, outcome, message, register, registrant)
+    answerRegister(transaction, outcome, register, registrant)
   }
 
   private func registrant(user: Int) -> Registrant? {
@@ -133,7 +137,7 @@ extension Shard {
   }
 
   /// False: there is no room.
-  private func put(
+  func put(
     _ binding: Binding, for contact: RequestedContact, _ registrant: Registrant
   ) -> Bool {
     let known = registrar.entries(registrant.key)
@@ -197,9 +201,10 @@ extension Shard {
 
   // MARK: The answer
 
-  private func answerRegister(
-    _ transaction: ServerTransaction, _ outcome: RegisterOutcome, _ message: borrowing Message,
-    _ register: RegisterRequest, _ registrant: Registrant
+  /// `lines`: header fields of a PBX that has decided (see Shard+Passing).
+  func answerRegister(
+    _ transaction: ServerTransaction, _ outcome: RegisterOutcome, _ register: RegisterRequest,
+    _ registrant: Registrant, lines: [[UInt8]] = []
   ) {
     let status: Int
     switch outcome {
@@ -214,23 +219,22 @@ extension Shard {
     mint.write(
       OwnerToken(kind: .reply, fork: 0, owner: transaction.handle), into: &outbox.datagrams)
     outbox.datagrams.append("\r\n")
-    if status == 423 {
+    if case .tooBrief = outcome {
       outbox.datagrams.append("Min-Expires: ")
       outbox.datagrams.append(decimal: RegistrationTimes.least)
       outbox.datagrams.append("\r\n")
     }
     if status == 420 { outbox.datagrams.append("Unsupported: path\r\n") }
-    if status == 503 { outbox.datagrams.append(Cause.capacity.retryHeader) }
-    if status == 200 { writeBindings(message, register, registrant) }
+    if status == 503, lines.isEmpty { outbox.datagrams.append(Cause.capacity.retryHeader) }
+    if status == 200 { writeBindings(register, registrant) }
+    for line in lines { outbox.datagrams.append(line) }
     writeServer(into: &outbox.datagrams)
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
     commit(response: status, of: transaction)
   }
 
   /// Step 8: every current contact with what is left of its time, and what the extensions add.
-  private func writeBindings(
-    _ message: borrowing Message, _ register: RegisterRequest, _ registrant: Registrant
-  ) {
+  private func writeBindings(_ register: RegisterRequest, _ registrant: Registrant) {
     for entry in registrar.entries(registrant.key) {
       let binding = entry.binding
       outbox.datagrams.append("Contact: <")

@@ -84,7 +84,12 @@ extension Shard {
     let bytes = message.bytes
     let key = hash.key(
       bytes.extracting(fields.callID), bytes.extracting(fields.from.tag), seed: 0x200)
-    return hash.extend(key, UInt64(fields.cseq.number))
+    let whole = hash.extend(key, UInt64(fields.cseq.number))
+    // Contacts that a PBX calls one by one are user agents each, and not one that is reached by several ways.
+    guard registrar.hasTokens, let uri = SIPURI.parse(bytes, message.requestURI),
+      uri.user.count == TokenMint.digits
+    else { return whole }
+    return hash.extend(whole, bytes.extracting(uri.user))
   }
 
   // MARK: §8.2.2 and §8.2.3: is it for us, can we read it

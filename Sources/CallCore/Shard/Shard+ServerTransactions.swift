@@ -41,7 +41,7 @@ extension Shard {
     }
     transaction.handle = handle
     if reliable {
-      transaction.connectPort = returnPort(fields.via, arrival)
+      allowReturn(transaction, fields.via, arrival)
       noteFlow(transaction)
     }
     if fields.to.tag.isEmpty {
@@ -82,6 +82,9 @@ extension Shard {
       if minSE > 0 { number("Min-SE: ", Int(minSE)) }
       if expires >= 0 { number("Expires: ", expires) }
       outbox.datagrams.append(extra)
+      if status == 401 || status == 407, let session = transaction.leg?.session {
+        for line in session.challenge { outbox.datagrams.append(line) }
+      }
       writeReason(reason, into: &outbox.datagrams)
       if let leg { writeSessionID(leg, into: &outbox.datagrams) }
     }
@@ -136,6 +139,7 @@ extension Shard {
   func commit(response status: Int, of transaction: ServerTransaction) {
     blocks.free(&transaction.response)
     transaction.response = keepOpenRecord()
+    secure(transaction)
     send(
       to: transaction.replyTo, transaction.listener, connectPort: transaction.connectPort,
       serial: transaction.serial, side: transaction.side)
@@ -170,6 +174,7 @@ extension Shard {
     case .resend:
       guard !transaction.response.isNone else { return }
       counters.retransmissionsSent &+= 1
+      secure(transaction)
       resend(
         transaction.response, to: transaction.replyTo, transaction.listener,
         connectPort: transaction.connectPort, serial: transaction.serial, side: transaction.side)

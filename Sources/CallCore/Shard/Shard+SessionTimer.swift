@@ -53,7 +53,7 @@ extension Shard {
 
   func dialogPolicy(of caller: CallerKind) -> DialogPolicy {
     switch caller {
-    case .user: DialogPolicy()
+    case .user, .phone: DialogPolicy()
     case .trunk(let trunk): DialogPolicy(configuration.trunks[trunk])
     }
   }

@@ -20,7 +20,9 @@ extension Shard {
       let seat = seats.seat(of: trunk)
       let all = trunk.targets.map { ($0, known(of: $0, trunk, network: network)) }
       let settings = ProbeSettings(
-        trunk.probe, hasOthers: all.reduce(0) { $0 + $1.1.count } > 1)
+        trunk.probe,
+        // A PBX that was away may have forgotten its phones, which nobody but a probe finds out.
+        hasOthers: all.reduce(0) { $0 + $1.1.count } > 1 || trunk.passing != nil)
       for (target, addresses) in all {
         if target.address == nil, trunk.sources.isEmpty {
           noteSources(addresses, network: network, trunk: index)
@@ -55,7 +57,7 @@ extension Shard {
     return locatedSources[LocatedSource(network: network, ip: source.ip)] ?? nil
   }
 
-  private func known(of target: SIPTarget, _ trunk: Trunk, network: Int) -> [SocketAddress] {
+  func known(of target: SIPTarget, _ trunk: Trunk, network: Int) -> [SocketAddress] {
     if let address = target.address { return [address] }
     guard let request = request(target, trunk, network: network, configuration) else { return [] }
     return names[request]?.addresses.map(\.address) ?? []
@@ -99,7 +101,7 @@ extension Shard {
   func security(ofTrunk trunk: Trunk, _ source: SocketAddress) -> TrunkSecurity? {
     guard trunk.transport == .tls else { return nil }
     let known = targets.ofSeat(seats.seat(of: trunk)).first { $0.key.address.ip == source.ip }
-    return known?.security ?? trunk.security ?? TrunkSecurity()
+    return known?.security ?? trunk.ownSecurity
   }
 
   func target(ofTrunk trunk: Trunk, _ address: SocketAddress) -> TrunkTarget? {
@@ -217,7 +219,7 @@ extension Shard {
 
   // MARK: The machine's effects
 
-  private func note(_ target: TrunkTarget, _ event: TargetHealth.Event) {
+  func note(_ target: TrunkTarget, _ event: TargetHealth.Event) {
     // The configuration may have dropped it while a call was with it.
     guard targets[target.handle] === target else { return }
     var effects: [TargetHealth.Effect] = []
@@ -230,6 +232,7 @@ extension Shard {
       case .probe: probe(target)
       case .became(let usable, let reason):
         updateSeat(target.key.seat)
+        if usable, configuration.passesRegistrations { passingRenewed[target.key.seat] = now }
         tell(
           .targetState(
             trunk: "trunk:" + target.trunk, target.key.address, usable: usable, reason))

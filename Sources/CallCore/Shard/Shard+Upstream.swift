@@ -55,6 +55,7 @@ extension Shard {
   private func forget(_ upstream: UpstreamRegistration) {
     wheel.cancel(&upstream.timer)
     wheel.cancel(&upstream.keepAlive)
+    leaveFlow(upstream)
     upstream.transaction?.upstream = nil
     upstream.transaction = nil
     upstreams[upstream.serial] = nil
@@ -147,7 +148,7 @@ extension Shard {
       if upstream.failedAddresses < upstream.addresses.count { return .zero }
       upstream.failedAddresses = 0
     case .wrongCredentials, .unanswerable: upstream.digest = nil
-    case .refused, .redirected, .tooBrief, nil: break
+    case .refused, .redirected, .tooBrief, .flowLost, nil: break
     }
     return interval
   }
@@ -209,7 +210,7 @@ extension Shard {
       listener: listener, connectPort: isReliable(listener) ? address.port : 0, request: .none)
     guard let handle = clients.insert(transaction) else { return nil }
     transaction.handle = handle
-    secure(upstream.trunk.security ?? TrunkSecurity(), listener, address)
+    if let security = upstream.trunk.ownSecurity { secure(security, listener, address) }
     transaction.upstream = upstream
     upstream.transaction = transaction
     return transaction
@@ -276,7 +277,7 @@ extension Shard {
     switch status {
     case 200..<300:
       takeNextNonce(upstream, message)
-      upstream.flow = registerFlow(upstream)
+      takeFlow(upstream, message)
       takeServiceRoute(upstream, message)
       takeIdentities(upstream, message)
       turn(upstream, .accepted(granted(upstream, message)))
@@ -297,6 +298,39 @@ extension Shard {
       let wait = message.retryAfter.map { Interval.seconds(Int($0)) }
       turn(upstream, .refused(status: status, retryAfter: wait))
     }
+  }
+
+  // MARK: The flow (RFC 5626 §4.5)
+
+  /// What was registered by a connection is good as long as that lasts.
+  private func takeFlow(_ upstream: UpstreamRegistration, _ message: borrowing Message) {
+    leaveFlow(upstream)
+    upstream.flow = registerFlow(upstream)
+    upstream.flowTimer = message.first(.flowTimer).flatMap { message.seconds($0) }
+      .flatMap { $0 > 0 ? .seconds(Int($0)) : nil }
+    guard let flow = upstream.flow, isReliable(flow.listener) else { return }
+    upstreamsByFlow[Flow(listener: flow.listener, remote: flow.address), default: []].append(
+      upstream.serial)
+  }
+
+  private func leaveFlow(_ upstream: UpstreamRegistration) {
+    guard let flow = upstream.flow else { return }
+    upstream.flow = nil
+    let key = Flow(listener: flow.listener, remote: flow.address)
+    upstreamsByFlow[key]?.removeAll { $0 == upstream.serial }
+    if upstreamsByFlow[key]?.isEmpty == true { upstreamsByFlow[key] = nil }
+  }
+
+  /// True: registrations depended on the connection; they come about anew, each after a wait of its own.
+  func upstreamsLost(_ flow: Flow) -> Bool {
+    guard let concerned = upstreamsByFlow[flow] else { return false }
+    for serial in concerned {
+      guard let upstream = upstreams[serial] else { continue }
+      wheel.cancel(&upstream.keepAlive)
+      leaveFlow(upstream)
+      turn(upstream, .flowLost)
+    }
+    return true
   }
 
   func registrationTimedOut(_ upstream: UpstreamRegistration, isTransport: Bool) {

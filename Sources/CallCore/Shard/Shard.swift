@@ -76,7 +76,14 @@ package final class Shard {
   /// present one of each trunk.
   var upstreams: [UInt64: UpstreamRegistration] = [:]
   var upstreamsByTrunk: [TrunkSeats.Key: UInt64] = [:]
+  /// Those that depend on a connection.
+  var upstreamsByFlow: [Flow: [UInt64]] = [:]
   var lastUpstream: UInt64 = 0
+  /// Phones' REGISTERs that wait for their PBX.
+  var passedRegisters: [UInt64: PassedRegister] = [:]
+  var lastPassed: UInt64 = 0
+  /// By trunk's seat: when one of its targets last came back. What it kept before, it may have forgotten.
+  var passingRenewed: [Int: Instant] = [:]
   var seats: TrunkSeats
   var limits = LimitSeats()
   /// Emergency calls that have a reserved place.
@@ -223,6 +230,7 @@ package final class Shard {
     case .binding: expireBinding(owner)
     case .upstream: upstreamDue(owner)
     case .keepAlive: keepAliveDue(owner)
+    case .passing: passingDue(owner)
     case .provisionalResend: fireProvisional(handle, .resend)
     case .provisionalExpire: fireProvisional(handle, .expire)
     case .sessionTimer: sessionTimerDue(handle)
@@ -248,6 +256,7 @@ enum ShardTimer: UInt8 {
   case load
   case transfer, subscription, watch, watchPause
   case leavingListeners
+  case passing
 }
 
 /// Where a message came from.

@@ -203,8 +203,12 @@ package struct RegistrationResource: Codable, Hashable, Sendable {
   package var expires: String
   package var expiresInSeconds: Int
   package var userAgent: String
-  /// `user`, or `trunk` where a PBX registered for its trunk.
+  /// `user`, `trunk` where a PBX registered for its trunk, or `phone` where a PBX keeps its own phone's contact.
   package var kind = "user"
+  /// Of such a phone: the PBX's trunk, the name by which it calls the phone, and for how long it keeps that.
+  package var passedTo: String?
+  package var token: String?
+  package var keptInSeconds: Int?
   /// Preference of the contact, 0 to 1 (RFC 3261 §20.10).
   package var q = 1.0
   package var path: String?

@@ -115,6 +115,7 @@ private struct ResourceWriter {
       ("diversion", .text(trunk.diversion.rawValue)),
       ("transport", .text(trunk.transport.rawValue)), ("tls", trunk.security.map(node)),
       ("register", trunk.register.map(node)),
+      ("passesRegistrations", trunk.passing.map(node)),
       (
         "matchHeader",
         trunk.matchHeader.map {
@@ -137,6 +138,15 @@ private struct ResourceWriter {
       ("contactUser", register.contactUser.map { .text($0) }),
       ("keepAlive", register.keepAlive.map { .text($0.documentText) }),
       ("numberBlock", .bare(register.numberBlock)),
+    ])
+  }
+
+  private func node(_ passing: RegistrationPassing) -> DocumentNode {
+    .group([
+      ("domain", .text(passing.domain)), ("networks", .texts(passing.networks)),
+      ("expires", .text(passing.expires.documentText)),
+      ("natExpires", .text(passing.natExpires.documentText)),
+      ("maxContacts", .bare(passing.maxContacts)),
     ])
   }
 
@@ -177,6 +187,7 @@ private struct ResourceWriter {
       ("forward", node(user.forward)), ("redirects", .text(user.redirects.rawValue)),
       ("transfer", .text(user.transfer.rawValue)), ("busyLamp", .text(user.busyLamp.rawValue)),
       ("pickup", .texts(user.pickup)),
+      ("transport", .text(user.transport.rawValue)),
     ])
   }
 

@@ -182,7 +182,7 @@ extension ResourceReader {
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
-      "profile", "probe", "overloadControl",
+      "profile", "probe", "overloadControl", "passesRegistrations",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -209,6 +209,7 @@ extension ResourceReader {
     trunk.probe = probe(fields)
     trunk.overloadControl = reader.optional(fields, "overloadControl", .flag) ?? false
     trunk.register = registration(fields, of: trunk)
+    trunk.passing = passing(fields)
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)
     trunk.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
@@ -260,6 +261,20 @@ extension ResourceReader {
     return register
   }
 
+  private mutating func passing(_ parent: DocumentFields) -> RegistrationPassing? {
+    let keys = ["domain", "networks", "expires", "natExpires", "maxContacts"]
+    guard let fields = group(parent, "passesRegistrations", keys: keys) else { return nil }
+    var passing = RegistrationPassing(
+      domain: reader.required(fields, "domain", .text("a domain", example: "pbx.example.com"))
+        ?? "")
+    passing.networks = reader.list(
+      fields, "networks", .text("a network's name", example: "outside"))
+    passing.expires ?= reader.optional(fields, "expires", .duration(example: "1h"))
+    passing.natExpires ?= reader.optional(fields, "natExpires", .duration(example: "60s"))
+    passing.maxContacts ?= reader.optional(fields, "maxContacts", .number(example: 5))
+    return passing
+  }
+
   private mutating func security(_ parent: DocumentFields) -> TrunkSecurity? {
     let keys = ["serverName", "ca", "certificate", "key"]
     guard let fields = group(parent, "tls", keys: keys) else { return nil }
@@ -301,8 +316,8 @@ extension ResourceReader {
   private mutating func user(_ item: Item) -> User? {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
-      "mediaTimeout", "forward", "redirects", "transfer", "busyLamp", "pickup", "maxCalls",
-      "callsPerSecond",
+      "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
+      "maxCalls", "callsPerSecond",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -322,6 +337,7 @@ extension ResourceReader {
     user.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
     user.busyLamp ?= reader.optional(fields, "busyLamp", .choice("what others see of calls"))
     user.pickup = reader.list(fields, "pickup", .text("a user", example: "bob"))
+    user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user

@@ -109,7 +109,9 @@ package enum StateViews {
         TableColumn("USER AGENT", shrinksTo: 8),
       ] + (kinds ? [TableColumn("KIND")] : []) + (preferences ? [TableColumn("Q", .right)] : []),
       rows: registrations.map { binding in
-        let kind = binding.numberBlock ? "number block" : binding.kind
+        let kind =
+          binding.passedTo.map { "phone of \($0)" }
+          ?? (binding.numberBlock ? "number block" : binding.kind)
         return [
           TableCell(binding.user), TableCell(binding.tenant), TableCell(binding.contact),
           TableCell(binding.source), TableCell(binding.transport), TableCell(binding.listener),

@@ -121,6 +121,20 @@ package struct MetricsPage: Sendable {
     text.single(
       "notifies_failed_total", .counter, "Those that were refused or never answered.",
       shard.notifiesFailed)
+    text.single(
+      "passed_bindings", .gauge, "Contacts of phones whose registration a PBX keeps.",
+      shard.passing.contacts)
+    text.single(
+      "passed_registrations_pending", .gauge, "Phones' REGISTERs that wait for their PBX.",
+      shard.passing.pending)
+    text.each(
+      "passed_registrations_total", .counter,
+      "Phones' REGISTERs for a PBX: answered by it or here, not answered by it, refused at a limit.",
+      by: "outcome",
+      [
+        ("answered", shard.passing.answered), ("answeredHere", shard.passing.answeredHere),
+        ("unanswered", shard.passing.unanswered), ("atLimit", shard.passing.atLimit),
+      ])
     load(&text)
     guard let edge else { return }
     text.each(

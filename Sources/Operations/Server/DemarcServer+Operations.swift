@@ -187,6 +187,12 @@ extension DemarcServer: ServerOperations {
           expiresInSeconds: max(0, (binding.expires - now).wholeSeconds),
           userAgent: binding.userAgent)
         resource.kind = binding.isTrunk ? "trunk" : "user"
+        if let passed = binding.passed {
+          resource.kind = "phone"
+          resource.passedTo = passed.trunk
+          resource.token = passed.token
+          resource.keptInSeconds = max(0, (passed.kept - now).wholeSeconds)
+        }
         resource.q = Double(binding.preference) / 1_000
         resource.path = binding.path.isEmpty ? nil : binding.path
         resource.instance = binding.instance.isEmpty ? nil : binding.instance

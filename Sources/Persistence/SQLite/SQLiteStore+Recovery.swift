@@ -60,6 +60,12 @@ extension SQLiteStore {
       binding.path = row["path"]
       binding.instance = row["instance"]
       binding.isNumberBlock = row["number_block"] as Int64 != 0
+      if row["kind"] as String == "phone" {
+        let kept = Interval.milliseconds(Int(clamping: (row["kept_ms"] as Int64) - wall))
+        // How the PBX fared meanwhile nobody knows: the next REGISTER is carried to it.
+        binding.passed = PassedContact(
+          trunk: row["passed_to"], token: row["token"], since: .zero, kept: now + kept)
+      }
       return binding
     }
   }

@@ -260,6 +260,9 @@ extension WriterStatements {
       upsertBinding.bind(13, binding.path)
       upsertBinding.bind(14, binding.instance)
       upsertBinding.bind(15, binding.isNumberBlock ? 1 : 0)
+      upsertBinding.bind(16, binding.passed?.trunk ?? "")
+      upsertBinding.bind(17, binding.passed?.token ?? "")
+      upsertBinding.bind(18, binding.passed.map { clock.wall($0.kept) } ?? 0)
       try upsertBinding.run()
     case .bindingRemoved(let binding):
       bindKey(of: binding, to: deleteBinding)
@@ -271,7 +274,7 @@ extension WriterStatements {
   private func bindKey(of binding: Binding, to statement: PreparedStatement) {
     statement.bind(1, binding.tenant)
     statement.bind(2, binding.user)
-    statement.bind(3, binding.isTrunk ? "trunk" : "user")
+    statement.bind(3, binding.passed != nil ? "phone" : binding.isTrunk ? "trunk" : "user")
     statement.bind(4, binding.contact)
     statement.bind(5, Int64(binding.flow))
   }

@@ -67,13 +67,26 @@ enum Schema {
     migrator.registerMigration("3 contacts of PBXs, flows and paths") { db in
       for sql in version3 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("4 contacts that PBXs keep") { db in
+      for sql in version4 { try db.execute(sql: sql) }
+    }
     return migrator
   }
 
   static let bindingColumns = [
     "tenant", "user", "kind", "contact", "flow", "source", "listener", "call_id", "cseq",
-    "expires_ms", "user_agent", "preference", "path", "instance", "number_block",
+    "expires_ms", "user_agent", "preference", "path", "instance", "number_block", "passed_to",
+    "token", "kept_ms",
   ]
+
+  /// Of a phone whose registration a PBX keeps: the trunk, under which name it has it, and until when.
+  private static var version4: [String] {
+    [
+      "ALTER TABLE binding ADD COLUMN passed_to TEXT NOT NULL DEFAULT ''",
+      "ALTER TABLE binding ADD COLUMN token TEXT NOT NULL DEFAULT ''",
+      "ALTER TABLE binding ADD COLUMN kept_ms INTEGER NOT NULL DEFAULT 0",
+    ]
+  }
 
   /// A contact is of a user or of a trunk, and two flows of one phone may have the same URI.
   private static var version3: [String] {

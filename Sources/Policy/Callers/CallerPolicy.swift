@@ -139,6 +139,8 @@ extension Configuration {
     switch caller {
     case .user(let user): return identity(ofUser: user, claim)
     case .trunk(let trunk): return try identity(ofTrunk: trunk, claim)
+    case .phone:
+      return CallerIdentity(number: claim.number, origin: .asGiven, isPrivate: claim.isPrivate)
     }
   }
 

@@ -8,11 +8,14 @@ package import Base
 ///                             │  └─failure──▶ waiting ◀──failure──┘      │  │
 ///                             └──────due─────────┘                       │  │
 ///                             └──────────────due, 85 % of the time───────│──┘
+///     flowLost: registered ──▶ waiting, and no longer registered
 ///     stop: removing ──any final answer, or none──▶ removed
 ///
 /// What the RFCs leave open is settled here: the time before each try doubles up to a limit and is drawn
 /// between a half and the whole of it; a registrar may ask for more time, never for less; a password that was
-/// refused three times is tried seldom.
+/// refused three times is tried seldom. A connection that registered and ends takes the registration with it (RFC
+/// 5626 §4.5): the wait before the next try is that after a first failure, and doubles while connections end within two
+/// minutes, so that a provider that closes each is not worked.
 package struct ClientRegistration: Equatable, Sendable {
   package enum State: Equatable, Sendable {
     case unregistered, trying, challenged, registered, waiting, removing, removed
@@ -21,6 +24,8 @@ package struct ClientRegistration: Equatable, Sendable {
   /// Why it is not registered.
   package enum Problem: Equatable, Sendable {
     case noAnswer, unreachable
+    /// The connection that registered has ended.
+    case flowLost
     case refused(Int)
     /// The credentials were sent and challenged again, or answered with 403.
     case wrongCredentials(Int)
@@ -40,6 +45,8 @@ package struct ClientRegistration: Equatable, Sendable {
     case tooBrief(minimum: Interval?)
     case refused(status: Int, retryAfter: Interval?)
     case timedOut, unreachable
+    /// The connection by which it is registered has ended.
+    case flowLost
     /// The timer of `.wait`.
     case due
     case stop
@@ -70,6 +77,8 @@ package struct ClientRegistration: Equatable, Sendable {
     /// A registrar that grants less is asked again no sooner than if it had granted this.
     package var leastGrant = Interval.seconds(10)
     package var mostGrant = Interval.seconds(7 * 86_400)
+    /// A connection that ends sooner counts as one more failure in a row (RFC 5626 §4.5).
+    package var leastFlow = Interval.seconds(120)
     /// How long an answer to the removal is waited for.
     package var farewell = Interval.seconds(4)
     package init() {}
@@ -87,6 +96,10 @@ package struct ClientRegistration: Equatable, Sendable {
   /// Of this try.
   private var challenges = 0
   private var raised = false
+  /// Since when it is registered without a break, and how many connections in a row ended soon after they had
+  /// registered.
+  private var registeredSince: Instant?
+  private var shortFlows = 0
 
   package init(wanted: Interval, pace: Pace = Pace()) {
     self.wanted = wanted
@@ -120,6 +133,11 @@ package struct ClientRegistration: Equatable, Sendable {
       fail(.noAnswer, draw, into: &effects)
     case (.trying, .unreachable), (.challenged, .unreachable):
       fail(.unreachable, draw, into: &effects)
+    case (.registered, .flowLost): loseFlow(now, draw, into: &effects)
+    case (.trying, .flowLost), (.challenged, .flowLost), (.waiting, .flowLost):
+      // A refresh was under way and fails by itself; until then nobody is registered.
+      forgetFlow(now)
+      effects.append(.changed)
     case (.trying, .stop), (.challenged, .stop), (.registered, .stop):
       remove(into: &effects)
     case (.waiting, .stop), (.unregistered, .stop):
@@ -129,12 +147,12 @@ package struct ClientRegistration: Equatable, Sendable {
       guard isAnswerable, challenges <= 2 else { return end(into: &effects) }
       effects.append(.send(expires: .zero))
     case (.removing, .accepted), (.removing, .tooBrief), (.removing, .refused),
-      (.removing, .timedOut), (.removing, .unreachable), (.removing, .due):
+      (.removing, .timedOut), (.removing, .unreachable), (.removing, .flowLost), (.removing, .due):
       end(into: &effects)
     // An answer to what was given up, and what cannot be.
     case (.unregistered, .accepted), (.unregistered, .challenged), (.unregistered, .tooBrief),
       (.unregistered, .refused), (.unregistered, .timedOut), (.unregistered, .unreachable),
-      (.unregistered, .due),
+      (.unregistered, .due), (.unregistered, .flowLost),
       (.waiting, .accepted), (.waiting, .challenged), (.waiting, .tooBrief), (.waiting, .refused),
       (.waiting, .timedOut), (.waiting, .unreachable),
       (.registered, .accepted), (.registered, .challenged), (.registered, .tooBrief),
@@ -160,9 +178,25 @@ package struct ClientRegistration: Equatable, Sendable {
     problem = nil
     failures = 0
     refusals = 0
+    registeredSince = registeredSince ?? now
     expires = now + min(max(granted, .zero), pace.mostGrant)
     effects.append(.wait(.milliseconds(time.milliseconds / 100 * 85)))
     effects.append(.changed)
+  }
+
+  private mutating func loseFlow(
+    _ now: Instant, _ draw: UInt64, into effects: inout [Effect]
+  ) {
+    forgetFlow(now)
+    failures = max(shortFlows - 1, 0)
+    fail(.flowLost, draw, into: &effects)
+  }
+
+  private mutating func forgetFlow(_ now: Instant) {
+    guard let since = registeredSince else { return }
+    shortFlows = now - since < pace.leastFlow ? shortFlows + 1 : 0
+    registeredSince = nil
+    expires = nil
   }
 
   private mutating func challenge(
@@ -249,7 +283,7 @@ extension ClientRegistration.Problem {
     switch self {
     case .refused(let status), .wrongCredentials(let status), .redirected(let status): status
     case .tooBrief: 423
-    case .noAnswer, .unreachable, .unanswerable: 0
+    case .noAnswer, .unreachable, .flowLost, .unanswerable: 0
     }
   }
 
@@ -258,6 +292,7 @@ extension ClientRegistration.Problem {
     switch self {
     case .noAnswer: "no answer"
     case .unreachable: "nobody listens there"
+    case .flowLost: "the connection ended"
     case .refused(let status): "refused with \(status)"
     case .wrongCredentials(let status): "username or password refused with \(status)"
     case .unanswerable: "a challenge that cannot be answered"

@@ -26,6 +26,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
   case pEarlyMedia  // RFC 5009
   case historyInfo  // RFC 7044
   case pCalledPartyID  // RFC 7315
+  case flowTimer  // RFC 5626
   case sessionID  // RFC 7989
   case identity  // RFC 8224
   case referSub  // RFC 4488
@@ -99,6 +100,7 @@ package enum HeaderID: UInt8, Sendable, CaseIterable {
     case .subscriptionState: "Subscription-State"
     case .pEarlyMedia: "P-Early-Media"
     case .historyInfo: "History-Info"
+    case .flowTimer: "Flow-Timer"
     case .sessionID: "Session-ID"
     case .identity: "Identity"
     case .pCalledPartyID: "P-Called-Party-ID"

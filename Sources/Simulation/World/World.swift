@@ -370,7 +370,8 @@ package final class World {
       datagramsSent += 1
       var message: AgentMessage?
       do {
-        message = try AgentMessage(bytes)
+        // A keep-alive is no message (RFC 5626 §3.5.1).
+        if bytes != Array("\r\n\r\n".utf8) { message = try AgentMessage(bytes) }
       } catch {
         violate(.wellFormed, "\(error.reason): \(String(decoding: bytes, as: UTF8.self))", "")
       }

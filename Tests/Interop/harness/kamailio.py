@@ -7,11 +7,11 @@ from .ports import free_port
 from .process import Process, expect, wait_until
 
 _CONFIG = """\
-debug=2 log_stderror=yes fork=yes children=1 auto_aliases=no disable_tcp=yes
+debug=2 log_stderror=yes fork=yes children=1 auto_aliases=no {streams}
 listen=udp:127.0.0.1:{port} alias="{domain}"
 loadmodule "kex.so" loadmodule "tm.so" loadmodule "sl.so" loadmodule "rr.so" loadmodule "pv.so"
 loadmodule "textops.so" loadmodule "siputils.so" loadmodule "usrloc.so" loadmodule "registrar.so"
-loadmodule "auth.so" loadmodule "htable.so"
+loadmodule "auth.so" loadmodule "htable.so" {modules}
 modparam("registrar","gruu_enabled",0) modparam("registrar","max_expires",{expires})
 modparam("htable","htable","pw=>size=4;") modparam("htable","htable","did=>size=4;")
 event_route[htable:mod-init] {{ {tables} }}
@@ -61,19 +61,32 @@ def launch(name, config, run, memory=8):
 
 
 class Kamailio:
-    """`accounts` are passwords by name, `numbers` the account that each number rings."""
+    """`accounts` are passwords by name, `numbers` the account that each number rings. `tls`: it also listens by TLS,
+    on the port `secure`, with this certificate and key, and wants one of the same authority from whoever connects."""
 
-    def __init__(self, folder, domain, accounts, numbers, expires=3600):
+    def __init__(self, folder, domain, accounts, numbers, expires=3600, tls=None):
         self.folder = pathlib.Path(folder) / "kamailio"
         self.folder.mkdir(exist_ok=True)
         self.domain, self.port, self.public = domain, free_port(), free_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.secure = free_port()
+        streams, modules = "disable_tcp=yes", ""
+        if tls:
+            certificate, key, authority = tls
+            settings = self.folder / "tls.cfg"
+            settings.write_text(
+                "[server:default]\nmethod = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\n"
+                f"private_key = {key}\ncertificate = {certificate}\nca_list = {authority}\n"
+                "[client:default]\nverify_certificate = no\n")
+            streams = f"enable_tls=yes tcp_children=1 tcp_accept_no_cl=yes\nlisten=tls:127.0.0.1:{self.secure}"
+            modules = f'loadmodule "tls.so" modparam("tls","config","{settings}")'
         tables = " ".join(
             [f'$sht(pw=>{name})="{password}";' for name, password in accounts.items()]
             + [f'$sht(did=>{number})="{name}";' for number, name in numbers.items()])
         self.config = self.folder / "kamailio.cfg"
         self.config.write_text(_CONFIG.format(
-            port=self.port, domain=domain, expires=expires, tables=tables, public=self.public))
+            port=self.port, domain=domain, expires=expires, tables=tables, public=self.public, streams=streams,
+            modules=modules))
         self.process, self._starts = None, 0
 
     def start(self):

@@ -14,6 +14,7 @@ def examples(t):
     """The files in examples/ are right, as `demarc check` sees them"""
     settings = {
         "loopback.yaml": (EXAMPLES / "demarc.yaml").read_text(),
+        "phones-of-a-pbx.yaml": (EXAMPLES / "demarc.yaml").read_text(),
         # As the comment at its head says.
         "carriers-and-pbx.yaml": "".join(
             line[4:] + "\n" for line in (EXAMPLES / "carriers-and-pbx.yaml").read_text().splitlines()

@@ -2,8 +2,10 @@
 
 from harness.case import test
 from harness.kamailio import Kamailio
+from harness.ports import free_port
 from harness.process import expect, wait_until
 from harness.sipp import uac, uas
+from harness.stream import make_certificate
 from harness.world import World
 
 NUMBER = "+4930555100"
@@ -99,3 +101,80 @@ def wrong_password(t):
         "register": {"registrar": provider.domain, "username": "acme", "password": "provider-secret"}})
     world.demarc.apply(document)
     registered(world, 2)
+
+
+class SecureProvider:
+    """Kamailio by TLS that wants our certificate, and a Demarc that registers there by a listener of TLS."""
+
+    def __init__(self, t, name="provider.test"):
+        authority = make_certificate(t.folder, "authority", ["authority.test"])
+        theirs = make_certificate(t.folder, "provider", [name], authority)
+        ours = make_certificate(t.folder, "ours", ["demarc.test"], authority)
+        self.provider = Kamailio(
+            t.folder, "provider.test", {"acme": "provider-secret"}, {NUMBER: "acme"},
+            tls=(*theirs, authority[0]))
+        t.defer(self.provider.stop)
+        self.provider.start()
+        self.world = world = World(t.folder, t.program, 20)
+        t.defer(world.close)
+        self.listener = free_port()
+        plain = world.demarc.configuration
+
+        def configuration():
+            document = plain()
+            document["listeners"].append({
+                "name": "tls", "transport": "tls", "address": "127.0.0.1", "port": self.listener,
+                "certificate": str(ours[0]), "key": str(ours[1])})
+            return document
+        world.demarc.configuration = configuration
+        world.demarc.start()
+        document = world.resources()
+        document["networks"].append({"name": "outside", "listeners": ["tls"], "media": ["127.0.0.1"]})
+        document["trunks"].append({
+            "name": "provider", "tenant": "test", "kind": "carrier", "network": "outside", "transport": "tls",
+            "targets": [f"127.0.0.1:{self.provider.secure}"],
+            "tls": {"ca": str(authority[0]), "certificate": str(ours[0]), "key": str(ours[1])},
+            "register": {"registrar": "provider.test", "username": "acme", "password": "provider-secret"}})
+        document["numbers"].append({"number": NUMBER, "tenant": "test", "destinations": [{"application": "echo"}]})
+        document["routes"].append({
+            "name": "by-provider", "tenant": "test", "prefix": "+4939", "carriers": [{"trunk": "provider"}]})
+        world.demarc.apply(document)
+
+    def outbound(self, t, name):
+        number = self.world.number("+4939")
+        public = t.callee(f"callee-{name}", uas(), port=self.provider.public)
+        t.caller(f"pbx-{name}", uac(hold_ms=200), port=self.world.ports["pbx"], remote=self.world.sip,
+                 service=number).wait()
+        public.wait()
+        record = self.world.record(number)
+        expect(record["to"] == "trunk:provider" and record["status"] == 200, f"{record}")
+
+
+@test("registers-by-tls", 90)
+def registers_by_tls(t):
+    """By TLS with a certificate of ours: calls both ways by the one connection; the provider restarts, and all is well"""
+    secure = SecureProvider(t)
+    one = registered(secure.world)
+    expect(one["address"].endswith(f":{secure.provider.secure}"), f"{one}")
+    inbound(t, secure.world, secure.provider)
+    secure.outbound(t, "first")
+    secure.provider.stop()
+    failed = wait_until(
+        lambda: next((one for one in [state(secure.world)] if one["state"] == "failed"), None), 10,
+        "the end of the connection to be noticed")
+    expect(not failed["registered"] and failed.get("reason"), f"{failed}")
+    secure.provider.start()
+    registered(secure.world, 40)
+    inbound(t, secure.world, secure.provider, "again")
+    secure.outbound(t, "second")
+
+
+@test("tls-of-another-name", 40)
+def tls_of_another_name(t):
+    """A registrar whose certificate is for another domain gets no REGISTER"""
+    secure = SecureProvider(t, name="other.test")
+    failed = wait_until(
+        lambda: next((one for one in [state(secure.world)] if one["state"] == "failed"), None), 10, "the failure")
+    expect(not failed["registered"], f"{failed}")
+    metrics = secure.world.demarc.metrics()
+    expect(metrics['demarc_sip_connections_ended_total{reason="wrongCertificateName"}'] >= 1, "the name was no matter")
