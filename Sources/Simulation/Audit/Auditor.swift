@@ -33,7 +33,7 @@ package final class Auditor {
     /// §9.1).
     var released: Instant? {
       if let bye { return bye }
-      guard let cancelled else { return refused?.at ?? lost }
+      guard let cancelled else { return lost ?? refused?.at }
       let given = cancelled + AgentTimers.end
       return min(refused?.at ?? given, given)
     }
@@ -230,7 +230,8 @@ package final class Auditor {
     }
     checkCanaries(datagram)
     guard let message = datagram.message else { return }
-    legs[message.callID]?.lastSent = world.now
+    // Whoever asks about a dialog that is over, because its BYE went with a connection, is told so at any time.
+    if message.status != 481 { legs[message.callID]?.lastSent = world.now }
     if message.isRequest {
       sentRequest(message, to: datagram.to)
     } else if message.method == .invite {
