@@ -97,6 +97,8 @@ package enum MediaApplication: Hashable, Sendable {
   case announcement(UInt32)
   /// Listens for some seconds, then speaks loss, jitter and MOS of what it heard; then ends.
   case qualityTest
+  /// The tone of a phone that rings elsewhere: 425 Hz, one second of every five (ITU-T E.180, ETSI TR 101 041-2).
+  case ringback
 }
 
 /// What the engine tells the media plane. Flat values only: the same commands may cross a process

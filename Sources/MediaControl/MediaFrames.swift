@@ -60,6 +60,7 @@ struct FrameWriter {
       put(UInt8(2))
       put(index)
     case .qualityTest: put(UInt8(3))
+    case .ringback: put(UInt8(4))
     }
   }
 
@@ -191,6 +192,7 @@ struct FrameReader {
     case 1: .milliwatt
     case 2: .announcement(u32(bytes))
     case 3: .qualityTest
+    case 4: .ringback
     default: throw error(.badValue)
     }
   }

@@ -179,6 +179,26 @@ import Testing
     scene.expectRest()
   }
 
+  /// The transferee is not left in silence meanwhile, and hears the target and nothing else once that answers.
+  @Test(arguments: [0, 8]) func ringback(payload: Int) throws {
+    let scene = try scene()
+    scene.register(scene.alice, scene.bob)
+    scene.bob.onInvite = { _ in .answering(after: .seconds(4)) }
+    let far = scene.north.call("+493010", CallerScript().with { $0.payloads = [payload, 101] })
+    scene.world.run(for: .seconds(5))
+    let near = try #require(scene.alice.calls.last)
+    near.transfer(to: "102", Transferring().with { $0.goodbye = .atOnce })
+    scene.world.run(for: .seconds(2))
+    #expect(scene.world.media.application(of: far.media) == .ringback)
+    scene.world.run(for: .seconds(6))
+    let target = try #require(scene.bob.calls.last)
+    #expect(scene.world.media.application(of: far.media) == nil)
+    #expect(scene.world.media.partner(of: far.media) == target.media)
+    far.hangUp()
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// RFC 4488: nothing is told; the trunk hangs the transferor up when it is done.
   @Test func blindInSilence() throws {
     let scene = try scene()

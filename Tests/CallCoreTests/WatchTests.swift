@@ -272,6 +272,22 @@ import Testing
     scene.expectRest()
   }
 
+  /// A URI without a user means whoever asks; an `id` that is no token, and a message that is too large to be kept,
+  /// begin nothing.
+  @Test func forms() throws {
+    let scene = try scene()
+    let own = scene.bob.subscribe(to: "sip:trunk.example", "dialog", expires: 60)
+    let broken = watch(scene.bob, "101", "dialog;id=\"a, b\"")
+    let large = scene.bob.subscribe(
+      to: "sip:101@trunk.example", "dialog",
+      headers: [String](repeating: "X-Much: " + String(repeating: "x", count: 500), count: 8))
+    scene.world.run(for: .seconds(2))
+    #expect(own.bodies[0].contains("entity=\"sip:102@trunk.example\""))
+    #expect(broken.statuses == [400] && large.statuses == [513])
+    scene.world.run(for: .seconds(100))
+    scene.expectRest()
+  }
+
   /// A lamp that is switched on during a call shows it.
   @Test func duringACall() throws {
     let scene = try scene()

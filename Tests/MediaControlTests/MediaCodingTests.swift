@@ -16,6 +16,7 @@ private let commands: [MediaCommand] = [
       telephoneEvent: 101)),
   .bridge(id, MediaTransportID(raw: 9)),
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
+  .play(id, .ringback),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
 ]
 

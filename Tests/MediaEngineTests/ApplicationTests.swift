@@ -48,6 +48,31 @@ import Testing
     #expect(types(last).last == RTCPType.bye)
   }
 
+  /// 425 Hz for a second and silence after it, in either law; a codec that is not known hears nothing at all.
+  @Test(arguments: [AudioCodec.pcmu, .pcma])
+  func ringback(codec: AudioCodec) throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    let (end, other) = (try rig.open(), try rig.open())
+    rig.plane.submit([
+      .remote(end.id, RemoteMedia(alice.address, codec: codec)), .play(end.id, .ringback),
+      .remote(other.id, RemoteMedia(bob.address, codec: .unknown)), .play(other.id, .ringback),
+    ])
+    var samples: [Int] = []
+    while samples.count < 9_600 {
+      let packet = try #require(alice.packet())
+      samples += packet.payload.map {
+        Int(codec == .pcma ? G711.linear(alaw: $0) : G711.linear(ulaw: $0))
+      }
+    }
+    let tone = samples.prefix(8_000)
+    let crossings = zip(tone, tone.dropFirst()).count { $0 < 0 && $1 >= 0 }
+    #expect((423...427).contains(crossings))
+    #expect((6_500...7_500).contains(tone.max() ?? 0))
+    #expect(samples[8_000...].allSatisfy { abs($0) <= 8 })
+    #expect(bob.packet() == nil)
+  }
+
   @Test func packetTimeIsHonoured() throws {
     let rig = try Rig()
     let alice = try Peer()

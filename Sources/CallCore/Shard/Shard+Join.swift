@@ -313,7 +313,10 @@ extension Shard {
     guard let handover = session.handover else { return false }
     if let transfer = handover.transfer, transfer.isLeaving(leg) {
       // Who hangs up does not wait for the outcome.
-      if leg === transfer.transferor { endReferral(session) }
+      if leg === transfer.transferor {
+        endReferral(session)
+        ringBack(transfer)
+      }
       withdrawOffers(leg, session)
       return true
     }

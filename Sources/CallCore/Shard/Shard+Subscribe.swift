@@ -51,7 +51,7 @@ extension Shard {
     }
     let subscription = EventSubscription(
       Watched(package: package, user: userKey(user)), by: userKey(watcher),
-      id: id, entity: entity(message),
+      id: id, entity: entity(message, user),
       contact: message.bytes.string(contact.uri.first(SubscriptionLimits.textBytes)),
       machine: machine, seesCalls: view == .calls, dialog: dialog,
       remoteCSeq: fields.cseq.number, arrival, at: now)
@@ -134,14 +134,15 @@ extension Shard {
     return configuration.view(ofUser: user, by: watcher)
   }
 
-  /// As it was asked for, so that phones recognise it.
-  private func entity(_ message: borrowing Message) -> String {
+  /// As it was asked for, so that phones recognise it; whoever asked without a name gets the extension.
+  private func entity(_ message: borrowing Message, _ subject: Int) -> String {
     let bytes = message.bytes
     guard let uri = SIPURI.parse(bytes, message.requestURI) else { return "" }
-    let user = UserPart.escaped(Escapes.string(bytes, uri.user.first(64)))
+    let asked = Escapes.string(bytes, uri.user.first(64))
+    let user = UserPart.escaped(asked.isEmpty ? configuration.users[subject].extension : asked)
     let host = bytes.string(uri.host.first(SubscriptionLimits.textBytes))
     let shown = host.contains(":") && !host.hasPrefix("[") ? "[\(host)]" : host
-    return user.isEmpty ? "sip:\(shown)" : "sip:\(user)@\(shown)"
+    return "sip:\(user)@\(shown)"
   }
 
   func userKey(_ user: Int) -> Registrar.UserKey {

@@ -199,7 +199,19 @@ extension Shard {
     }
     if let transfer = session.handover?.transfer {
       tellReferral(transfer.call, message.status == 180 ? 180 : 183)
+      ringBack(transfer)
     }
+  }
+
+  /// Who has nobody left to speak with is not left in silence (RFC 5589 §6.1 lets the transferor go at once).
+  func ringBack(_ transfer: Transfer) {
+    guard transfer.kind == .blind, transfer.stage == .calling, !transfer.isRingingBack,
+      transfer.transferor.state == .ended, transfer.next.record.ringing != nil,
+      let media = transfer.transferee.media, !transfer.transferee.mediaClosing,
+      let codec = media.remote?.codec, codec != .unknown
+    else { return }
+    transfer.isRingingBack = true
+    outbox.media.append(.play(media.transport, .ringback))
   }
 
   /// The target took the call: the transferee is offered what it says.

@@ -90,6 +90,8 @@ final class Transfer {
   /// Until a side that is busy with an exchange of its own is asked again.
   var timer = TimerID.none
   var tries = 0
+  /// The transferee hears that the target rings.
+  var isRingingBack = false
 
   static let triesAtMost = 20
 

@@ -9,6 +9,8 @@ struct Application: Sendable {
     case none, echo
     /// The digital milliwatt; the position in its period of eight.
     case milliwatt(Int)
+    /// The position in its five seconds.
+    case ringback(Int)
     case clip(Clip, position: Int)
     /// Silence until the instant (nil: not begun), then the result as a clip.
     case listening(until: Instant?)
@@ -32,6 +34,7 @@ struct Application: Sendable {
     switch application {
     case .echo: kind = .echo
     case .milliwatt: kind = .milliwatt(0)
+    case .ringback: kind = .ringback(0)
     case .announcement(let index):
       guard let clip = announcements[index] else { return nil }
       kind = .clip(clip, position: 0)
@@ -46,7 +49,7 @@ struct Application: Sendable {
   var isPaced: Bool {
     switch kind {
     case .none, .echo: false
-    case .milliwatt, .clip, .listening: true
+    case .milliwatt, .ringback, .clip, .listening: true
     }
   }
 
@@ -61,6 +64,9 @@ struct Application: Sendable {
     }
     return now >= until
   }
+
+  /// It says nothing that the far end has to hear: where that speaks what we do not, it stays silent.
+  var isOptional: Bool { if case .ringback = kind { true } else { false } }
 
   mutating func speak(_ clip: Clip) { kind = .clip(clip, position: 0) }
 
@@ -78,6 +84,11 @@ struct Application: Sendable {
         packet.put(Milliwatt.code(phase + i, alaw: alaw), at: RTPHeader.size + i)
       }
       kind = .milliwatt((phase + count) % 8)
+    case .ringback(let position):
+      for i in 0..<count {
+        packet.put(Ringback.code(position + i, alaw: alaw), at: RTPHeader.size + i)
+      }
+      kind = .ringback((position + count) % Ringback.period)
     case .clip(let clip, let position):
       guard position < clip.count else { return false }
       clip.copy(from: position, count: count, alaw: alaw, into: &packet)

@@ -32,7 +32,8 @@ extension Worker {
     guard transports[slot].isOpen, !applications[slot].hasEnded else { return }
     let period = Interval.milliseconds(transports[slot].packetMilliseconds)
     guard transports[slot].hasRemote, transports[slot].remote.weSend,
-      !transports[slot].target.isNowhere
+      !transports[slot].target.isNowhere,
+      transports[slot].remote.codec != .unknown || !applications[slot].isOptional
     else {
       // Nobody to speak to yet, or on hold: what has begun waits where it is.
       applications[slot].due = now + period

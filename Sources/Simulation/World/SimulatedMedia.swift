@@ -9,6 +9,7 @@ package final class SimulatedMedia {
     var local: LocalMedia
     var remote: RemoteMedia?
     var peer: MediaTransportID?
+    var application: MediaApplication?
     var latched: SocketAddress?
     var opened: Instant
     var watch = 0
@@ -115,6 +116,13 @@ package final class SimulatedMedia {
     }
     transports[a]?.peer = b
     transports[b]?.peer = a
+    transports[a]?.application = nil
+    transports[b]?.application = nil
+  }
+
+  /// What this agent hears in place of somebody.
+  package func application(of media: SocketAddress) -> MediaApplication? {
+    transports.values.first { $0.remote?.rtp == media }?.application
   }
 
   /// Whose media this agent hears now.
@@ -171,8 +179,11 @@ package final class SimulatedMedia {
   }
 
   private func play(_ id: MediaTransportID, _ application: MediaApplication) {
+    if let peer = transports[id]?.peer { transports[peer]?.peer = nil }
+    transports[id]?.peer = nil
+    transports[id]?.application = application
     switch application {
-    case .echo, .milliwatt: break
+    case .echo, .milliwatt, .ringback: break
     case .announcement, .qualityTest:
       world.after(random.interval(2_000...6_000)) { [self] in
         if transports[id] != nil { report(.applicationEnded(id)) }
