@@ -3,6 +3,7 @@ import CallCore
 import Foundation
 import Operations
 import Policy
+import SIPCore
 import Synchronization
 import Testing
 

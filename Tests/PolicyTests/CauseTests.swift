@@ -37,6 +37,14 @@ struct CauseTests {
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }
 
+  /// A set is one word: whatever a hop can end by must be among the first 64.
+  @Test func setsHoldWhatAHopCanEndBy() {
+    let ends =
+      ResourceDefaults.continueOn + ResourceDefaults.failoverOn
+      + (200..<700).map { Cause.of(sipStatus: $0) } + [.numberUnassigned, .numberSuspended]
+    #expect(ends.allSatisfy { CauseSet([$0]).contains($0) })
+  }
+
   @Test(
     "What a peer's status means",
     arguments: [

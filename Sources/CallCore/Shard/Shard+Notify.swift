@@ -181,7 +181,7 @@ extension Shard {
     case .bindingRemoved(let binding): noteBinding(binding, isGone: true)
     case .mediaLatched, .mediaSilent, .callNoted, .authenticationFailed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
-      .internalFault, .overload, .configurationApplied, .drained:
+      .internalFault, .overload, .configurationApplied, .listenerClosed, .drained:
       break
     }
   }

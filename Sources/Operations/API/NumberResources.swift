@@ -1,4 +1,4 @@
-import Policy
+package import Policy
 
 /// A number of the inventory, and where it stands.
 package struct NumberResource: Codable, Hashable, Sendable {

@@ -1,5 +1,5 @@
-import CallCore
-import SIPCore
+package import CallCore
+package import SIPCore
 
 /// Somebody who is told of a user's state (RFC 6665).
 package struct SubscriptionResource: Codable, Hashable, Sendable {

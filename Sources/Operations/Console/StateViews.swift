@@ -1,3 +1,4 @@
+import Policy
 package import Foundation
 
 /// Trunks, registrations and the server itself, for people.

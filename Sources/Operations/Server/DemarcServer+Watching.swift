@@ -1,5 +1,7 @@
 import Base
 import CallCore
+import Edge
+import Policy
 
 // Who watches whom, and what waits in mailboxes.
 
