@@ -136,7 +136,7 @@ struct TrunkRegistrationDocumentTests {
         line: 6, message: "keep-alive"),
       Wrong(
         lines: "    register: {registrar: \"::1\", username: a, password: b}", line: 6,
-        message: "no listener of the family"),
+        message: "no listener of transport udp of the family"),
       Wrong(
         lines: "    register: {registrar: 127.0.0.1}", line: 6, message: "`username` is missing"),
       Wrong(

@@ -161,8 +161,8 @@ import Testing
       try ResourceViews.tables(Array(document.utf8), on: Terminal()) == """
         No users.
 
-        NUMBER  TENANT  DESTINATIONS
-        +4930   acme    user:alice, application:tone
+        NUMBER  TENANT  STATE  DESTINATIONS
+        +4930   acme           user:alice, application:tone
 
         ROUTE  TENANT  PREFIX  STRIP  PREPEND  CARRIERS  TIMEOUT
         all            +       0               a

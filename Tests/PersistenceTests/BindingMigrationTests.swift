@@ -47,6 +47,7 @@ struct BindingMigrationTests {
     let folder = try Folder()
     var make = FactMaker()
     var binding = make.binding("anna@pbx.example", expires: 60_000)
+    binding.listener = 0
     binding.passed = PassedContact(
       trunk: "office", token: "0123456789abcdef0123456789abcdef",
       since: binding.expires, kept: binding.expires + .seconds(3_540))
