@@ -41,11 +41,13 @@ def registered(world, seconds=10):
         "the registration")
 
 
-def inbound(t, world, provider, name="public"):
-    """A call from outside by the provider's number reaches the echo."""
+def inbound(t, world, provider, name="public", calls=1):
+    """A call from outside by the provider's number reaches the echo; with those before it there are so many."""
     t.caller(name, uac(hold_ms=200), port=provider.public, remote=provider.address, service=NUMBER).wait()
-    record = world.record(NUMBER)
-    expect(record["from"] == "trunk:provider" and record["state"] == "ended", f"{record}")
+    records = wait_until(
+        lambda: len(found := world.records(NUMBER)) == calls and all(one["state"] == "ended" for one in found) and found,
+        5, f"{calls} closed records of calls to {NUMBER}")
+    expect(all(record["from"] == "trunk:provider" for record in records), f"{records}")
 
 
 @test("registers", 60)
@@ -165,7 +167,7 @@ def registers_by_tls(t):
     expect(not failed["registered"] and failed.get("reason"), f"{failed}")
     secure.provider.start()
     registered(secure.world, 40)
-    inbound(t, secure.world, secure.provider, "again")
+    inbound(t, secure.world, secure.provider, "again", calls=2)
     secure.outbound(t, "second")
 
 
