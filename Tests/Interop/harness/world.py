@@ -36,6 +36,7 @@ FORWARDS = {
         "busy": {"number": "+4930555001"}, "noAnswer": {"user": "erin"}, "noAnswerAfter": "2s",
         "unreachable": {"application": "echo"}}},
 }
+PICKUPS = {"erin": {"pickup": ["frank"]}}
 MAX_CALLS = 3
 CALLS_PER_SECOND = 5
 MEDIA_TIMEOUT = 6
@@ -99,7 +100,7 @@ class World:
     def user_accounts(self):
         return [
             {"name": name, "tenant": "test", "network": "loopback", **account, "mediaTimeout": f"{MEDIA_TIMEOUT}s",
-             **FORWARDS.get(name, {})}
+             **FORWARDS.get(name, {}), **PICKUPS.get(name, {})}
             for name, account in self.users.items()]
 
     def resources(self):
