@@ -55,7 +55,7 @@ class Phone:
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
-            jitter="5-10", more="", modules=(), transport=None, cafile=None, namespace=None):
+            jitter="5-10", more="", transport=None, cafile=None, namespace=None):
         self.name, self.namespace = name, namespace
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
@@ -82,9 +82,6 @@ class Phone:
             account = f"<sip:{user}@{bracketed}:{self.port}>;regint=0"
         if transport:
             account = account.replace(f"{domain}>", f"{domain};transport={transport}>")
-        if modules:
-            with open(self.folder / "config", "a") as config:
-                config.writelines(f"module_app {module}\n" for module in modules)
         if cafile:
             with open(self.folder / "config", "a") as config:
                 config.write(f"sip_cafile {cafile}\n")

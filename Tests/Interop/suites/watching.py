@@ -41,30 +41,22 @@ def until(agent, state, seconds=8):
                 return message, dialog
 
 
-@test("message-waiting", 40)
+@test("message-waiting", 30)
 def message_waiting(t):
-    """baresip subscribes to its mailbox and is told what `demarc mailbox set` says"""
+    """A phone subscribes to its mailbox and is told what `demarc mailbox set` says. (baresip 1.0 can do it too, but
+    every few times its mwi module goes into a loop of SUBSCRIBEs before it reads an answer.)"""
     world = t.world
-    phone = t.phone(
-        "dave", user="dave", password=world.users["dave"]["password"], registrar=world.sip,
-        domain=world.domain, modules=["mwi.so"], more="mwi=yes")
-
-    def told(count, seconds):
-        def mine():
-            found = [one for one in world.demarc.ask("subscriptions")["items"] if one["watcher"] == "dave"]
-            return len(found) == 1 and found[0]["notifies"] == count and found[0]
-        return wait_until(mine, seconds, f"NOTIFY {count} to dave")
-    expect(told(1, 15)["event"] == "message-summary", "another event")
+    watcher, answer, _ = subscribe(t, "dave", "dave", "message-summary")
+    expect(answer.status == 200, answer.start)
+    expect(b"Messages-Waiting: no" in notify(watcher).body, "messages before there are any")
     world.demarc.command("mailbox", "set", "dave", "--new", "2", "--old", "1")
-    told(2, 5)
+    body = notify(watcher).body
+    expect(b"Messages-Waiting: yes" in body and b"Voice-Message: 2/1 (0/0)" in body, f"{body}")
+    listed = [one for one in world.demarc.ask("subscriptions")["items"] if one["watcher"] == "dave"]
+    expect([(one["event"], one["notifies"]) for one in listed] == [("message-summary", 2)], f"{listed}")
     expect(world.demarc.ask("mailbox")["items"][0]["new"] == 2, "the mailbox is not listed")
     world.demarc.command("mailbox", "set", "dave")
-    told(3, 5)
-    # What it shows is whole only when it has ended: baresip buffers it.
-    phone.stop()
-    shown = re.findall(r"-+ MWI for \S+ -+\s+(.*?)\n\s*\n", phone.process.text(), re.S)
-    waiting = ["yes" if "Messages-Waiting: yes" in text else "no" for text in shown]
-    expect(waiting[:3] == ["no", "yes", "no"] and "Voice-Message: 2/1 (0/0)" in shown[1], f"{shown}")
+    expect(b"Messages-Waiting: no" in notify(watcher).body, "the lamp stays lit")
 
 
 @test("lamp", 40)
