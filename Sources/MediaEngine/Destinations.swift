@@ -3,9 +3,10 @@ package import MediaControl
 
 /// Which addresses media may be sent to, whatever SDP or a packet's source says.
 ///
-/// Never to nowhere (unspecified, port 0), to many (multicast, broadcast), or to ourselves: a relay that
-/// feeds a port of its own is a loop. Loopback and link-local addresses (a cloud's metadata service lives
-/// there) only where we are bound there or the peer's signalling comes from there.
+/// Never to nowhere (unspecified, port 0) or to many (multicast, broadcast). Loopback and link-local addresses
+/// (a cloud's metadata service lives there) only where we are bound there or the peer's signalling comes from
+/// there. Our own ports are a far end like others, for a PBX that only signals joins two of our calls that way;
+/// what keeps that from being a loop is `FacingOurselves`.
 package struct Destinations: Sendable {
   private struct Own: Sendable {
     var ip: IPAddress
@@ -40,6 +41,6 @@ package struct Destinations: Sendable {
     if ip.family == .v4, ip.v4 == 0xffff_ffff { return false }
     if ip.isLoopback, !bound.isLoopback, !signalling.isLoopback { return false }
     if ip.isLinkLocal, !bound.isLinkLocal, !signalling.isLinkLocal { return false }
-    return !isOwn(address)
+    return true
   }
 }

@@ -85,6 +85,8 @@ package struct MediaCounters: Hashable, Sendable {
   package var unbridged: UInt64 = 0
   /// Dropped: the other side has no address that may be sent to, or does not want to receive.
   package var unsendable: UInt64 = 0
+  /// Dropped: it would have come through ourselves a second time, or faster than an echo of speech does.
+  package var looped: UInt64 = 0
   /// Dropped: the kernel did not take it.
   package var sendFailures: UInt64 = 0
   /// Dropped by the kernel because a socket's buffer was full, as counted when transports close.

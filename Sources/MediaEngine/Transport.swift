@@ -12,6 +12,8 @@ struct Transport: Sendable {
   var isEcho = false
   /// The far end has heard another before: packets for it go on in the flow that it knows.
   var isRenumbered = false
+  /// The far end is a port of ours (`EchoAllowance`).
+  var facesOurselves = false
   /// Slot of the transport that this one is bridged with; -1: none.
   var peer: Int32 = -1
   var remote = RemoteMedia.nobody
@@ -20,6 +22,8 @@ struct Transport: Sendable {
   /// Where packets for the far end go: latched, else as in SDP, else nowhere.
   var target = SendTarget()
   var controlTarget = SendTarget()
+
+  var echoAllowance = EchoAllowance()
 
   /// When the watch for silence began anew; 0 ms: no watch.
   var watchMilliseconds: UInt32 = 0

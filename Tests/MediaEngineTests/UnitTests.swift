@@ -68,7 +68,6 @@ import Testing
     }
     #expect(allows(peer))
     #expect(!allows(peer, 0))
-    #expect(!allows(bound, 20_500))
     #expect(allows(bound, 30_000))  // another program of this machine
     #expect(!allows(.anyV4))
     #expect(!allows(IPAddress(v4: 0xe000_0001)))

@@ -94,6 +94,10 @@ extension Worker {
       counters.unsendable &+= 1
       return
     }
+    if transports[slot].facesOurselves, !transports[slot].echoAllowance.take(at: now) {
+      counters.looped &+= 1
+      return
+    }
     let rate = Int(transports[slot].remote.clockRate)
     let gap = UInt32(truncatingIfNeeded: rate / 1_000 * transports[slot].packetMilliseconds)
     let mapped = streams[slot].outgoing.map(header, gap: gap)

@@ -25,6 +25,7 @@ extension Worker {
       header, arrival: arrival.stamp == 0 ? wall : arrival.stamp, clockRate: rate)
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
+      if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
       forwardMedia(header, arrival.length, to: peer)
     } else if transports[slot].isEcho {
       echo(header, arrival.length, slot)
@@ -40,7 +41,11 @@ extension Worker {
       counters.unwanted &+= 1
       return false
     }
-    if transports[slot].latch.state != .fixed, destinations.isOwn(source) { return refuse(slot) }
+    if transports[slot].latch.state != .fixed, source != transports[slot].remote.rtp,
+      destinations.isOwn(source)
+    {
+      return refuse(slot)
+    }
     let verdict = transports[slot].latch.admit(
       source, media: transports[slot].remote.rtp.ip,
       signalling: transports[slot].remote.signallingSource, policy: transports[slot].remote.latch)
@@ -59,6 +64,8 @@ extension Worker {
     counters.refused &+= 1
     return false
   }
+
+  fileprivate mutating func dropLooped() { counters.looped &+= 1 }
 
   /// Sends the packet in the buffer to the far end of `slot`, as it came or in the flow that is known there.
   private mutating func forwardMedia(_ header: RTPHeader, _ length: Int, to slot: Int) {
@@ -90,7 +97,9 @@ extension Worker {
     let remote = transports[slot].remote
     let latch = transports[slot].latch
     let control = transports[slot].controlLatch
-    transports[slot].target = target(latch.state == .open ? remote.rtp : latch.address, slot)
+    let address = latch.state == .open ? remote.rtp : latch.address
+    transports[slot].facesOurselves = destinations.isOwn(address)
+    transports[slot].target = target(address, slot)
     transports[slot].controlTarget =
       target(control.state == .open ? remote.rtcp : control.address, slot)
   }
@@ -99,7 +108,7 @@ extension Worker {
     let allowed = destinations.allows(
       address, from: ports.boundAddress(ofSlot: slot),
       signalling: transports[slot].remote.signallingSource)
-    return allowed ? SendTarget(address) : SendTarget()
+    return allowed && address != ports.address(ofSlot: slot) ? SendTarget(address) : SendTarget()
   }
 }
 
@@ -126,6 +135,7 @@ extension Worker {
     readControl(arrival, slot)
     let peer = Int(transports[slot].peer)
     guard peer >= 0 else { return }
+    if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
     guard !transports[peer].controlTarget.isNowhere else {
       counters.unsendable &+= 1
       return
@@ -146,7 +156,9 @@ extension Worker {
   /// address that RTP has proven.
   private mutating func admitControl(_ source: SocketAddress, _ slot: Int) -> Bool {
     guard transports[slot].hasRemote else { return refuse(slot) }
-    if transports[slot].controlLatch.state != .fixed, destinations.isOwn(source) {
+    if transports[slot].controlLatch.state != .fixed, source != transports[slot].remote.rtcp,
+      destinations.isOwn(source)
+    {
       return refuse(slot)
     }
     let media = transports[slot].latch

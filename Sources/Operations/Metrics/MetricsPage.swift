@@ -325,7 +325,7 @@ package struct MetricsPage: Sendable {
       [
         ("refused", media.refused), ("malformed", media.malformed), ("unwanted", media.unwanted),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
-        ("sendFailure", media.sendFailures), ("kernel", media.kernelDropped),
+        ("looped", media.looped), ("sendFailure", media.sendFailures), ("kernel", media.kernelDropped),
       ])
     text.single(
       "media_commands_refused_total", .counter, "Commands that media could not follow.",
