@@ -16,8 +16,9 @@ SEED ?=
 MINUTES ?= 30
 RATE    ?= 200
 N       ?= 10000
+PHONES  ?= 100000
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order core-test build clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche core-test build clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -81,6 +82,11 @@ order: ## 180 and 200 sent back to back leave in that order, N=10000 times
 	@scripts/ensure.sh bench
 	@$(BUILD) --product demarc
 	@$(PYTHON) scripts/order.py --demarc $(BIN)/demarc --calls $(N) --rate $(RATE)
+
+avalanche: ## PHONES=100000 register, Demarc dies, and all of them come back at once
+	@scripts/ensure.sh bench
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/avalanche.py --demarc $(BIN)/demarc --phones $(PHONES)
 
 lint: ## Check the code's format and the scripts' syntax
 	@scripts/ensure.sh lint

@@ -160,6 +160,8 @@ def registers_by_tls(t):
     expect(one["address"].endswith(f":{secure.provider.secure}"), f"{one}")
     inbound(t, secure.world, secure.provider)
     secure.outbound(t, "first")
+    metrics = secure.world.demarc.metrics()
+    expect(metrics["demarc_sip_connections"] == 1, f"{metrics['demarc_sip_connections']} connections, not one")
     secure.provider.stop()
     failed = wait_until(
         lambda: next((one for one in [state(secure.world)] if one["state"] == "failed"), None), 10,
