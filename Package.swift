@@ -63,7 +63,8 @@ let layers: [Layer] = [
   Layer(
     name: "Persistence",
     imports: [
-      "Base", "Policy", "CallCore", "MediaControl", .product(name: "GRDB", package: "GRDB.swift"),
+      "Base", "SIPCore", "Policy", "CallCore", "MediaControl",
+      .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "GRDBSQLite", package: "GRDB.swift"),
     ],
     core: false),
@@ -117,7 +118,7 @@ let tests: [Layer] = [
   Layer(
     name: "PersistenceTests",
     imports: [
-      "Base", "Policy", "CallCore", "MediaControl", "Persistence",
+      "Base", "SIPCore", "Policy", "CallCore", "MediaControl", "Persistence",
       .product(name: "GRDB", package: "GRDB.swift"),
     ], core: false),
   Layer(

@@ -182,6 +182,8 @@ package enum FactEvent: Sendable {
   case registrationState(UpstreamStatus)
   /// Somebody is told of a user's state from now on, or no more.
   indirect case subscriptionState(SubscriptionStatus)
+  /// What waits in a mailbox was said anew, or its user is gone (nothing waits).
+  indirect case mailboxSet(MailboxStatus)
   /// An impossible state ended one call; the text says where.
   case internalFault(String)
   /// New calls begin to be refused for load, or none is any more.

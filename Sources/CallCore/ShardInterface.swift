@@ -85,6 +85,7 @@ package enum ShardInput: Sendable {
   case listeners([Listener], Configuration)
   /// What was registered before a restart, with expiries already on this process's clock.
   case restoreBindings([Binding])
+  case restoreMailboxes([MailboxStatus])
   /// The kernel reported the destination of something we sent as unreachable.
   case unreachable(SocketAddress)
   /// The connection from this listener to this address is gone, could not be made, or is not there and may

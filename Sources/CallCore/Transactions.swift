@@ -71,6 +71,16 @@ final class ClientTransaction {
     case join, notify
   }
 
+  /// Who sends a request that belongs to no leg and is told of its outcome; none once that is of no interest.
+  enum Sender {
+    case none
+    case registration(UpstreamRegistration)
+    case subscription(EventSubscription)
+    /// A REGISTER that is carried for a phone.
+    case passed(PassedRegister)
+    case probe(TrunkTarget)
+  }
+
   var machine: Machine
   let method: Method
   let purpose: Purpose
@@ -88,12 +98,7 @@ final class ClientTransaction {
   var expireTimer = TimerID.none
   var handle = SlabHandle.none
   var leg: Leg?
-  /// Of a REGISTER, until its answer.
-  var upstream: UpstreamRegistration?
-  /// Of a NOTIFY that no call is told by, until its answer.
-  var subscription: EventSubscription?
-  /// Of a REGISTER that is carried for a phone.
-  var passed: PassedRegister?
+  var sender = Sender.none
   var serial: UInt64 = 0
   var side = LegSide.b
   /// INVITE only: its CANCEL, and that one is wanted as soon as a provisional response allows it (§9.1).
@@ -108,8 +113,6 @@ final class ClientTransaction {
   /// The To tag of the first 2xx; a 2xx with another tag is another branch of a fork.
   var acceptedTag: HashKey?
   var divorcedTags: [HashKey] = []
-  /// Whom a probe asks.
-  var target: TrunkTarget?
 
   init(
     machine: Machine, method: Method, purpose: Purpose, cseq: UInt32, destination: SocketAddress,
@@ -124,6 +127,9 @@ final class ClientTransaction {
     self.connectPort = connectPort
     self.request = request
   }
+
+  /// Whom a probe asks.
+  var probed: TrunkTarget? { if case .probe(let target) = sender { target } else { nil } }
 
   /// No final response yet.
   var isPending: Bool {

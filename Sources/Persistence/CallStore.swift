@@ -65,6 +65,7 @@ package struct Recovery: Hashable, Sendable {
   package var interrupted: [Call] = []
   /// Contacts that are still valid, their expiries on this process's clock.
   package var bindings: [Binding] = []
+  package var mailboxes: [MailboxStatus] = []
   package init() {}
 }
 

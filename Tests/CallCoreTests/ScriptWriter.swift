@@ -89,6 +89,23 @@ struct ScriptWriter {
     }
   }
 
+  /// An INVITE to where the last request said that its sender can be reached.
+  mutating func invitation(_ text: [UInt8]) -> [UInt8]? {
+    serial += 1
+    let number = serial
+    let via = ownVia
+    let found: [UInt8]? = with(lastRequest) { message in
+      guard message.isRequest, let contact = message.contact else { return nil }
+      return message.bytes.array(contact.uri)
+    }
+    guard let target = found else { return nil }
+    var out = Array("INVITE ".utf8) + target + Array(" SIP/2.0\r\n".utf8) + via
+    out += Array("From: <sip:pbx@pbx.example>;tag=i\(number)\r\nTo: <".utf8) + target
+    out += Array(">\r\nCall-ID: invited-\(number)\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n".utf8)
+    finish(text[...], into: &out)
+    return out
+  }
+
   /// The last own request once more, new in branch and CSeq, with credentials.
   mutating func authorized() -> [UInt8]? {
     guard let user, let field = credentials(of: user) else { return nil }

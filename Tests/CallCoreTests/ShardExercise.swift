@@ -14,6 +14,7 @@ import Simulation
 ///     r  a response to the last request that the shard sent to this peer: a status, then header fields and
 ///        a body, put behind the Via, From, To, Call-ID and CSeq of the request
 ///     q  a request in the dialog of the last message sent to this peer: a method and what follows it
+///     i  an INVITE to the Contact of the last request that the shard sent to this peer, and what follows it
 ///     a  the last request of this peer again, with an answer to the last challenge
 ///     t  time passes: so many milliseconds
 ///     m  a fact of the media plane about a transport
@@ -42,6 +43,8 @@ struct ShardExercise {
   private static let resources = {
     var resources = Scene.resources()
     resources.trunks[0].overloadControl = true
+    resources.users[0].pickup = ["bob"]
+    resources.trunks[2].passing = RegistrationPassing(domain: "pbx.example")
     return resources
   }()
   private static let configuration = try? Configuration(
@@ -119,6 +122,7 @@ struct ShardExercise {
     case UInt8(ascii: "d"): send(text, peer)
     case UInt8(ascii: "r"): if let bytes = writers[peer].response(text) { send(bytes, peer) }
     case UInt8(ascii: "q"): if let bytes = writers[peer].request(text) { send(bytes, peer) }
+    case UInt8(ascii: "i"): if let bytes = writers[peer].invitation(text) { send(bytes, peer) }
     case UInt8(ascii: "a"): if let bytes = writers[peer].authorized() { send(bytes, peer) }
     case UInt8(ascii: "t"):
       let digits = text.prefix { $0.isASCIIDigit }.prefix(5)

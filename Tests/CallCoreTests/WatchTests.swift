@@ -417,7 +417,31 @@ import Testing
       return
     }
     #expect(mailboxes.map(\.user) == ["alice"])
+    let told = scene.world.facts.compactMap {
+      if case .mailboxSet(let status) = $0.event { return status } else { return nil }
+    }
+    #expect(told == mailboxes)
     scene.world.run(for: .seconds(400))
     scene.expectRest()
+  }
+
+  /// As they were before the restart, and those of users who are gone meanwhile are forgotten in the store too.
+  @Test func messagesWaitAfterARestart() throws {
+    let scene = try scene()
+    let known = MailboxStatus(tenant: "acme", user: "alice", summary: MessageSummary(new: 2))
+    let gone = MailboxStatus(tenant: "acme", user: "zoe", summary: MessageSummary(new: 1))
+    scene.world.input(.restoreMailboxes([known, gone]))
+    guard case .mailboxes(let mailboxes)? = scene.world.ask(.mailboxes) else {
+      Issue.record("no answer")
+      return
+    }
+    #expect(mailboxes == [known])
+    let told = scene.world.facts.compactMap {
+      if case .mailboxSet(let status) = $0.event { return status } else { return nil }
+    }
+    #expect(told.map(\.user) == ["zoe"] && told.map(\.summary) == [MessageSummary()])
+    let lamp = watch(scene.alice, "101", "message-summary")
+    scene.world.run(for: .seconds(2))
+    #expect(lamp.bodies.first?.contains("Voice-Message: 2/0") == true)
   }
 }

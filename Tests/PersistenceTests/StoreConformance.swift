@@ -4,6 +4,7 @@ import Foundation
 import MediaControl
 import Persistence
 import Policy
+import SIPCore
 import Testing
 
 /// Opens one and the same store again and again, as restarts of a process do.
@@ -185,6 +186,26 @@ struct StoreConformance<Harness: StoreHarness> {
       expected.expires = at(40_000)
       #expect(recovery.bindings == [expected])
       #expect(try store.sizes().bindings == 1)
+    }
+  }
+
+  func whatWaitsSurvives() throws {
+    var make = FactMaker()
+    func status(_ user: String, _ summary: MessageSummary) -> MailboxStatus {
+      MailboxStatus(tenant: "acme", user: user, summary: summary)
+    }
+    let alice = status("alice", MessageSummary(new: 3, old: 5, newUrgent: 1, oldUrgent: 2))
+    try withStore { store throws in
+      try store.write(
+        [
+          make.fact(.mailboxSet(status("alice", MessageSummary(new: 1)))),
+          make.fact(.mailboxSet(status("bob", MessageSummary(new: 1)))),
+          make.fact(.mailboxSet(alice)),
+        ], clock: clock)
+      try store.write([make.fact(.mailboxSet(status("bob", MessageSummary())))], clock: clock)
+    }
+    try withStore { store throws in
+      #expect(try store.recover(clock: clock).mailboxes == [alice])
     }
   }
 

@@ -10,6 +10,7 @@ struct StoreConformanceTests {
     ("recovery closes each open call once", { try $0.recoveryClosesEachOpenCallOnce() }),
     ("recovery without a heartbeat", { try $0.recoveryWithoutAHeartbeatEndsAtTheLastFact() }),
     ("contacts survive", { try $0.contactsSurviveWithTheTimeTheyHaveLeft() }),
+    ("what waits survives", { try $0.whatWaitsSurvives() }),
     ("a step of the wall clock", { try $0.aStepOfTheWallClockDoesNotTouchDurations() }),
     ("queries filter and page", { try $0.queriesFilterAndPage() }),
     ("a later start is newer", { try $0.aLaterStartIsNewer() }),

@@ -74,7 +74,7 @@ extension Shard {
   func writeVia(_ transaction: ClientTransaction, into output: inout OutputBuffer) {
     writeViaStart(transaction.listener, into: &output)
     mint.write(OwnerToken(kind: .branch, fork: 0, owner: transaction.handle), into: &output)
-    writeListens(to: transaction.target ?? transaction.leg?.watched, into: &output)
+    writeListens(to: transaction.probed ?? transaction.leg?.watched, into: &output)
     output.append("\r\n")
   }
 
@@ -204,14 +204,12 @@ extension Shard {
     blocks.free(&transaction.request)
     blocks.free(&transaction.acknowledgement)
     if let leg = transaction.leg, leg.inviteClient === transaction { leg.inviteClient = nil }
-    if let target = transaction.target {
+    if let target = transaction.probed {
       forgetProbe(transaction, target)
       targets.probes[transaction.handle] = nil
     }
     transaction.leg = nil
-    transaction.upstream = nil
-    transaction.subscription = nil
-    transaction.passed = nil
+    transaction.sender = .none
     transaction.cancel = nil
     if clients.remove(transaction.handle) != nil, transaction.isWaiting {
       waiting(for: transaction.destination, -1)

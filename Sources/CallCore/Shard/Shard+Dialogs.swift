@@ -333,12 +333,13 @@ extension Shard {
   /// The final answer to a BYE or CANCEL of ours; any will do (§15.1.1), but a challenge that can be met is
   /// met: a carrier that is not told of the end goes on counting.
   func requestAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
-    if let upstream = transaction.upstream { return registrationAnswered(upstream, message) }
-    if let subscription = transaction.subscription {
-      return notifyAnswered(subscription, message.status)
+    switch transaction.sender {
+    case .registration(let upstream): return registrationAnswered(upstream, message)
+    case .subscription(let subscription): return notifyAnswered(subscription, message.status)
+    case .passed(let passed): return passedAnswered(passed, message)
+    case .probe: return probeAnswered(transaction, message)
+    case .none: break
     }
-    if let passed = transaction.passed { return passedAnswered(passed, message) }
-    if transaction.purpose == .probe { return probeAnswered(transaction, message) }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
     case .bye: byeAnswered(leg, message)
@@ -365,15 +366,13 @@ extension Shard {
 
   /// No final answer in 64·T1, or ICMP said that nobody is there.
   func clientTimedOut(_ transaction: ClientTransaction, isTransport: Bool) {
-    if let upstream = transaction.upstream {
+    switch transaction.sender {
+    case .registration(let upstream):
       return registrationTimedOut(upstream, isTransport: isTransport)
-    }
-    if let subscription = transaction.subscription { return notifyAnswered(subscription, 408) }
-    if let passed = transaction.passed {
-      return passedUnanswered(passed, isTransport: isTransport)
-    }
-    if transaction.purpose == .probe {
-      return probeFailed(transaction, isTransport ? .unreachable : .silent)
+    case .subscription(let subscription): return notifyAnswered(subscription, 408)
+    case .passed(let passed): return passedUnanswered(passed, isTransport: isTransport)
+    case .probe: return probeFailed(transaction, isTransport ? .unreachable : .silent)
+    case .none: break
     }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {

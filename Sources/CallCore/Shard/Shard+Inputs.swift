@@ -16,6 +16,7 @@ extension Shard {
       tell(.configurationApplied(revision: next.revision))
     case .listeners(let listeners, let next): follow(listeners, next)
     case .restoreBindings(let bindings): restore(bindings)
+    case .restoreMailboxes(let mailboxes): restore(mailboxes)
     case .unreachable(let address): unreachable(address)
     case .flowLost(let listener, let address): flowLost(listener, address)
     case .located(let request, let location): located(request, location)

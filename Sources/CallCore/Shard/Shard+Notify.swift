@@ -44,7 +44,7 @@ extension Shard {
 
   /// The final answer to a NOTIFY, or that there is none.
   func notifyAnswered(_ subscription: EventSubscription, _ status: Int) {
-    subscription.transaction?.subscription = nil
+    subscription.transaction?.sender = .none
     subscription.transaction = nil
     let isTaken = (200..<300).contains(status)
     if !isTaken { counters.notifiesFailed &+= 1 }
@@ -55,7 +55,7 @@ extension Shard {
     guard subscriptions.remove(subscription) else { return }
     wheel.cancel(&subscription.expiry)
     wheel.cancel(&subscription.pause)
-    subscription.transaction?.subscription = nil
+    subscription.transaction?.sender = .none
     subscription.transaction = nil
     blocks.free(&subscription.dialog.text)
     // What was only asked for once has not been told of either.
@@ -120,7 +120,7 @@ extension Shard {
       request: .none)
     guard let handle = clients.insert(transaction) else { return nil }
     transaction.handle = handle
-    transaction.subscription = subscription
+    transaction.sender = .subscription(subscription)
     subscription.transaction = transaction
     return transaction
   }
@@ -181,17 +181,18 @@ extension Shard {
     case .bindingRemoved(let binding): noteBinding(binding, isGone: true)
     case .mediaLatched, .mediaSilent, .callNoted, .authenticationFailed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
-      .internalFault, .overload, .configurationApplied, .listenerClosed, .drained:
+      .mailboxSet, .internalFault, .overload, .configurationApplied, .listenerClosed, .drained:
       break
     }
   }
 
   // MARK: Mailboxes
 
-  /// What waits for a user; nobody but whoever keeps the messages knows. Forgotten with the process.
+  /// What waits for a user; nobody but whoever keeps the messages knows.
   func setMailbox(_ user: Registrar.UserKey, _ summary: MessageSummary) {
     guard self.user(user) != nil else { return }
-    mailboxes[user] = summary
+    mailboxes[user] = summary == MessageSummary() ? nil : summary
+    tell(.mailboxSet(MailboxStatus(tenant: user.tenant, user: user.user, summary: summary)))
     subscriptions.changed(Watched(package: .messageSummary, user: user))
   }
 
@@ -200,7 +201,21 @@ extension Shard {
       .sorted { ($0.tenant, $0.user) < ($1.tenant, $1.user) }
   }
 
+  /// As it was when the process before ended.
+  func restore(_ statuses: [MailboxStatus]) {
+    for status in statuses {
+      mailboxes[Registrar.UserKey(tenant: status.tenant, user: status.user)] = status.summary
+    }
+    followMailboxes()
+  }
+
+  /// Those of users who are gone are forgotten.
   func followMailboxes() {
-    for user in mailboxes.keys where self.user(user) == nil { mailboxes[user] = nil }
+    for user in mailboxes.keys where self.user(user) == nil {
+      mailboxes[user] = nil
+      tell(
+        .mailboxSet(
+          MailboxStatus(tenant: user.tenant, user: user.user, summary: MessageSummary())))
+    }
   }
 }

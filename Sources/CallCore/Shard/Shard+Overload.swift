@@ -175,7 +175,7 @@ extension Shard {
 
   /// §5.4: what the neighbour put into our Via.
   func takeOverload(_ transaction: ClientTransaction, _ message: borrowing Message, _ via: Via) {
-    guard let target = transaction.target ?? transaction.leg?.watched, target.followsOverload else {
+    guard let target = transaction.probed ?? transaction.leg?.watched, target.followsOverload else {
       return
     }
     target.overload.take(OverloadParameters(message.bytes, via.params), at: now)

@@ -93,14 +93,14 @@ extension Shard {
     passed.timer = .none
     let transaction = passed.transaction
     passed.transaction = nil
-    transaction?.passed = nil
+    transaction?.sender = .none
     if let transaction { remove(transaction) }
     passedUnanswered(passed, isTransport: false)
   }
 
   func tryNext(_ passed: PassedRegister) {
     wheel.cancel(&passed.timer)
-    passed.transaction?.passed = nil
+    passed.transaction?.sender = .none
     passed.transaction = nil
     passed.chosen += 1
     send(passed)
@@ -108,7 +108,7 @@ extension Shard {
 
   func close(_ passed: PassedRegister) {
     wheel.cancel(&passed.timer)
-    passed.transaction?.passed = nil
+    passed.transaction?.sender = .none
     passed.transaction = nil
     passedRegisters[passed.serial] = nil
   }

@@ -127,7 +127,7 @@ extension Shard {
       return finish(passed, 503, .capacity, [comeBackLine()])
     }
     transaction.handle = handle
-    transaction.passed = passed
+    transaction.sender = .passed(passed)
     passed.transaction = transaction
     let isLast = passed.chosen + 1 == passed.ways.count
     passed.timer = wheel.schedule(

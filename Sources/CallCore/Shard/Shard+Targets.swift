@@ -282,7 +282,7 @@ extension Shard {
     // At the limit of transactions there are other worries than whether a target answers.
     guard let handle = clients.insert(transaction) else { return }
     transaction.handle = handle
-    transaction.target = target
+    transaction.sender = .probe(target)
     target.probe = transaction
     target.probeStarted = now
     target.probes &+= 1
@@ -320,7 +320,7 @@ extension Shard {
   }
 
   func probeAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
-    guard let target = transaction.target, target.probe === transaction else { return }
+    guard let target = transaction.probed, target.probe === transaction else { return }
     if transaction.copies == 0 { target.measured(now - target.probeStarted) }
     let event: TargetHealth.Event =
       message.status == 503 ? .busy(rest(message) ?? ProbeSettings.rest) : .answered
@@ -329,7 +329,7 @@ extension Shard {
   }
 
   func probeFailed(_ transaction: ClientTransaction, _ reason: TargetReason) {
-    guard let target = transaction.target, target.probe === transaction else { return }
+    guard let target = transaction.probed, target.probe === transaction else { return }
     target.probesFailed &+= 1
     forgetProbe(transaction, target)
     note(target, .failed(reason, isProbe: true))

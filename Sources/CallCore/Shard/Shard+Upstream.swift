@@ -56,7 +56,7 @@ extension Shard {
     wheel.cancel(&upstream.timer)
     wheel.cancel(&upstream.keepAlive)
     leaveFlow(upstream)
-    upstream.transaction?.upstream = nil
+    upstream.transaction?.sender = .none
     upstream.transaction = nil
     upstreams[upstream.serial] = nil
   }
@@ -169,7 +169,7 @@ extension Shard {
 
   /// §10.2: the same Call-ID and a higher CSeq each time.
   private func sendRegister(_ upstream: UpstreamRegistration, _ expires: Interval) {
-    upstream.transaction?.upstream = nil
+    upstream.transaction?.sender = .none
     upstream.transaction = nil
     guard let (listener, address) = registerFlow(upstream),
       let transaction = openRegister(upstream, listener, address)
@@ -211,7 +211,7 @@ extension Shard {
     guard let handle = clients.insert(transaction) else { return nil }
     transaction.handle = handle
     if let security = upstream.trunk.ownSecurity { secure(security, listener, address) }
-    transaction.upstream = upstream
+    transaction.sender = .registration(upstream)
     upstream.transaction = transaction
     return transaction
   }
@@ -270,7 +270,7 @@ extension Shard {
   // MARK: Answers
 
   func registrationAnswered(_ upstream: UpstreamRegistration, _ message: borrowing Message) {
-    upstream.transaction?.upstream = nil
+    upstream.transaction?.sender = .none
     upstream.transaction = nil
     let status = message.status
     if status != 503 { upstream.failedAddresses = 0 }
@@ -334,7 +334,7 @@ extension Shard {
   }
 
   func registrationTimedOut(_ upstream: UpstreamRegistration, isTransport: Bool) {
-    upstream.transaction?.upstream = nil
+    upstream.transaction?.sender = .none
     upstream.transaction = nil
     turn(upstream, isTransport ? .unreachable : .timedOut)
   }

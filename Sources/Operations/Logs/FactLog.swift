@@ -3,6 +3,7 @@ package import CallCore
 import MediaControl
 import Policy
 import Resolution
+import SIPCore
 
 /// Facts as lines of the log: one line for each that is worth telling, at its level.
 package struct FactLog: Sendable {
@@ -32,7 +33,7 @@ package struct FactLog: Sendable {
       .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
     case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped,
-      .subscriptionState:
+      .subscriptionState, .mailboxSet:
       .debug
     case .mediaSilent, .authenticationFailed: .warning
     case .targetState(_, _, let usable, _): usable ? .info : .warning
@@ -50,7 +51,7 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
       .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
-      .nameState, .registrationState, .subscriptionState, .internalFault, .overload,
+      .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .overload,
       .configurationApplied, .listenerClosed, .drained:
       false
     }
@@ -114,6 +115,14 @@ package struct FactLog: Sendable {
     case .registrationState(let status): ("registration \(status.state.rawValue)", fields(status))
     case .subscriptionState(let status):
       (status.end.isEmpty ? "subscription began" : "subscription ended", fields(status))
+    case .mailboxSet(let status):
+      (
+        "mailbox set",
+        [
+          LogField("tenant", status.tenant), LogField("user", status.user),
+          LogField("new", status.summary.new), LogField("old", status.summary.old),
+        ]
+      )
     case .internalFault(let place): ("internal fault", [LogField("where", place)])
     case .overload(let isBehind, let wait):
       (

@@ -45,7 +45,7 @@ package struct FactTally: Hashable, Sendable {
     case .nameState, .callRinging, .callNoted, .sessionChanged, .mediaLatched,
       .bindingAdded, .bindingRemoved,
       .requestRefused, .messageDropped, .configurationApplied, .registrationState,
-      .subscriptionState,
+      .subscriptionState, .mailboxSet,
       .overload, .listenerClosed, .drained:
       break
     }

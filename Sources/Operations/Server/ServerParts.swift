@@ -137,6 +137,7 @@ struct ServerParts {
         },
         answer: { queries.answer([(token: $0, answer: $1)]) }, names: { names.post($0) }))
     if !recovery.bindings.isEmpty { edge.post(.restoreBindings(recovery.bindings)) }
+    if !recovery.mailboxes.isEmpty { edge.post(.restoreMailboxes(recovery.mailboxes)) }
     post.open(edge)
     return edge
   }

@@ -18,6 +18,7 @@ struct BatchPlan {
   private(set) var calls: [CallChange] = []
   /// The last fact of each contact, in order of first mention.
   private(set) var bindings: [Int] = []
+  private(set) var mailboxes: [Int] = []
 
   private struct ContactKey: Hashable {
     var tenant: String
@@ -54,6 +55,7 @@ struct BatchPlan {
           contactIndex[key] = bindings.count
           bindings.append(position)
         }
+      case .mailboxSet: mailboxes.append(position)
       case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
         .authenticationFailed, .requestRefused, .messageDropped, .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
@@ -63,7 +65,7 @@ struct BatchPlan {
     }
   }
 
-  var isEmpty: Bool { calls.isEmpty && bindings.isEmpty }
+  var isEmpty: Bool { calls.isEmpty && bindings.isEmpty && mailboxes.isEmpty }
 
   private mutating func change(
     _ id: CallID, _ position: Int, _ index: inout [CallID: Int],
@@ -87,7 +89,7 @@ extension FactEvent {
   package var isStored: Bool {
     switch self {
     case .callAttempted, .callAnswered, .sessionChanged, .callEnded, .bindingAdded,
-      .bindingRemoved:
+      .bindingRemoved, .mailboxSet:
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
@@ -103,7 +105,7 @@ extension FactEvent {
   var isIndispensable: Bool {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
-    case .sessionChanged, .bindingAdded, .bindingRemoved: false
+    case .sessionChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,

@@ -3,6 +3,7 @@ internal import CallCore
 internal import Foundation
 internal import GRDB
 internal import Policy
+internal import SIPCore
 
 extension SQLiteStore {
   package func recover(clock: StoreClock) throws(StoreError) -> Recovery {
@@ -12,7 +13,18 @@ extension SQLiteStore {
       var recovery = Recovery()
       recovery.interrupted = try interruptOpenCalls(db)
       recovery.bindings = try liveBindings(db, now: now, wall: wall)
+      recovery.mailboxes = try mailboxes(db)
       return recovery
+    }
+  }
+
+  private func mailboxes(_ db: Database) throws -> [MailboxStatus] {
+    try Row.fetchAll(db, sql: "SELECT * FROM mailbox ORDER BY tenant, user").map { row in
+      func count(_ column: String) -> Int { Int(clamping: row[column] as Int64) }
+      let summary = MessageSummary(
+        new: count("new"), old: count("old"), newUrgent: count("new_urgent"),
+        oldUrgent: count("old_urgent"))
+      return MailboxStatus(tenant: row["tenant"], user: row["user"], summary: summary)
     }
   }
 

@@ -3,6 +3,7 @@ internal import Base
 internal import GRDB
 internal import MediaControl
 internal import Policy
+internal import SIPCore
 internal import Synchronization
 
 extension SQLiteStore {
@@ -15,6 +16,9 @@ extension SQLiteStore {
       }
       for position in plan.bindings {
         try statements.write(facts[position], clock: clock, listeners: listeners)
+      }
+      for position in plan.mailboxes {
+        if case .mailboxSet(let status) = facts[position].event { try statements.write(status) }
       }
       try statements.note(alive: statements.alive, clock)
     }
@@ -240,6 +244,21 @@ extension WriterStatements {
     let now = clock.now()
     statement.bind(1, clock.wall(now))
     statement.bind(2, Int64(clamping: now.nanoseconds))
+    try statement.run()
+  }
+
+  /// Empty ones are not kept, so that the table is as long as there are users with messages.
+  fileprivate func write(_ mailbox: MailboxStatus) throws(StoreError) {
+    let summary = mailbox.summary
+    let statement = summary == MessageSummary() ? deleteMailbox : upsertMailbox
+    statement.bind(1, mailbox.tenant)
+    statement.bind(2, mailbox.user)
+    if summary != MessageSummary() {
+      statement.bind(3, Int64(summary.new))
+      statement.bind(4, Int64(summary.old))
+      statement.bind(5, Int64(summary.newUrgent))
+      statement.bind(6, Int64(summary.oldUrgent))
+    }
     try statement.run()
   }
 

@@ -70,6 +70,9 @@ enum Schema {
     migrator.registerMigration("4 contacts that PBXs keep") { db in
       for sql in version4 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("5 mailboxes") { db in
+      for sql in version5 { try db.execute(sql: sql) }
+    }
     return migrator
   }
 
@@ -78,6 +81,18 @@ enum Schema {
     "expires_ms", "user_agent", "preference", "path", "instance", "number_block", "passed_to",
     "token", "kept_ms",
   ]
+
+  /// What waits for whom, as it was said last.
+  private static var version5: [String] {
+    [
+      """
+      CREATE TABLE mailbox (
+        tenant TEXT NOT NULL, user TEXT NOT NULL, new INTEGER NOT NULL, old INTEGER NOT NULL,
+        new_urgent INTEGER NOT NULL, old_urgent INTEGER NOT NULL,
+        PRIMARY KEY (tenant, user)) STRICT, WITHOUT ROWID
+      """
+    ]
+  }
 
   /// Of a phone whose registration a PBX keeps: the trunk, under which name it has it, and until when.
   private static var version4: [String] {

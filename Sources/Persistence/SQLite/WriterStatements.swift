@@ -12,6 +12,8 @@ final class WriterStatements {
   let insertRecord: PreparedStatement
   let upsertBinding: PreparedStatement
   let deleteBinding: PreparedStatement
+  let upsertMailbox: PreparedStatement
+  let deleteMailbox: PreparedStatement
   let alive: PreparedStatement
   let aliveIfOpen: PreparedStatement
   let insertIncarnation: PreparedStatement
@@ -59,6 +61,8 @@ final class WriterStatements {
       DELETE FROM binding
         WHERE tenant = ?1 AND user = ?2 AND kind = ?3 AND contact = ?4 AND flow = ?5
       """)
+    upsertMailbox = try prepare("INSERT OR REPLACE INTO mailbox VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+    deleteMailbox = try prepare("DELETE FROM mailbox WHERE tenant = ?1 AND user = ?2")
     alive = try prepare("UPDATE alive SET wall_ms = ?1, monotonic_ns = ?2")
     aliveIfOpen = try prepare(
       """

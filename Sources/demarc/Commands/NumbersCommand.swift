@@ -81,8 +81,6 @@ struct NumbersCommand: AsyncParsableCommand {
           demarc numbers assign +441632960100 --tenant other --user reception
         """)
 
-    @Argument(help: "The number, as `demarc numbers` lists it.")
-    var number: String
     @Option(help: "To this trunk.")
     var trunk: String?
     @Option(help: "To this user.")
@@ -103,7 +101,6 @@ struct NumbersCommand: AsyncParsableCommand {
       let wanted = [("trunk", trunk), ("user", user), ("application", application)]
         .compactMap { kind, name in name.map { (kind, $0) } }
       try await which.change(
-        number,
         NumberChange(
           to: Dictionary(wanted, uniquingKeysWith: { first, _ in first }), tenant: tenant))
     }
@@ -119,11 +116,9 @@ struct NumbersCommand: AsyncParsableCommand {
           demarc numbers suspend +441632960100
         """)
 
-    @Argument(help: "The number, as `demarc numbers` lists it.")
-    var number: String
     @OptionGroup var which: WhichNumber
 
-    func run() async throws { try await which.change(number, NumberChange(state: "suspended")) }
+    func run() async throws { try await which.change(NumberChange(state: "suspended")) }
   }
 
   struct Resume: AsyncParsableCommand {
@@ -134,11 +129,9 @@ struct NumbersCommand: AsyncParsableCommand {
           demarc numbers resume +441632960100
         """)
 
-    @Argument(help: "The number, as `demarc numbers` lists it.")
-    var number: String
     @OptionGroup var which: WhichNumber
 
-    func run() async throws { try await which.change(number, NumberChange(state: "assigned")) }
+    func run() async throws { try await which.change(NumberChange(state: "assigned")) }
   }
 
   struct Release: AsyncParsableCommand {
@@ -151,22 +144,22 @@ struct NumbersCommand: AsyncParsableCommand {
           demarc numbers release +441632960100
         """)
 
-    @Argument(help: "The number, as `demarc numbers` lists it.")
-    var number: String
     @OptionGroup var which: WhichNumber
 
-    func run() async throws { try await which.change(number, NumberChange(state: "available")) }
+    func run() async throws { try await which.change(NumberChange(state: "available")) }
   }
 }
 
-/// Where several tenants have the number, and where the server is.
+/// Which number of whom, where several tenants have it, and where the server is.
 struct WhichNumber: ParsableArguments {
+  @Argument(help: "The number, as `demarc numbers` lists it.")
+  var number: String
   @Option(help: "The tenant whose it is now, where several have it.")
   var of: String?
   @OptionGroup var server: ServerOptions
   @OptionGroup var output: OutputOptions
 
-  func change(_ number: String, _ wanted: NumberChange) async throws {
+  func change(_ wanted: NumberChange) async throws {
     var change = wanted
     change.of = of
     let body = try JSONEncoder().encode(change)
