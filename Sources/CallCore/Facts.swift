@@ -163,6 +163,8 @@ package enum FactEvent: Sendable {
   case sessionChanged(session: [UInt8])
   case mediaLatched(LegSide, SocketAddress)
   case mediaSilent(LegSide)
+  /// Why a side is not heard, or hears nothing.
+  indirect case audioVerdict(AudioVerdict)
   /// Something was decided on the call's way: a line of the record's notes.
   case callNoted(String)
   /// The last fact of a call.

@@ -89,6 +89,8 @@ final class Leg {
   var sdpVersion: UInt64 = 0
   var media: LegMedia?
   var mediaClosing = false
+  /// A verdict said that the peer is not heard.
+  var isUnheard = false
   /// What offer and answer have come to in the dialog at hand.
   var exchange = OfferAnswer()
   /// The peer's description in force; `.none` before there is one.

@@ -52,6 +52,9 @@ package enum MediaCoding {
       writer.put(milliseconds)
     case .measure(let id): writer.begin(5, id)
     case .close(let id): writer.begin(6, id)
+    case .examine(let id, let milliseconds):
+      writer.begin(7, id)
+      writer.put(milliseconds)
     }
     bytes = writer.finish()
   }
@@ -81,6 +84,9 @@ package enum MediaCoding {
       writer.put(quality)
     case .applicationEnded(let id): writer.begin(6, id)
     case .closed(let id): writer.begin(7, id)
+    case .evidence(let id, let evidence):
+      writer.begin(8, id)
+      writer.put(evidence)
     }
     bytes = writer.finish()
   }
@@ -111,6 +117,9 @@ package enum MediaCoding {
       command = .watch(id, silenceMilliseconds: reader.u32(bytes))
     case 5: command = .measure(reader.id(bytes))
     case 6: command = .close(reader.id(bytes))
+    case 7:
+      let id = reader.id(bytes)
+      command = .examine(id, afterMilliseconds: reader.u32(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()
@@ -139,6 +148,9 @@ package enum MediaCoding {
       fact = .quality(id, reader.quality(bytes))
     case 6: fact = .applicationEnded(reader.id(bytes))
     case 7: fact = .closed(reader.id(bytes))
+    case 8:
+      let id = reader.id(bytes)
+      fact = .evidence(id, try reader.evidence(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()

@@ -115,6 +115,9 @@ package enum MediaCommand: Hashable, Sendable {
   /// Report `.silent` each time that nothing of the far end (RTP or RTCP) was received for so many ms;
   /// 0 ends the watch (hold).
   case watch(MediaTransportID, silenceMilliseconds: UInt32)
+  /// Looks after so many ms whether both sides are heard, from now on, and answers with `.evidence` where something
+  /// speaks against it; 0 calls it off.
+  case examine(MediaTransportID, afterMilliseconds: UInt32)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.
@@ -163,6 +166,7 @@ package enum MediaFact: Hashable, Sendable {
   /// it, and while a window is open (`LatchPolicy.window`).
   case latched(MediaTransportID, SocketAddress, at: Instant)
   case silent(MediaTransportID, last: Instant)
+  case evidence(MediaTransportID, MediaEvidence)
   case quality(MediaTransportID, StreamQuality)
   case applicationEnded(MediaTransportID)
   case closed(MediaTransportID)

@@ -86,6 +86,18 @@ struct FrameWriter {
     put(quality.last.nanoseconds)
   }
 
+  mutating func put(_ evidence: MediaEvidence) {
+    put(evidence.packets)
+    put(evidence.payloadType)
+    put(evidence.refused)
+    put(evidence.refusedSource)
+    put(evidence.malformed)
+    put(evidence.sent)
+    put(evidence.controlPackets)
+    put(UInt8(evidence.isAimed ? 1 : 0))
+    put(evidence.reportedLoss)
+  }
+
   mutating func finish() -> [UInt8] {
     let length = UInt32(truncatingIfNeeded: bytes.count - start - 4)
     for i in 0..<4 { bytes[start + i] = UInt8(truncatingIfNeeded: length >> (8 * i)) }
@@ -207,6 +219,20 @@ struct FrameReader {
     failed.reserveCapacity(count)
     for _ in 0..<count { failed.append(u16(bytes)) }
     return .ready(address: address, ports: first...last, failed: failed)
+  }
+
+  mutating func evidence(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaEvidence {
+    var evidence = MediaEvidence()
+    evidence.packets = u64(bytes)
+    evidence.payloadType = u8(bytes)
+    evidence.refused = u64(bytes)
+    evidence.refusedSource = try address(bytes)
+    evidence.malformed = u64(bytes)
+    evidence.sent = u64(bytes)
+    evidence.controlPackets = u64(bytes)
+    evidence.isAimed = try flag(bytes)
+    evidence.reportedLoss = u8(bytes)
+    return evidence
   }
 
   mutating func quality(_ bytes: borrowing RawSpan) -> StreamQuality {

@@ -34,6 +34,7 @@ struct Transport: Sendable {
   var lastMedia = Instant.zero
 
   var refused: UInt64 = 0
+  var refusedSource = SocketAddress(.anyV4, 0)
   var malformed: UInt64 = 0
   var sent: UInt64 = 0
   var controlPackets: UInt64 = 0
@@ -41,6 +42,8 @@ struct Transport: Sendable {
   var remoteFractionLost: UInt8 = 0
   var remoteJitter: UInt32 = 0
   var roundTrip: UInt32 = 0
+  /// The counters when `MediaCommand.examine` came.
+  var examined = MediaEvidence()
   /// The last SR that went to the far end, for its round trip, and the last that came from it, for our
   /// reports: middle of its NTP time, and our wall clock then.
   var reportSent = ReportMark()

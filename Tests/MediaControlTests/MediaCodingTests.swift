@@ -18,6 +18,7 @@ private let commands: [MediaCommand] = [
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
   .play(id, .ringback),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
+  .examine(id, afterMilliseconds: 2_500),
 ]
 
 private var facts: [MediaFact] {
@@ -41,13 +42,23 @@ private var facts: [MediaFact] {
   quality.roundTrip = 14
   quality.first = Instant(nanoseconds: 15)
   quality.last = Instant(nanoseconds: 16)
+  var evidence = MediaEvidence()
+  evidence.packets = 1
+  evidence.payloadType = 2
+  evidence.refused = 3
+  evidence.refusedSource = SocketAddress(.loopbackV6, 4)
+  evidence.malformed = 5
+  evidence.sent = 6
+  evidence.controlPackets = 7
+  evidence.isAimed = true
+  evidence.reportedLoss = 8
   return [
     .ready(address: 1, ports: 20_000...20_099, failed: [20_002, 20_008]),
     .ready(address: 1, ports: 0...65_535, failed: Array(stride(from: 0, to: 65_535, by: 2))),
     .opened(id), .refused(id),
     .latched(id, SocketAddress(.loopbackV6, 5), at: Instant(nanoseconds: 77)),
     .silent(id, last: Instant(nanoseconds: .max)), .quality(id, quality), .applicationEnded(id),
-    .closed(id),
+    .closed(id), .evidence(id, evidence),
   ]
 }
 

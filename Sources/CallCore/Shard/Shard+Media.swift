@@ -175,7 +175,7 @@ extension Shard {
   }
 
   /// What SDP names for a leg: the advertised address of its network, else the bound one.
-  private func mediaAddress(_ leg: Leg) -> IPAddress {
+  func mediaAddress(_ leg: Leg) -> IPAddress {
     guard let media = leg.media,
       settings.mediaAddresses.indices.contains(Int(media.local.address))
     else { return .anyV4 }
@@ -208,6 +208,7 @@ extension Shard {
     guard let leg, let media = leg.media, !leg.mediaClosing else { return }
     outbox.media.append(
       .watch(media.transport, silenceMilliseconds: isTwoWay ? leg.silence : 0))
+    examine(leg, isTwoWay)
   }
 
   // MARK: Reports
@@ -231,6 +232,9 @@ extension Shard {
     case .latched(let transport, let address, at: _):
       guard let leg = leg(transport) else { return }
       tell(.mediaLatched(leg.side, address), call: leg.call)
+      heardAfterAll(leg)
+    case .evidence(let transport, let evidence):
+      if let leg = leg(transport) { examined(leg, evidence) }
     case .silent(let transport, last: _):
       guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
         return

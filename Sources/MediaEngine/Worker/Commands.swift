@@ -21,6 +21,7 @@ extension Worker {
       case .bridge(let a, let b): bridge(a, b)
       case .play(let id, let application): play(id, application)
       case .watch(let id, let milliseconds): watch(id, milliseconds)
+      case .examine(let id, let milliseconds): examine(id, milliseconds)
       case .measure(let id): measure(id)
       case .close(let id): close(id)
       }
@@ -114,6 +115,7 @@ extension Worker {
     unbridge(slot)
     stopApplication(slot)
     timers.cancel(timer(.watch, slot))
+    timers.cancel(timer(.examine, slot))
     shut(slot)
     // The kernel's counter wraps, so only differences mean anything.
     let drops = MediaSocket.drops(ports.sockets[2 * slot])

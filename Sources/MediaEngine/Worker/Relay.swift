@@ -36,7 +36,7 @@ extension Worker {
 
   /// Whether the packet is the far end's, learning where that is (`SourceLatch`).
   private mutating func admitMedia(_ source: SocketAddress, _ slot: Int) -> Bool {
-    guard transports[slot].hasRemote else { return refuse(slot) }
+    guard transports[slot].hasRemote else { return refuse(source, slot) }
     guard transports[slot].remote.weReceive else {
       counters.unwanted &+= 1
       return false
@@ -44,19 +44,24 @@ extension Worker {
     if transports[slot].latch.state != .fixed, source != transports[slot].remote.rtp,
       destinations.isOwn(source)
     {
-      return refuse(slot)
+      return refuse(source, slot)
     }
     let verdict = transports[slot].latch.admit(
       source, media: transports[slot].remote.rtp.ip,
       signalling: transports[slot].remote.signallingSource, policy: transports[slot].remote.latch)
     switch verdict {
     case .accepted: return true
-    case .refused: return refuse(slot)
+    case .refused: return refuse(source, slot)
     case .latched:
       aim(slot)
       facts.append(.latched(transports[slot].id, source, at: now))
       return true
     }
+  }
+
+  private mutating func refuse(_ source: SocketAddress, _ slot: Int) -> Bool {
+    transports[slot].refusedSource = source
+    return refuse(slot)
   }
 
   private mutating func refuse(_ slot: Int) -> Bool {

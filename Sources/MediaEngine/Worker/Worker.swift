@@ -144,6 +144,7 @@ struct Worker: ~Copyable {
       case .application: runApplication(slot, due: due)
       case .report: sendReport(slot)
       case .watch: checkSilence(slot)
+      case .examine: giveEvidence(slot)
       case nil: break
       }
     }
@@ -166,7 +167,7 @@ struct Worker: ~Copyable {
 }
 
 /// The timers of a slot.
-enum TimerKind: Int, CaseIterable { case application, report, watch }
+enum TimerKind: Int, CaseIterable { case application, report, watch, examine }
 
 /// Packets per second over the last tenth of a second, and the tick that follows from it.
 struct LoadGauge: Sendable {

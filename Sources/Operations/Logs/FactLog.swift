@@ -35,7 +35,7 @@ package struct FactLog: Sendable {
     case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped,
       .subscriptionState, .mailboxSet:
       .debug
-    case .mediaSilent, .authenticationFailed: .warning
+    case .mediaSilent, .audioVerdict, .authenticationFailed: .warning
     case .targetState(_, _, let usable, _): usable ? .info : .warning
     case .nameState(_, let state, _): state == .found ? .info : .warning
     case .registrationState(let status): status.state == .failed ? .warning : .info
@@ -50,7 +50,8 @@ package struct FactLog: Sendable {
     case .authenticationFailed, .requestRefused, .messageDropped: true
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged,
-      .mediaLatched, .mediaSilent, .callEnded, .bindingAdded, .bindingRemoved, .targetState,
+      .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
+      .targetState,
       .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .overload,
       .configurationApplied, .listenerClosed, .drained:
       false
@@ -76,6 +77,14 @@ package struct FactLog: Sendable {
     case .mediaLatched(let side, let address):
       ("media latched", [LogField("side", "\(side)"), LogField("address", "\(address)")])
     case .mediaSilent(let side): ("media silent", [LogField("side", "\(side)")])
+    case .audioVerdict(let verdict):
+      (
+        "audio verdict",
+        [
+          LogField("side", "\(verdict.side)"), LogField("reason", verdict.reason.rawValue),
+          LogField("text", verdict.text),
+        ]
+      )
     case .callEnded(let record): ("call ended", ended(record))
     case .bindingAdded(let binding): ("binding added", fields(binding))
     case .bindingRemoved(let binding): ("binding removed", fields(binding))

@@ -19,6 +19,7 @@ package struct FactTally: Hashable, Sendable {
   package var authenticationFailures: UInt64 = 0
   package var internalFaults: UInt64 = 0
   package var mediaSilences: UInt64 = 0
+  package var audioVerdicts: [SilenceReason: UInt64] = [:]
   package var targetsUnusable: UInt64 = 0
   /// From the INVITE to the first ringing or the answer, and from the answer to the release, in seconds.
   package var setupTime = MetricsHistogram(
@@ -38,6 +39,7 @@ package struct FactTally: Hashable, Sendable {
       if let cause = attempt.cause { hopsFailed[cause.name, default: 0] &+= 1 }
     case .callAnswered: answered &+= 1
     case .mediaSilent: mediaSilences &+= 1
+    case .audioVerdict(let verdict): audioVerdicts[verdict.reason, default: 0] &+= 1
     case .callEnded(let record): end(record)
     case .authenticationFailed: authenticationFailures &+= 1
     case .internalFault: internalFaults &+= 1

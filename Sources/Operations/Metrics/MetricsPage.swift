@@ -325,7 +325,8 @@ package struct MetricsPage: Sendable {
       [
         ("refused", media.refused), ("malformed", media.malformed), ("unwanted", media.unwanted),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
-        ("looped", media.looped), ("sendFailure", media.sendFailures), ("kernel", media.kernelDropped),
+        ("looped", media.looped), ("sendFailure", media.sendFailures),
+        ("kernel", media.kernelDropped),
       ])
     text.single(
       "media_commands_refused_total", .counter, "Commands that media could not follow.",
@@ -335,6 +336,10 @@ package struct MetricsPage: Sendable {
     text.single(
       "media_silences_total", .counter, "Times that a side of a call sent nothing for too long.",
       tally.mediaSilences)
+    text.each(
+      "audio_verdicts_total", .counter,
+      "Sides of calls that were not heard, or heard nothing, by reason.", by: "reason",
+      SilenceReason.allCases.map { ($0.rawValue, tally.audioVerdicts[$0] ?? 0) })
   }
 
   private func history(_ text: inout MetricsText) {

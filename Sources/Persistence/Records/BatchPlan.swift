@@ -56,7 +56,7 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .mailboxSet: mailboxes.append(position)
-      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
+      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
         .authenticationFailed, .requestRefused, .messageDropped, .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
         .configurationApplied, .listenerClosed, .drained:
@@ -91,7 +91,7 @@ extension FactEvent {
     case .callAttempted, .callAnswered, .sessionChanged, .callEnded, .bindingAdded,
       .bindingRemoved, .mailboxSet:
       true
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
@@ -106,7 +106,7 @@ extension FactEvent {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
     case .sessionChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
       .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,

@@ -13,6 +13,8 @@ package final class SimulatedMedia {
     var latched: SocketAddress?
     var opened: Instant
     var watch = 0
+    /// Looked at for a verdict, in ms from when it was asked for; 0: not.
+    var examination: UInt32 = 0
     var closing = false
   }
 
@@ -104,6 +106,8 @@ package final class SimulatedMedia {
       guard known(id, command) else { return }
       transports[id]?.watch += 1
       if milliseconds > 0 { check(id, after: .milliseconds(Int(milliseconds)), Int(milliseconds)) }
+    case .examine(let id, let milliseconds):
+      if known(id, command) { transports[id]?.examination = milliseconds }
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
@@ -118,6 +122,11 @@ package final class SimulatedMedia {
     transports[b]?.peer = a
     transports[a]?.application = nil
     transports[b]?.application = nil
+  }
+
+  /// The transport of this agent that a verdict is asked on, and in how many ms.
+  package func examination(of media: SocketAddress) -> (MediaTransportID, UInt32)? {
+    transports.first { $0.value.remote?.rtp == media }.map { ($0.key, $0.value.examination) }
   }
 
   /// What this agent hears in place of somebody.
