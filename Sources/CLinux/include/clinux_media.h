@@ -30,7 +30,7 @@ clmedia_target clmedia_target_make(clmedia_address address);
 /// A bound, non-blocking UDP socket with receive time-stamps and DSCP EF.
 int clmedia_bind(clmedia_address address);
 /// A mute socket keeps its port, and the kernel takes nothing for it: senders are told that the port is
-/// unreachable, as if it were closed. `own` is where it is bound; the port must have been chosen, not left to
+/// unreachable, as if it were closed (IPv4), or nothing (IPv6). `own` is where it is bound; the port must have been chosen, not left to
 /// the kernel. What the socket still held is thrown away (bounded), so that it is not ready either.
 int clmedia_mute(int fd, clmedia_address own);
 /// Lets it hear again.
