@@ -53,7 +53,9 @@ let layers: [Layer] = [
   // 5
   Layer(
     name: "MediaEngine",
-    imports: ["Base", "CLinux", "CPrompts", "CryptoCore", "RTPWire", "MediaControl"]),
+    imports: [
+      "Base", "CLinux", "CKernelPath", "CPrompts", "CryptoCore", "RTPWire", "MediaControl",
+    ]),
   Layer(
     name: "Edge",
     imports: [
@@ -131,6 +133,11 @@ let tests: [Layer] = [
 
 var targets: [Target] = [
   .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+  .target(
+    name: "CKernelPath",
+    exclude: [
+      "relay.bpf.c", "relay.inc", "relay-maps.inc", "door.inc", "door-maps.inc", "regenerate.py",
+    ]),
   .target(name: "CPrompts", exclude: ["prompts.inc", "prompts.ulaw", "regenerate.py"]),
   .systemLibrary(
     name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),

@@ -21,6 +21,7 @@ package final class MediaPlane: Sendable {
   private let announcements: Mutex<AnnouncementTable>
   private let sink: @Sendable ([MediaFact]) -> Void
   private let state = Mutex(State.idle)
+  private let kernel = Mutex<(state: FastPathState, totals: KernelTotals?)>((.off, nil))
 
   /// Reads and converts the announcements. `sink` gets facts from the worker's thread, in order, and must
   /// not block; `.ready` and what `submit` refuses come on the caller's.
@@ -55,7 +56,13 @@ package final class MediaPlane: Sendable {
         mailbox.post(announcements.withLock { $0 })
         poller = try Poller.makeDescriptor()
         let facts = ports.takeFacts()
-        state = .running(try makeThread(ports, poller, mailbox), mailbox)
+        var part = makeKernelPart(ports)
+        do throws(SystemError) {
+          state = .running(try makeThread(ports, part, poller, mailbox), mailbox)
+        } catch {
+          part?.close()
+          throw error
+        }
         return (ports.readiness, facts)
       } catch {
         ports.close()
@@ -65,14 +72,34 @@ package final class MediaPlane: Sendable {
     }
   }
 
+  /// Nil where user space relays everything.
+  private func makeKernelPart(_ ports: PortTable) -> KernelPart? {
+    guard settings.fastPath != .off else { return nil }
+    do throws(FastPathObstacle) {
+      let part = try KernelPart(
+        ports.blocks, slots: ports.slots, byFilter: settings.fastPath == .filter)
+      let totals = KernelTotals(part.maps)
+      let state = FastPathState.on(
+        interfaces: part.attachments.count, links: part.attachments.areLinks)
+      kernel.withLock { $0 = (state, totals) }
+      return part
+    } catch {
+      kernel.withLock { $0 = (.unavailable(error), nil) }
+      return nil
+    }
+  }
+
+  /// What `start` found out about relaying in the kernel.
+  package var fastPath: FastPathState { kernel.withLock { $0.state } }
+
   private func makeThread(
-    _ ports: PortTable, _ poller: Int32, _ mailbox: Mailbox
+    _ ports: PortTable, _ kernel: KernelPart?, _ poller: Int32, _ mailbox: Mailbox
   ) throws(SystemError) -> WorkerThread {
     let destinations = Destinations(addresses, interfaces: Process.ownAddresses())
     let (settings, sink) = (settings, sink)
     return try WorkerThread(name: "demarc-media") {
       var worker = Worker(
-        ports: ports, poller: poller, mailbox: mailbox, destinations: destinations,
+        ports: ports, kernel: kernel, poller: poller, mailbox: mailbox, destinations: destinations,
         settings: settings, seed: Process.random(), sink: sink)
       worker.run()
     }
@@ -95,12 +122,14 @@ package final class MediaPlane: Sendable {
   }
 
   package var counters: MediaCounters {
-    state.withLock { state in
+    var counters = state.withLock { state in
       switch state {
       case .idle, .stopped(nil): MediaCounters()
       case .running(_, let mailbox), .stopped(let mailbox?): mailbox.counters
       }
     }
+    counters.relayedByKernel = kernel.withLock { $0.totals?.relayed ?? 0 }
+    return counters
   }
 
   /// Ends the worker and closes the ports; not to be called from the sink. Transports are not closed one by

@@ -16,6 +16,9 @@ package struct MediaSettings: Sendable {
   /// The mean time between two RTCP reports of an application leg (RFC 3550 §6.2).
   package var reportInterval = Interval.seconds(5)
 
+  /// Whether the kernel relays what needs nothing else.
+  package var fastPath = FastPathMode.off
+
   package init() {}
 }
 
@@ -71,6 +74,10 @@ package struct MediaReadiness: Hashable, Sendable {
 package struct MediaCounters: Hashable, Sendable {
   package var received: UInt64 = 0
   package var relayed: UInt64 = 0
+  /// Relayed by the kernel, in none of the other figures; exact at any time.
+  package var relayedByKernel: UInt64 = 0
+  /// Directions of calls that the kernel relays now.
+  package var kernelFlows = 0
   package var controlReceived: UInt64 = 0
   package var controlRelayed: UInt64 = 0
   /// Packets that applications sent, RTCP not counted.

@@ -14,6 +14,8 @@ struct Transport: Sendable {
   var isRenumbered = false
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
+  /// Whether the kernel relays what the far end sends.
+  var passage = Passage.socket
   /// Slot of the transport that this one is bridged with; -1: none.
   var peer: Int32 = -1
   var remote = RemoteMedia.nobody

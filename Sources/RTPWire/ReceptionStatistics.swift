@@ -154,6 +154,71 @@ package struct ReceptionStatistics: Sendable, BitwiseCopyable {
   }
 }
 
+/// The figures of a run in plain words, for whoever goes on counting in our place for a while.
+package struct ReceptionRun: Hashable, Sendable, BitwiseCopyable {
+  package var packets: UInt64 = 0
+  package var octets: UInt64 = 0
+  package var highest: UInt64 = 0
+  package var base: UInt64 = 0
+  package var unique: UInt64 = 0
+  package var lossRuns: UInt64 = 0
+  package var duplicates: UInt64 = 0
+  package var reordered: UInt64 = 0
+  /// Bit i of the 128: `highest - i` was seen.
+  package var window: UInt128 = 0
+  /// Nanoseconds scaled by 16, and of the clock that arrivals are stamped with.
+  package var jitter16: UInt64 = 0
+  package var maxJitter16: UInt64 = 0
+  package var lastArrival: UInt64 = 0
+  package var lastTimestamp: UInt32 = 0
+  package var hasTransit = false
+  package var lastPayloadType: UInt8 = 255
+
+  package init() {}
+}
+
+extension ReceptionStatistics {
+  /// What another goes on from. Setting it takes over what came of it; SSRC and earlier runs stay.
+  package var run: ReceptionRun {
+    get {
+      var run = ReceptionRun()
+      run.packets = packets
+      run.octets = octets
+      run.highest = highest
+      run.base = base
+      run.unique = unique
+      run.lossRuns = lossRuns
+      run.duplicates = duplicates
+      run.reordered = reordered
+      run.window = window
+      run.jitter16 = jitter16
+      run.maxJitter16 = maxJitter16
+      run.lastArrival = lastArrival
+      run.lastTimestamp = lastTimestamp
+      run.hasTransit = hasTransit
+      run.lastPayloadType = lastPayloadType
+      return run
+    }
+    set {
+      packets = newValue.packets
+      octets = newValue.octets
+      highest = newValue.highest
+      base = newValue.base
+      unique = newValue.unique
+      lossRuns = newValue.lossRuns
+      duplicates = newValue.duplicates
+      reordered = newValue.reordered
+      window = newValue.window
+      jitter16 = newValue.jitter16
+      maxJitter16 = newValue.maxJitter16
+      lastArrival = newValue.lastArrival
+      lastTimestamp = newValue.lastTimestamp
+      hasTransit = newValue.hasTransit
+      lastPayloadType = newValue.lastPayloadType
+    }
+  }
+}
+
 extension ReceptionStatistics {
   /// Packets that should have come, all runs together.
   /// The highest sequence number that came, as the last one counted.

@@ -27,6 +27,7 @@ struct SystemError: Error, Hashable, Sendable {
 
   static let addressInUse = SystemError(result: -EADDRINUSE)
   static let addressNotAvailable = SystemError(result: -EADDRNOTAVAIL)
+  static let invalidArgument = SystemError(result: -EINVAL)
   static let tooManyDescriptors = SystemError(result: -EMFILE)
 
   var text: String {

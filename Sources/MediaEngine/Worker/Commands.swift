@@ -46,6 +46,7 @@ extension Worker {
       shut(slot)
       return false
     }
+    dropsBefore[slot] = MediaSocket.drops(rtp)
     slots[id] = slot
     facts.append(.opened(id))
     return true
@@ -53,6 +54,7 @@ extension Worker {
 
   private mutating func setRemote(_ id: MediaTransportID, _ remote: RemoteMedia) -> Bool {
     guard let slot = slots[id] else { return false }
+    takeBack(slot)
     let before = transports[slot].remote
     if !transports[slot].hasRemote || before.rtp != remote.rtp {
       transports[slot].latch = SourceLatch()
@@ -63,6 +65,7 @@ extension Worker {
     transports[slot].remote = remote
     transports[slot].hasRemote = true
     aim(slot)
+    offerPassage(slot)
     return true
   }
 
@@ -77,6 +80,7 @@ extension Worker {
     }
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)
+    offerPassage(first)
     return true
   }
 
@@ -103,12 +107,14 @@ extension Worker {
 
   private mutating func measure(_ id: MediaTransportID) -> Bool {
     guard let slot = slots[id] else { return false }
+    readPassages(slot)
     facts.append(.quality(id, quality(slot)))
     return true
   }
 
   private mutating func close(_ id: MediaTransportID) -> Bool {
     guard let slot = slots[id] else { return false }
+    takeBack(slot)
     facts.append(.quality(id, quality(slot)))
     facts.append(.closed(id))
     sayGoodbye(slot)
@@ -116,11 +122,10 @@ extension Worker {
     stopApplication(slot)
     timers.cancel(timer(.watch, slot))
     timers.cancel(timer(.examine, slot))
-    shut(slot)
     // The kernel's counter wraps, so only differences mean anything.
     let drops = MediaSocket.drops(ports.sockets[2 * slot])
     counters.kernelDropped &+= UInt64(drops &- dropsBefore[slot])
-    dropsBefore[slot] = drops
+    shut(slot)
     slots[id] = nil
     return true
   }
@@ -143,6 +148,7 @@ extension Worker {
   private mutating func unbridge(_ slot: Int) {
     let peer = Int(transports[slot].peer)
     guard peer >= 0 else { return }
+    takeBack(slot)
     keepFlow(slot, of: peer)
     keepFlow(peer, of: slot)
     transports[slot].peer = -1
@@ -165,6 +171,7 @@ extension Worker {
   mutating func checkSilence(_ slot: Int) {
     let period = Interval.milliseconds(Int(transports[slot].watchMilliseconds))
     guard transports[slot].isOpen, period > .zero else { return }
+    readPassages(slot)
     let last = transports[slot].lastHeard
     let since = max(last, transports[slot].watchStart)
     if now - since >= period {

@@ -17,6 +17,7 @@ extension Worker {
       return
     }
     guard admitMedia(arrival.source, slot) else { return }
+    if transports[slot].passage == .kernel { recall(slot) }
     transports[slot].lastHeard = now
     transports[slot].lastMedia = now
     if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }
@@ -27,6 +28,7 @@ extension Worker {
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
       forwardMedia(header, arrival.length, to: peer)
+      if transports[slot].passage == .offered { handOver(header, arrival.length, slot) }
     } else if transports[slot].isEcho {
       echo(header, arrival.length, slot)
     } else if !applications[slot].isActive {
@@ -54,6 +56,7 @@ extension Worker {
     case .refused: return refuse(source, slot)
     case .latched:
       aim(slot)
+      offerPassage(slot)
       facts.append(.latched(transports[slot].id, source, at: now))
       return true
     }

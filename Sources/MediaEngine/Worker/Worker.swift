@@ -13,6 +13,7 @@ import RTPWire
 /// them, and each change of a latch would be a system call and an instant in which the port is deaf.
 struct Worker: ~Copyable {
   static let signalToken = UInt64.max
+  static let routesToken = UInt64.max - 1
   /// Ready sockets are taken in rounds of one packet each, so that a flood on one port cannot hold up the
   /// others; what is left after this time waits until timers and facts had their turn.
   static let longestBatch = Interval.milliseconds(2)
@@ -26,13 +27,14 @@ struct Worker: ~Copyable {
   let sink: @Sendable ([MediaFact]) -> Void
 
   var ports: PortTable
+  var fastPath: FastPath
   var poller: Poller
   var buffer = PacketBuffer()
   var random: RandomSource
   /// Sockets are watched from the first call on their port on: a mute one is never ready, so that neither
   /// the end of a call nor the next call's beginning has to touch the set. Indexed by slot.
   var isWatched: [Bool]
-  /// What the kernel had dropped for the slot when its last call ended; a mute socket drops nothing.
+  /// What the kernel had dropped for the slot when its call began: an IPv6 socket drops what comes while mute.
   var dropsBefore: [UInt32]
   var transports: [Transport]
   var streams: [RTPStream]
@@ -49,10 +51,12 @@ struct Worker: ~Copyable {
   var load: LoadGauge
 
   init(
-    ports: PortTable, poller: Int32, mailbox: Mailbox, destinations: Destinations,
-    settings: MediaSettings, seed: UInt64, sink: @escaping @Sendable ([MediaFact]) -> Void
+    ports: PortTable, kernel: KernelPart?, poller: Int32, mailbox: Mailbox,
+    destinations: Destinations, settings: MediaSettings, seed: UInt64,
+    sink: @escaping @Sendable ([MediaFact]) -> Void
   ) {
     self.ports = ports
+    fastPath = FastPath(adopting: kernel, slots: ports.slots)
     self.mailbox = mailbox
     self.destinations = destinations
     self.settings = settings
@@ -74,6 +78,7 @@ struct Worker: ~Copyable {
 
   mutating func run() {
     _ = poller.add(mailbox.signal.descriptor, token: Self.signalToken)
+    if fastPath.watch >= 0 { _ = poller.add(fastPath.watch, token: Self.routesToken) }
     var running = true
     while running {
       waitForWork()
@@ -118,6 +123,8 @@ struct Worker: ~Copyable {
         let token = poller[index]
         if token == Self.signalToken {
           mailbox.signal.clear()
+        } else if token == Self.routesToken {
+          followRoutes()
         } else if token & 1 == 0 {
           receiveMedia(Int(token >> 1))
         } else {

@@ -1,0 +1,158 @@
+import Base
+import MediaControl
+import RTPWire
+
+/// One direction as the program sees it: whose packets, from which of our ports they leave, where to.
+struct Lane: Hashable, Sendable {
+  var source: SocketAddress
+  var local: SocketAddress
+  var target: SocketAddress
+  var interface: UInt32
+  /// The largest IP packet that the way out takes.
+  var longest: UInt16
+  /// As the sockets have it.
+  var trafficClass: UInt8 = 0xb8
+  var payloadTypes = PayloadTypes()
+}
+
+/// A set of RTP payload types.
+struct PayloadTypes: Hashable, Sendable {
+  var low: UInt64 = 0
+  var high: UInt64 = 0
+
+  func contains(_ type: UInt8) -> Bool {
+    (type & 0x40 == 0 ? low : high) >> UInt64(type & 0x3f) & 1 != 0
+  }
+
+  mutating func insert(_ type: UInt8) {
+    let bit = UInt64(1) << UInt64(type & 0x3f)
+    if type & 0x40 == 0 { low |= bit } else { high |= bit }
+  }
+}
+
+/// The flow in a lane, and how it is shown to the far end.
+struct LaneFlow: Hashable, Sendable {
+  var ssrc: UInt32
+  var shown: UInt32
+  var sequenceOffset: UInt16 = 0
+  var timestampOffset: UInt32 = 0
+  /// Nanoseconds in a unit of the timestamp, times 65536; 0: unknown.
+  var tick: UInt64 = 0
+  var highestTimestamp: UInt32 = 0
+
+  static func tick(clockRate: UInt32) -> UInt64 {
+    clockRate == 0 ? 0 : (1_000_000_000 << 16) / UInt64(clockRate)
+  }
+}
+
+/// Where the packets of a transport's far end are handled.
+///
+///     socket ──both ends known──▶ offered ──caught up──▶ kernel
+///       ▲                          │  ▲                   │
+///       ├──anything else needs them┘  └─a packet comes up─┤
+///       └─────────────────────────────────────────────────┘
+enum Passage: UInt8, Sendable {
+  case socket
+  /// The program knows the lane, passes its packets up and notes them.
+  case offered
+  /// The program relays them.
+  case kernel
+}
+
+/// The worker's hold of the fast path. Lanes are named by the slot whose packets they carry.
+struct FastPath: ~Copyable {
+  private var kernel: KernelPart?
+  private let memory: EntryMemory
+  /// By slot: the lane that is open there, and the packets counted of it so far.
+  private var lanes: [Lane?] = []
+  private var counted: [UInt64] = []
+  private var interfaces: [UInt32: KernelInterface] = [:]
+
+  /// Takes over what `MediaPlane` made.
+  init(adopting part: KernelPart?, slots: Int) {
+    if let part, let shared = EntryMemory(part.maps) {
+      kernel = part
+      memory = shared
+      lanes = Array(repeating: nil, count: slots)
+      counted = Array(repeating: 0, count: slots)
+      readInterfaces()
+    } else {
+      kernel = part
+      memory = EntryMemory()
+    }
+  }
+
+  deinit {
+    var part = kernel
+    part?.close()
+  }
+
+  var isOn: Bool { !lanes.isEmpty }
+  /// Readable when routes have changed; -1: none.
+  var watch: Int32 { kernel?.watch ?? -1 }
+
+  private func place(_ slot: Int) -> Int { Int(kernel?.entryOfSlot[slot] ?? -1) }
+  func hasEntry(_ slot: Int) -> Bool { place(slot) >= 0 }
+
+  mutating func takeChanges() -> Bool {
+    guard KernelNetwork.takeChanges(watch) else { return false }
+    readInterfaces()
+    return true
+  }
+
+  private mutating func readInterfaces() {
+    interfaces = [:]
+    for interface in KernelNetwork.interfaces() { interfaces[interface.index] = interface }
+  }
+
+  /// The way to `target` from `local`, completed where that is any address. Nil where packets cannot go by
+  /// the program.
+  func way(to target: SocketAddress, from local: SocketAddress) -> (
+    interface: UInt32, longest: UInt16, local: SocketAddress
+  )? {
+    guard let kernel,
+      let way = KernelNetwork.way(kernel.netlink, to: target.ip, from: local.ip),
+      let interface = interfaces[way.interface], interface.hasEthernetHeaders
+    else { return nil }
+    let source = local.ip.isUnspecified ? way.source : local.ip
+    guard let source, source.family == target.ip.family else { return nil }
+    let mtu = way.mtu == 0 ? interface.mtu : min(way.mtu, interface.mtu)
+    return (way.interface, UInt16(clamping: mtu), SocketAddress(source, local.port))
+  }
+
+  func lane(_ slot: Int) -> Lane? { lanes[slot] }
+
+  mutating func open(_ slot: Int, _ lane: Lane) {
+    memory.arm(place(slot), 0)
+    lanes[slot] = lane
+    memory.open(place(slot), lane)
+  }
+
+  mutating func clear(_ slot: Int) {
+    memory.arm(place(slot), 0)
+    memory.clear(place(slot))
+    lanes[slot] = nil
+  }
+
+  /// Lets the program go on behind the packet with this number, if that is the last one that it passed up.
+  mutating func arm(
+    _ slot: Int, behind sequence: UInt16, _ flow: LaneFlow, _ run: ReceptionRun
+  ) -> Bool {
+    let passed = memory.passed(place(slot))
+    guard passed >> 16 != 0, UInt16(truncatingIfNeeded: passed) == sequence else { return false }
+    memory.prepare(place(slot), flow, run)
+    counted[slot] = run.packets
+    memory.arm(place(slot), passed)
+    return true
+  }
+
+  func disarm(_ slot: Int) { memory.arm(place(slot), 0) }
+
+  /// What the program has counted, and the packets that are new since the last time.
+  mutating func read(_ slot: Int) -> (run: ReceptionRun, highestTimestamp: UInt32, new: UInt64) {
+    let (run, timestamp) = memory.run(place(slot))
+    let new = run.packets &- counted[slot]
+    counted[slot] = run.packets
+    return (run, timestamp, new)
+  }
+}
