@@ -126,7 +126,8 @@ let tests: [Layer] = [
   Layer(
     name: "OperationsTests",
     imports: [
-      "Base", "SIPWire", "Policy", "CallCore", "MediaControl", "Edge", "Persistence", "Operations",
+      "Base", "SIPWire", "Policy", "CallCore", "MediaControl", "MediaEngine", "Edge", "Persistence",
+      "Operations",
     ],
     core: false),
 ]

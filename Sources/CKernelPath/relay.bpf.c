@@ -59,7 +59,7 @@ enum {
     MANGLED_0 = 1 << 5,
     // What SO_PRIORITY is after IP_TOS EF (rt_tos2priority).
     PRIORITY = 4,
-    HOPS = 64,
+    MOST_HOPS = 64,
 };
 
 // MARK: The packets
@@ -103,6 +103,10 @@ struct packet6 {
 };
 
 _Static_assert(sizeof(struct packet4) == 40 && sizeof(struct packet6) == 60, "as on the wire");
+
+/// What a router would leave, but no more than a packet of our own has: a ring of relays ends, as one of routers
+/// does.
+INLINE u8 hops_left(u8 hops) { return hops > MOST_HOPS ? MOST_HOPS : hops - 1; }
 
 // MARK: Checksums (RFC 1624): sums of what was and is, in ones' complement
 
@@ -306,12 +310,12 @@ INLINE int relay4(struct frame *frame) {
     if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto up;
     if (length < sizeof *packet || NETWORK16(packet->udp.length) + sizeof packet->ip != length)
         goto up;
-    if (!is_carried(entry, &packet->rtp)) goto up;
+    if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto up;
 
     struct packet4 out = *packet;
     renumber(&out.rtp, entry);
     out.ip.traffic_class = entry->traffic_class;
-    out.ip.hops = HOPS;
+    out.ip.hops = hops_left(packet->ip.hops);
     out.ip.source = entry->local[0];
     out.ip.destination = entry->target[0];
     out.udp.source = entry->local_port;
@@ -371,12 +375,13 @@ INLINE int relay6(struct frame *frame) {
     if (length < sizeof *packet || NETWORK16(packet->udp.length) + sizeof packet->ip != length)
         goto up;
     // A UDP checksum of 0 is no IPv6 (RFC 8200 §8.1); the stack throws it away.
-    if (!packet->udp.checksum || !is_carried(entry, &packet->rtp)) goto up;
+    if (!packet->udp.checksum) goto up;
+    if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto up;
 
     struct packet6 out = *packet;
     renumber(&out.rtp, entry);
     out.ip.version = __builtin_bswap32(0x60000000 | (u32)entry->traffic_class << 20);
-    out.ip.hops = HOPS;
+    out.ip.hops = hops_left(packet->ip.hops);
     __builtin_memcpy(out.ip.source, entry->local, 16);
     __builtin_memcpy(out.ip.destination, entry->target, 16);
     out.udp.source = entry->local_port;

@@ -32,7 +32,8 @@ struct DemarcCommand: AsyncParsableCommand {
       CallsCommand.self, CallCommand.self, RecordsCommand.self, TrunksCommand.self,
       RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
       CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
-      CertificatesCommand.self, ReloadCommand.self, StatusCommand.self, VersionCommand.self,
+      CertificatesCommand.self, DoctorCommand.self, ReloadCommand.self, StatusCommand.self,
+      VersionCommand.self,
     ])
 
   static func main() async {

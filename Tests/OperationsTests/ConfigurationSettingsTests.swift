@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import MediaControl
+import MediaEngine
 import Operations
 import Testing
 
@@ -38,6 +39,7 @@ struct ConfigurationSettingsTests {
       media:
         - {name: m4, address: 192.0.2.1, ports: 30000-30999}
         - {name: m6, address: "2001:db8::1", ports: 30000-30999}
+      mediaFastPath: off
       store: {path: /var/lib/demarc/store.db, retentionDays: 0}
       api: {socket: /run/demarc/api.sock}
       metrics: {address: 192.0.2.1, port: 9100}
@@ -55,6 +57,7 @@ struct ConfigurationSettingsTests {
     #expect(settings.listeners[0].port == 5080 && settings.listeners[1].port == 5060)
     #expect(settings.listeners[1].address.description == "2001:db8::1")
     #expect(settings.media[1].ports == 30_000...30_999)
+    #expect(settings.mediaFastPath == .off)
     #expect(settings.store.path == "/var/lib/demarc/store.db" && settings.store.retentionDays == 0)
     #expect(settings.api.socket == "/run/demarc/api.sock")
     #expect(settings.dns.servers.map(\.description) == ["192.0.2.53:53", "127.0.0.1:5353"])

@@ -130,6 +130,19 @@ private func ended(_ serial: UInt64, cause: Cause = .normalClearing) -> Fact {
     #expect(lines.contains("demarc_target_left_out_total\(labels) 7"))
   }
 
+  @Test func mediaInTheKernelIsTold() {
+    var page = MetricsPage(version: "1", processStart: 0)
+    page.media.relayedByKernel = 5_000
+    page.media.kernelFlows = 4
+    page.fastPath = .on(interfaces: 2, links: true)
+    let lines = page.render().split(separator: "\n")
+    #expect(lines.contains("demarc_media_kernel_packets_total 5000"))
+    #expect(lines.contains("demarc_media_kernel_flows 4"))
+    #expect(lines.contains(#"demarc_media_fast_path{state="on"} 1"#))
+    page.fastPath = .unavailable(.notPermitted(missing: ["CAP_BPF"]))
+    #expect(page.render().contains(#"demarc_media_fast_path{state="not-permitted"} 1"#))
+  }
+
   /// Each family is opened once, with its two lines, and holds the samples that follow; counters end in
   /// `_total`; nothing appears twice.
   @Test func familiesAreWellFormed() throws {

@@ -66,6 +66,8 @@ struct FastPath: ~Copyable {
   /// By slot: the lane that is open there, and the packets counted of it so far.
   private var lanes: [Lane?] = []
   private var counted: [UInt64] = []
+  /// What had been passed up when the lane was opened, of an earlier call maybe.
+  private var opened: [UInt64] = []
   private var interfaces: [UInt32: KernelInterface] = [:]
 
   /// Takes over what `MediaPlane` made.
@@ -75,6 +77,7 @@ struct FastPath: ~Copyable {
       memory = shared
       lanes = Array(repeating: nil, count: slots)
       counted = Array(repeating: 0, count: slots)
+      opened = Array(repeating: 0, count: slots)
       readInterfaces()
     } else {
       kernel = part
@@ -94,11 +97,23 @@ struct FastPath: ~Copyable {
   private func place(_ slot: Int) -> Int { Int(kernel?.entryOfSlot[slot] ?? -1) }
   func hasEntry(_ slot: Int) -> Bool { place(slot) >= 0 }
 
-  mutating func takeChanges() -> Bool {
-    guard KernelNetwork.takeChanges(watch) else { return false }
-    readInterfaces()
-    return true
+  /// When lanes are to be compared with the routes.
+  private(set) var comparison: Instant?
+  private var lastComparison = Instant.zero
+
+  /// Something has changed: soon, but not again and again where routes change all the time.
+  mutating func noteChanges(at now: Instant) {
+    guard KernelNetwork.takeChanges(watch), comparison == nil else { return }
+    comparison = max(now, lastComparison + Self.comparisonInterval)
   }
+
+  mutating func beginComparison(at now: Instant) {
+    comparison = nil
+    lastComparison = now
+    readInterfaces()
+  }
+
+  private static var comparisonInterval: Interval { .seconds(1) }
 
   private mutating func readInterfaces() {
     interfaces = [:]
@@ -125,6 +140,7 @@ struct FastPath: ~Copyable {
   mutating func open(_ slot: Int, _ lane: Lane) {
     memory.arm(place(slot), 0)
     lanes[slot] = lane
+    opened[slot] = memory.passed(place(slot))
     memory.open(place(slot), lane)
   }
 
@@ -139,7 +155,9 @@ struct FastPath: ~Copyable {
     _ slot: Int, behind sequence: UInt16, _ flow: LaneFlow, _ run: ReceptionRun
   ) -> Bool {
     let passed = memory.passed(place(slot))
-    guard passed >> 16 != 0, UInt16(truncatingIfNeeded: passed) == sequence else { return false }
+    guard passed != opened[slot], passed >> 16 != 0,
+      UInt16(truncatingIfNeeded: passed) == sequence
+    else { return false }
     memory.prepare(place(slot), flow, run)
     counted[slot] = run.packets
     memory.arm(place(slot), passed)

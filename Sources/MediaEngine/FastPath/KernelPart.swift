@@ -35,7 +35,7 @@ struct KernelPart: Sendable {
     }
   }
 
-  private static func checkSystem() throws(FastPathObstacle) {
+  static func checkSystem() throws(FastPathObstacle) {
     guard UInt16(1).littleEndian == 1 else { throw .byteOrder }
     let release = KernelSystem.release
     guard release >= FastPathObstacle.firstKernel else {

@@ -133,7 +133,8 @@ extension Worker {
 
   /// Routes or interfaces have changed: lanes whose way is another now are made anew.
   mutating func followRoutes() {
-    guard fastPath.takeChanges() else { return }
+    guard let due = fastPath.comparison, due <= now else { return }
+    fastPath.beginComparison(at: now)
     for slot in transports.indices where transports[slot].passage != .socket {
       let peer = Int(transports[slot].peer)
       guard peer < 0 || lane(slot, peer) != fastPath.lane(slot) else { continue }

@@ -87,6 +87,7 @@ struct Worker: ~Copyable {
       counters.wakeups &+= 1
       running = handleReady()
       fireTimers()
+      followRoutes()
       report()
     }
     ports.close()
@@ -107,7 +108,8 @@ struct Worker: ~Copyable {
       return
     }
     guard mailbox.prepareToWait() else { return poller.wait(timeout: 0) }
-    guard let next = timers.next else { return poller.wait(timeout: -1) }
+    let next = min(timers.next ?? .distantFuture, fastPath.comparison ?? .distantFuture)
+    if next == .distantFuture { return poller.wait(timeout: -1) }
     poller.wait(timeout: max((next - Clock.now).nanoseconds, 0))
   }
 
@@ -124,7 +126,7 @@ struct Worker: ~Copyable {
         if token == Self.signalToken {
           mailbox.signal.clear()
         } else if token == Self.routesToken {
-          followRoutes()
+          fastPath.noteChanges(at: now)
         } else if token & 1 == 0 {
           receiveMedia(Int(token >> 1))
         } else {

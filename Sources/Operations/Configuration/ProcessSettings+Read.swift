@@ -135,10 +135,13 @@ extension DocumentNode {
 extension DocumentReader {
   fileprivate mutating func settings(_ root: DocumentNode) -> ProcessSettings {
     var settings = ProcessSettings()
-    let keys = ["listeners", "media", "store", "api", "metrics", "log", "limits", "dns"]
+    let keys = [
+      "listeners", "media", "mediaFastPath", "store", "api", "metrics", "log", "limits", "dns",
+    ]
     guard let fields = fields(root, [], keys: keys) else { return settings }
     if fields.has("listeners") { settings.listeners = listeners(fields) }
     if fields.has("media") { settings.media = mediaAddresses(fields) }
+    settings.mediaFastPath ?= optional(fields, "mediaFastPath", .choice("a mode"))
     if let store = group(fields, "store", keys: ["path", "retentionDays"]) {
       settings.store.path ?= optional(store, "path", .text("a file", example: "/var/lib/demarc.db"))
       settings.store.retentionDays

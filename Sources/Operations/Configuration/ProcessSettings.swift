@@ -2,6 +2,7 @@ package import Base
 package import CallCore
 package import Edge
 package import MediaControl
+package import MediaEngine
 package import SIPWire
 
 /// What one process needs to start, from `demarc.yaml`, the environment and the command line: where it
@@ -13,6 +14,8 @@ package struct ProcessSettings: Hashable, Sendable {
   package var media = [
     MediaAddress(name: "media", bound: .loopbackV4, ports: 20_000...20_499)
   ]
+  /// Whether the kernel relays what needs nothing else.
+  package var mediaFastPath = FastPathMode.auto
   package var store = StoreSettings()
   package var api = APISettings()
   /// Nil: no metrics over TCP; the API's socket has them always.

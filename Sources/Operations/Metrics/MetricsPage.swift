@@ -36,6 +36,7 @@ package struct MetricsPage: Sendable {
   package var store = RecordWriter.Counters()
   package var storeBytes: Int64 = 0
   package var media = MediaCounters()
+  package var fastPath = FastPathState.off
   package var edge: EdgeCounters.Reading?
   package var streams: StreamCounters.Reading?
   package var names = NameEdge.Reading()
@@ -316,6 +317,15 @@ package struct MetricsPage: Sendable {
     text.each(
       "media_packets_relayed_total", .counter, "Packets handed on to the other side.", by: "kind",
       [("rtp", media.relayed), ("rtcp", media.controlRelayed)])
+    text.single(
+      "media_kernel_packets_total", .counter,
+      "RTP packets that the kernel relayed; they are in no other figure.", media.relayedByKernel)
+    text.single(
+      "media_kernel_flows", .gauge, "Directions of calls that the kernel relays.",
+      media.kernelFlows)
+    text.each(
+      "media_fast_path", .gauge, "1 for what became of relaying in the kernel at the start.",
+      by: "state", [(fastPath.word, 1)])
     text.single(
       "media_packets_played_total", .counter, "Packets that applications sent.",
       media.applicationPackets)

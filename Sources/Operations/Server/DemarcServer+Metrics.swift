@@ -29,6 +29,7 @@ extension DemarcServer {
     page.tally = tally.current
     page.readers = stream.counters
     page.media = media.counters
+    page.fastPath = media.fastPath
     page.edge = edge.counters.reading
     page.streams = edge.streamCounters
     page.names = names.counters

@@ -74,9 +74,11 @@ struct ServerParts {
   private static func startMedia(
     _ settings: ServerSettings, _ configuration: Configuration, post: ShardPost, log: LogSink
   ) throws -> MediaPlane {
+    var mediaSettings = MediaSettings()
+    mediaSettings.fastPath = settings.mediaFastPath
     let media = try MediaPlane(
       addresses: settings.media, announcements: configuration.announcementSources,
-      settings: MediaSettings()
+      settings: mediaSettings
     ) { facts in
       post.send(facts.map(ShardInput.media))
     }
@@ -90,7 +92,24 @@ struct ServerParts {
             LogField("beyondLimit", readiness.beyondLimit),
           ]))
     }
+    if let line = describe(media.fastPath) { log.write(line) }
     return media
+  }
+
+  private static func describe(_ state: FastPathState) -> LogLine? {
+    switch state {
+    case .off: nil
+    case .on(let interfaces, _):
+      LogLine(.info, "the kernel relays media", [LogField("interfaces", interfaces)])
+    case .unavailable(let obstacle):
+      LogLine(
+        .warning, "media is relayed in user space alone",
+        [
+          LogField("reason", obstacle.description),
+          LogField(
+            "remedy", "`demarc doctor` explains; `mediaFastPath: off` ends this warning"),
+        ])
+    }
   }
 
   private static func makeStream(

@@ -2,12 +2,14 @@ package import Base
 package import CallCore
 package import Edge
 package import MediaControl
+package import MediaEngine
 
 /// What a server is started with, wherever it was written down.
 package struct ServerSettings: Sendable {
   package var node: UInt16 = 1
   package var listeners: [Listener]
   package var media: [MediaAddress]
+  package var mediaFastPath = FastPathMode.off
   /// The file of the embedded store, and the local API's socket.
   package var store: String
   package var socket: String
@@ -62,6 +64,7 @@ extension ServerSettings {
       media: process.media, store: process.store.path, socket: process.api.socket,
       metrics: process.metrics.map { SocketAddress($0.address, $0.port) })
     self.process = process
+    mediaFastPath = process.mediaFastPath
     limits = process.limits.shard
     streams.limits = process.limits.streams
     for listener in process.listeners {

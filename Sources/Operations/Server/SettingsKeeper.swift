@@ -33,7 +33,9 @@ final class SettingsKeeper: Sendable {
   func differences(_ next: ProcessSettings) -> [String] {
     let now = state.withLock { $0.process }
     let sections = [
-      ("media", next.media == now.media), ("store", next.store == now.store),
+      ("media", next.media == now.media),
+      ("mediaFastPath", next.mediaFastPath == now.mediaFastPath),
+      ("store", next.store == now.store),
       ("api", next.api == now.api), ("metrics", next.metrics == now.metrics),
       ("log", next.log == now.log), ("limits", next.limits == now.limits),
       ("dns", next.dns == now.dns),

@@ -1,0 +1,17 @@
+/// Whether this process could relay in the kernel, found out by doing it but for the attaching.
+package enum FastPathProbe {
+  /// Nil where nothing stands in the way.
+  package static func obstacle() -> FastPathObstacle? {
+    do throws(FastPathObstacle) {
+      try KernelPart.checkSystem()
+      var maps = try KernelMaps(entries: 1)
+      maps.close()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// Linux 6.6 and later attach by a link that goes with the process, earlier ones by a filter that stays.
+  package static var hasLinks: Bool { KernelSystem.release >= (6, 6) }
+}
