@@ -2,6 +2,7 @@ import Base
 import CallCore
 import Dispatch
 import MediaControl
+import MediaEngine
 import Operations
 import Policy
 import Synchronization

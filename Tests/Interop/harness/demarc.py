@@ -25,6 +25,10 @@ class Demarc:
         self.socket = self.folder / "s"
         self.process = None
         self._starts = 0
+        # Settings beside those that every test has.
+        self.settings = {}
+        # What is run in the program's place, where something has to come before it.
+        self.launcher = self.program
 
     def configuration(self):
         last = self.first_media_port + self.media_port_count - 1
@@ -37,7 +41,7 @@ class Demarc:
             media.append({"name": "v6", "address": "::1", "ports": f"{self.first_media_port}-{few}"})
         return {
             "listeners": listeners, "media": media, "api": {"socket": str(self.socket)},
-            "store": {"path": str(self.folder / "demarc.db")},
+            "store": {"path": str(self.folder / "demarc.db")}, **self.settings,
         }
 
     # --- life --------------------------------------------------------------------------------------
@@ -48,7 +52,7 @@ class Demarc:
         path = self.folder / "demarc.yaml"
         path.write_text(json.dumps(self.configuration(), indent=1))
         self.process = Process(
-            f"demarc-{self._starts}", [*prefix(self.namespace), self.program, "run", "--config", path], self.folder)
+            f"demarc-{self._starts}", [*prefix(self.namespace), self.launcher, "run", "--config", path], self.folder)
 
     def wait_ready(self, seconds=15):
         def ready():
