@@ -8,6 +8,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -22,6 +23,7 @@ typedef struct {
         struct tcmsg tc;
         struct rtmsg route;
         struct ifinfomsg link;
+        uint32_t flags;
     };
     char attributes[512];
 } request;
@@ -50,13 +52,15 @@ static void close_nested(request *r, struct rtattr *a) {
     if (a) a->rta_len = (uint16_t)((char *)r + r->header.nlmsg_len - (char *)a);
 }
 
-int clkernel_netlink(void) {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+static int open_netlink(int protocol) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (fd < 0) return -errno;
     struct timeval limit = {1, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;
 }
+
+int clkernel_netlink(void) { return open_netlink(NETLINK_ROUTE); }
 
 /// Sends `r` and gives each message of the answer to `take` (unless NULL); 0, or what the kernel said.
 static int ask(int fd, request *r, void (*take)(const struct nlmsghdr *, void *), void *context) {
@@ -221,17 +225,21 @@ int clkernel_route(int netlink, clmedia_address to, clmedia_address from, clkern
     return ask(netlink, &r, take_route, out);
 }
 
-int clkernel_watch(void) {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+static int watch(int protocol, uint32_t which) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     if (fd < 0) return -errno;
-    struct sockaddr_nl groups = {
-        .nl_family = AF_NETLINK,
-        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_IFADDR |
-            RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_RULE};
+    struct sockaddr_nl groups = {.nl_family = AF_NETLINK, .nl_groups = which};
     if (bind(fd, (const void *)&groups, sizeof groups) == 0) return fd;
     int failure = -errno;
     close(fd);
     return failure;
+}
+
+int clkernel_watch(void) {
+    return watch(
+        NETLINK_ROUTE,
+        RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_IFADDR |
+            RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_RULE);
 }
 
 int clkernel_watch_clear(int watch) {
@@ -244,6 +252,31 @@ int clkernel_watch_clear(int watch) {
     }
     return said;
 }
+
+// MARK: IPsec
+
+static void take_policies(const struct nlmsghdr *m, void *context) {
+    if (m->nlmsg_type != XFRM_MSG_NEWSPDINFO) return;
+    const struct rtattr *info = find(m, sizeof(uint32_t), XFRMA_SPD_INFO, sizeof(struct xfrmu_spdinfo));
+    if (!info) return;
+    struct xfrmu_spdinfo counts;
+    memcpy(&counts, RTA_DATA(info), sizeof counts);
+    *(int *)context = (int)(counts.incnt + counts.outcnt);
+}
+
+int clkernel_ipsec_policies(void) {
+    int fd = open_netlink(NETLINK_XFRM);
+    if (fd == -EPROTONOSUPPORT) return 0;
+    if (fd < 0) return fd;
+    request r = make(XFRM_MSG_GETSPDINFO, 0, sizeof r.flags);
+    r.flags = UINT32_MAX;
+    int count = 0;
+    int result = ask(fd, &r, take_policies, &count);
+    close(fd);
+    return result < 0 ? result : count;
+}
+
+int clkernel_ipsec_watch(void) { return watch(NETLINK_XFRM, XFRMGRP_POLICY); }
 
 // MARK: Filters
 

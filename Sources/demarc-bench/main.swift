@@ -12,6 +12,7 @@ let resultsPath = "bench/results/latest.json"
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
   ("parse", parseBench), ("relay", relayBench), ("engine", engineBench),
   ("register", registerBench), ("overload", overloadBench),
+  ("relay-comparison", relayComparisonBench),
 ]
 
 /// What a name stands for, and two counts whose difference tells what one run costs.

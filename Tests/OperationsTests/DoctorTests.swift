@@ -36,6 +36,12 @@ struct DoctorTests {
     #expect(!facts.findings.contains { $0.check == "BPF compiler" })
   }
 
+  @Test func policiesOfIPsecKeepMediaOut() throws {
+    var facts = DoctorFacts(media: [media])
+    facts.hasIPsecPolicies = true
+    #expect(try finding("media in the kernel", facts).finding.contains("IPsec"))
+  }
+
   @Test func interpretedProgramsAreSlow() throws {
     let facts = DoctorFacts(media: [media], justInTime: 0)
     #expect(try finding("BPF compiler", facts).remedy == "sysctl -w net.core.bpf_jit_enable=1")

@@ -69,6 +69,14 @@ int clkernel_watch(void);
 /// Takes what it says; whether anything was said.
 int clkernel_watch_clear(int watch);
 
+// MARK: IPsec
+
+/// How many policies for packets of others and our own there are; 0 on a kernel without IPsec.
+int clkernel_ipsec_policies(void);
+/// A socket that is readable when policies have changed; -EPROTONOSUPPORT on a kernel without IPsec. Cleared by
+/// `clkernel_watch_clear`.
+int clkernel_ipsec_watch(void);
+
 // MARK: Filters of kernels before 6.6
 
 #define CLKERNEL_NAME 32

@@ -69,6 +69,8 @@ struct FastPath: ~Copyable {
   /// What had been passed up when the lane was opened, of an earlier call maybe.
   private var opened: [UInt64] = []
   private var interfaces: [UInt32: KernelInterface] = [:]
+  /// The program would send past IPsec, and take what IPsec must have seen first.
+  private var hasPolicies = false
 
   /// Takes over what `MediaPlane` made.
   init(adopting part: KernelPart?, slots: Int) {
@@ -78,7 +80,7 @@ struct FastPath: ~Copyable {
       lanes = Array(repeating: nil, count: slots)
       counted = Array(repeating: 0, count: slots)
       opened = Array(repeating: 0, count: slots)
-      readInterfaces()
+      readNetwork()
     } else {
       kernel = part
       memory = EntryMemory()
@@ -91,8 +93,10 @@ struct FastPath: ~Copyable {
   }
 
   var isOn: Bool { !lanes.isEmpty }
-  /// Readable when routes have changed; -1: none.
-  var watch: Int32 { kernel?.watch ?? -1 }
+  /// Readable when routes or policies have changed.
+  var watches: [Int32] {
+    [kernel?.watch, kernel?.policyWatch].compactMap { $0 }.filter { $0 >= 0 }
+  }
 
   private func place(_ slot: Int) -> Int { Int(kernel?.entryOfSlot[slot] ?? -1) }
   func hasEntry(_ slot: Int) -> Bool { place(slot) >= 0 }
@@ -100,22 +104,39 @@ struct FastPath: ~Copyable {
   /// When lanes are to be compared with the routes.
   private(set) var comparison: Instant?
   private var lastComparison = Instant.zero
+  /// Slots that this comparison has seen.
+  private var compared = 0
 
   /// Something has changed: soon, but not again and again where routes change all the time.
   mutating func noteChanges(at now: Instant) {
-    guard KernelNetwork.takeChanges(watch), comparison == nil else { return }
-    comparison = max(now, lastComparison + Self.comparisonInterval)
+    guard let kernel else { return }
+    let routes = KernelNetwork.takeChanges(kernel.watch)
+    let policies = kernel.policyWatch >= 0 && KernelNetwork.takeChanges(kernel.policyWatch)
+    if policies {
+      (comparison, compared) = (now, 0)
+    } else if routes {
+      // Those that were compared already may have changed since.
+      let next = max(now, lastComparison + Self.comparisonInterval)
+      (comparison, compared) = (comparison.map { compared > 0 ? next : $0 } ?? next, 0)
+    }
   }
 
-  mutating func beginComparison(at now: Instant) {
-    comparison = nil
+  /// The slots whose lanes are to be compared now; nil: none. Each asks the kernel for a route.
+  mutating func nextToCompare(at now: Instant, of count: Int) -> Range<Int>? {
+    guard let due = comparison, due <= now else { return nil }
+    if compared == 0 { readNetwork() }
+    let slots = compared..<min(compared + Self.comparedAtOnce, count)
+    compared = slots.upperBound < count ? slots.upperBound : 0
+    comparison = compared > 0 ? now : nil
     lastComparison = now
-    readInterfaces()
+    return slots
   }
 
-  private static var comparisonInterval: Interval { .seconds(1) }
+  private static var comparedAtOnce: Int { 512 }
+  private static var comparisonInterval: Interval { .milliseconds(200) }
 
-  private mutating func readInterfaces() {
+  private mutating func readNetwork() {
+    hasPolicies = KernelNetwork.hasPolicies
     interfaces = [:]
     for interface in KernelNetwork.interfaces() { interfaces[interface.index] = interface }
   }
@@ -125,7 +146,7 @@ struct FastPath: ~Copyable {
   func way(to target: SocketAddress, from local: SocketAddress) -> (
     interface: UInt32, longest: UInt16, local: SocketAddress
   )? {
-    guard let kernel,
+    guard let kernel, !hasPolicies,
       let way = KernelNetwork.way(kernel.netlink, to: target.ip, from: local.ip),
       let interface = interfaces[way.interface], interface.hasEthernetHeaders
     else { return nil }

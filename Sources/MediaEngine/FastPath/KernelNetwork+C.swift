@@ -38,6 +38,10 @@ enum KernelNetwork {
 
   static func makeLookup() -> Int32 { clkernel_netlink() }
   static func makeWatch() -> Int32 { clkernel_watch() }
+  /// -1 on a kernel without IPsec.
+  static func makePolicyWatch() -> Int32 { max(clkernel_ipsec_watch(), -1) }
+  /// Whether anything that comes or goes has to pass IPsec; also where that cannot be found out.
+  static var hasPolicies: Bool { clkernel_ipsec_policies() != 0 }
 
   static func socket(_ step: String, _ make: () -> Int32) throws(FastPathObstacle) -> Int32 {
     let result = make()

@@ -11,6 +11,8 @@ struct KernelPart: Sendable {
   /// For route lookups, and readable when routes have changed.
   private(set) var netlink: Int32 = -1
   private(set) var watch: Int32 = -1
+  /// Readable when policies of IPsec have changed.
+  private(set) var policyWatch: Int32 = -1
 
   /// Entries at most; 256 bytes of the kernel's memory each.
   static let maxEntries = 65_536
@@ -29,6 +31,7 @@ struct KernelPart: Sendable {
       attachments = try Attachments(plan.interfaces, maps, byFilter: byFilter)
       netlink = try KernelNetwork.socket("routes", KernelNetwork.makeLookup)
       watch = try KernelNetwork.socket("route changes", KernelNetwork.makeWatch)
+      policyWatch = KernelNetwork.makePolicyWatch()
     } catch {
       close()
       throw error
@@ -49,8 +52,8 @@ struct KernelPart: Sendable {
   mutating func close() {
     attachments.close()
     maps.close()
-    for socket in [netlink, watch] where socket >= 0 { MediaSocket.close(socket) }
-    (netlink, watch) = (-1, -1)
+    for socket in [netlink, watch, policyWatch] where socket >= 0 { MediaSocket.close(socket) }
+    (netlink, watch, policyWatch) = (-1, -1, -1)
   }
 }
 

@@ -131,14 +131,15 @@ extension Worker {
     }
   }
 
-  /// Routes or interfaces have changed: lanes whose way is another now are made anew.
+  /// Routes, interfaces or policies have changed: lanes whose way is another now are made anew, some at a time.
   mutating func followRoutes() {
-    guard let due = fastPath.comparison, due <= now else { return }
-    fastPath.beginComparison(at: now)
-    for slot in transports.indices where transports[slot].passage != .socket {
-      let peer = Int(transports[slot].peer)
-      guard peer < 0 || lane(slot, peer) != fastPath.lane(slot) else { continue }
-      takeBack(slot)
+    guard let slots = fastPath.nextToCompare(at: now, of: transports.count) else { return }
+    for slot in slots where transports[slot].isOpen && transports[slot].peer >= 0 {
+      if transports[slot].passage != .socket,
+        lane(slot, Int(transports[slot].peer)) != fastPath.lane(slot)
+      {
+        takeBack(slot)
+      }
       offerPassage(slot)
     }
   }

@@ -78,7 +78,7 @@ struct Worker: ~Copyable {
 
   mutating func run() {
     _ = poller.add(mailbox.signal.descriptor, token: Self.signalToken)
-    if fastPath.watch >= 0 { _ = poller.add(fastPath.watch, token: Self.routesToken) }
+    for watch in fastPath.watches { _ = poller.add(watch, token: Self.routesToken) }
     var running = true
     while running {
       waitForWork()

@@ -25,6 +25,7 @@ package struct DoctorFacts: Sendable {
   package var fastPath: FastPathMode
   /// Nil: the kernel takes the program.
   package var obstacle: FastPathObstacle?
+  package var hasIPsecPolicies = false
   /// /proc/sys/net/core/bpf_jit_enable; nil where it is not there.
   package var justInTime: Int?
   /// Open files that a process may have, at most.
@@ -57,6 +58,12 @@ extension DoctorFacts {
     let check = "media in the kernel"
     if fastPath == .off {
       return DoctorFinding(check, .advice, "switched off (`mediaFastPath: off`)")
+    }
+    if obstacle == nil, hasIPsecPolicies {
+      return DoctorFinding(
+        check, .advice,
+        "media is relayed in user space while there are IPsec policies, which the kernel's relay "
+          + "would pass by", remedy: "none, where media needs IPsec; see `ip xfrm policy`")
     }
     guard let obstacle else {
       return DoctorFinding(check, .good, "this process may relay media in the kernel")

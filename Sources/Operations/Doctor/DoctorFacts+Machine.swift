@@ -5,13 +5,15 @@ import MediaEngine
 extension DoctorFacts {
   /// Of this machine, for this process.
   package static func gather(_ settings: ProcessSettings) -> DoctorFacts {
-    DoctorFacts(
+    var facts = DoctorFacts(
       media: settings.media, fastPath: settings.mediaFastPath,
       obstacle: settings.mediaFastPath == .off ? nil : FastPathProbe.obstacle(),
       justInTime: text("net/core/bpf_jit_enable").flatMap { Int($0) },
       descriptors: Int(clamping: clmedia_raise_descriptor_limit()),
       localPorts: text("net/ipv4/ip_local_port_range") ?? "",
       reservedPorts: text("net/ipv4/ip_local_reserved_ports") ?? "")
+    facts.hasIPsecPolicies = facts.fastPath != .off && FastPathProbe.hasIPsecPolicies
+    return facts
   }
 
   private static func text(_ name: String) -> String? {
