@@ -4,30 +4,28 @@ import Foundation
 
 /// rtpengine in user space, told of calls by its ng protocol: bencoded dictionaries over UDP.
 final class RTPEngineRelay: Relay {
-  private let process: Process
+  private let process: Subprocess
 
-  private init(_ process: Process, _ targets: [SocketAddress]) {
+  private init(_ process: Subprocess, _ targets: [SocketAddress]) {
     self.process = process
     super.init(targets: targets)
   }
 
   static func start(_ streams: Int, farEnd: SocketAddress) -> RTPEngineRelay? {
     guard let path = Subprocess.find("rtpengine") else { return nil }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
-    process.arguments = [
-      "--foreground", "--table=-1", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:2223",
-      "--port-min=20000", "--port-max=29999", "--num-threads=1", "--log-level=2", "--log-stderr",
-      "--timeout=600", "--silent-timeout=600",
-    ]
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return nil }
+    guard
+      let process = Subprocess(
+        path,
+        [
+          "--foreground", "--table=-1", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:2223",
+          "--port-min=20000", "--port-max=29999", "--num-threads=1", "--log-level=2",
+          "--log-stderr", "--timeout=600", "--silent-timeout=600",
+        ])
+    else { return nil }
     guard let control = Control(), control.waitUntilUp(),
       let targets = calls(streams, farEnd, control)
     else {
-      process.terminate()
-      process.waitUntilExit()
+      process.end()
       return nil
     }
     return RTPEngineRelay(process, targets)
@@ -55,15 +53,12 @@ final class RTPEngineRelay: Relay {
   }
 
   override var cpu: UInt64 {
-    let folder = "/proc/\(process.processIdentifier)/task"
+    let folder = "/proc/\(process.identifier)/task"
     let threads = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     return threads.reduce(0) { $0 + scheduledTime("\(folder)/\($1)/schedstat") }
   }
 
-  override func stop() {
-    process.terminate()
-    process.waitUntilExit()
-  }
+  override func stop() { process.end() }
 }
 
 /// The ng protocol's client: `cookie dictionary` there, the same cookie and a dictionary back.
@@ -112,22 +107,4 @@ private final class Control {
   }
 
   private static func encoded(_ text: String) -> String { "\(text.utf8.count):\(text)" }
-}
-
-enum Subprocess {
-  static func find(_ name: String) -> String? {
-    let folders = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":") ?? []
-    return (folders.map(String.init) + ["/usr/sbin", "/usr/bin"]).map { "\($0)/\(name)" }
-      .first { FileManager.default.isExecutableFile(atPath: $0) }
-  }
-
-  /// The exit status; -1 when it did not run.
-  static func run(_ path: String, _ arguments: [String]) -> Int32 {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
-    process.arguments = arguments
-    guard (try? process.run()) != nil else { return -1 }
-    process.waitUntilExit()
-    return process.terminationStatus
-  }
 }

@@ -68,7 +68,7 @@ private final class PlaneRelay: Relay {
   }
 
   /// The process's but for the thread that asks, which is the generator's.
-  override var cpu: UInt64 { clinux_process_time() - clinux_thread_time() }
+  override var cpu: UInt64 { clinux_process_time() &- clinux_thread_time() }
   override var kernelPackets: UInt64 { plane.counters.relayedByKernel }
   override func stop() { plane.stop() }
 }

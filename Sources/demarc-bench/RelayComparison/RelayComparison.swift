@@ -88,11 +88,14 @@ struct RelayRun {
     let after = (relay.cpu, SoftirqThreads.cpu, clinux_thread_time(), relay.kernelPackets)
     let arrived = Double(generator.arrived)
     guard arrived > 0 else { return nil }
-    let nanoseconds = (after.0 - before.0) + (after.1 - before.1) + (after.2 - before.2)
+    // A relay that does nothing may be some ns below 0: two clocks are read one after the other.
+    let nanoseconds =
+      Int64(bitPattern: after.0 &- before.0) + Int64(bitPattern: after.1 &- before.1)
+      + Int64(bitPattern: after.2 &- before.2)
     return RelayRun(
       packetMicroseconds: Double(nanoseconds) / arrived / 1_000,
       delayP99: generator.delay(0.99), lost: generator.sent - generator.arrived,
-      kernelShare: Double(after.3 - before.3) / arrived)
+      kernelShare: Double(after.3 &- before.3) / arrived)
   }
 }
 

@@ -25,7 +25,7 @@ def office(t, mode, without=None):
     namespaces.require("ip", "tc", "setpriv")
     space = namespaces.make("kernel")
     t.defer(lambda: namespaces.remove(space))
-    folder = t.folder / "office"
+    folder = t.folder / mode
     folder.mkdir()
     world = World(folder, t.program, media_pairs=20, namespace=space)
     world.demarc.ipv6 = False
