@@ -315,6 +315,35 @@ extension Rig {
     }
   }
 
+  /// More than user space can take in time: it catches up with one flow after the other, and the kernel takes
+  /// them over in order.
+  @Test func aBacklogIsCaughtUpWith() throws {
+    try Namespace().enter {
+      let rig = try Rig.inKernel()
+      let (alice, bob) = (try Peer(), try Peer())
+      let (a, b) = try rig.bridge(RemoteMedia(alice.address), RemoteMedia(bob.address))
+      try establish(rig, alice, a, bob, b)
+      var sent = 10
+      for _ in 0..<20 {
+        // A digit, and a burst behind it.
+        alice.send(rtp(sent, payloadType: 101), to: a.media)
+        sent += 1
+        for _ in 0..<50 {
+          alice.send(rtp(sent), to: a.media)
+          sent += 1
+        }
+        usleep(3_000)
+        let received = bob.receiveAll(quiet: 5).compactMap {
+          parse($0).map { Int($0.header.sequence) }
+        }
+        #expect(received == Array(sent - 51..<sent))
+      }
+      #expect(rig.measure(a)?.packets == UInt64(sent))
+      #expect(rig.measure(a)?.lost == 0)
+      #expect(rig.plane.counters.kernelFlows == 2)
+    }
+  }
+
   /// The watch for silence sees what the kernel relays.
   @Test func silenceIsSeenThroughTheKernel() throws {
     try Namespace().enter {

@@ -185,6 +185,15 @@ struct FastPath: ~Copyable {
     return true
   }
 
+  /// The slot whose last packet would have been handed over, but for others that wait behind it; -1: none.
+  var behind = -1
+
+  func isBehind(_ slot: Int, at sequence: UInt16) -> Bool {
+    let passed = memory.passed(place(slot))
+    return passed != opened[slot]
+      && Int16(bitPattern: UInt16(truncatingIfNeeded: passed) &- sequence) > 0
+  }
+
   func disarm(_ slot: Int) { memory.arm(place(slot), 0) }
 
   /// What the program has counted, and the packets that are new since the last time.

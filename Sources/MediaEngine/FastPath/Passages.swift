@@ -78,8 +78,25 @@ extension Worker {
     if fastPath.arm(slot, behind: header.sequence, flow, run) {
       transports[slot].passage = .kernel
       counters.kernelFlows += 1
+    } else if fastPath.isBehind(slot, at: header.sequence) {
+      fastPath.behind = slot
     }
   }
+
+  /// A worker that has more to do than it can would never see the last packet of any flow, and so would never get
+  /// rid of one. So it stays with a flow that the kernel could take until it has caught up there. Bounded, since
+  /// the others wait.
+  mutating func catchUp(_ slot: Int) {
+    for _ in 0..<Self.mostAtOnce where fastPath.behind == slot {
+      fastPath.behind = -1
+      let before = counters.received
+      receiveMedia(slot)
+      if counters.received == before { break }
+    }
+    fastPath.behind = -1
+  }
+
+  private static var mostAtOnce: Int { 32 }
 
   private func flow(_ header: RTPHeader, _ slot: Int, _ peer: Int) -> LaneFlow? {
     var flow = LaneFlow(ssrc: header.ssrc, shown: header.ssrc)

@@ -129,6 +129,7 @@ struct Worker: ~Copyable {
           fastPath.noteChanges(at: now)
         } else if token & 1 == 0 {
           receiveMedia(Int(token >> 1))
+          if fastPath.behind >= 0 { catchUp(fastPath.behind) }
         } else {
           receiveControl(Int(token >> 1))
         }
