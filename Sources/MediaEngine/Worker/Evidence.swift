@@ -11,6 +11,7 @@ extension Worker {
       timers.cancel(timer(.examine, slot))
       return true
     }
+    readPassages(slot)
     transports[slot].examined = counted(slot)
     timers.arm(timer(.examine, slot), at: now + .milliseconds(Int(milliseconds)))
     return true
@@ -18,6 +19,7 @@ extension Worker {
 
   mutating func giveEvidence(_ slot: Int) {
     guard transports[slot].isOpen else { return }
+    readPassages(slot)
     let begin = transports[slot].examined
     var evidence = counted(slot)
     evidence.packets &-= begin.packets

@@ -1,4 +1,5 @@
 # In the order in which they run; the last one looks at what the others left.
 from . import (  # noqa: F401
-    dialogs, location, nat, watching, silence, kernel, rest,
+    command, sip, streams, limits, moves, kernel, phones, probes, hiding, hostile, numbers, recovery, provider, pbx, passing,
+    dialogs, location, nat, watching, silence, rest,
 )
