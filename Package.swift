@@ -105,7 +105,8 @@ let tests: [Layer] = [
   Layer(name: "SIPCoreTests", imports: ["Base", "SIPWire", "CryptoCore", "SIPCore"]),
   Layer(name: "PolicyTests", imports: ["Base", "SIPWire", "CryptoCore", "Policy"]),
   Layer(
-    name: "MediaEngineTests", imports: ["Base", "CLinux", "RTPWire", "MediaControl", "MediaEngine"]),
+    name: "MediaEngineTests",
+    imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl", "MediaEngine"]),
   Layer(
     name: "CallCoreTests",
     imports: [

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -88,3 +89,40 @@ static inline int copenssl_is_of_domain(X509 *certificate, const char *domain) {
     if (address) ASN1_OCTET_STRING_free(address);
     return result;
 }
+
+// HMAC-SHA-1 (RFC 2104) for SRTP, by the digest's own calls and not by EVP: a provider's context is allocated
+// anew for each packet, and this one is two blocks of words that are copied. They are marked as old in OpenSSL 3
+// and are part of its ABI for as long as that lives.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+
+typedef struct {
+    SHA_CTX inner, outer;
+} copenssl_hmac_sha1;
+
+/// Only for keys of at most a block, as those of SRTP are.
+static inline int copenssl_hmac_sha1_key(copenssl_hmac_sha1 *mac, const uint8_t *key, size_t count) {
+    uint8_t block[SHA_CBLOCK];
+    if (count > sizeof block) return 0;
+    memset(block, 0x36, sizeof block);
+    for (size_t i = 0; i < count; i++) block[i] ^= key[i];
+    int done = SHA1_Init(&mac->inner) && SHA1_Update(&mac->inner, block, sizeof block);
+    for (size_t i = 0; i < sizeof block; i++) block[i] ^= 0x36 ^ 0x5c;
+    done = done && SHA1_Init(&mac->outer) && SHA1_Update(&mac->outer, block, sizeof block);
+    OPENSSL_cleanse(block, sizeof block);
+    return done;
+}
+
+/// The tag of `bytes` and, where `trailer_count` is 4, of those of `trailer` behind them.
+static inline int copenssl_hmac_sha1_tag(
+    const copenssl_hmac_sha1 *mac, const uint8_t *bytes, size_t count, const uint8_t *trailer,
+    size_t trailer_count, uint8_t tag[SHA_DIGEST_LENGTH]) {
+    SHA_CTX digest = mac->inner;
+    if (!SHA1_Update(&digest, bytes, count) || !SHA1_Update(&digest, trailer, trailer_count) ||
+        !SHA1_Final(tag, &digest))
+        return 0;
+    digest = mac->outer;
+    return SHA1_Update(&digest, tag, SHA_DIGEST_LENGTH) && SHA1_Final(tag, &digest);
+}
+
+#pragma clang diagnostic pop
