@@ -23,7 +23,8 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// Commands and facts as bytes, so that the media plane can live in another process.
 ///
 /// A frame is a 32-bit length of what follows it, a version byte, a kind byte and the fields in the order
-/// of their declaration, all little-endian and of fixed size but for the list in `.ready`. A reader
+/// of their declaration, all little-endian and of fixed size but for the list in `.ready` and the keys of
+/// `.remote`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
   package static let version: UInt8 = 1

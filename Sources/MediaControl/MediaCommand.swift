@@ -66,11 +66,14 @@ package struct RemoteMedia: Hashable, Sendable {
   package var packetTime: UInt16
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
+  /// The keys of SRTP and SRTCP; nil: plain RTP, and nothing else. The same key keeps its context, and with it
+  /// the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
+  package var security: MediaSecurity?
 
   package init(
     rtp: SocketAddress, rtcp: SocketAddress, signallingSource: IPAddress, latch: LatchPolicy,
     weSend: Bool, weReceive: Bool, codec: AudioCodec, payloadType: UInt8, clockRate: UInt32,
-    packetTime: UInt16, telephoneEvent: UInt8
+    packetTime: UInt16, telephoneEvent: UInt8, security: MediaSecurity? = nil
   ) {
     self.rtp = rtp
     self.rtcp = rtcp
@@ -83,6 +86,7 @@ package struct RemoteMedia: Hashable, Sendable {
     self.clockRate = clockRate
     self.packetTime = packetTime
     self.telephoneEvent = telephoneEvent
+    self.security = security
   }
 }
 
@@ -142,6 +146,9 @@ package struct StreamQuality: Hashable, Sendable {
   /// Packets refused because their source was not the one signalled or latched.
   package var refused: UInt64 = 0
   package var malformed: UInt64 = 0
+  /// Packets refused by SRTP: not under the far end's key or not protected at all, and repeated or too old.
+  package var unauthentic: UInt64 = 0
+  package var replayed: UInt64 = 0
   package var sent: UInt64 = 0
   package var rtcpPackets: UInt64 = 0
   /// What the far end says of our stream (RTCP report blocks): fraction lost in 1/256, jitter, round trip.

@@ -50,6 +50,18 @@ struct FrameWriter {
     put(remote.clockRate)
     put(remote.packetTime)
     put(remote.telephoneEvent)
+    put(UInt8(remote.security == nil ? 0 : 1))
+    if let security = remote.security {
+      put(security.sending)
+      put(security.receiving)
+    }
+  }
+
+  private mutating func put(_ key: SRTPKey) {
+    put(key.suite.rawValue)
+    put(key.identifier)
+    put(key.identifierSize)
+    for byte in key.secret.exposed { put(byte) }
   }
 
   mutating func put(_ application: MediaApplication) {
@@ -77,6 +89,8 @@ struct FrameWriter {
     put(quality.ssrc)
     put(quality.refused)
     put(quality.malformed)
+    put(quality.unauthentic)
+    put(quality.replayed)
     put(quality.sent)
     put(quality.rtcpPackets)
     put(quality.remoteFractionLost)
@@ -193,7 +207,24 @@ struct FrameReader {
       latch: try valid(LatchPolicy(rawValue: u8(bytes))), weSend: try flag(bytes),
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
-      telephoneEvent: u8(bytes))
+      telephoneEvent: u8(bytes), security: try flag(bytes) ? try security(bytes) : nil)
+  }
+
+  private mutating func security(
+    _ bytes: borrowing RawSpan
+  ) throws(MediaCodingError) -> MediaSecurity {
+    MediaSecurity(sending: try key(bytes), receiving: try key(bytes))
+  }
+
+  private mutating func key(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> SRTPKey {
+    let suite = try valid(SRTPSuite(rawValue: u8(bytes)))
+    let identifier = u32(bytes)
+    let size = u8(bytes)
+    var secret: [UInt8] = []
+    secret.reserveCapacity(suite.keySize + suite.saltSize)
+    for _ in 0..<suite.keySize + suite.saltSize { secret.append(u8(bytes)) }
+    return try valid(
+      SRTPKey(suite, secret: secret, identifier: identifier, identifierSize: size))
   }
 
   mutating func application(
@@ -249,6 +280,8 @@ struct FrameReader {
     quality.ssrc = u32(bytes)
     quality.refused = u64(bytes)
     quality.malformed = u64(bytes)
+    quality.unauthentic = u64(bytes)
+    quality.replayed = u64(bytes)
     quality.sent = u64(bytes)
     quality.rtcpPackets = u64(bytes)
     quality.remoteFractionLost = u8(bytes)

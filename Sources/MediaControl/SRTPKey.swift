@@ -48,13 +48,23 @@ package struct SRTPKey: Hashable, Sendable {
   }
 }
 
-/// What a protected transport sends under and what it takes in.
-package struct MediaSecurity: Hashable, Sendable {
-  package var sending: SRTPKey
-  package var receiving: SRTPKey
+/// What a protected transport sends under and what it takes in. A value; an object because most have none, and
+/// what holds one should be no larger for it.
+package final class MediaSecurity: Hashable, Sendable {
+  package let sending: SRTPKey
+  package let receiving: SRTPKey
 
   package init(sending: SRTPKey, receiving: SRTPKey) {
     self.sending = sending
     self.receiving = receiving
+  }
+
+  package static func == (a: MediaSecurity, b: MediaSecurity) -> Bool {
+    a === b || a.sending == b.sending && a.receiving == b.receiving
+  }
+
+  package func hash(into hasher: inout Hasher) {
+    hasher.combine(sending)
+    hasher.combine(receiving)
   }
 }

@@ -86,6 +86,11 @@ package struct MediaCounters: Hashable, Sendable {
   package var refused: UInt64 = 0
   /// Dropped: neither RTP nor RTCP.
   package var malformed: UInt64 = 0
+  /// Dropped by SRTP: not under the far end's key, and repeated or too old to know.
+  package var unauthentic: UInt64 = 0
+  package var replayed: UInt64 = 0
+  /// Not sent: its place in the key stream is used up, or the key is.
+  package var unprotectable: UInt64 = 0
   /// Dropped: the far end had been told not to send.
   package var unwanted: UInt64 = 0
   /// Dropped: no other side yet.

@@ -47,6 +47,15 @@ package struct SourceLatch: Sendable {
     return address == before ? .accepted : .latched
   }
 
+  /// A source that has shown that it has the far end's key: the first one is the far end.
+  package mutating func prove(_ source: SocketAddress) -> Verdict {
+    if state == .fixed { return source == address ? .accepted : .refused }
+    let isKnown = state == .window && source == address
+    state = .fixed
+    address = source
+    return isKnown ? .accepted : .latched
+  }
+
   private mutating func vote(_ source: SocketAddress) {
     heard += 1
     if votes == 0 { candidate = source }

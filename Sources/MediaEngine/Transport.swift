@@ -16,6 +16,8 @@ struct Transport: Sendable {
   var facesOurselves = false
   /// Whether the kernel relays what the far end sends.
   var passage = Passage.socket
+  /// It has keys: what is not protected by them neither comes in nor goes out.
+  var isProtected = false
   /// Slot of the transport that this one is bridged with; -1: none.
   var peer: Int32 = -1
   var remote = RemoteMedia.nobody
@@ -38,6 +40,8 @@ struct Transport: Sendable {
   var refused: UInt64 = 0
   var refusedSource = SocketAddress(.anyV4, 0)
   var malformed: UInt64 = 0
+  var unauthentic: UInt64 = 0
+  var replayed: UInt64 = 0
   var sent: UInt64 = 0
   var controlPackets: UInt64 = 0
 

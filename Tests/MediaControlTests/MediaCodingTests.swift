@@ -4,6 +4,24 @@ import Testing
 
 private let id = MediaTransportID(raw: 0x0102_0304_0506_0708)
 
+private func protected(_ suite: SRTPSuite) -> MediaCommand {
+  func key(_ first: UInt8, _ identifierSize: UInt8) -> SRTPKey? {
+    let count = suite.keySize + suite.saltSize
+    return SRTPKey(
+      suite, secret: (0..<count).map { first &+ UInt8($0) }, identifier: 0x0102,
+      identifierSize: identifierSize)
+  }
+  let security = key(0, 0).flatMap { sending in
+    key(200, 2).map { MediaSecurity(sending: sending, receiving: $0) }
+  }
+  return .remote(
+    id,
+    RemoteMedia(
+      rtp: SocketAddress(.loopbackV4, 4_000), rtcp: SocketAddress(.loopbackV4, 4_001),
+      signallingSource: .loopbackV4, latch: .signalled, weSend: true, weReceive: true, codec: .pcmu,
+      payloadType: 0, clockRate: 8_000, packetTime: 20, telephoneEvent: 255, security: security))
+}
+
 private let commands: [MediaCommand] = [
   .open(id, LocalMedia(address: 3, port: 40_002)),
   .remote(
@@ -19,6 +37,7 @@ private let commands: [MediaCommand] = [
   .play(id, .ringback),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
+  protected(.aesCM128HMAC80), protected(.aeadAES256GCM),
 ]
 
 private var facts: [MediaFact] {
@@ -35,6 +54,8 @@ private var facts: [MediaFact] {
   quality.ssrc = 8
   quality.refused = 9
   quality.malformed = 10
+  quality.unauthentic = 17
+  quality.replayed = 18
   quality.sent = .max
   quality.rtcpPackets = 11
   quality.remoteFractionLost = 12

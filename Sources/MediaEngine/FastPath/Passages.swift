@@ -26,7 +26,7 @@ extension Worker {
   /// Nil unless everything that a packet of `slot` needs is to leave by `peer`.
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
-    guard near.isOpen, far.isOpen, fastPath.hasEntry(slot),
+    guard near.isOpen, far.isOpen, !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
       near.remote.isRelayedPlain(to: far.remote)
     else { return nil }
     guard near.latch.state == .fixed, far.latch.state == .fixed, !far.target.isNowhere else {

@@ -106,6 +106,7 @@ extension Worker {
   }
 
   private mutating func sendOwn(_ length: Int, payload: Int, _ slot: Int) {
+    guard let length = sealed(length, slot) else { return }
     guard buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) else {
       counters.sendFailures &+= 1
       return
@@ -152,6 +153,7 @@ extension Worker {
       ssrc: outgoing.ssrc, name: outgoing.canonicalName, info: info, block: block, goodbye: goodbye)
     streams[slot].outgoing.packetsAtReport = outgoing.packets
     streams[slot].outgoing.reports &+= 1
+    guard let length = sealedControl(length, slot) else { return }
     let socket = ports.sockets[2 * slot + 1]
     if !buffer.send(length, from: socket, to: transports[slot].controlTarget) {
       counters.sendFailures &+= 1

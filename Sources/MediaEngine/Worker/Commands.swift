@@ -55,6 +55,7 @@ extension Worker {
   private mutating func setRemote(_ id: MediaTransportID, _ remote: RemoteMedia) -> Bool {
     guard let slot = slots[id] else { return false }
     takeBack(slot)
+    guard secure(slot, remote.security) else { return false }
     let before = transports[slot].remote
     if !transports[slot].hasRemote || before.rtp != remote.rtp {
       transports[slot].latch = SourceLatch()
@@ -63,6 +64,7 @@ extension Worker {
       transports[slot].controlLatch = SourceLatch()
     }
     transports[slot].remote = remote
+    transports[slot].remote.security = nil
     transports[slot].hasRemote = true
     aim(slot)
     offerPassage(slot)
@@ -76,7 +78,7 @@ extension Worker {
       unbridge(slot)
       stopApplication(slot)
       let hasFlow = streams[slot].outgoing.canonicalName != 0 && transports[slot].sent > 0
-      transports[slot].isRenumbered = hasFlow
+      transports[slot].isRenumbered = hasFlow || transports[slot].isProtected
     }
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)
@@ -143,6 +145,7 @@ extension Worker {
     MediaSocket.mute(ports.sockets[2 * slot], own: address)
     MediaSocket.mute(ports.sockets[2 * slot + 1], own: SocketAddress(address.ip, address.port + 1))
     transports[slot].isOpen = false
+    protections[slot] = nil
   }
 
   private mutating func unbridge(_ slot: Int) {
@@ -156,7 +159,7 @@ extension Worker {
   }
 
   /// What the far end of `slot` has heard from that of `peer` is the flow that it knows from now on, whoever feeds it.
-  private mutating func keepFlow(_ slot: Int, of peer: Int) {
+  mutating func keepFlow(_ slot: Int, of peer: Int) {
     let reception = streams[peer].reception
     guard transports[slot].sent > 0, streams[slot].outgoing.canonicalName == 0, reception.started
     else { return }
@@ -199,6 +202,8 @@ extension Worker {
     quality.ssrc = reception.ssrc
     quality.refused = transport.refused
     quality.malformed = transport.malformed
+    quality.unauthentic = transport.unauthentic
+    quality.replayed = transport.replayed
     quality.sent = transport.sent
     quality.rtcpPackets = transport.controlPackets
     quality.remoteFractionLost = transport.remoteFractionLost

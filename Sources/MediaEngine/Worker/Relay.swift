@@ -11,6 +11,7 @@ extension Worker {
     // Only a socket that could not be muted hears anything then.
     guard transports[slot].isOpen else { return }
     counters.received &+= 1
+    if transports[slot].isProtected { return receiveProtected(arrival, slot) }
     guard let header = RTPHeader(buffer.bytes(arrival.length)) else {
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
@@ -18,19 +19,24 @@ extension Worker {
     }
     guard admitMedia(arrival.source, slot) else { return }
     if transports[slot].passage == .kernel { recall(slot) }
+    take(header, arrival.length, arrival.stamp, slot)
+  }
+
+  /// A packet of the far end's in the buffer.
+  mutating func take(_ header: RTPHeader, _ length: Int, _ stamp: UInt64, _ slot: Int) {
     transports[slot].lastHeard = now
     transports[slot].lastMedia = now
     if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }
     let rate = transports[slot].clockRate(header.payloadType)
     streams[slot].reception.receive(
-      header, arrival: arrival.stamp == 0 ? wall : arrival.stamp, clockRate: rate)
+      header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
-      forwardMedia(header, arrival.length, to: peer)
-      if transports[slot].passage == .offered { handOver(header, arrival.length, slot) }
+      forwardMedia(header, length, to: peer)
+      if transports[slot].passage == .offered { handOver(header, length, slot) }
     } else if transports[slot].isEcho {
-      echo(header, arrival.length, slot)
+      echo(header, length, slot)
     } else if !applications[slot].isActive {
       counters.unbridged &+= 1
     }
@@ -82,6 +88,7 @@ extension Worker {
       return
     }
     if transports[slot].isRenumbered { renumber(header, slot) }
+    guard let length = sealed(length, slot) else { return }
     if buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) {
       transports[slot].sent &+= 1
       counters.relayed &+= 1
@@ -128,16 +135,23 @@ extension Worker {
   /// packets, as whoever hears them knows them.
   /// It flows in every direction of the session, on hold as well (RFC 3264 §5.1).
   mutating func receiveControl(_ slot: Int) {
-    guard let arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
+    guard var arrival = buffer.receive(from: ports.sockets[2 * slot + 1]) else { return }
     guard transports[slot].isOpen else { return }
     counters.controlReceived &+= 1
-    guard arrival.length <= Self.largestControl, RTCPReader.isValid(buffer.bytes(arrival.length))
+    let isProtected = transports[slot].isProtected
+    guard arrival.length <= Self.largestControl,
+      isProtected || RTCPReader.isValid(buffer.bytes(arrival.length))
     else {
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
       return
     }
-    guard admitControl(arrival.source, slot) else { return }
+    if isProtected {
+      guard let length = openControl(arrival, slot) else { return }
+      arrival.length = length
+    } else if !admitControl(arrival.source, slot) {
+      return
+    }
     transports[slot].lastHeard = now
     transports[slot].controlPackets &+= 1
     readControl(arrival, slot)
@@ -152,8 +166,9 @@ extension Worker {
     let heard = transports[slot].isRenumbered ? streams[slot].outgoing.mapping : nil
     if sent != nil || heard != nil { buffer.renumber(arrival.length, sent: sent, heard: heard) }
     buffer.hideTexts(arrival.length)
+    guard let length = sealedControl(arrival.length, peer) else { return }
     let socket = ports.sockets[2 * peer + 1]
-    if buffer.send(arrival.length, from: socket, to: transports[peer].controlTarget) {
+    if buffer.send(length, from: socket, to: transports[peer].controlTarget) {
       counters.controlRelayed &+= 1
     } else {
       counters.sendFailures &+= 1

@@ -39,6 +39,8 @@ struct Worker: ~Copyable {
   var transports: [Transport]
   var streams: [RTPStream]
   var applications: [Application]
+  /// Contexts of the transports that have keys (`Transport.isProtected`).
+  var protections: [MediaProtection?]
   var timers: DeadlineHeap
   var slots: [MediaTransportID: Int] = [:]
   var announcements = AnnouncementTable()
@@ -68,6 +70,7 @@ struct Worker: ~Copyable {
     transports = Array(repeating: Transport(), count: ports.slots)
     streams = Array(repeating: RTPStream(), count: ports.slots)
     applications = Array(repeating: Application(), count: ports.slots)
+    protections = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
     wall = Clock.wall

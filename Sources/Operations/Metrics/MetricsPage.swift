@@ -334,6 +334,8 @@ package struct MetricsPage: Sendable {
       by: "reason",
       [
         ("refused", media.refused), ("malformed", media.malformed), ("unwanted", media.unwanted),
+        ("unauthentic", media.unauthentic), ("replayed", media.replayed),
+        ("unprotectable", media.unprotectable),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
         ("looped", media.looped), ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),

@@ -1,0 +1,185 @@
+import Base
+import MediaControl
+import RTPWire
+
+// SRTP on its way through a worker: opened when it is known to come from the far end's address, and before anything
+// in it is believed; protected as the last thing before it leaves. A transport with keys takes in nothing and lets
+// out nothing without them.
+
+/// The contexts of a transport with keys; an object, because many transports have none.
+final class MediaProtection {
+  var sender: SRTPSender
+  var receiver: SRTPReceiver
+
+  init?(_ security: MediaSecurity) {
+    guard let sender = SRTPSender(security.sending), let receiver = SRTPReceiver(security.receiving)
+    else { return nil }
+    self.sender = sender
+    self.receiver = receiver
+  }
+
+  /// The same key keeps its context (RFC 3711 §3.3.1), a new one has a new context (RFC 4568 §7.1.4).
+  func change(to security: MediaSecurity) -> Bool {
+    if sender.key != security.sending {
+      guard let new = SRTPSender(security.sending) else { return false }
+      sender = new
+    }
+    if receiver.key != security.receiving {
+      guard let new = SRTPReceiver(security.receiving) else { return false }
+      receiver = new
+    }
+    return true
+  }
+}
+
+extension Worker {
+  /// False when there can be no context: nothing may leave then.
+  mutating func secure(_ slot: Int, _ security: MediaSecurity?) -> Bool {
+    guard let security else {
+      protections[slot] = nil
+      transports[slot].isProtected = false
+      return true
+    }
+    if let protection = protections[slot] {
+      guard protection.change(to: security) else { return false }
+    } else {
+      guard let protection = MediaProtection(security) else { return false }
+      protections[slot] = protection
+    }
+    transports[slot].isProtected = true
+    beginOwnFlow(slot)
+    return true
+  }
+
+  /// What leaves under a key of ours is numbered by us, so that no source of the other side can make a number come
+  /// twice under it. It begins below 2^15: a receiver that misses the beginning still counts right (§3.3.1).
+  private mutating func beginOwnFlow(_ slot: Int) {
+    let peer = Int(transports[slot].peer)
+    if peer >= 0 { keepFlow(slot, of: peer) }
+    if streams[slot].outgoing.canonicalName == 0 {
+      streams[slot].outgoing = OutgoingStream(from: &random)
+    }
+    if transports[slot].sent == 0 { streams[slot].outgoing.sequence &= 0x7fff }
+    if peer >= 0 { transports[slot].isRenumbered = true }
+  }
+
+  // MARK: In
+
+  mutating func receiveProtected(_ arrival: Arrival, _ slot: Int) {
+    guard transports[slot].hasRemote else { return refuse(slot) }
+    guard transports[slot].remote.weReceive else {
+      counters.unwanted &+= 1
+      return
+    }
+    guard mayProve(arrival.source, transports[slot].latch, named: transports[slot].remote.rtp)
+    else { return refuse(slot) }
+    guard let protection = protections[slot] else { return }
+    let outcome = buffer.unprotect(arrival.length, protection)
+    guard let length = opened(outcome, slot) else { return }
+    guard let header = RTPHeader(buffer.bytes(length)) else { return countMalformed(slot) }
+    if transports[slot].latch.prove(arrival.source) == .latched {
+      aim(slot)
+      facts.append(.latched(transports[slot].id, arrival.source, at: now))
+    }
+    take(header, length, arrival.stamp, slot)
+  }
+
+  /// As `receiveProtected`, of RTCP; nil: dropped.
+  mutating func openControl(_ arrival: Arrival, _ slot: Int) -> Int? {
+    guard transports[slot].hasRemote,
+      mayProve(
+        arrival.source, transports[slot].controlLatch, named: transports[slot].remote.rtcp),
+      let protection = protections[slot]
+    else {
+      refuse(slot)
+      return nil
+    }
+    let outcome = buffer.unprotectControl(arrival.length, protection)
+    guard let length = opened(outcome, slot) else { return nil }
+    guard RTCPReader.isValid(buffer.bytes(length)) else {
+      countMalformed(slot)
+      return nil
+    }
+    if transports[slot].controlLatch.prove(arrival.source) == .latched { aim(slot) }
+    return length
+  }
+
+  /// Who knows the key is the far end, wherever it is: so anybody may try, until somebody has succeeded.
+  private func mayProve(
+    _ source: SocketAddress, _ latch: SourceLatch, named: SocketAddress
+  ) -> Bool {
+    if latch.state == .fixed { return source == latch.address }
+    return source == named || !destinations.isOwn(source)
+  }
+
+  private mutating func opened(_ outcome: SRTPOutcome, _ slot: Int) -> Int? {
+    switch outcome {
+    case .passed(let length): return length
+    case .malformed: countMalformed(slot)
+    case .replayed:
+      transports[slot].replayed &+= 1
+      counters.replayed &+= 1
+    case .unauthentic, .exhausted:
+      transports[slot].unauthentic &+= 1
+      counters.unauthentic &+= 1
+    }
+    return nil
+  }
+
+  private mutating func countMalformed(_ slot: Int) {
+    transports[slot].malformed &+= 1
+    counters.malformed &+= 1
+  }
+
+  private mutating func refuse(_ slot: Int) {
+    transports[slot].refused &+= 1
+    counters.refused &+= 1
+  }
+
+  // MARK: Out
+
+  /// The length of what may leave of the packet in the buffer; nil: nothing, and it is counted.
+  mutating func sealed(_ length: Int, _ slot: Int) -> Int? {
+    guard transports[slot].isProtected else { return length }
+    guard let protection = protections[slot] else { return nil }
+    return countSealed(buffer.protect(length, protection))
+  }
+
+  mutating func sealedControl(_ length: Int, _ slot: Int) -> Int? {
+    guard transports[slot].isProtected else { return length }
+    guard let protection = protections[slot] else { return nil }
+    return countSealed(buffer.protectControl(length, protection))
+  }
+
+  private mutating func countSealed(_ outcome: SRTPOutcome) -> Int? {
+    if case .passed(let length) = outcome { return length }
+    counters.unprotectable &+= 1
+    return nil
+  }
+}
+
+extension PacketBuffer {
+  fileprivate mutating func unprotect(_ length: Int, _ protection: MediaProtection) -> SRTPOutcome {
+    var packet = mutableBytes(length)
+    return protection.receiver.unprotect(&packet, length: length)
+  }
+
+  fileprivate mutating func unprotectControl(
+    _ length: Int, _ protection: MediaProtection
+  ) -> SRTPOutcome {
+    var packet = mutableBytes(length)
+    return protection.receiver.unprotectControl(&packet, length: length)
+  }
+
+  fileprivate mutating func protect(_ length: Int, _ protection: MediaProtection) -> SRTPOutcome {
+    var packet = mutableBytes(Self.capacity)
+    return protection.sender.protect(&packet, length: length)
+  }
+
+  fileprivate mutating func protectControl(
+    _ length: Int, _ protection: MediaProtection
+  ) -> SRTPOutcome {
+    var packet = mutableBytes(Self.capacity)
+    return protection.sender.protectControl(&packet, length: length)
+  }
+}
