@@ -41,23 +41,26 @@ extension SDPWriter {
   /// An offer of one audio line with all that we speak.
   package static func offer(
     as session: SDPSession, port: UInt16, direction: SDPDirection = .sendrecv,
-    into out: inout OutputBuffer
+    protection: SDPProtection? = nil, into out: inout OutputBuffer
   ) {
     head(session, &out)
     out.append("m=audio ")
     out.append(decimal: Int(port))
-    out.append(" RTP/AVP 0 8 101\r\n")
+    transport(protection, feedback: false, &out)
+    out.append(" 0 8 101\r\n")
     map(0, .pcmu, &out)
     map(8, .pcma, &out)
     digits(telephoneEvent, &out)
     times(20, 0, &out)
+    keys(protection, &out)
     attribute(direction.attribute, &out)
   }
 
   /// The answer to an offer in which `choice` was found: that line at our port, all others rejected.
   package static func answer(
     to sdp: SessionDescription, of bytes: RawSpan, choice: SDPChoice, as session: SDPSession,
-    port: UInt16, direction: SDPDirection = .sendrecv, into out: inout OutputBuffer
+    port: UInt16, direction: SDPDirection = .sendrecv, protection: SDPProtection? = nil,
+    into out: inout OutputBuffer
   ) {
     head(session, &out)
     for (i, media) in sdp.media.enumerated() {
@@ -67,7 +70,8 @@ extension SDPWriter {
       }
       out.append("m=audio ")
       out.append(decimal: Int(port))
-      out.append(media.transport == .rtpAVPF ? " RTP/AVPF " : " RTP/AVP ")
+      transport(protection, feedback: media.transport.hasFeedback, &out)
+      out.append(" ")
       out.append(decimal: Int(choice.payloadType))
       if let event = choice.telephoneEvent {
         out.append(" ")
@@ -77,6 +81,7 @@ extension SDPWriter {
       map(choice.payloadType, choice.encoding, &out)
       if let event = choice.telephoneEvent { digits(event, &out) }
       times(20, 0, &out)
+      keys(protection, &out)
       let offered = media.direction
       let agreed = SDPDirection(
         sends: direction.sends && offered.receives, receives: direction.receives && offered.sends)

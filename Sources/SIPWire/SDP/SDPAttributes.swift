@@ -52,7 +52,21 @@ extension SDPParser {
       sdp.media[line].maxPacketTime = milliseconds(value, bytes)
     } else if bytes.equals(name, "rtcp") {
       try rtcp(value, bytes, &sdp.media[line])
+    } else if bytes.equals(name, "crypto") {
+      crypto(value, bytes, &sdp)
     }
+  }
+
+  /// One that cannot be used is passed over, whatever it says (RFC 4568 §7.1.2): the next may do.
+  private func crypto(_ value: ByteRange, _ bytes: RawSpan, _ sdp: inout SessionDescription) {
+    let line = sdp.media.count &- 1
+    guard sdp.media[line].transport.isRTP, sdp.media[line].crypto.count < SDPLimits.crypto,
+      let crypto = SDPCrypto(value, bytes)
+    else { return }
+    let first =
+      sdp.media[line].crypto.isEmpty ? sdp.crypto.count : sdp.media[line].crypto.lowerBound
+    sdp.crypto.append(crypto)
+    sdp.media[line].crypto = first..<sdp.crypto.count
   }
 
   /// `payload-type SP name "/" rate [ "/" channels ]` (§6.6). For a payload type that the m-line

@@ -6,6 +6,8 @@ package enum SDPLimits {
   /// In each m-line.
   package static let formats = 64
   package static let attributes = 1_024
+  /// a=crypto lines of an m-line that are kept; further ones are not chosen from.
+  package static let crypto = 16
 }
 
 /// Why a session description could not be read, and the offset of the octet that showed it.

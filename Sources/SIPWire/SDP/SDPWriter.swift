@@ -30,12 +30,17 @@ package struct SDPLines: Sendable {
   }
 
   private var lines = InlineArray<16, Line>(repeating: Line())
+  /// Of the anchored line; nil: plain RTP.
+  package var protection: SDPProtection?
 
   /// Every line is rejected.
   package init() {}
 
   /// One line is anchored at our port, all others are rejected.
-  package init(line: Int, port: UInt16, direction: SDPDirection? = nil) {
+  package init(
+    line: Int, port: UInt16, direction: SDPDirection? = nil, protection: SDPProtection? = nil
+  ) {
+    self.protection = protection
     self[line] = Line(port: port, direction: direction)
   }
 
@@ -84,8 +89,8 @@ package enum SDPWriter {
     sdp.formats(of: line).contains { $0.encoding.isSpeech && codecs.allows($0, in: bytes) }
   }
 
-  /// `sdp`, read from `bytes`, as ours. A line is anchored when it is audio over plain RTP, has a port in
-  /// `lines`, and keeps a format that carries speech; all others are rejected in their place.
+  /// `sdp`, read from `bytes`, as ours. A line is anchored when it is audio over RTP, has a port in `lines`, and
+  /// keeps a format that carries speech; all others are rejected in their place.
   package static func write(
     _ sdp: SessionDescription, of bytes: RawSpan, as session: SDPSession, lines: SDPLines,
     codecs: CodecFilter = .all, into out: inout OutputBuffer
@@ -93,7 +98,8 @@ package enum SDPWriter {
     head(session, &out)
     for (i, media) in sdp.media.enumerated() {
       let line = lines[i]
-      guard line.port != 0, media.kind == .audio, media.transport.isPlainRTP,
+      guard line.port != 0, media.kind == .audio,
+        media.transport.isPlainRTP || media.transport.isSecureRTP,
         keepsSpeech(sdp, of: bytes, line: i, codecs: codecs)
       else {
         rejected(media, sdp.formats(of: i).first, bytes, &out)
@@ -101,7 +107,7 @@ package enum SDPWriter {
       }
       out.append("m=audio ")
       out.append(decimal: Int(line.port))
-      out.append(media.transport == .rtpAVPF ? " RTP/AVPF" : " RTP/AVP")
+      transport(lines.protection, feedback: media.transport.hasFeedback, &out)
       let kept = sdp.formats(of: i)
       for format in kept where codecs.allows(format, in: bytes) {
         out.append(" ")
@@ -112,7 +118,36 @@ package enum SDPWriter {
         describe(format, bytes, &out)
       }
       times(media.packetTime, media.maxPacketTime, &out)
+      keys(lines.protection, &out)
       attribute((line.direction ?? media.direction).attribute, &out)
+    }
+  }
+
+  /// The protocol of an anchored line.
+  static func transport(
+    _ protection: SDPProtection?, feedback: Bool, _ out: inout OutputBuffer
+  ) {
+    let profile =
+      protection.map { $0.transport ?? (feedback ? .rtpSAVPF : .rtpSAVP) }
+      ?? (feedback ? .rtpAVPF : .rtpAVP)
+    switch profile {
+    case .rtpSAVP: out.append(" RTP/SAVP")
+    case .rtpSAVPF: out.append(" RTP/SAVPF")
+    case .rtpAVPF: out.append(" RTP/AVPF")
+    case .rtpAVP, .dtlsSAVP, .dtlsSAVPF, .udptl, .other: out.append(" RTP/AVP")
+    }
+  }
+
+  /// RFC 4568 §9.1. No lifetime and no MKI: both may be left out, and some peers read neither.
+  static func keys(_ protection: SDPProtection?, _ out: inout OutputBuffer) {
+    for line in protection?.lines ?? [] {
+      out.append("a=crypto:")
+      out.append(decimal: Int(line.tag))
+      out.append(" ")
+      out.append(line.suite.name)
+      out.append(" inline:")
+      Base64.append(line.secret.exposed, to: &out)
+      out.append("\r\n")
     }
   }
 

@@ -3,7 +3,7 @@ package import Base
 /// A session description (RFC 8866) as ranges over the bytes it was read from. Made once and read into
 /// again and again: its arrays keep their memory.
 ///
-/// What none of our decisions needs (names, times, bandwidths, keys, unknown attributes) is checked for
+/// What none of our decisions needs (names, times, bandwidths, k= lines, unknown attributes) is checked for
 /// its form and not kept, so it cannot be passed on by accident either.
 package struct SessionDescription: Sendable {
   /// Of the o= line: who this is, and its version (RFC 3264 §8 compares them).
@@ -12,12 +12,22 @@ package struct SessionDescription: Sendable {
   package var media: [SDPMedia] = []
   /// The formats of all m-lines, one after the other (`SDPMedia.formats`).
   package var formats: [SDPFormat] = []
+  /// The usable a=crypto lines of all m-lines (`SDPMedia.crypto`).
+  package var crypto: [SDPCrypto] = []
 
   package init() {}
 
-  /// The position of the first m-line of audio over plain RTP that isn't rejected (port 0).
+  /// The position of the m-line of audio that we take: the first one over SRTP with a key that we can use, since
+  /// who offers the same speech twice means it so, else the first over plain RTP. Rejected ones (port 0) are none.
   package var firstAudio: Int? {
-    media.firstIndex { $0.kind == .audio && $0.port != 0 && $0.transport.isPlainRTP }
+    media.firstIndex { $0.kind == .audio && $0.port != 0 && $0.isProtected }
+      ?? media.firstIndex { $0.kind == .audio && $0.port != 0 && $0.transport.isPlainRTP }
+  }
+
+  /// The usable a=crypto lines of an m-line, in the order of preference.
+  package func crypto(of line: Int) -> ArraySlice<SDPCrypto> {
+    guard media.indices.contains(line) else { return [] }
+    return crypto[media[line].crypto.clamped(to: crypto.indices)]
   }
 
   /// Where the peer wants RTP of this m-line; nil when the line is rejected or unknown. The unspecified
@@ -50,6 +60,7 @@ package struct SessionDescription: Sendable {
     sessionVersion = .none
     media.removeAll(keepingCapacity: true)
     formats.removeAll(keepingCapacity: true)
+    crypto.removeAll(keepingCapacity: true)
   }
 }
 
@@ -93,6 +104,10 @@ package struct SDPMedia: Hashable, Sendable {
 
     package var isRTP: Bool { self != .udptl && self != .other }
     package var isPlainRTP: Bool { self == .rtpAVP || self == .rtpAVPF }
+    /// SRTP with keys in a=crypto (RFC 4568).
+    package var isSecureRTP: Bool { self == .rtpSAVP || self == .rtpSAVPF }
+    /// With RTCP feedback (RFC 4585).
+    package var hasFeedback: Bool { self == .rtpAVPF || self == .rtpSAVPF || self == .dtlsSAVPF }
   }
 
   package var kind: Kind
@@ -114,7 +129,11 @@ package struct SDPMedia: Hashable, Sendable {
   package var rtcpPort: UInt16?
   package var rtcpAddress: IPAddress?
   package var hasRTCPMux = false
+  /// Positions in `SessionDescription.crypto`.
+  package var crypto: Range<Int> = 0..<0
 
+  /// Over SRTP, with a key that we can use.
+  package var isProtected: Bool { transport.isSecureRTP && !crypto.isEmpty }
   /// Held by this description's writer: it won't receive, by direction or by RFC 2543's address.
   package var isHold: Bool { !direction.receives || address?.isUnspecified == true }
 }
