@@ -126,6 +126,7 @@ final class Leg {
   /// Who may be cut off when silent, in ms; 0: nobody.
   var silence: UInt32 = 0
   var wideLatching = false
+  var protection = LegProtection()
   var credentials: Credentials?
   var realm: String?
   /// What stands for our host and the peer's in From, To and identities; nil: the addresses.

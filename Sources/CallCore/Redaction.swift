@@ -23,6 +23,53 @@ enum Redaction {
     }
   }
 
+  private static let inline = Array("inline:".utf8)
+  /// How far the end of the word may move when this letter stands there (Horspool); 7: it has no such letter.
+  private static let steps: InlineArray<256, UInt8> = {
+    var steps = InlineArray<256, UInt8>(repeating: UInt8(inline.count))
+    for (i, letter) in inline.dropLast().enumerated() {
+      let step = UInt8(inline.count - 1 - i)
+      steps[Int(letter)] = step
+      if letter >= UInt8(ascii: "a") { steps[Int(letter - 0x20)] = step }
+    }
+    return steps
+  }()
+
+  /// The master keys of SRTP (RFC 4568 §9.2): who has one hears the call, be it from a capture of yesterday's.
+  static func keys(in bytes: inout [UInt8], _ range: Range<Int>) {
+    guard range.lowerBound >= 0, range.upperBound <= bytes.count, range.count > 4,
+      !endsWithHead(bytes, range.upperBound)
+    else { return }
+    var last = range.lowerBound + inline.count - 1
+    while last < range.upperBound {
+      let letter = bytes[last]
+      guard letter == UInt8(ascii: ":"), isInline(bytes, endingAt: last) else {
+        last += Int(steps[Int(letter)])
+        continue
+      }
+      last += 1
+      while last < range.upperBound, !endsKey(bytes[last]) {
+        bytes[last] = mark
+        last += 1
+      }
+    }
+  }
+
+  /// No body: the empty line is the last one.
+  private static func endsWithHead(_ bytes: [UInt8], _ end: Int) -> Bool {
+    bytes[end - 1] == 0x0a && bytes[end - 2] == 0x0d && bytes[end - 3] == 0x0a
+  }
+
+  private static func isInline(_ bytes: [UInt8], endingAt last: Int) -> Bool {
+    let start = last + 1 - inline.count
+    for i in inline.indices where bytes[start + i].asciiLowercased != inline[i] { return false }
+    return true
+  }
+
+  private static func endsKey(_ byte: UInt8) -> Bool {
+    byte <= 0x20 || byte == UInt8(ascii: "|") || byte == UInt8(ascii: ";")
+  }
+
   /// The line feed that ends the header field, folded lines included (RFC 3261 §7.3.1), or the end.
   private static func endOfLine(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
     var i = start

@@ -123,6 +123,7 @@ struct CallTarget {
   /// Challenges of another realm are not answered.
   var realm: String?
   var dialog = DialogPolicy()
+  var srtp = SRTPRules()
   /// What is known of its health; nil: nobody watches it (a phone's contact).
   var watched: TrunkTarget?
 }
@@ -139,5 +140,6 @@ extension CallTarget {
       uri: uri, codecs: peer.codecs, wideLatching: peer.wideLatching, followsSource: false,
       credentials: peer.credentials, silence: UInt32(clamping: peer.mediaTimeout.milliseconds),
       trunk: trunk, dialog: DialogPolicy(peer))
+    srtp = peer.srtp
   }
 }

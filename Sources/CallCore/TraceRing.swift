@@ -41,6 +41,7 @@ struct TraceRing: ~Copyable {
     let offset = makeRoom(for: count)
     bytes.overwrite(at: offset, with: message)
     Redaction.credentials(in: &bytes, offset..<(offset + count))
+    Redaction.keys(in: &bytes, offset..<(offset + count))
     let entry = Entry(
       serial: serial, at: at, local: listener, outgoing: outgoing, leg: leg, remote: remote,
       offset: offset, count: count)

@@ -24,6 +24,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case numberUnassigned, numberSuspended
   case eventUnsupported, subscriptionRefused, subscriptionLimit
   case insecureTransport, registrarUnavailable
+  case srtpRequired, srtpRefused, srtpUnsupported, srtpWithoutTLS
 }
 
 extension Cause: Error {}

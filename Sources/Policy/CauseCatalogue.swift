@@ -319,6 +319,26 @@ extension Cause {
         "The PBX that keeps this phone's registration gave no answer, or cannot take it now.",
         "See demarc trunks for what is known of the PBX's addresses; phones come back by themselves."
       )
+    case .srtpRequired:
+      CauseRow(
+        "srtp-required", 488, 65,
+        "SRTP is required on this side of the call, and its far end offered or answered plain RTP.",
+        "Switch SRTP with keys in SDP (SDES) on in the phone or PBX, or set its srtp to allow.")
+    case .srtpRefused:
+      CauseRow(
+        "srtp-refused", 488, 65,
+        "The far end offered SRTP alone, and srtp is off for it.",
+        "Set srtp to allow or require for the trunk or user, or let the far end offer plain RTP.")
+    case .srtpUnsupported:
+      CauseRow(
+        "srtp-unsupported", 488, 65,
+        "The far end's SRTP has no suite or key in SDP that can be used.",
+        "Let it offer SDES keys with AES_CM_128_HMAC_SHA1_80 or a suite of AES-256 or AES-GCM.")
+    case .srtpWithoutTLS:
+      CauseRow(
+        "srtp-without-tls", 488, 65,
+        "SRTP is required, and its keys would travel in signalling that can be read on its way.",
+        "Reach or register the far end by TLS, or set srtpWithoutTLS to true for it.")
     }
   }
 }

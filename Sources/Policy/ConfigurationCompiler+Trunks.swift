@@ -167,7 +167,19 @@ extension ConfigurationCompiler {
       remedy: noListener(name))
   }
 
+  /// The keys of SDES stand in the signalling.
+  private mutating func checkProtection(of trunk: Trunk, at path: [PathElement]) {
+    guard trunk.srtp.policy == .require, trunk.transport != .tls, !trunk.srtp.withoutTLS else {
+      return
+    }
+    report(
+      path + ["srtp"],
+      "trunk `\(trunk.name)` requires SRTP by \(trunk.transport.rawValue), which shows the keys",
+      remedy: "Write `transport: tls` for the trunk, or `srtpWithoutTLS: true` to have it so.")
+  }
+
   private mutating func checkSecurity(of trunk: Trunk, at path: [PathElement]) {
+    checkProtection(of: trunk, at: path)
     guard let security = trunk.security else { return }
     if trunk.transport != .tls {
       report(

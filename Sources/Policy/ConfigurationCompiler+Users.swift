@@ -17,6 +17,7 @@ extension ConfigurationCompiler {
       }
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
       if let network { checkTransport(of: user, network: network, at: path + ["transport"]) }
+      checkProtection(of: user, at: path + ["srtp"])
       checkPassword(user.password, at: path + ["password"])
       if let callerID = user.callerID,
         callerID.isEmpty || callerID.utf8.count > ResourceLimits.extensionLength
@@ -45,6 +46,17 @@ extension ConfigurationCompiler {
           remedy: "Name users of the same tenant who may take this user's ringing calls.")
       }
     }
+  }
+
+  /// The keys of SDES stand in the signalling.
+  private mutating func checkProtection(of user: User, at path: [PathElement]) {
+    guard user.srtp.policy == .require, user.transport != .tls, !user.srtp.withoutTLS else {
+      return
+    }
+    report(
+      path,
+      "user `\(user.name)` requires SRTP, and its phones may come without TLS, which shows the keys",
+      remedy: "Write `transport: tls` for the user, or `srtpWithoutTLS: true` to have it so.")
   }
 
   private mutating func checkTransport(of user: User, network: Int, at path: [PathElement]) {

@@ -135,6 +135,8 @@ package struct Trunk: Hashable, Sendable {
   package var callerID: CallerPolicy?
   /// What is changed in its messages, one after another.
   package var rules: [HeaderRule] = []
+  /// What its media may be.
+  package var srtp = SRTPRules()
   /// How we register with it; nil: we don't.
   package var register: TrunkRegistration?
   /// Its PBX keeps the registrations of its own phones, which come to it through us; nil: it keeps none.
@@ -220,6 +222,8 @@ package struct User: Hashable, Sendable {
   package var busyLamp = BusyLampView.state
   /// Users who see the calls whatever `busyLamp` says, and may take one that rings.
   package var pickup: [String] = []
+  /// What its phones' media may be.
+  package var srtp = SRTPRules()
   /// How its phones must come.
   package var transport = UserTransport.any
 

@@ -17,6 +17,27 @@ import Testing
     #expect(seen.contains(cause), "\(cause): \(seen.map(\.name).sorted())")
   }
 
+  private func protection(_ cause: Cause) throws -> Set<Cause> {
+    try seen({
+      var rules = SRTPRules()
+      rules.policy = cause == .srtpRefused ? .off : cause == .srtpUnsupported ? .allow : .require
+      rules.withoutTLS = cause != .srtpWithoutTLS
+      $0.resources.trunks[2].srtp = rules
+      // Its calls may come by another way than ours go to it.
+      if cause == .srtpWithoutTLS {
+        $0.resources.trunks[2].transport = .tls
+        $0.listeners.append(
+          Listener(
+            name: "inside-tls", bound: Scene.address(10, 0, 0, 1, port: 5061), transport: .tls))
+        $0.resources.networks[0].listeners.append("inside-tls")
+      }
+    }) {
+      if cause != .srtpRequired { $0.pbx.srtp = AgentSRTP() }
+      if cause == .srtpUnsupported { $0.pbx.srtp?.offers = ["1 F8_128_HMAC_SHA1_80 inline:AAAA"] }
+      $0.pbx.call("+441234", long)
+    }
+  }
+
   private let long = CallerScript().hangingUp(after: .seconds(60))
 
   private func trigger(_ cause: Cause) throws -> Set<Cause> {
@@ -86,6 +107,8 @@ import Testing
         $0.alice.domain = "pbx.example"
         $0.alice.register()
       }
+    case .srtpRequired, .srtpRefused, .srtpUnsupported, .srtpWithoutTLS:
+      try protection(cause)
     case .userCallLimit:
       try seen({ $0.resources.users[0].maxCalls = 0 }) { $0.alice.call("+441234") }
     case .userRateLimit:

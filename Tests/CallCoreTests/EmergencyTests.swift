@@ -38,6 +38,10 @@ import Testing
     resources.tenants[0].maxCalls = 1
     resources.tenants[0].callsPerSecond = 1
     resources.users[0].maxCalls = 0
+    // Nor does what either of them must have besides.
+    resources.users[0].srtp.policy = .require
+    resources.users[0].srtp.withoutTLS = true
+    resources.trunks[2].srtp = resources.users[0].srtp
     resources.pools = [
       Pool(name: "none", tenant: "acme", lines: 0, trunks: ["south", "pbx"])
     ]

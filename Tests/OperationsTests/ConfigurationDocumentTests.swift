@@ -31,6 +31,7 @@ struct ConfigurationDocumentTests {
         callsPerSecond: 7
         codecs: [PCMA, PCMU]
         wideLatching: true
+        srtp: off
         mediaTimeout: 90s
         sessionTimers: off
         sessionExpires: 10m
@@ -51,6 +52,8 @@ struct ConfigurationDocumentTests {
         callerID: "+441632960100"
         maxContacts: 2
         mediaTimeout: 2m
+        srtp: require
+        srtpWithoutTLS: true
     applications:
       - {name: greeting, kind: announcement, extension: "*1", file: hello.wav}
     numbers:
@@ -107,6 +110,7 @@ struct ConfigurationDocumentTests {
         callsPerSecond: 7, codecs: ["PCMA", "PCMU"], wideLatching: true,
         mediaTimeout: .seconds(90))
     ]
+    r.trunks[0].srtp.policy = .off
     r.trunks[0].sessionTimers = false
     r.trunks[0].sessionExpires = .seconds(600)
     r.trunks[0].minSessionExpires = .seconds(120)
@@ -130,6 +134,8 @@ struct ConfigurationDocumentTests {
         password: "three: # \"quoted\"", callerID: "+441632960100", maxContacts: 2,
         mediaTimeout: .seconds(120))
     ]
+    r.users[0].srtp.policy = .require
+    r.users[0].srtp.withoutTLS = true
     r.applications = [
       Application(
         name: "greeting", tenant: "acme", kind: .announcement, extension: "*1", file: "hello.wav")

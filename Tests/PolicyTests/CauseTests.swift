@@ -32,7 +32,8 @@ struct CauseTests {
       tenant-call-limit tenant-rate-limit user-call-limit user-rate-limit class-call-limit \
       class-rate-limit lines-busy pool-full name-unresolved overload transfer-refused \
       transfer-failed transferred number-unassigned number-suspended event-unsupported \
-      subscription-refused subscription-limit insecure-transport registrar-unavailable
+      subscription-refused subscription-limit insecure-transport registrar-unavailable \
+      srtp-required srtp-refused srtp-unsupported srtp-without-tls
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

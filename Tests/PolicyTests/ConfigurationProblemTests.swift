@@ -30,6 +30,16 @@ struct ConfigurationProblemTests {
   }
 
   static let references: [Case] = [
+    Case(
+      "SRTP by UDP", "trunks[4].srtp", "trunk `delta` requires SRTP by udp, which shows the keys"
+    ) {
+      $0.trunks.append(Fixtures.carrier("delta", "192.0.2.9:5060"))
+      $0.trunks[4].srtp.policy = .require
+    },
+    Case(
+      "SRTP of phones that may come by anything", "users[0].srtp",
+      "user `alice` requires SRTP, and its phones may come without TLS, which shows the keys"
+    ) { $0.users[0].srtp.policy = .require },
     Case("tenant of a trunk", "trunks[4].tenant", "no tenant is named `acmee`", suggestion: "acme")
     {
       $0.trunks.append(Fixtures.carrier("delta", "192.0.2.9:5060"))

@@ -28,8 +28,9 @@ extension Shard {
     }
     session.application = kind
     guard describeApplication(session, leg) else {
-      endAttempt(session, line, 488, .mediaUnacceptable)
-      return memberLost(session, strand, Failure(488, .mediaUnacceptable))
+      let cause = leg.protection.refusal ?? .mediaUnacceptable
+      endAttempt(session, line, 488, cause)
+      return memberLost(session, strand, Failure(488, cause))
     }
     endAttempt(session, line, 200, nil)
     leg.fork = session.forksShown
@@ -55,12 +56,7 @@ extension Shard {
 
   /// Our answer to the caller's offer, or our offer where it made none, in `body`.
   private func describeApplication(_ session: Session, _ leg: Leg) -> Bool {
-    guard let media = leg.media else { return false }
-    if session.offer.isNone {
-      body.begin()
-      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
-      return true
-    }
+    if session.offer.isNone { return writeOffer(leg) }
     let text = blocks.bytes(session.offer)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let choice = SDPWriter.choose(from: offered)
@@ -79,10 +75,11 @@ extension Shard {
       follow(remote, leg)
     }
     session.record.codec = "\(choice.encoding.name)/8000"
+    guard case .some(let protection) = ownProtection(leg) else { return false }
     body.begin()
     SDPWriter.answer(
       to: offered, of: text, choice: choice, as: sdpSession(leg), port: media.local.port,
-      into: &body)
+      protection: protection, into: &body)
     return !body.isOverflowing
   }
 
@@ -91,11 +88,9 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
     _ message: borrowing Message
   ) {
-    guard let media = leg.media else { return }
     leg.sdpVersion &+= 1
     if message.body.isEmpty {
-      body.begin()
-      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
+      guard writeOffer(leg) else { return refuseForApplication(leg, transaction) }
     } else {
       guard let remote = readDescription(message, leg),
         let choice = SDPWriter.choose(from: offered)

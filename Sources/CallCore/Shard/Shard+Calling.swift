@@ -25,6 +25,7 @@ extension Shard {
     leg.security = target.security.map(PeerSecurity.init)
     leg.codecs = target.codecs
     leg.wideLatching = target.wideLatching
+    leg.protection.rules = target.srtp
     leg.credentials = target.credentials
     leg.realm = target.realm
     leg.domain = target.domain
@@ -42,7 +43,7 @@ extension Shard {
     let called = branch.strand.hop?.calledNumber ?? session.record.calledNumber
     guard keepCalledDialog(leg, session, target, called: called) else { return .capacity }
     if session.callee == nil { hear(session, leg) }
-    return sendInvite(leg, session) ? nil : .mediaUnacceptable
+    return sendInvite(leg, session) ? nil : leg.protection.refusal ?? .mediaUnacceptable
   }
 
   /// The dialog as far as we make it ourselves: Call-ID, From, To and target.
@@ -142,10 +143,7 @@ extension Shard {
   /// wants one, an offer of what we speak ourselves.
   private func writeOffer(_ leg: Leg, _ session: Session) -> Bool {
     if session.offer.isNone {
-      guard let media = leg.media else { return false }
-      body.begin()
-      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
-      return !body.isOverflowing
+      return writeOffer(leg)
     }
     let bytes = blocks.bytes(session.offer)
     guard (try? SessionDescription.parse(bytes, into: &offered)) != nil,

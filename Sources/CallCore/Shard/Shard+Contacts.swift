@@ -22,6 +22,7 @@ extension Shard {
         followsSource: true, credentials: nil,
         silence: UInt32(clamping: account.mediaTimeout.milliseconds))
       target.routes = Array(binding.path.utf8)
+      target.srtp = account.srtp
       let isFull = waves.last.map { $0.count >= ForkLimits.legsTogether } ?? true
       if isFull || binding.preference != preference {
         waves.append([target])

@@ -28,9 +28,9 @@ extension Shard {
       // No answer to our offer, or none that we can anchor: the call can't have media.
       acknowledge(leg, transaction, withBody: false)
       if let branch = leg.branch, (session.strand?.ringing.count ?? 0) > 1 {
-        return lost(session, branch, 488, .mediaUnacceptable)
+        return lost(session, branch, 488, leg.protection.refusal ?? .mediaUnacceptable)
       }
-      return release(session, by: .system, .mediaUnacceptable)
+      return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
     }
     caller.fork = fork
     // RFC 3262 §3: no 2xx before the description in the provisional response is acknowledged.
@@ -88,7 +88,7 @@ extension Shard {
   func describesAgain(_ leg: Leg) -> Bool {
     let text = blocks.bytes(leg.description)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let remote = remoteMedia(offered, leg)
+      let remote = remoteMedia(offered, text, leg)
     else { return false }
     follow(remote, leg)
     return true
@@ -107,6 +107,7 @@ extension Shard {
     }
     blocks.free(&session.offer)
     watchSilence(session)
+    noteProtection(session)
     tell(
       .callAnswered(session.record, session: establishedRecord(session).encoded), call: session.id)
   }
@@ -195,17 +196,22 @@ extension Shard {
   /// that the other side waits for.
   private func answerArrived(_ leg: Leg, _ message: borrowing Message) {
     guard let session = leg.session, session.state == .answered else { return }
+    leg.protection.refusal = nil
     let verdict = leg.exchange.handle(.ack, from: .them, hasDescription: hasDescription(message))
     let isUsable = verdict == .answer && describes(message, leg)
     if isUsable { keepDescription(leg, leg.fork, message) }
     if replacementAgreed(leg, session, isUsable: isUsable) { return }
     guard let other = session.other(leg) else {
-      guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
+      guard isUsable else {
+        return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
+      }
       return watchSilence(session)
     }
     guard let held = other.ackHeld else {
       // The offer was made for the callee's answer (a trunk with `earlyOffer`), which has its ACK.
-      guard isUsable else { return release(session, by: .system, .mediaUnacceptable) }
+      guard isUsable else {
+        return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
+      }
       return watchSilence(session)
     }
     other.ackHeld = nil
@@ -218,7 +224,9 @@ extension Shard {
     _ = other.exchange.handle(.ack, from: .us, hasDescription: hasBody)
     acknowledge(other, held, withBody: hasBody)
     if hasBody { body.abandon() }
-    guard hasBody else { return release(session, by: .system, .mediaUnacceptable) }
+    guard hasBody else {
+      return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
+    }
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
     watchSilence(session)
   }

@@ -324,6 +324,7 @@ extension Shard {
     let policy = dialogPolicy(of: caller)
     leg.timer.policy = policy.timerPolicy
     leg.passesInfo = policy.dtmfInfo
+    leg.protection.rules = protectionRules(of: caller, session.configuration)
     _ = refusedInterval(leg, message)
     transaction.leg = leg
     switch caller {

@@ -60,10 +60,7 @@ extension Shard {
   /// In `body`: what the one side says that it speaks, as ours for the other.
   private func writeJoinOffer(_ leg: Leg, _ transfer: Transfer) -> Bool {
     guard let other = leg === transfer.transferee ? transfer.target : transfer.transferee else {
-      guard let media = leg.media else { return false }
-      body.begin()
-      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
-      return complete(offerFor: leg)
+      return writeOffer(leg) && complete(offerFor: leg)
     }
     return writeDescription(of: other, for: leg) && complete(offerFor: leg)
   }
@@ -75,13 +72,15 @@ extension Shard {
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let line = offered.firstAudio, let media = leg.media,
       let codecs = codecs(source.codecs, leg.codecs),
-      SDPWriter.keepsSpeech(offered, of: text, line: line, codecs: codecs)
+      SDPWriter.keepsSpeech(offered, of: text, line: line, codecs: codecs),
+      case .some(let protection) = ownProtection(leg)
     else { return false }
     body.begin()
     SDPWriter.write(
       offered, of: text, as: sdpSession(leg),
-      lines: SDPLines(line: line, port: media.local.port, direction: .sendrecv), codecs: codecs,
-      into: &body)
+      lines: SDPLines(
+        line: line, port: media.local.port, direction: .sendrecv, protection: protection),
+      codecs: codecs, into: &body)
     return !body.isOverflowing
   }
 

@@ -25,7 +25,9 @@ extension Shard {
     _ = leg.exchange.handle(.invite, from: .them, hasDescription: !message.body.isEmpty)
     guard !message.body.isEmpty else { return true }
     guard describes(message, leg) else {
-      refuseBeforeRecord(session, .mediaUnacceptable, status: offered.media.isEmpty ? 400 : 488)
+      refuseBeforeRecord(
+        session, leg.protection.refusal ?? .mediaUnacceptable,
+        status: offered.media.isEmpty ? 400 : 488)
       return false
     }
     guard let stored = blocks.store(message.bytes.extracting(message.body)) else {
@@ -90,17 +92,29 @@ extension Shard {
       offered = SessionDescription()
       return nil
     }
-    return remoteMedia(offered, leg)
+    return remoteMedia(offered, message.bytes.extracting(message.body), leg)
   }
 
-  func remoteMedia(_ sdp: SessionDescription, _ leg: Leg) -> RemoteMedia? {
-    guard let line = sdp.firstAudio, let rtp = sdp.rtpAddress(of: line) else { return nil }
+  /// What `sdp`, read from `bytes`, comes to; nil, and the cause at the leg, where that is nothing.
+  func remoteMedia(_ sdp: SessionDescription, _ bytes: RawSpan, _ leg: Leg) -> RemoteMedia? {
+    leg.protection.refusal = nil
+    guard let line = sdp.firstAudio, let rtp = sdp.rtpAddress(of: line) else {
+      leg.protection.refusal = refusalWithoutAudio(sdp, leg)
+      return nil
+    }
     let formats = sdp.formats(of: line)
     guard let speech = formats.first(where: { $0.encoding.isSpeech }) else { return nil }
     // Speech goes to one place: an address that means many is nobody's.
     guard !rtp.ip.isMulticast, rtp.ip != IPAddress(v4: .max) else { return nil }
     let description = sdp.media[line]
     let onHold = rtp.ip.isUnspecified
+    let security: MediaSecurity?
+    do throws(Cause) {
+      security = try self.security(sdp, bytes, line: line, leg)
+    } catch {
+      leg.protection.refusal = error
+      return nil
+    }
     return RemoteMedia(
       rtp: rtp, rtcp: rtcpAddress(sdp, line, rtp),
       signallingSource: leg.source.ip, latch: leg.wideLatching ? .window : .signalled,
@@ -108,7 +122,8 @@ extension Shard {
       codec: speech.encoding == .pcmu ? .pcmu : speech.encoding == .pcma ? .pcma : .unknown,
       payloadType: speech.payloadType, clockRate: speech.clockRate,
       packetTime: description.packetTime,
-      telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255)
+      telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255,
+      security: security)
   }
 
   /// RFC 5761 §5.1.1: a=rtcp-mux is an offer that we do not take up, so RTCP has a port of its own.
@@ -143,7 +158,8 @@ extension Shard {
     _ sdp: SessionDescription, _ bytes: RawSpan, to leg: Leg, codecs: CodecFilter
   ) -> Bool {
     guard let line = sdp.firstAudio, let media = leg.media,
-      SDPWriter.keepsSpeech(sdp, of: bytes, line: line, codecs: codecs)
+      SDPWriter.keepsSpeech(sdp, of: bytes, line: line, codecs: codecs),
+      case .some(let protection) = ownProtection(leg)
     else { return false }
     var direction: SDPDirection?
     if sdp.rtpAddress(of: line)?.ip.isUnspecified == true {
@@ -153,9 +169,32 @@ extension Shard {
     body.begin()
     SDPWriter.write(
       sdp, of: bytes, as: sdpSession(leg),
-      lines: SDPLines(line: line, port: media.local.port, direction: direction), codecs: codecs,
-      into: &body)
+      lines: SDPLines(
+        line: line, port: media.local.port, direction: direction, protection: protection),
+      codecs: codecs, into: &body)
     return !body.isOverflowing
+  }
+
+  /// An offer of all that we speak ourselves.
+  func writeOffer(_ leg: Leg) -> Bool {
+    guard let media = leg.media, case .some(let protection) = ownProtection(leg) else {
+      return false
+    }
+    body.begin()
+    SDPWriter.offer(
+      as: sdpSession(leg), port: media.local.port, protection: protection, into: &body)
+    return !body.isOverflowing
+  }
+
+  /// How a description of ours is protected, the inner nil: not at all; nil: it cannot be written, and the cause is at
+  /// the leg.
+  func ownProtection(_ leg: Leg) -> SDPProtection?? {
+    do throws(Cause) {
+      return .some(try protection(for: leg))
+    } catch {
+      leg.protection.refusal = error
+      return nil
+    }
   }
 
   /// An answer must have as many m-lines as its offer (RFC 3264 §6); a callee that left some out has
@@ -246,8 +285,10 @@ extension Shard {
       // Counters are since the start: of a callee that still rings they come again when it has answered.
       if leg === session.caller {
         session.record.fromCaller = quality
+        noteRefused(quality, from: "caller", session)
       } else if leg === session.callee {
         session.record.fromCallee = quality
+        noteRefused(quality, from: "callee", session)
       }
     case .applicationEnded(let transport):
       guard let leg = leg(transport), let session = leg.session, session.state == .answered else {

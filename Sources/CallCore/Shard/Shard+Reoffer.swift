@@ -211,7 +211,9 @@ extension Shard {
       acknowledge(leg, transaction, withBody: false)
       refuseReoffer(other, 488)
       // An offer that gets no answer leaves the peer in a state that nobody has agreed to.
-      if verdict == .offer { release(session, by: .system, .mediaUnacceptable) }
+      if verdict == .offer {
+        release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
+      }
       return
     }
     keepDescription(leg, leg.fork, message)
@@ -237,7 +239,9 @@ extension Shard {
     guard writeReply(leg, other, message) else {
       refuseReoffer(other, 488)
       // The two would go on with different ideas of the session.
-      if session.state == .answered { release(session, by: .system, .mediaUnacceptable) }
+      if session.state == .answered {
+        release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
+      }
       return
     }
     session.record.codec = codecName(offered, message.bytes.extracting(message.body))
@@ -302,12 +306,15 @@ extension Shard {
       sends: farDirection.sends && asked.receives,
       receives: farDirection.receives && !farHolds && asked.sends)
     let codecs = CodecFilter(names)
-    guard SDPWriter.keepsSpeech(offered, of: text, line: own, codecs: codecs) else { return false }
+    guard SDPWriter.keepsSpeech(offered, of: text, line: own, codecs: codecs),
+      case .some(let protection) = ownProtection(leg)
+    else { return false }
     body.begin()
     SDPWriter.write(
       offered, of: text, as: sdpSession(leg),
-      lines: SDPLines(line: own, port: media.local.port, direction: direction), codecs: codecs,
-      into: &body)
+      lines: SDPLines(
+        line: own, port: media.local.port, direction: direction, protection: protection),
+      codecs: codecs, into: &body)
     return !body.isOverflowing
   }
 

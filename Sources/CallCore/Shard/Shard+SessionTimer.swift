@@ -178,12 +178,7 @@ extension Shard {
 
   /// What we said last, with the same version: nothing has changed (RFC 3264 §8).
   private func writeSameOffer(_ session: Session, _ leg: Leg) -> Bool {
-    guard let media = leg.media else { return false }
-    guard let other = session.other(leg) else {
-      body.begin()
-      SDPWriter.offer(as: sdpSession(leg), port: media.local.port, into: &body)
-      return !body.isOverflowing
-    }
+    guard let other = session.other(leg) else { return writeOffer(leg) }
     let text = blocks.bytes(other.description)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let codecs = codecs(leg.codecs, other.codecs)

@@ -231,9 +231,9 @@ extension Shard {
     }
     guard isUsable, let transfer = session.handover?.transfer else {
       if let branch = leg.branch, (session.strand?.ringing.count ?? 0) > 1 {
-        return lost(session, branch, 488, .mediaUnacceptable)
+        return lost(session, branch, 488, leg.protection.refusal ?? .mediaUnacceptable)
       }
-      return release(session, by: .system, .mediaUnacceptable)
+      return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
     }
     session.record.codec = codecName(offered, blocks.bytes(leg.description))
     choose(session, leg)

@@ -102,6 +102,7 @@ package final class Shard {
   /// Whom the addresses of names speak for; the inner nil: several.
   var locatedSources: [LocatedSource: Int?] = [:]
   var ports: MediaPortPool
+  var mediaKeys: MediaKeySource
 
   var lastCallSerial: UInt64 = 0
   var lastFactSequence: UInt64 = 0
@@ -155,6 +156,8 @@ package final class Shard {
     started = now
     load = LoadMeter(listeners: settings.listeners.count, at: now)
     ports = MediaPortPool(addresses: settings.mediaAddresses)
+    mediaKeys = MediaKeySource(
+      secret: settings.secret, incarnation: settings.incarnation, shard: settings.shard)
     outbox = Outbox(limits: limits)
     follow(configuration)
   }

@@ -23,6 +23,23 @@ extension ResourceReader {
   }
 }
 
+// What the media of a trunk or of a user's phones may be.
+extension ResourceReader {
+  mutating func protection(_ fields: DocumentFields) -> SRTPRules {
+    var rules = SRTPRules()
+    rules.policy ?= reader.optional(fields, "srtp", .choice("a policy for SRTP"))
+    rules.withoutTLS ?= reader.optional(fields, "srtpWithoutTLS", .flag)
+    return rules
+  }
+}
+
+extension SRTPRules {
+  /// The same, to be written.
+  var fields: [(String, DocumentNode?)] {
+    [("srtp", .text(policy.rawValue)), ("srtpWithoutTLS", .bare(withoutTLS))]
+  }
+}
+
 extension Trunk {
   /// The same, to be written.
   var dialogFields: [(String, DocumentNode?)] {

@@ -124,7 +124,7 @@ private struct ResourceWriter {
       ),
       ("probe", node(trunk.probe)), ("overloadControl", .bare(trunk.overloadControl)),
     ]
-    return .group(fields + trunk.dialogFields)
+    return .group(fields + trunk.srtp.fields + trunk.dialogFields)
   }
 
   private func node(_ register: TrunkRegistration) -> DocumentNode {
@@ -176,7 +176,7 @@ private struct ResourceWriter {
   }
 
   private func node(_ user: User) -> DocumentNode {
-    .group([
+    let fields: [(String, DocumentNode?)] = [
       ("name", .text(user.name)), ("tenant", .text(user.tenant)), ("network", .text(user.network)),
       ("extension", .text(user.extension)), ("password", secret(user.password)),
       ("callerID", user.callerID.map { .text($0) }), ("callerIDs", .texts(user.callerIDs)),
@@ -188,7 +188,8 @@ private struct ResourceWriter {
       ("transfer", .text(user.transfer.rawValue)), ("busyLamp", .text(user.busyLamp.rawValue)),
       ("pickup", .texts(user.pickup)),
       ("transport", .text(user.transport.rawValue)),
-    ])
+    ]
+    return .group(fields + user.srtp.fields)
   }
 
   private func node(_ forward: Forwarding) -> DocumentNode? {

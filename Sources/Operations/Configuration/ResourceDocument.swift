@@ -182,7 +182,7 @@ extension ResourceReader {
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
       "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
-      "profile", "probe", "overloadControl", "passesRegistrations",
+      "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -218,6 +218,7 @@ extension ResourceReader {
     trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
     trunk.targets = trunk.targets.map { $0.reached(by: trunk.transport) }
     trunk.security = security(fields)
+    trunk.srtp = protection(fields)
     return trunk
   }
 
@@ -317,7 +318,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond",
+      "maxCalls", "callsPerSecond", "srtp", "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -337,6 +338,7 @@ extension ResourceReader {
     user.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
     user.busyLamp ?= reader.optional(fields, "busyLamp", .choice("what others see of calls"))
     user.pickup = reader.list(fields, "pickup", .text("a user", example: "bob"))
+    user.srtp = protection(fields)
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))

@@ -25,6 +25,8 @@ package final class Agent {
   /// Who it is, in the user part of From and Contact.
   package var user: String
   package var domain = "trunk.example"
+  /// Nil: it knows plain RTP alone.
+  package var srtp: AgentSRTP?
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }
   /// Told of a call that it makes by itself, before that begins.
   package var onConsultation: (_ of: AgentCall, _ to: AgentCall) -> Void = { _, _ in }

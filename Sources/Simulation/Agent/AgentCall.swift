@@ -45,6 +45,8 @@ package final class AgentCall {
   package internal(set) var media: SocketAddress
   package internal(set) var remoteMedia: SocketAddress?
   package internal(set) var remoteDirection = AgentSDP.Direction.sendrecv
+  /// What the trunk said last.
+  package internal(set) var remoteSDP: AgentSDP?
   var direction = AgentSDP.Direction.sendrecv
   package var payloads: [Int] = []
   /// Every re-INVITE is answered 488.
@@ -297,8 +299,12 @@ package final class AgentCall {
   }
 
   func description() -> String {
-    AgentSDP(media: media, payloads: payloads, direction: direction)
-      .text(canary: agent.canary, version: sdpVersion)
+    var sdp = AgentSDP(media: media, payloads: payloads, direction: direction)
+    if let srtp = agent.srtp, !srtp.offers.isEmpty {
+      sdp.profile = srtp.profile
+      sdp.crypto = srtp.offers
+    }
+    return sdp.text(canary: agent.canary, version: sdpVersion)
   }
 
   /// What the trunk says of its own end.
@@ -311,6 +317,7 @@ package final class AgentCall {
     if sdp.streams != 1 { world.violate(.sdp, "\(agent.name): \(sdp.streams) streams", callID) }
     remoteMedia = sdp.media
     remoteDirection = sdp.direction
+    remoteSDP = sdp
     return sdp
   }
 }

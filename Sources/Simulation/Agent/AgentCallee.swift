@@ -73,7 +73,7 @@ extension AgentCall {
   func answerOrOffer() -> String? {
     if let sdp = calleeScript.sdp { return sdp }
     guard let offer = offerReceived else { return description() }
-    return offer.answer(media: media, payloads: payloads, holding: false)
+    return offer.answer(media: media, payloads: payloads, holding: false, srtp: agent.srtp)
       .map { $0.text(canary: agent.canary, version: sdpVersion) }
   }
 

@@ -134,7 +134,9 @@ extension AgentCall {
   }
 
   private func acknowledgeInvite(_ response: AgentMessage, offer: AgentSDP?) {
-    let answer = offer.flatMap { $0.answer(media: media, payloads: payloads, holding: false) }
+    let answer = offer.flatMap {
+      $0.answer(media: media, payloads: payloads, holding: false, srtp: agent.srtp)
+    }
     let own = answer?.text(canary: agent.canary, version: sdpVersion)
     let sdp = own == nil ? nil : callerScript.sdp ?? own
     switch callerScript.ack {

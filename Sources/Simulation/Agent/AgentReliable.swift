@@ -60,8 +60,10 @@ extension AgentCall {
     _ response: AgentMessage, _ rseq: UInt32, offer: AgentSDP?, hasAnswer: Bool
   ) {
     pracksSent += 1
-    var sdp = offer.flatMap { $0.answer(media: media, payloads: payloads, holding: false) }
-      .map { $0.text(canary: agent.canary, version: sdpVersion) }
+    var sdp = offer.flatMap {
+      $0.answer(media: media, payloads: payloads, holding: false, srtp: agent.srtp)
+    }
+    .map { $0.text(canary: agent.canary, version: sdpVersion) }
     let offers = callerScript.offersInPrack && hasAnswer && offer == nil && pracksSent == 1
     if offers {
       sdpVersion += 1
@@ -184,8 +186,10 @@ extension AgentCall {
       }
     } else if message.hasBody {
       sdpVersion += 1
-      sdp = take(message)?.answer(media: media, payloads: payloads, holding: false)
-        .map { $0.text(canary: agent.canary, version: sdpVersion) }
+      sdp = take(message)?.answer(
+        media: media, payloads: payloads, holding: false, srtp: agent.srtp
+      )
+      .map { $0.text(canary: agent.canary, version: sdpVersion) }
     }
     agent.answer(message, transaction, status: 200, tag: localTag, sdp: sdp)
     if let after = calleeScript.updatesEarlyAfter, agreedTags.contains(localTag) {
@@ -213,7 +217,7 @@ extension AgentCall {
     }
     sdpVersion += 1
     let answer = take(message)?.answer(
-      media: media, payloads: payloads, holding: direction != .sendrecv)
+      media: media, payloads: payloads, holding: direction != .sendrecv, srtp: agent.srtp)
     guard let answer else {
       agent.answer(message, transaction, status: 488, tag: localTag)
       return

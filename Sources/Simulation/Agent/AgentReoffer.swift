@@ -48,8 +48,10 @@ extension AgentCall {
   }
 
   private func answer(_ offer: AgentSDP) -> String? {
-    offer.answer(media: media, payloads: payloads, holding: direction != .sendrecv)
-      .map { $0.text(canary: agent.canary, version: sdpVersion) }
+    offer.answer(
+      media: media, payloads: payloads, holding: direction != .sendrecv, srtp: agent.srtp
+    )
+    .map { $0.text(canary: agent.canary, version: sdpVersion) }
   }
 
   private func answeredReoffer(_ reoffer: Reoffer, _ response: AgentMessage, isRetry: Bool) {
@@ -93,8 +95,10 @@ extension AgentCall {
     let sdp: String? =
       offer == nil
       ? description()
-      : offer?.answer(media: media, payloads: payloads, holding: direction != .sendrecv)
-        .map { $0.text(canary: agent.canary, version: sdpVersion) }
+      : offer?.answer(
+        media: media, payloads: payloads, holding: direction != .sendrecv, srtp: agent.srtp
+      )
+      .map { $0.text(canary: agent.canary, version: sdpVersion) }
     guard let sdp else {
       agent.answer(message, transaction, status: 488, tag: localTag)
       return

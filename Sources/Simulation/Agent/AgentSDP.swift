@@ -20,6 +20,9 @@ package struct AgentSDP: Hashable, Sendable {
   package var payloads: [Int]
   package var direction = Direction.sendrecv
   package var streams = 1
+  package var profile = "RTP/AVP"
+  /// The values of its a=crypto lines.
+  package var crypto: [String] = []
 
   package init(media: SocketAddress, payloads: [Int], direction: Direction = .sendrecv) {
     self.media = media
@@ -34,6 +37,8 @@ package struct AgentSDP: Hashable, Sendable {
     var payloads: [Int] = []
     var direction = Direction.sendrecv
     var streams = 0
+    var profile = ""
+    var crypto: [String] = []
     guard text.hasPrefix("v=0\r\n"), text.hasSuffix("\r\n") else { return nil }
     for line in text.split(separator: "\r\n") {
       if line.hasPrefix("c=IN IP") { ip = line.split(separator: " ").last.flatMap(AgentText.ip) }
@@ -42,8 +47,10 @@ package struct AgentSDP: Hashable, Sendable {
         let words = line.split(separator: " ")
         guard words.count >= 4, streams == 1 else { continue }
         port = UInt16(words[1])
+        profile = String(words[2])
         payloads = words[3...].compactMap { Int($0) }
       }
+      if line.hasPrefix("a=crypto:") { crypto.append(String(line.dropFirst(9))) }
       if line.hasPrefix("a="), let found = Direction(rawValue: String(line.dropFirst(2))) {
         direction = found
       }
@@ -51,6 +58,8 @@ package struct AgentSDP: Hashable, Sendable {
     guard let ip, let port else { return nil }
     self.init(media: SocketAddress(ip, port), payloads: payloads, direction: direction)
     self.streams = streams
+    self.profile = profile
+    self.crypto = crypto
   }
 
   private static let names = [
@@ -66,7 +75,7 @@ package struct AgentSDP: Hashable, Sendable {
     var lines = [
       "v=0", "o=\(canary) 1 \(version) IN \(family) \(canary).invalid", "s=\(canary)",
       "c=IN \(family) \(AgentText.host(media.ip))", "t=0 0",
-      "m=audio \(media.port) RTP/AVP " + payloads.map(String.init).joined(separator: " "),
+      "m=audio \(media.port) \(profile) " + payloads.map(String.init).joined(separator: " "),
     ]
     for payload in payloads {
       let isWordy = AgentSDP.wordy.contains(payload)
@@ -75,20 +84,29 @@ package struct AgentSDP: Hashable, Sendable {
       if isWordy { lines.append("a=fmtp:\(payload) mode=" + String(repeating: "x", count: 120)) }
       if payload == 101 { lines.append("a=fmtp:101 0-15") }
     }
+    lines += crypto.map { "a=crypto:" + $0 }
     lines.append("a=ptime:20")
     lines.append("a=\(direction.rawValue)")
     return lines.joined(separator: "\r\n") + "\r\n"
   }
 
   /// The answer of an agent that speaks `payloads`; nil where nothing is common.
-  package func answer(media: SocketAddress, payloads own: [Int], holding: Bool) -> AgentSDP? {
+  package func answer(media: SocketAddress, payloads own: [Int], holding: Bool, srtp: AgentSRTP?)
+    -> AgentSDP?
+  {
     let common = payloads.filter { own.contains($0) }
     guard common.contains(where: { $0 < 96 }) else { return nil }
     let mirrored = direction.mirrored
-    return AgentSDP(
+    let key = srtp?.answersPlain == true ? nil : srtp?.answer(to: crypto)
+    let isSecure = profile.contains("SAVP")
+    guard key != nil || !isSecure || srtp?.answersPlain == true else { return nil }
+    var answer = AgentSDP(
       media: media, payloads: common,
       direction: holding
         ? (mirrored == .sendrecv ? .sendonly : mirrored == .recvonly ? .inactive : mirrored)
         : mirrored)
+    answer.profile = isSecure && key == nil ? "RTP/AVP" : profile
+    answer.crypto = key.map { [$0] } ?? []
+    return answer
   }
 }

@@ -141,6 +141,11 @@ package final class SimulatedMedia {
     }
   }
 
+  /// The keys between us and this agent; nil: none.
+  package func security(of media: SocketAddress) -> MediaSecurity? {
+    transports.values.first { $0.remote?.rtp == media }?.remote?.security
+  }
+
   private func breach(_ text: String) { world.violate(.media, text, "") }
 
   private func known(_ id: MediaTransportID, _ command: MediaCommand) -> Bool {

@@ -1,0 +1,83 @@
+import MediaControl
+import Policy
+import SIPWire
+
+/// What offer and answer have come to on a leg where SRTP is spoken by the keys of a=crypto (RFC 4568). Each leg has
+/// keys of its own: none passes from one side of a call to the other.
+///
+/// Of a leg's own lines the keys stay what they are until a suite changes: a new offer or answer with the same key
+/// means the same context (RFC 3711 §3.3.1), and our address, which would ask for a new one (RFC 4568 §7.1.4), does not
+/// change while the leg lives.
+struct LegProtection {
+  struct Line {
+    var tag: UInt32
+    var key: SRTPKey
+  }
+
+  /// Apart from the leg, because few have it.
+  private final class Lines {
+    var offered: [Line] = []
+    var answer: (line: Line, transport: SDPMedia.Transport)?
+  }
+
+  var rules = SRTPRules()
+  /// What was wrong with the last description.
+  var refusal: Cause?
+  private var lines: Lines?
+
+  init() {}
+
+  /// Our last offer; empty: plain RTP.
+  var offered: [Line] { lines?.offered ?? [] }
+  /// Our answer to the peer's last offer, and the protocol that it had; nil: plain RTP.
+  var answer: (line: Line, transport: SDPMedia.Transport)? { lines?.answer }
+
+  mutating func offer(_ new: [Line]) {
+    if lines == nil, !new.isEmpty { lines = Lines() }
+    lines?.offered = new
+  }
+
+  mutating func answer(_ line: Line, _ transport: SDPMedia.Transport) {
+    if lines == nil { lines = Lines() }
+    lines?.answer = (line, transport)
+  }
+
+  mutating func answerPlain() { lines?.answer = nil }
+}
+
+extension SDPCryptoSuite {
+  var media: SRTPSuite {
+    switch self {
+    case .aeadAES256GCM: .aeadAES256GCM
+    case .aeadAES128GCM: .aeadAES128GCM
+    case .aesCM256HMAC80: .aesCM256HMAC80
+    case .aesCM128HMAC80: .aesCM128HMAC80
+    case .aesCM256HMAC32: .aesCM256HMAC32
+    case .aesCM128HMAC32: .aesCM128HMAC32
+    }
+  }
+
+  /// What we offer, the strongest first. The suites with short tags are taken where they are offered.
+  static let offers: [SDPCryptoSuite] = [
+    .aeadAES256GCM, .aeadAES128GCM, .aesCM256HMAC80, .aesCM128HMAC80,
+  ]
+}
+
+extension SRTPSuite {
+  var sdp: SDPCryptoSuite {
+    switch self {
+    case .aeadAES256GCM: .aeadAES256GCM
+    case .aeadAES128GCM: .aeadAES128GCM
+    case .aesCM256HMAC80: .aesCM256HMAC80
+    case .aesCM128HMAC80: .aesCM128HMAC80
+    case .aesCM256HMAC32: .aesCM256HMAC32
+    case .aesCM128HMAC32: .aesCM128HMAC32
+    }
+  }
+}
+
+extension SDPOwnCrypto {
+  init(_ line: LegProtection.Line) {
+    self.init(tag: line.tag, suite: line.key.suite.sdp, secret: line.key.secret)
+  }
+}
