@@ -10,7 +10,7 @@ import Foundation
 let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
-  ("parse", parseBench), ("relay", relayBench), ("engine", engineBench),
+  ("parse", parseBench), ("relay", relayBench), ("srtp", srtpBench), ("engine", engineBench),
   ("register", registerBench), ("overload", overloadBench),
   ("relay-comparison", relayComparisonBench),
 ]

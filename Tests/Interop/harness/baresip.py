@@ -55,7 +55,8 @@ class Phone:
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
-            jitter="5-10", more="", transport=None, cafile=None, namespace=None):
+            jitter="5-10", more="", transport=None, cafile=None, namespace=None,
+            modules=()):
         self.name, self.namespace = name, namespace
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
@@ -69,10 +70,13 @@ class Phone:
         # The end of the file would end the call.
         audio.write_wav(wav, audio.numpy.concatenate([says, audio.silence(90)]))
         bracketed = f"[{address}]" if ":" in address else address
-        (self.folder / "config").write_text(_CONFIG.format(
+        config = _CONFIG.format(
             listen=f"{bracketed}:{self.port}", address=address, wav=wav, first=self.rtp_port,
             last=self.rtp_port + 15, control=self.control_port, recordings=self.recordings,
-            jitter=jitter).replace("/usr/lib/baresip/modules", _module_path()))
+            jitter=jitter).replace("/usr/lib/baresip/modules", _module_path())
+        for module in modules:
+            config = config.replace("module g711.so\n", f"module g711.so\nmodule {module}.so\n")
+        (self.folder / "config").write_text(config)
         user = user or name
         if registrar:
             account = (

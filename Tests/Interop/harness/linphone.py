@@ -18,7 +18,7 @@ guess_hostname=0
 use_ipv6=0
 register_only_when_network_is_up=0
 default_proxy=0
-[rtp]
+{sip}[rtp]
 audio_rtp_port={rtp}
 [proxy_0]
 reg_proxy=<sip:{registrar};transport=udp>
@@ -36,7 +36,7 @@ domain={domain}
 
 
 class Linphone:
-    def __init__(self, folder, user, password, registrar, domain, says):
+    def __init__(self, folder, user, password, registrar, domain, says, sip=""):
         self.user = user
         self.folder = pathlib.Path(folder) / f"linphone-{user}"
         home = self.folder / "home"
@@ -46,7 +46,7 @@ class Linphone:
         config = self.folder / "linphonerc"
         config.write_text(_CONFIG.format(
             port=free_port(), rtp=free_port(), registrar=registrar, user=user, password=password,
-            domain=domain))
+            domain=domain, sip=sip))
         self.process = Process(
             f"linphone-{user}", ["linphonec", "-c", config], folder, stdin=subprocess.PIPE,
             env={"HOME": str(home), "DISPLAY": ""})
