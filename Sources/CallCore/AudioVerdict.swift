@@ -13,6 +13,8 @@ package enum SilenceReason: String, Sendable, CaseIterable {
   case blocked
   /// What comes has a payload type that no description names.
   case payloadType = "payload-type"
+  /// What comes is not protected by the key that was agreed on.
+  case wrongKey = "wrong-key"
   /// What comes is not RTP.
   case notRTP = "not-rtp"
   /// Its RTCP comes, so the way is free, and no RTP.
@@ -25,7 +27,8 @@ package enum SilenceReason: String, Sendable, CaseIterable {
   /// The side itself is not heard; otherwise it hears nothing.
   package var isInbound: Bool {
     switch self {
-    case .natNotLatched, .wrongAddress, .ownAddress, .blocked, .payloadType, .notRTP, .farEndSilent:
+    case .natNotLatched, .wrongAddress, .ownAddress, .blocked, .payloadType, .wrongKey, .notRTP,
+      .farEndSilent:
       true
     case .forbiddenAddress, .notArriving: false
     }
@@ -69,6 +72,7 @@ struct AudioWitness {
     guard evidence.packets == 0 else {
       return isKnown(evidence.payloadType) ? nil : .payloadType
     }
+    if evidence.unopened > 0 { return .wrongKey }
     if evidence.refused > 0 { return remote.rtp.ip.isPrivate ? .natNotLatched : .wrongAddress }
     if evidence.malformed > 0 { return .notRTP }
     if evidence.controlPackets > 0 { return .farEndSilent }
@@ -97,6 +101,8 @@ struct AudioWitness {
     case .blocked: "nothing at all came to \(own), neither RTP nor RTCP"
     case .payloadType:
       "it sends payload type \(evidence.payloadType), which no description names"
+    case .wrongKey:
+      "\(evidence.unopened) packets came that the agreed key does not open: another key, or none at all"
     case .notRTP: "\(evidence.malformed) packets came to \(own) that are not RTP"
     case .farEndSilent: "its RTCP comes to \(own), so the way is free, but it sends no RTP"
     case .forbiddenAddress:

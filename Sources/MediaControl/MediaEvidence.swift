@@ -11,6 +11,8 @@ package struct MediaEvidence: Hashable, Sendable {
   package var refusedSource = SocketAddress(.anyV4, 0)
   /// Neither RTP nor RTCP.
   package var malformed: UInt64 = 0
+  /// Protected packets that its key does not open, plain ones among them.
+  package var unopened: UInt64 = 0
   /// RTP that left for the far end, and RTCP that came from it.
   package var sent: UInt64 = 0
   package var controlPackets: UInt64 = 0

@@ -84,6 +84,8 @@ package struct MediaCounters: Hashable, Sendable {
   package var applicationPackets: UInt64 = 0
   /// Dropped: from a source that is not the far end (or before there was one).
   package var refused: UInt64 = 0
+  /// Far ends that were found at another address in the middle of a call.
+  package var moves: UInt64 = 0
   /// Dropped: neither RTP nor RTCP.
   package var malformed: UInt64 = 0
   /// Dropped by SRTP: not under the far end's key, and repeated or too old to know.

@@ -7,6 +7,7 @@ package import MediaControl
 ///       │                                          ▲
 ///       └─anyone (policy .window)─▶ window ────────┤ a signalled source, or the 5th packet
 ///                                     └─anyone─────┘
+///                                          fixed ──moved, shown by its flow or key──▶ fixed
 ///
 /// In the window the latest source is the far end, so a stranger who comes first is heard only until the
 /// next packet of the right one; at its end the source of most of the five packets is.
@@ -54,6 +55,12 @@ package struct SourceLatch: Sendable {
     state = .fixed
     address = source
     return isKnown ? .accepted : .latched
+  }
+
+  /// The far end is at another address now, as its flow or its key has shown (`Worker.follow`).
+  package mutating func move(to source: SocketAddress) {
+    state = .fixed
+    address = source
   }
 
   private mutating func vote(_ source: SocketAddress) {

@@ -69,6 +69,7 @@ private var facts: [MediaFact] {
   evidence.refused = 3
   evidence.refusedSource = SocketAddress(.loopbackV6, 4)
   evidence.malformed = 5
+  evidence.unopened = 9
   evidence.sent = 6
   evidence.controlPackets = 7
   evidence.isAimed = true

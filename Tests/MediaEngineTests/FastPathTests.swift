@@ -45,6 +45,33 @@ extension Rig {
 }
 
 @Suite(.serialized, .enabled(if: Namespace.isPossible)) struct FastPathTests {
+  /// The far end is found at its new port, from what the kernel knew of its flow, and the kernel relays on.
+  @Test func aFlowThatMovedIsFollowed() throws {
+    try Namespace().enter {
+      let rig = try Rig.inKernel()
+      let (alice, moved, bob) = (try Peer(), try Peer(), try Peer())
+      let (a, b) = try rig.bridge(RemoteMedia(alice.address), RemoteMedia(bob.address))
+      bob.send(rtp(0, ssrc: 7), to: b.media)
+      for number in 0..<20 {
+        alice.send(rtp(number), to: a.media)
+        usleep(5_000)
+      }
+      #expect(bob.receiveAll().count == 20)
+      // The worker has not heard of alice for longer than that, but the kernel has.
+      moved.send(rtp(21), to: a.media)
+      #expect(bob.receive(within: 50) == nil)
+      usleep(250_000)
+      let before = rig.relayedByKernel
+      for number in 21..<41 {
+        moved.send(rtp(number), to: a.media)
+        usleep(5_000)
+      }
+      #expect(bob.receiveAll().count == 20)
+      #expect(rig.relayedByKernel - before >= 15)
+      #expect(rig.measure(a)?.lost == 1)
+    }
+  }
+
   /// Packets pass unchanged and from the right port; the first one of each side goes by the socket, the next
   /// too, and from then on the kernel relays.
   @Test(arguments: [IPAddress.loopbackV4, .loopbackV6], [FastPathMode.auto, .filter])

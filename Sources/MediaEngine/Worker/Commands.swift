@@ -57,7 +57,8 @@ extension Worker {
     takeBack(slot)
     guard secure(slot, remote.security) else { return false }
     let before = transports[slot].remote
-    if !transports[slot].hasRemote || before.rtp != remote.rtp {
+    let isElsewhere = before.rtp != remote.rtp || before.signallingSource != remote.signallingSource
+    if !transports[slot].hasRemote || isElsewhere {
       transports[slot].latch = SourceLatch()
       transports[slot].controlLatch = SourceLatch()
     } else if before.rtcp != remote.rtcp {

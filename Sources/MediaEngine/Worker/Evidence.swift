@@ -25,6 +25,7 @@ extension Worker {
     evidence.packets &-= begin.packets
     evidence.refused &-= begin.refused
     evidence.malformed &-= begin.malformed
+    evidence.unopened &-= begin.unopened
     evidence.sent &-= begin.sent
     evidence.controlPackets &-= begin.controlPackets
     if !evidence.isInnocent(expecting: transports[slot].remote) {
@@ -39,6 +40,7 @@ extension Worker {
     evidence.refused = transports[slot].refused
     evidence.refusedSource = transports[slot].refusedSource
     evidence.malformed = transports[slot].malformed
+    evidence.unopened = transports[slot].unauthentic
     evidence.sent = transports[slot].sent
     evidence.controlPackets = transports[slot].controlPackets
     evidence.isAimed = !transports[slot].target.isNowhere

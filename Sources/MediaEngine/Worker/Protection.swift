@@ -71,13 +71,20 @@ extension Worker {
       counters.unwanted &+= 1
       return
     }
-    guard mayProve(arrival.source, transports[slot].latch, named: transports[slot].remote.rtp)
+    let isElsewhere =
+      transports[slot].latch.state == .fixed && transports[slot].latch.address != arrival.source
+    guard
+      isElsewhere
+        ? mayHaveMoved(to: arrival.source, slot)
+        : mayProve(arrival.source, transports[slot].latch, named: transports[slot].remote.rtp)
     else { return refuse(slot) }
     guard let protection = protections[slot] else { return }
     let outcome = buffer.unprotect(arrival.length, protection)
     guard let length = opened(outcome, slot) else { return }
     guard let header = RTPHeader(buffer.bytes(length)) else { return countMalformed(slot) }
-    if transports[slot].latch.prove(arrival.source) == .latched {
+    if isElsewhere {
+      move(slot, to: arrival.source)
+    } else if transports[slot].latch.prove(arrival.source) == .latched {
       aim(slot)
       facts.append(.latched(transports[slot].id, arrival.source, at: now))
     }

@@ -17,7 +17,7 @@ extension Worker {
       counters.malformed &+= 1
       return
     }
-    guard admitMedia(arrival.source, slot) else { return }
+    guard admitMedia(arrival.source, header, slot) else { return }
     if transports[slot].passage == .kernel { recall(slot) }
     take(header, arrival.length, arrival.stamp, slot)
   }
@@ -43,7 +43,9 @@ extension Worker {
   }
 
   /// Whether the packet is the far end's, learning where that is (`SourceLatch`).
-  private mutating func admitMedia(_ source: SocketAddress, _ slot: Int) -> Bool {
+  private mutating func admitMedia(
+    _ source: SocketAddress, _ header: RTPHeader, _ slot: Int
+  ) -> Bool {
     guard transports[slot].hasRemote else { return refuse(source, slot) }
     guard transports[slot].remote.weReceive else {
       counters.unwanted &+= 1
@@ -59,7 +61,7 @@ extension Worker {
       signalling: transports[slot].remote.signallingSource, policy: transports[slot].remote.latch)
     switch verdict {
     case .accepted: return true
-    case .refused: return refuse(source, slot)
+    case .refused: return follow(source, header, slot) || refuse(source, slot)
     case .latched:
       aim(slot)
       offerPassage(slot)

@@ -343,6 +343,9 @@ package struct MetricsPage: Sendable {
     text.single(
       "media_commands_refused_total", .counter, "Commands that media could not follow.",
       media.commandsRefused &+ media.commandsDropped)
+    text.single(
+      "media_moves_total", .counter,
+      "Far ends that were found at another address in the middle of a call.", media.moves)
     text.family("media_cpu_seconds_total", .counter, "CPU time of the media workers.")
     text.sample(Double(media.cpuNanoseconds) / 1e9)
     text.single(

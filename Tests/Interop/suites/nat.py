@@ -284,3 +284,34 @@ def moved(t):
     found = [audio.check_likeness("the phone that moved heard", bob_words, media.heard()),
              audio.check_likeness("it was heard", words, bob.heard())]
     t.remark = f"from port {before[1]} to {now[1]}; correlation {min(one.correlation for one in found):.4f}"
+
+
+@test("moved-in-call", 40)
+def moved_in_call(t):
+    """A NAT that gives a phone other ports in the middle of a call: it is heard again, and hears, after a moment"""
+    net = internet(t)
+    world = public_demarc(t, net)
+    moving = net.home("port", ports="20000-29999")
+    agent = phone_agent(t, world, moving, "carol")
+    media = Endpoint(free_port(), address=moving.address, namespace=moving.namespace)
+    t.defer(media.close)
+    answer, dialog = agent.exchange(
+        "INVITE", f"sip:9001@{world.domain}", body=agent.sdp(media.socket.getsockname()[1]).encode())
+    expect(answer.status == 200, str(answer))
+    ours = int(re.search(rb"m=audio (\d+)", answer.body).group(1))
+    _, says = spoken(" ".join(SENTENCES))
+    speaking = media.speak(says, (HOSTS[0], ours))
+    time.sleep(2)
+    before = len(media.packets)
+    moving.translate("30000-39999")
+    moved, sent = time.monotonic(), media.sent
+    speaking.join()
+    time.sleep(0.3)
+    after = [at for at, _ in media.packets if at > moved + 0.05]
+    lost = media.sent - sent - len(after)
+    expect(before > 80, f"{before} packets came back before the move")
+    # 200 ms until the old port counts as silent, and what was under way.
+    expect(len(after) > 50 and lost <= 20, f"{len(after)} packets came back after the move, {lost} did not")
+    expect(world.demarc.metrics()["demarc_media_moves_total"] == 1, "the move was not counted")
+    expect(dialog.bye().status == 200, "BYE")
+    t.remark = f"{lost} packets of {media.sent - sent} lost at the move"
