@@ -54,6 +54,10 @@ def talk(t, world, alice, bob, first, second):
     return record
 
 
+def notes(record):
+    return " / ".join(record.get("notes") or [])
+
+
 def dropped(world, reason):
     return world.demarc.metrics()[f'demarc_media_packets_dropped_total{{reason="{reason}"}}']
 
@@ -66,8 +70,7 @@ def baresip(t):
     bob = world.phone(t, "bob", b_says, answer="auto")
     alice = world.phone(t, "alice", a_says)
     record = talk(t, world, alice, bob, a, b)
-    notes = " ".join(record.get("notes", []))
-    expect("caller by SRTP" in notes and "callee by SRTP" in notes, f"notes: {notes}")
+    expect("caller by SRTP" in notes(record) and "callee by SRTP" in notes(record), f"notes: {notes(record)}")
     expect(dropped(world, "unauthentic") == 0, "packets were refused")
     ladder = world.demarc.command("call", "ladder", record["id"], "--messages")
     expect("inline:***" in ladder, "no ladder of the call, or one without its keys' places")
@@ -82,8 +85,7 @@ def bridged(t):
     carol = world.phone(t, "carol", b_says, secure=False, more="", answer="auto")
     alice = world.phone(t, "alice", a_says)
     record = talk(t, world, alice, carol, a, b)
-    notes = " ".join(record.get("notes", []))
-    expect("caller by SRTP" in notes and "callee by SRTP" not in notes, f"notes: {notes}")
+    expect("caller by SRTP" in notes(record) and "callee by SRTP" not in notes(record), f"notes: {notes(record)}")
 
 
 @test("optional", 60)
@@ -99,8 +101,8 @@ def optional(t):
     call = world.live("9001")
     carol.hang_up()
     t.remark = str(audio.check_likeness("echo", a, carol.heard()))
-    notes = " ".join(world.ended(call["id"]).get("notes", []))
-    expect("caller by SRTP" in notes, f"notes: {notes}")
+    record = world.ended(call["id"])
+    expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
 
 
 @test("linphone", 60)
@@ -119,11 +121,10 @@ def linphone(t):
     time.sleep(len(words) / audio.RATE + 2)
     phone.type("terminate all")
     record = world.ended(call["id"], 5)
-    notes = " ".join(record.get("notes", []))
-    expect("caller by SRTP" in notes, f"notes: {notes}")
+    expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
     # It writes its recording when it ends.
     phone.stop()
-    t.remark = f"{audio.check_likeness('echo', words, phone.heard())}; {notes}"
+    t.remark = f"{audio.check_likeness('echo', words, phone.heard())}; {notes(record)}"
 
 
 def offer(agent, port, crypto, profile="RTP/SAVP"):
@@ -143,7 +144,8 @@ def packets(t):
     for number, suite in enumerate(srtp.SUITES):
         agent = t.agent(world=world, user="dave", password=account["password"])
         key, port = srtp.new_key(suite), free_port()
-        answer, dialog = agent.exchange("INVITE", f"sip:9001@{world.domain}", body=offer(agent, port, srtp.line(key, suite)))
+        answer, dialog = agent.exchange(
+            "INVITE", f"sip:9001@{world.domain}", body=offer(agent, port, srtp.line(key, suite)))
         expect(answer.status == 200, answer.start)
         body = answer.body.decode()
         expect("RTP/SAVP" in body, body)
@@ -172,7 +174,7 @@ def packets(t):
     records = wait_until(
         lambda: (found := world.records("9001")) and len(found) == number + 1
         and all(record["state"] == "ended" for record in found) and found, 5, "the records")
-    expect(all(any("refused 40 packets" in note for note in record["notes"]) for record in records), f"{records[0]}")
+    expect(all("refused 40 packets" in notes(record) for record in records), f"{records[0]}")
 
 
 @test("offers", 30)
@@ -182,11 +184,14 @@ def offers(t):
 
     def call(user, body_of):
         agent = t.agent(world=world, user=user, password=world.users[user]["password"])
+        before = {record["id"] for record in world.records("9001")}
         body = body_of(agent, free_port())
         answer, dialog = agent.exchange("INVITE", f"sip:9001@{world.domain}", body=body)
         if answer.status == 200:
             dialog.bye()
-        record = max(world.records("9001"), key=lambda record: record["setup"])
+        record = wait_until(
+            lambda: next((record for record in world.records("9001")
+                          if record["id"] not in before and record["state"] == "ended"), None), 5, "the record")
         return answer, record.get("cause")
 
     good, other = srtp.new_key(), srtp.new_key()
@@ -198,7 +203,7 @@ def offers(t):
             ("dave", lambda a, p: a.sdp(p), "srtp-required"),
             ("dave", lambda a, p: offer(a, p, ""), "srtp-unsupported"),
             ("erin", lambda a, p: offer(a, p, srtp.line(good)), "srtp-refused"),
-            ("carol", lambda a, p: offer(a, p, "a=fingerprint:sha-256 00:11\r\na=setup:actpass\r\n", "UDP/TLS/RTP/SAVPF"),
+            ("carol", lambda a, p: offer(a, p, "a=fingerprint:sha-256 00:11\r\n", "UDP/TLS/RTP/SAVPF"),
              "srtp-unsupported")):
         answer, found = call(user, body_of)
         expect(answer.status == 488 and found == cause, f"{user}: {answer.start}, {found}")
