@@ -8,6 +8,7 @@ from harness.case import test
 from harness.linphone import Linphone
 from harness.ports import free_port
 from harness.process import expect, wait_until
+from harness.world import World
 from suites.streams import StreamWorld
 
 WORDS = "Glue the sheet to the dark blue background."
@@ -48,7 +49,7 @@ def talk(t, world, alice, bob, first, second):
     one = audio.check_likeness("the caller heard", second, alice.heard())
     other = audio.check_likeness("the callee heard", first, bob.heard())
     t.remark = f"{one.correlation:.4f} and {other.correlation:.4f}"
-    record = world.ended(call["id"])
+    record = World.ended(world, call["id"])
     for side in ("fromCaller", "fromCallee"):
         expect(record["quality"][side]["lost"] == 0, f"{side}: {record['quality'][side]}")
     return record
@@ -101,7 +102,7 @@ def optional(t):
     call = world.live("9001")
     carol.hang_up()
     t.remark = str(audio.check_likeness("echo", a, carol.heard()))
-    record = world.ended(call["id"])
+    record = World.ended(world, call["id"])
     expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
 
 
@@ -120,7 +121,7 @@ def linphone(t):
     call = world.live("9001", 10)
     time.sleep(len(words) / audio.RATE + 2)
     phone.type("terminate all")
-    record = world.ended(call["id"], 5)
+    record = World.ended(world, call["id"], 5)
     expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
     # It writes its recording when it ends.
     phone.stop()
