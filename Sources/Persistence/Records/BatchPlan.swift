@@ -56,8 +56,8 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .mailboxSet: mailboxes.append(position)
-      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
-        .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
+        .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
