@@ -40,8 +40,6 @@ struct TraceRing: ~Copyable {
     guard count > 0, count <= byteLimit / 4 else { return }
     let offset = makeRoom(for: count)
     bytes.overwrite(at: offset, with: message)
-    Redaction.credentials(in: &bytes, offset..<(offset + count))
-    Redaction.keys(in: &bytes, offset..<(offset + count))
     let entry = Entry(
       serial: serial, at: at, local: listener, outgoing: outgoing, leg: leg, remote: remote,
       offset: offset, count: count)
@@ -67,7 +65,8 @@ struct TraceRing: ~Copyable {
   /// How far back a call's challenge is looked for.
   private static let reach = 512
 
-  /// The messages of one call, oldest first.
+  /// The messages of one call, oldest first. The ring holds them as they were: what is secret in them is hidden
+  /// here, where alone they leave it, and costs nothing for the calls that nobody looks at.
   func messages(serial: UInt64, listeners: [Listener]) -> [TracedMessage] {
     var found: [TracedMessage] = []
     for i in 0..<live {
@@ -76,9 +75,12 @@ struct TraceRing: ~Copyable {
       let listener =
         Int(entry.local) < listeners.count
         ? listeners[Int(entry.local)] : Listener(name: "", bound: SocketAddress(.anyV4, 0))
+      var copy = Array(bytes[entry.offset..<(entry.offset + entry.count)])
+      Redaction.credentials(in: &copy, copy.indices)
+      Redaction.keys(in: &copy, copy.indices)
       var message = TracedMessage(
         at: entry.at, outgoing: entry.outgoing, leg: entry.leg, local: listener.bound,
-        remote: entry.remote, bytes: Array(bytes[entry.offset..<(entry.offset + entry.count)]))
+        remote: entry.remote, bytes: copy)
       message.transport = listener.transport
       found.append(message)
     }

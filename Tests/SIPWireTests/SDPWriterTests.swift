@@ -129,8 +129,9 @@ private let canaries = """
     let result = try passedOn(canaries, lines: SDPLines(line: 1, port: 30_000))
     #expect(
       result.contains("m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 96\r\nm=image 0 udptl t38\r\n"))
+    // Protected on one side, plain on the other: SRTP ends at each leg.
     let secure = try passedOn(canaries.replacing("RTP/AVP 0 8", with: "RTP/SAVP 0 8"))
-    #expect(secure.contains("m=audio 0 RTP/SAVP 0\r\n"))
+    #expect(secure.contains("m=audio 30000 RTP/AVP 0 8 "))
   }
 
   @Test func directionCanBeOurs() throws {
