@@ -36,7 +36,9 @@ SIPP_BUFFER = ["-buff_size", pathlib.Path("/proc/sys/net/core/rmem_max").read_te
 
 AIMS = {
     "parse_invite_ns": 500, "parse_invite_mallocs": 0, "engine_call_us": 15, "socket_call_us": 100,
-    "established_call_bytes": 4096, "relay_userspace_packet_us": 6, "start_ms": 200, "idle_rss_mb": 60,
+    "established_call_bytes": 4096, "relay_userspace_packet_us": 6, "relay_fastpath_packet_us_100": 1,
+    "relay_fastpath_packet_us_500": 1, "relay_fastpath_packet_us_2000": 1, "relay_fastpath_delay_p99_us": 200,
+    "start_ms": 200, "idle_rss_mb": 60,
 }
 
 

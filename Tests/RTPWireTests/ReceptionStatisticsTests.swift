@@ -17,6 +17,31 @@ private struct Generator {
 }
 
 @Suite struct ReceptionStatisticsTests {
+  /// Whoever goes on from a run's figures and gives them back leaves what counting it all here would have left.
+  @Test func aRunCanBeContinuedElsewhere() {
+    let order = [1, 2, 4, 3, 3, 9, 8, 70, 60, 71, 71, 5_000, 5_001, 5_000, 5_010]
+    var whole = ReceptionStatistics()
+    var here = ReceptionStatistics()
+    for (index, number) in order.enumerated() {
+      let (packet, arrival) = (
+        header(number, timestamp: UInt32(160 * number)), UInt64(index) * 21_000_000
+      )
+      whole.receive(packet, arrival: arrival, clockRate: 8_000)
+      var there = here
+      there.receive(packet, arrival: arrival, clockRate: 8_000)
+      // What starts a new run is for whoever owns the earlier ones.
+      if number == 5_000 || there.restarts != here.restarts {
+        here = there
+      } else {
+        here.run = there.run
+      }
+      #expect(here.run == whole.run)
+      #expect(here.lost == whole.lost && here.expected == whole.expected)
+      #expect(here.jitter == whole.jitter && here.highestSequence == whole.highestSequence)
+    }
+    #expect(whole.lost > 0 && whole.reordered > 0 && whole.duplicates > 0 && whole.jitter > 0)
+  }
+
   /// Every figure against a set of all numbers ever seen, over several wraps.
   @Test(arguments: 1...20)
   func agreesWithANaiveModel(seed: Int) {

@@ -141,6 +141,7 @@ struct Worker: ~Copyable {
       // Woken by a single packet, as it is at low rates: the next wait finds out what else there is.
       if ready < 2 && !load.isBusy { break }
       now = Clock.now
+      wall = Clock.wall
       if now - begin >= Self.longestBatch { break }
       poller.wait(timeout: 0)
       running = handleMailbox() && running
