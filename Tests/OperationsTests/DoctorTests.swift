@@ -17,12 +17,14 @@ struct DoctorTests {
     #expect(findings.allSatisfy { $0.verdict == .good && $0.remedy == nil })
   }
 
-  @Test(arguments: [
-    (FastPathObstacle.notPermitted(missing: ["CAP_BPF"]), "CAP_BPF"),
+  private static let obstacles: [(FastPathObstacle, String)] = [
+    (.notPermitted(missing: ["CAP_BPF"]), "CAP_BPF"),
     (.kernelTooOld(5, 10), "5.10 is too old; 5.12"), (.byteOrder, "little-endian"),
     (.refused("R1 invalid"), "R1 invalid"), (.noInterface, "no Ethernet"),
     (.system(step: "map", reason: "no memory"), "map: no memory"),
-  ])
+  ]
+
+  @Test(arguments: obstacles)
   func whatKeepsMediaOutOfTheKernel(obstacle: FastPathObstacle, words: String) throws {
     let found = try finding("media in the kernel", DoctorFacts(media: [media], obstacle: obstacle))
     #expect(found.verdict == .advice)
@@ -56,12 +58,14 @@ struct DoctorTests {
       try finding("open files", DoctorFacts(media: [media], descriptors: 1_512)).verdict == .good)
   }
 
-  @Test(arguments: [
+  private static let ports: [(String, String, String?)] = [
     ("32768\t60999", "", nil), ("10000 60999", "", "20000-20999"),
     ("10000 60999", "20000-20999", nil),
     ("10000 60999", "5060,20000-20499", "5060,20000-20499,20500-20999"),
     ("20500 60999", "", "20500-20999"), ("", "", nil),
-  ])
+  ]
+
+  @Test(arguments: ports)
   func portsThatTheKernelLends(lent: String, kept: String, reserved: String?) throws {
     let found = try finding(
       "ports of inside",
