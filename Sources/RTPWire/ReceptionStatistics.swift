@@ -220,10 +220,10 @@ extension ReceptionStatistics {
 }
 
 extension ReceptionStatistics {
-  /// Packets that should have come, all runs together.
   /// The highest sequence number that came, as the last one counted.
   package var highestSequence: UInt16 { UInt16(truncatingIfNeeded: highest) }
 
+  /// Packets that should have come, all runs together.
   package var expected: UInt64 {
     started ? expectedBefore &+ (highest &- base &+ 1) : 0
   }

@@ -27,7 +27,10 @@ import Testing
     #expect(moved.receive() != nil)
     #expect(alice.receive(within: 50) == nil)
     #expect(rig.plane.counters.moves == 1)
-    #expect(rig.log.all.contains { if case .latched(a.id, moved.address, _) = $0 { true } else { false } })
+    #expect(
+      rig.log.all.contains {
+        if case .latched(a.id, moved.address, _) = $0 { true } else { false }
+      })
   }
 
   /// RTP inject: the old address still speaks, or the flow is another, or it comes from nowhere that was named.

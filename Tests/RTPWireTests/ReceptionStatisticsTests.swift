@@ -30,7 +30,7 @@ private struct Generator {
       var there = here
       there.receive(packet, arrival: arrival, clockRate: 8_000)
       // What starts a new run is for whoever owns the earlier ones.
-      if number == 5_000 || there.restarts != here.restarts {
+      if index == 0 || number == 5_000 || there.restarts != here.restarts {
         here = there
       } else {
         here.run = there.run

@@ -18,8 +18,8 @@ extension Worker {
   mutating func follow(_ source: SocketAddress, _ header: RTPHeader, _ slot: Int) -> Bool {
     guard mayHaveMoved(to: source, slot) else { return false }
     let remote = transports[slot].remote
-    guard source.ip == remote.rtp.ip || source.ip == remote.signallingSource || remote.latch == .window
-    else { return false }
+    let isNamed = source.ip == remote.rtp.ip || source.ip == remote.signallingSource
+    guard isNamed || remote.latch == .window else { return false }
     let reception = streams[slot].reception
     guard header.ssrc == reception.ssrc,
       (1...Self.longestGap).contains(header.sequence &- reception.highestSequence)
@@ -30,9 +30,11 @@ extension Worker {
 
   /// The old address is silent, and the new one is not ourselves.
   mutating func mayHaveMoved(to source: SocketAddress, _ slot: Int) -> Bool {
-    guard transports[slot].latch.state == .fixed, streams[slot].reception.started else { return false }
+    guard transports[slot].latch.state == .fixed, streams[slot].reception.started,
+      !destinations.isOwn(source)
+    else { return false }
     readPassages(slot)
-    return now - transports[slot].lastMedia >= Self.silenceBeforeMove && !destinations.isOwn(source)
+    return now - transports[slot].lastMedia >= Self.silenceBeforeMove
   }
 
   /// RTCP has to show anew where it comes from.
