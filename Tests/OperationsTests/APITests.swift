@@ -136,7 +136,8 @@ private func withServer(
   let server = APIServer(.unix(path: path), router: router.local(), log: log)
   try await server.start()
   do {
-    try await body(APIClient(socket: path, timeoutSeconds: 5), operations, path)
+    // The server shares its threads with every test that runs beside this one.
+    try await body(APIClient(socket: path, timeoutSeconds: 60), operations, path)
   } catch {
     await server.stop()
     throw error
