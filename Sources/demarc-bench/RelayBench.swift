@@ -3,7 +3,6 @@ import CLinux
 import Foundation
 import MediaControl
 import MediaEngine
-import RTPWire
 
 /// What a relayed RTP packet costs in user space: 200 two-way calls of 20 ms packets (20 000 packets a
 /// second) through the real media plane on loopback.
@@ -26,11 +25,11 @@ private func record(_ outcome: RelayLoad.Outcome?, _ name: String, _ results: in
   results.record("\(name)_packets_per_s", outcome.packetsPerSecond, "1/s")
   results.record("\(name)_lost", Double(outcome.lost), "packets")
   if let mallocs = outcome.mallocs { results.record("\(name)_mallocs", mallocs, "1") }
-  results.record("\(name)_delay_p50_us", outcome.delay(0.5), "us")
-  results.record("\(name)_delay_p99_us", outcome.delay(0.99), "us")
+  results.record("\(name)_delay_p50_us", outcome.delays.p50, "us")
+  results.record("\(name)_delay_p99_us", outcome.delays.p99, "us")
 }
 
-/// A generator and sink in one socket: every call's both far ends are this socket, told apart by our ports.
+/// The media plane with its calls, and `RTPFlows` as all their far ends: every call's both far ends are this socket, told apart by our ports.
 private final class RelayLoad {
   static let calls = 200
   /// The generator sends in steps of 250 us, the 400 streams evenly spread over 20 ms.
@@ -43,22 +42,12 @@ private final class RelayLoad {
     var lost: Int
     /// Per packet, generator and all; nil where they are not counted.
     var mallocs: Double?
-    var delays: [Double]
-
-    func delay(_ quantile: Double) -> Double {
-      delays.isEmpty ? .nan : delays[min(Int(Double(delays.count) * quantile), delays.count - 1)]
-    }
+    /// Median and 99th percentile, in microseconds.
+    var delays: (p50: Double, p99: Double)
   }
 
   private let plane: MediaPlane
-  private let socket: Int32
-  private var targets: [clmedia_target] = []
-  private var packet = [UInt8](repeating: 0, count: RTPHeader.size + 160)
-  private var buffer = [UInt8](repeating: 0, count: 2_048)
-  private var round = 0
-  private var sent = 0
-  private var arrived = 0
-  private var delays: [Double] = []
+  private let flows: RTPFlows
 
   static func run(_ settings: MediaSettings, seconds: Int) -> Outcome? {
     // Ports that nothing else on the machine holds.
@@ -67,7 +56,7 @@ private final class RelayLoad {
       return nil
     }
     load.generate(nanoseconds: 1_000_000_000)  // latches, warms up, reaches the busy state
-    load.settle()
+    load.flows.settle(times: 30, every: 10_000_000)
     return load.measure(seconds: seconds)
   }
 
@@ -80,46 +69,39 @@ private final class RelayLoad {
         announcements: [], settings: settings, sink: { _ in })
     else { return nil }
     self.plane = plane
-    socket = clmedia_bind(
-      clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: farEnd.port, family: 4))
-    guard socket >= 0, (try? plane.start()) != nil else { return nil }
+    guard let flows = RTPFlows(farEnd, expecting: 200_000), (try? plane.start()) != nil else {
+      return nil
+    }
+    self.flows = flows
     while plane.counters.portPairsBound + plane.counters.portPairsTaken < 2 * Self.calls {
       clmedia_sleep_until(clmedia_monotonic() + 1_000_000)
     }
     guard plane.counters.portPairsTaken == 0 else { return nil }
-    var size: Int32 = 8 << 20
-    unsafe setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(4))
     let remote = RemoteMedia(
       rtp: farEnd, rtcp: SocketAddress(farEnd.ip, farEnd.port + 1), signallingSource: farEnd.ip,
       latch: .signalled, weSend: true, weReceive: true, codec: .pcmu, payloadType: 0,
       clockRate: 8_000, packetTime: 20, telephoneEvent: 101)
     var commands: [MediaCommand] = []
+    var targets: [SocketAddress] = []
     for index in 0..<2 * Self.calls {
       let id = MediaTransportID(raw: UInt64(index))
       let port = ports.lowerBound + 2 * UInt16(index)
       commands += [.open(id, LocalMedia(address: 0, port: port)), .remote(id, remote)]
       if index % 2 == 1 { commands.append(.bridge(id, MediaTransportID(raw: UInt64(index - 1)))) }
-      targets.append(
-        clmedia_target_make(
-          clmedia_address(high: 0, low: UInt64(farEnd.ip.v4), port: port, family: 4)))
+      targets.append(SocketAddress(farEnd.ip, port))
     }
     plane.submit(commands)
-    delays.reserveCapacity(200_000)
+    flows.targets = targets
   }
 
-  deinit {
-    plane.stop()
-    if socket >= 0 { clmedia_close(socket) }
-  }
+  deinit { plane.stop() }
 
   private func measure(seconds: Int) -> Outcome? {
     let before = plane.counters
     let mallocsBefore = mallocCount()
-    sent = 0
-    arrived = 0
-    delays.removeAll(keepingCapacity: true)
+    flows.reset()
     generate(nanoseconds: UInt64(seconds) * 1_000_000_000)
-    settle()
+    flows.settle(times: 30, every: 10_000_000)
     let after = plane.counters
     let mallocsAfter = mallocCount()
     let relayed = Double(after.relayed - before.relayed)
@@ -128,54 +110,21 @@ private final class RelayLoad {
     if let mallocsBefore, let mallocsAfter {
       mallocs = Double(mallocsAfter - mallocsBefore) / relayed
     }
-    delays.sort()
     return Outcome(
       packetMicroseconds: Double(after.cpuNanoseconds - before.cpuNanoseconds) / relayed / 1_000,
-      packetsPerSecond: relayed / Double(seconds), lost: sent - arrived, mallocs: mallocs,
-      delays: delays)
+      packetsPerSecond: relayed / Double(seconds), lost: flows.sent - flows.arrived,
+      mallocs: mallocs,
+      delays: (flows.delay(0.5), flows.delay(0.99)))
   }
 
   private func generate(nanoseconds: UInt64) {
     let start = clmedia_monotonic()
     var due = start
     while due < start + nanoseconds {
-      for _ in 0..<Self.streamsPerStep { sendNext() }
-      drain()
+      for _ in 0..<Self.streamsPerStep { flows.sendNext() }
+      flows.drain()
       due += Self.step
       clmedia_sleep_until(due)
-    }
-  }
-
-  /// What is under way arrives, and the worker's figures become current.
-  private func settle() {
-    for _ in 0..<30 {
-      clmedia_sleep_until(clmedia_monotonic() + 10_000_000)
-      drain()
-    }
-  }
-
-  private func sendNext() {
-    let stream = round % targets.count
-    let number = round / targets.count
-    round += 1
-    var elements = packet.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    RTPHeader(
-      payloadType: 0, marker: false, sequence: UInt16(truncatingIfNeeded: number),
-      timestamp: UInt32(truncatingIfNeeded: number * 160), ssrc: UInt32(stream)
-    ).write(to: &bytes)
-    bytes.storeBytes(of: clmedia_wall_clock(), toByteOffset: RTPHeader.size, as: UInt64.self)
-    if unsafe clmedia_send(socket, packet, packet.count, &targets[stream]) == 0 { sent += 1 }
-  }
-
-  private func drain() {
-    var info = clmedia_packet()
-    while unsafe clmedia_receive(socket, &buffer, buffer.count, &info) == 1 {
-      arrived += 1
-      let sentAt = unsafe buffer.withUnsafeBytes {
-        unsafe $0.loadUnaligned(fromByteOffset: RTPHeader.size, as: UInt64.self)
-      }
-      delays.append(Double(Int64(bitPattern: info.stamp &- sentAt)) / 1_000)
     }
   }
 }

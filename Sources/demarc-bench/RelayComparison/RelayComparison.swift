@@ -80,13 +80,13 @@ struct RelayRun {
       let relay = Relay.make(path, streams, farEnd: generator.address)
     else { return nil }
     defer { relay.stop() }
-    generator.targets = relay.targets
+    generator.flows.targets = relay.targets
     generator.run(milliseconds: 1_500)
-    generator.reset()
+    generator.flows.reset()
     let before = (relay.cpu, SoftirqThreads.cpu, clinux_thread_time(), relay.kernelPackets)
     generator.run(milliseconds: 2_000)
     let after = (relay.cpu, SoftirqThreads.cpu, clinux_thread_time(), relay.kernelPackets)
-    let arrived = Double(generator.arrived)
+    let arrived = Double(generator.flows.arrived)
     guard arrived > 0 else { return nil }
     // A relay that does nothing may be some ns below 0: two clocks are read one after the other.
     let nanoseconds =
@@ -94,7 +94,7 @@ struct RelayRun {
       + Int64(bitPattern: after.2 &- before.2)
     return RelayRun(
       packetMicroseconds: Double(nanoseconds) / arrived / 1_000,
-      delayP99: generator.delay(0.99), lost: generator.sent - generator.arrived,
+      delayP99: generator.flows.delay(0.99), lost: generator.flows.sent - generator.flows.arrived,
       kernelShare: Double(after.3 &- before.3) / arrived)
   }
 }

@@ -1,54 +1,19 @@
 import Base
 import CLinux
-import Foundation
-import RTPWire
 
-/// Sends `streams` flows of 50 packets a second from one socket, spread over the ticks, each with its own SSRC and
-/// fresh sequence numbers, and takes in what comes back there.
-final class RelayGenerator {
+/// Sends `streams` flows of 50 packets a second, spread over the ticks.
+struct RelayGenerator {
   private static let tick: UInt64 = 1_000_000
 
   let address: SocketAddress
-  var targets: [SocketAddress] = [] {
-    didSet {
-      prepared = targets.map {
-        clmedia_target_make(
-          clmedia_address(high: 0, low: UInt64($0.ip.v4), port: $0.port, family: 4))
-      }
-    }
-  }
-  private(set) var sent = 0
-  private(set) var arrived = 0
+  let flows: RTPFlows
   private let streams: Int
-  private let socket: Int32
-  private var prepared: [clmedia_target] = []
-  private var packet = [UInt8](repeating: 0xff, count: RTPHeader.size + 160)
-  private var buffer = [UInt8](repeating: 0, count: 2_048)
-  private var round = 0
-  private var delays: [Double] = []
 
   init?(streams: Int) {
     self.streams = streams
     address = SocketAddress(.loopbackV4, 9_998)
-    socket = clmedia_bind(
-      clmedia_address(high: 0, low: UInt64(address.ip.v4), port: address.port, family: 4))
-    guard socket >= 0 else { return nil }
-    var size: Int32 = 16 << 20
-    unsafe setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(4))
-    delays.reserveCapacity(streams * 50 * 3)
-  }
-
-  deinit { if socket >= 0 { clmedia_close(socket) } }
-
-  func reset() {
-    (sent, arrived) = (0, 0)
-    delays.removeAll(keepingCapacity: true)
-  }
-
-  func delay(_ quantile: Double) -> Double {
-    delays.sort()
-    return delays.isEmpty
-      ? .nan : delays[min(Int(Double(delays.count) * quantile), delays.count - 1)]
+    guard let flows = RTPFlows(address, expecting: streams * 50 * 3) else { return nil }
+    self.flows = flows
   }
 
   /// Sends for so long, and waits for what is under way.
@@ -58,41 +23,13 @@ final class RelayGenerator {
     for _ in 0..<milliseconds {
       owed += streams * 50
       while owed >= 1_000 {
-        sendNext()
+        flows.sendNext()
         owed -= 1_000
       }
-      drain()
+      flows.drain()
       due += Self.tick
       clmedia_sleep_until(due)
     }
-    for _ in 0..<20 {
-      clmedia_sleep_until(clmedia_monotonic() + 2_000_000)
-      drain()
-    }
-  }
-
-  private func sendNext() {
-    let stream = round % prepared.count
-    let number = round / prepared.count
-    round += 1
-    var elements = packet.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    RTPHeader(
-      payloadType: 0, marker: false, sequence: UInt16(truncatingIfNeeded: number),
-      timestamp: UInt32(truncatingIfNeeded: number * 160), ssrc: 0x1000 + UInt32(stream)
-    ).write(to: &bytes)
-    bytes.storeBytes(of: clmedia_wall_clock(), toByteOffset: RTPHeader.size, as: UInt64.self)
-    if unsafe clmedia_send(socket, packet, packet.count, &prepared[stream]) == 0 { sent += 1 }
-  }
-
-  private func drain() {
-    var info = clmedia_packet()
-    while unsafe clmedia_receive(socket, &buffer, buffer.count, &info) == 1 {
-      arrived += 1
-      let sentAt = unsafe buffer.withUnsafeBytes {
-        unsafe $0.loadUnaligned(fromByteOffset: RTPHeader.size, as: UInt64.self)
-      }
-      delays.append(Double(Int64(bitPattern: info.stamp &- sentAt)) / 1_000)
-    }
+    flows.settle(times: 20, every: 2_000_000)
   }
 }
