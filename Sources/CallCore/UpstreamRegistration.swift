@@ -1,5 +1,6 @@
 package import Base
 import Policy
+import Resolution
 import SIPCore
 
 /// How one of our registrations with a provider stands.
@@ -56,11 +57,23 @@ final class UpstreamRegistration {
   let line: String
   var machine: ClientRegistration
   var digest: DigestSession?
+  /// Who gave us the challenge that `digest` answers: another server hears nothing of it.
+  var digestAddress: SocketAddress?
+  /// What is changed in each REGISTER.
+  var rules: RuleSet?
 
   let callID: [UInt8]
   let tag: [UInt8]
   var cseq: UInt32 = 0
-  var addresses: [SocketAddress]
+  /// Where the configuration says that REGISTER goes, and what that came to; with names, by their order for
+  /// this registration.
+  let targets: [SIPTarget]
+  var addresses: [SocketAddress] = []
+  /// What the names had come to when `addresses` was made of it.
+  var locations: [Set<LocatedAddress>] = []
+  /// Since when the first answer for a name is waited for, and the name that has none.
+  var awaitsNameSince: Instant?
+  var unresolved = ""
   /// Which of them is tried, and how many of them have failed since one answered.
   var chosen = 0
   var failedAddresses = 0
@@ -92,7 +105,7 @@ final class UpstreamRegistration {
     self.callID = callID
     self.tag = tag
     credentials = trunk.registrationCredentials
-    addresses = trunk.registrarAddresses
+    targets = trunk.registrarTargets
     machine = ClientRegistration(wanted: register.expires)
     since = now
   }
@@ -102,7 +115,7 @@ final class UpstreamRegistration {
   /// Nothing of what a registration is made of differs.
   func matches(_ other: Trunk) -> Bool {
     other.register == register && other.registrationCredentials == credentials
-      && other.network == trunk.network && other.registrarAddresses == addresses
+      && other.network == trunk.network && other.registrarTargets == targets
       && other.transport == trunk.transport && other.ownSecurity == trunk.ownSecurity
   }
 
@@ -111,7 +124,14 @@ final class UpstreamRegistration {
     guard let next = other.register, other.registrationLine == line else { return false }
     return next.registrar == register.registrar && next.ownUser == register.ownUser
       && next.addressOfRecord == register.addressOfRecord && other.network == trunk.network
-      && other.registrarAddresses == addresses
+      && other.registrarTargets == targets
+  }
+
+  /// One clause for people: what went wrong last, or what the first try waits for.
+  private var reason: String {
+    if awaitsNameSince != nil { return "waits for the address of \(unresolved)" }
+    guard let problem = machine.problem else { return "" }
+    return problem == .unresolved ? "no address is known for \(unresolved)" : problem.text
   }
 
   func status(at now: Instant) -> UpstreamStatus {
@@ -129,7 +149,7 @@ final class UpstreamRegistration {
       tenant: trunk.tenant, trunk: trunk.name, registrar: register.registrarHost,
       addressOfRecord: "sip:" + register.addressOfRecord, state: state, isRegistered: isRegistered,
       since: since)
-    status.reason = machine.problem?.text ?? ""
+    status.reason = reason
     status.status = machine.problem?.status ?? 0
     status.expires = machine.expires
     status.next = next

@@ -128,10 +128,14 @@ extension Configuration {
 
   /// The trunk whose registration bears this `line` in its Contact.
   package func trunk(line: String) -> Int? { tables.trunksByLine[line] }
-  /// The trunk that registers with this user part at a registrar of this address.
-  package func trunk(contactUser: String, source: SocketAddress, network: Int) -> Int? {
-    tables.trunksByContact[TenantKey(network, contactUser)]?.first { $0.sources.matches(source) }?
-      .trunk
+  /// The trunk that registers with this user part at a registrar of this address; `isLocated` says whether
+  /// the name of a trunk's came to the address.
+  package func trunk(
+    contactUser: String, source: SocketAddress, network: Int, isLocated: (Int) -> Bool
+  ) -> Int? {
+    tables.trunksByContact[TenantKey(network, contactUser)]?.first {
+      $0.sources.matches(source) || isLocated($0.trunk)
+    }?.trunk
   }
   package var hasRegistrations: Bool { !tables.trunksByLine.isEmpty }
 

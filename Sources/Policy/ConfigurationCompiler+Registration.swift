@@ -52,7 +52,7 @@ extension ConfigurationCompiler {
         path + ["value"], "a header's value has 1 to 256 bytes",
         remedy: "Write the value that tells this trunk from the others.")
     }
-    if trunk.ownSources.isEmpty {
+    if trunk.sources.isEmpty, trunk.speakingTargets.isEmpty {
       report(
         path, "a header counts only beside a source address",
         remedy: "Add sources or targets to the trunk.")
@@ -97,14 +97,14 @@ extension ConfigurationCompiler {
   private mutating func checkAddresses(
     of trunk: Trunk, _ register: TrunkRegistration, network: Int?, at path: [PathElement]
   ) {
-    let addresses = trunk.registrarAddresses
-    if addresses.isEmpty {
-      report(
-        path + ["registrar"], "nothing says which address `\(register.registrar)` has",
-        remedy: "Add outboundProxy with an address, or targets to the trunk.")
-    }
     guard let network, let endpoints = tables.endpoints.element(at: network) else { return }
-    for address in addresses {
+    if register.outboundProxy != nil || trunk.targets.isEmpty {
+      let place = path + [register.outboundProxy == nil ? "registrar" : "outboundProxy"]
+      for target in trunk.registrarTargets {
+        checkTransport(of: target, trunk, endpoints, at: place)
+      }
+    }
+    for address in trunk.registrarAddresses {
       if let security = trunk.ownSecurity {
         checkSharedConnection(to: address, security, of: trunk, at: path)
       }
@@ -128,7 +128,8 @@ extension ConfigurationCompiler {
   private func isHostPort(_ text: String) -> Bool {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard let host = parts.first, !host.isEmpty, host.utf8.count <= 253, parts.count <= 2,
-      host.utf8.allSatisfy({ $0.isASCIIDigit || $0.isASCIILetter || $0 == 0x2d || $0 == 0x2e })
+      host.utf8.allSatisfy({ $0.isASCIIDigit || $0.isASCIILetter || $0 == 0x2d || $0 == 0x2e }),
+      !host.hasPrefix("."), !host.hasSuffix("."), !host.contains("..")
     else { return false }
     return parts.count == 1 || UInt16(parts[1]).map { $0 > 0 } ?? false
   }
@@ -150,8 +151,6 @@ extension Trunk {
   /// Who may speak as this trunk: what it says, else where its calls go.
   var ownSources: [SourceMatch] {
     if !sources.isEmpty { return sources }
-    return (targets.isEmpty ? registrarAddresses : targets.compactMap(\.address)).map {
-      SourceMatch($0.ip, port: $0.port)
-    }
+    return speakingTargets.compactMap(\.address).map { SourceMatch($0.ip, port: $0.port) }
   }
 }

@@ -91,7 +91,7 @@ extension ConfigurationCompiler {
   }
 
   /// A target's URI may say again how the trunk is reached, not otherwise.
-  private mutating func checkTransport(
+  mutating func checkTransport(
     of target: SIPTarget, _ trunk: Trunk, _ endpoints: NetworkEndpoints, at path: [PathElement]
   ) {
     let wire = trunk.transport.wire
@@ -298,9 +298,7 @@ extension ConfigurationCompiler {
     for (index, trunk) in resources.trunks.enumerated()
     where trunk.sources.isEmpty && trunk.matchHeader == nil {
       guard let network = tables.networks[trunk.network] else { continue }
-      let own = trunk.targets.compactMap(\.address)
-      let addresses = trunk.targets.isEmpty ? trunk.registrarAddresses : own
-      for (position, target) in addresses.enumerated() {
+      for (position, target) in trunk.speakingTargets.compactMap(\.address).enumerated() {
         let exact = SourceMatch(target.ip, port: target.port)
         let holder = tables.sources[network].insert(exact, trunk: index)
         // Calls by a registration say by which one they came.
@@ -328,8 +326,7 @@ extension ConfigurationCompiler {
     for (index, trunk) in resources.trunks.enumerated()
     where trunk.sources.isEmpty && trunk.matchHeader == nil {
       guard let network = tables.networks[trunk.network] else { continue }
-      let own = trunk.targets.compactMap(\.address)
-      for target in trunk.targets.isEmpty ? trunk.registrarAddresses : own {
+      for target in trunk.speakingTargets.compactMap(\.address) {
         let claim = Claim(network: network, address: target.ip)
         switch claims[claim] {
         case nil: claims[claim] = .some(index)

@@ -17,8 +17,8 @@ package struct TrunkRegistration: Hashable, Sendable {
   package var realm: String?
   /// What we ask for; the registrar grants what it likes.
   package var expires: Interval
-  /// Where REGISTER goes in place of the registrar's own address.
-  package var outboundProxy: SocketAddress?
+  /// Where REGISTER goes in place of the registrar: an address, or a name that is located (RFC 3263).
+  package var outboundProxy: SIPTarget?
   /// The user part of our Contact; nil: the username.
   package var contactUser: String?
   /// How often an empty line is sent to the registrar, for a NAT before us; nil: never.
@@ -51,6 +51,12 @@ extension TrunkRegistration {
     return registrar.split(separator: ":").first.map(String.init)
   }
 
+  /// The name that a certificate must be for (RFC 5922 §4): of whom REGISTER is sent to, where that is named.
+  var certifiedName: String? {
+    if case .name(let proxy)? = outboundProxy?.host { return proxy }
+    return registrarDomain
+  }
+
   /// What stands behind the `@` of the registrar's URI.
   package var registrarHost: String {
     if let address = IPAddress(registrar), address.family == .v6 { return "[\(address)]" }
@@ -77,13 +83,21 @@ extension Trunk {
   /// What answers the registrar's challenges.
   package var registrationCredentials: Credentials? { register?.credentials ?? credentials }
 
-  /// Where REGISTER is sent, in order of preference.
-  package var registrarAddresses: [SocketAddress] {
+  /// Where REGISTER is sent, in order of preference. A registrar by name is located only where nothing else
+  /// says where it is.
+  package var registrarTargets: [SIPTarget] {
     guard let register else { return [] }
-    if let proxy = register.outboundProxy { return [proxy] }
-    if let address = register.registrarAddress(by: transport) { return [address] }
-    return targets.compactMap(\.address)
+    if let proxy = register.outboundProxy { return [proxy.reached(by: transport)] }
+    if let address = register.registrarAddress(by: transport) { return [SIPTarget(address)] }
+    if !targets.isEmpty { return targets }
+    return SIPTarget(register.registrar).map { [$0] } ?? []
   }
+
+  /// Those that are addresses as they stand.
+  package var registrarAddresses: [SocketAddress] { registrarTargets.compactMap(\.address) }
+
+  /// Whose addresses speak for the trunk where it has no `sources`.
+  package var speakingTargets: [SIPTarget] { targets.isEmpty ? registrarTargets : targets }
 
   /// The `line` parameter of our Contact: which registration a call came by. It is the same after a restart,
   /// so that the registrar replaces its old binding, and nobody without the password can make it up.

@@ -39,11 +39,12 @@ extension Trunk {
   }
 
   /// The same where nothing is known of the far end but its address. With whom we register is known by the
-  /// registrar's domain, so its certificate is for that (RFC 5922 §4), not for the address that it happens to have.
+  /// registrar's domain, so its certificate is for that (RFC 5922 §4), not for the address that it happens to have; that of
+  /// an outbound proxy with a name is for the proxy's.
   package var ownSecurity: TrunkSecurity? {
     guard transport == .tls else { return nil }
     var security = security ?? TrunkSecurity()
-    if security.serverName.isEmpty, let domain = register?.registrarDomain {
+    if security.serverName.isEmpty, let domain = register?.certifiedName {
       security.serverName = domain
     }
     return security

@@ -146,6 +146,26 @@ import Testing
     scene.expectRest()
   }
 
+  /// RELIABILITY C6: neither a 503 that wants to be asked again at once nor 408 without end makes a loop of a call.
+  @Test(arguments: [(503, Int?(0)), (408, nil), (408, Int?(0)), (500, Int?(0))])
+  func refusalsDoNotLoop(status: Int, retryAfter: Int?) throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    let refusal = CalleeScript.refusing(status, after: .milliseconds(5)).with {
+      $0.retryAfter = retryAfter
+    }
+    scene.north.onInvite = { _ in refusal }
+    scene.south.onInvite = { _ in refusal }
+    for number in 1...3 {
+      let call = scene.alice.call("+441234")
+      scene.world.run(for: .seconds(60))
+      #expect(call.ending != nil)
+      #expect(scene.north.calls.count == number && scene.south.calls.count <= number)
+    }
+    #expect(scene.records.count == 3)
+    scene.expectRest()
+  }
+
   /// Whoever is left alone is not called at all, not even as the last one (§21.5.4).
   @Test func restingSoleCarrierIsLeftAlone() throws {
     var resources = Scene.resources()

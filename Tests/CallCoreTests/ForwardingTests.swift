@@ -4,7 +4,7 @@ import Policy
 import Simulation
 import Testing
 
-/// Calls that are sent on: RFC 5359 §2.7 to §2.10, RFC 3261 §8.1.3.4, RFC 5806, RFC 7044, RELIABILITY C6
+/// Calls that are sent on: RFC 5359 §2.7 to §2.9, RFC 3261 §8.1.3.4, RFC 5806, RFC 7044, RELIABILITY C6
 /// and J5.
 @Suite struct ForwardingTests {
   private func scene(_ change: (inout Resources) -> Void) throws -> Scene {

@@ -204,6 +204,32 @@ import Testing
     }
   }
 
+  /// A user's password changes: what is registered stays so until its time is over, and is renewed with the new one
+  /// only; calls of the phone have to prove it at once.
+  @Test func changedPassword() throws {
+    let scene = try Scene()
+    scene.alice.register(expires: 600)
+    scene.register(scene.bob)
+    var resources = scene.world.settings.resources
+    resources.users[0].password = "another"
+    try scene.world.apply(resources)
+    let call = scene.bob.call("101", CallerScript().hangingUp(after: .seconds(2)))
+    scene.world.run(for: .seconds(10))
+    #expect(call.ending == .hungUpHere && scene.alice.calls.count == 1)
+    let own = scene.alice.call("102")
+    scene.alice.register(expires: 600)
+    scene.world.run(for: .seconds(10))
+    #expect(own.ending == .refused(401) && scene.alice.registration.status == 401)
+    // The binding ends by itself.
+    scene.world.run(for: .seconds(600))
+    let late = scene.bob.call("101")
+    scene.world.run(for: .seconds(5))
+    #expect(late.ending == .refused(480))
+    scene.alice.credentials = Credentials(username: "alice", password: "another")
+    scene.register(scene.alice)
+    #expect(scene.alice.registration.isRegistered)
+  }
+
   /// Nobody refreshes: the binding ends by itself, and calls find nobody.
   @Test func expiry() throws {
     let scene = try Scene()

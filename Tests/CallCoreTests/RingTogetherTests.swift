@@ -6,7 +6,7 @@ import Simulation
 import Testing
 
 /// Several targets of a hop ring at once: RFC 3261 §16.6 and §16.7 as far as they concern whoever forks,
-/// RFC 5359 §2.10 (find-me), RELIABILITY C4.
+/// RFC 5359 §2.12 (find-me), RELIABILITY C4.
 @Suite struct RingTogetherTests {
   /// A scene whose number +493020 rings alice, bob and an outside number together, then the announcement.
   private func ringScene(

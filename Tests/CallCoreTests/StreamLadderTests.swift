@@ -27,7 +27,7 @@ import Testing
     return []
   }
 
-  /// RFC 5359 §2's plainest call, from a phone by TCP to a carrier by TCP.
+  /// RFC 3665 §3.1's call, from a phone by TCP to a carrier by TCP.
   @Test func aCallByConnections() throws {
     let scene = try scene()
     scene.register(scene.alice)

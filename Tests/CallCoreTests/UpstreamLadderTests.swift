@@ -260,6 +260,17 @@ import Testing
     #expect(status(scene)?.state == .registered)
   }
 
+  /// RELIABILITY C6: a registrar that wants to be asked again at once, or answers 408 for ever, is asked at growing
+  /// distances all the same.
+  @Test(arguments: [503, 408]) func refusalsDoNotLoop(code: Int) throws {
+    let moods = Array(
+      repeating: AgentRegistrar.Mood.status(code, headers: ["Retry-After: 0"]), count: 1_000)
+    let scene = try scene(moods: moods)
+    scene.world.run(for: .seconds(600))
+    #expect((5...12).contains(seconds(scene).count), "\(seconds(scene))")
+    #expect(status(scene)?.state == .failed && status(scene)?.status == code)
+  }
+
   /// The provider is gone and comes back: tries at growing distances, then registered again.
   @Test func outage() throws {
     let scene = try scene { $0.grants = 60 }

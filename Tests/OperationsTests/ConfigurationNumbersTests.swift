@@ -27,7 +27,7 @@ struct ConfigurationNumbersTests {
         callerID: {allow: owned, numbers: ["+44*"], default: "+441", otherwise: refuse}
         rules:
           - name: r
-            direction: in
+            direction: out
             methods: [INVITE, BYE]
             statuses: ["183", 4xx]
             when:

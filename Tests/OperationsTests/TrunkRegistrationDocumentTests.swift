@@ -72,7 +72,7 @@ struct TrunkRegistrationDocumentTests {
     expected.credentials = Credentials(username: "acme-auth", password: "secret")
     expected.aor = "493012@example.net"
     expected.realm = "example.net"
-    expected.outboundProxy = SocketAddress(.loopbackV4, 5080)
+    expected.outboundProxy = SIPTarget(SocketAddress(.loopbackV4, 5080))
     expected.contactUser = "trunk"
     expected.keepAlive = .seconds(25)
     expected.numberBlock = true
@@ -85,6 +85,20 @@ struct TrunkRegistrationDocumentTests {
     #expect(again.resources == document.resources)
     let shown = DocumentWriter.yaml(document.resources.document(secrets: .omitted))
     #expect(shown.contains("acme-auth") && !shown.contains("secret"))
+  }
+
+  /// Names need no address beside them.
+  @Test func namesAreEnough() throws {
+    let text =
+      "    register: {registrar: sip.example.net, username: a, password: b, outboundProxy: edge.example.net:5070}"
+    let document = try document(text)
+    let trunk = try #require(document.resources.trunks.first)
+    #expect(trunk.registrarTargets == [SIPTarget(name: "edge.example.net", port: 5_070)])
+    #expect(try problems(text) == [])
+    let plain = "    register: {registrar: sip.example.net, username: a, password: b}"
+    #expect(try problems(plain) == [])
+    let written = DocumentWriter.yaml(document.resources.document(secrets: .written))
+    #expect(try ResourceDocument.parse(written, source: "b.yaml").resources == document.resources)
   }
 
   @Test func shortForms() throws {
@@ -113,8 +127,13 @@ struct TrunkRegistrationDocumentTests {
     "What is wrong is said with its line",
     arguments: [
       Wrong(
-        lines: "    register: {registrar: sip.example.net, username: a, password: b}", line: 6,
-        message: "nothing says which address"),
+        lines:
+          "    register: {registrar: sip.example.net, username: a, password: b, outboundProxy: a b}",
+        line: 6, message: "an address, a host name or a SIP URI"),
+      Wrong(
+        lines:
+          "    register: {registrar: a.example, username: a, password: b, outboundProxy: \"sips:b.example\"}",
+        line: 6, message: "the trunk's transport is udp"),
       Wrong(
         lines: "    register: {registrar: 127.0.0.1, username: a}", line: 6,
         message: "has no password"),

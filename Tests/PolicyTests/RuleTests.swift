@@ -165,6 +165,32 @@ import Testing
     #expect(compiler.problems.map(\.pathText) == ["[0].\(path)"])
   }
 
+  /// A rule for messages that never leave or come by a trunk would do nothing, and says so.
+  @Test(
+    "Rules are for messages that there are",
+    arguments: [
+      (RuleDirection.outbound, [String](), ["INVITE", "ACK", "BYE", "OPTIONS", "REGISTER"], true),
+      (.outbound, [], ["NOTIFY", "INFO", "UPDATE", "PRACK", "CANCEL"], true),
+      (.outbound, [], ["REFER"], false), (.outbound, [], ["MESSAGE"], false),
+      (.outbound, [], ["SUBSCRIBE"], false), (.outbound, [], ["PUBLISH"], false),
+      (.outbound, ["2xx"], ["INVITE", "OPTIONS", "REFER"], true),
+      (.outbound, ["2xx"], ["REGISTER"], false), (.outbound, ["2xx"], ["ACK"], false),
+      (.inbound, [], ["INVITE"], true), (.inbound, [], ["REGISTER"], false),
+      (.inbound, [], ["BYE"], false), (.inbound, ["486"], ["INVITE"], true),
+      (.inbound, ["486"], ["OPTIONS"], false),
+    ])
+  func methods(
+    direction: RuleDirection, statuses: [String], methods: [String], isFine: Bool
+  ) {
+    var compiler = RuleCompiler()
+    let rule = HeaderRule(
+      name: "r", direction: direction, methods: methods, statuses: statuses,
+      then: [.set(part: "X-A", value: "1")])
+    _ = compiler.compile([rule], at: [])
+    #expect(compiler.problems.map(\.pathText) == (isFine ? [] : ["[0].methods[0]"]))
+    #expect(compiler.problems.allSatisfy { $0.message.contains(methods[0]) && !$0.remedy.isEmpty })
+  }
+
   @Test func otherMistakesAreTold() {
     var compiler = RuleCompiler()
     _ = compiler.compile(

@@ -69,6 +69,13 @@ struct ClientRegistrationTests {
         (.unreachable, [waits(3_000), .changed]),
       ], state: .waiting, problem: .unreachable),
     Row(
+      name: "a name without an address is waited for as an address without an answer is",
+      steps: [
+        begin, (.unresolved, [waits(3_000), .changed]),
+        (.due, [.cancelWait, sends(3_600), .changed]), (.unresolved, [waits(6_000), .changed]),
+        (.stop, [.cancelWait, .changed, .ended]),
+      ], state: .removed, problem: .unresolved),
+    Row(
       name: "stale for ever ends the try",
       steps: [
         begin, (challenge(), [sends(3_600), .changed]),

@@ -63,3 +63,9 @@ struct LocatedSource: Hashable {
   var network: Int
   var ip: IPAddress
 }
+
+/// The same, where something else says which of several trunks it is: then each of them may have it.
+struct LocatedPeer: Hashable {
+  var trunk: Int
+  var source: LocatedSource
+}

@@ -13,6 +13,8 @@ final class TrunkTarget {
   /// Of TLS: whose certificate it must show.
   var security: TrunkSecurity?
   var settings: ProbeSettings
+  /// What is changed in OPTIONS to it.
+  var rules: RuleSet?
   var health: TargetHealth
   var handle = SlabHandle.none
   var timer = TimerID.none

@@ -17,7 +17,9 @@ extension Shard {
     guard let line = uri.param("line", in: message.bytes), line.count <= 64 else {
       // A registrar that loses parameters still calls our Contact's user, and from its own address.
       let user = Escapes.string(message.bytes, uri.user)
-      return configuration.trunk(contactUser: user, source: source, network: network)
+      return configuration.trunk(contactUser: user, source: source, network: network) {
+        isLocated(source, trunk: $0, network: network)
+      }
     }
     guard let trunk = configuration.trunk(line: message.bytes.string(line)),
       configuration.network(ofTrunk: trunk) == network
@@ -32,7 +34,10 @@ extension Shard {
     let candidates = configuration.trunks(matchingHeaders: network)
     guard !candidates.isEmpty else { return nil }
     let bytes = message.bytes
-    for candidate in candidates where candidate.sources.matches(source) {
+    for candidate in candidates
+    where candidate.sources.matches(source)
+      || isLocated(source, trunk: candidate.trunk, network: network)
+    {
       let name = Array(candidate.header.name.utf8)
       let value = Array(candidate.header.value.utf8)
       for i in 0..<message.headerCount {

@@ -32,7 +32,7 @@ extension Shard {
 
   /// Keeps what has been written as the request, sends it and starts the machine's timers.
   func launch(_ transaction: ClientTransaction) {
-    changeByRules(transaction.leg, transaction.method, status: 0)
+    changeByRules(transaction)
     transaction.request = keepOpenRecord()
     waiting(for: transaction.destination, 1)
     transaction.isWaiting = true

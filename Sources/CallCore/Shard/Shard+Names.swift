@@ -32,7 +32,7 @@ extension Shard {
     var wanted: [LocationRequest] = []
     for (index, trunk) in configuration.trunks.enumerated() {
       guard let network = configuration.network(ofTrunk: index) else { continue }
-      wanted += trunk.targets.compactMap {
+      wanted += (trunk.targets + trunk.registrarTargets).compactMap {
         request($0, trunk, network: network, configuration)
       }
     }
@@ -47,6 +47,7 @@ extension Shard {
       tell(.nameState(name: "\(request.host)", location.state, addresses: location.addresses.count))
     }
     followTargets()
+    registrarLocated(request)
     guard !awaitingName.isEmpty else { return }
     let waiting = awaitingName
     awaitingName = []

@@ -18,17 +18,35 @@ extension Shard {
     return outcome.message
   }
 
-  /// Changes the message that is being written, which is whole and not sent yet.
+  /// Changes the message of a leg that is being written, which is whole and not sent yet.
   func changeByRules(_ leg: Leg?, _ method: Method, status: Int) {
-    guard let leg, let rules = leg.rules, rules.concern(.outbound, method, status: status),
-      !outbox.datagrams.isOverflowing
+    guard let leg, let rules = leg.rules else { return }
+    changeByRules(rules, leg, method, status: status)
+  }
+
+  /// The same of a request, which may be of no leg: OPTIONS that ask how a target is, and REGISTER.
+  func changeByRules(_ transaction: ClientTransaction) {
+    if let leg = transaction.leg { return changeByRules(leg, transaction.method, status: 0) }
+    let rules: RuleSet? =
+      switch transaction.sender {
+      case .probe(let target): target.rules
+      case .registration(let upstream): upstream.rules
+      case .passed(let passed): passed.ways.element(at: passed.chosen)?.watched?.rules
+      case .none, .subscription: nil
+      }
+    guard let rules else { return }
+    changeByRules(rules, nil, transaction.method, status: 0)
+  }
+
+  private func changeByRules(_ rules: RuleSet, _ leg: Leg?, _ method: Method, status: Int) {
+    guard rules.concern(.outbound, method, status: status), !outbox.datagrams.isOverflowing
     else { return }
     let outcome = outbox.datagrams.withOpenBytes { bytes -> RuleOutcome? in
       guard let message = try? Message.parse(bytes, using: ruleIndex) else { return nil }
       return rules.apply(.outbound, to: message)
     }
     guard let outcome else { return }
-    note(outcome, leg, "what went out")
+    if let leg { note(outcome, leg, "what went out") }
     guard let changed = outcome.message else { return }
     outbox.datagrams.begin()
     outbox.datagrams.append(changed)

@@ -15,6 +15,7 @@ extension Shard {
   func followTargets() {
     for target in targets.inOrder { target.isNamed = false }
     locatedSources.removeAll(keepingCapacity: true)
+    locatedPeers.removeAll(keepingCapacity: true)
     for (index, trunk) in configuration.trunks.enumerated() {
       guard let network = configuration.network(ofTrunk: index) else { continue }
       let seat = seats.seat(of: trunk)
@@ -23,10 +24,8 @@ extension Shard {
         trunk.probe,
         // A PBX that was away may have forgotten its phones, which nobody but a probe finds out.
         hasOthers: all.reduce(0) { $0 + $1.1.count } > 1 || trunk.passing != nil)
+      noteSources(of: trunk, index, network: network)
       for (target, addresses) in all {
-        if target.address == nil, trunk.sources.isEmpty {
-          noteSources(addresses, network: network, trunk: index)
-        }
         for address in addresses {
           guard
             let listener = configuration.listener(
@@ -35,21 +34,34 @@ extension Shard {
           watch(
             TrunkTargets.Key(seat: seat, address: address), trunk: trunk.name,
             name: target.description, host: target.hostPort, listener,
-            trunk.security(of: target), settings, followsOverload: trunk.overloadControl)
+            trunk.security(of: target), settings, followsOverload: trunk.overloadControl,
+            rules: configuration.rules(ofTrunk: index))
         }
       }
     }
     for target in targets.inOrder where !target.isNamed { forget(target) }
   }
 
-  /// Without `sources` the addresses of a trunk's targets speak for it, those of its names too. An address
-  /// that several trunks have speaks for none.
-  private func noteSources(_ addresses: [SocketAddress], network: Int, trunk: Int) {
-    for ip in Set(addresses.map(\.ip)) {
-      let source = LocatedSource(network: network, ip: ip)
-      let isShared = locatedSources[source].map { $0 != trunk } ?? false
-      locatedSources[source] = .some(isShared ? nil : trunk)
+  /// Without `sources` the addresses of a trunk's targets, or of whom it registers with, speak for it, those of
+  /// its names too. An address that several trunks have speaks for none by itself.
+  private func noteSources(of trunk: Trunk, _ index: Int, network: Int) {
+    guard trunk.sources.isEmpty else { return }
+    for target in trunk.speakingTargets where target.address == nil {
+      for address in known(of: target, trunk, network: network) {
+        let source = LocatedSource(network: network, ip: address.ip)
+        locatedPeers.insert(LocatedPeer(trunk: index, source: source))
+        if trunk.matchHeader != nil { continue }
+        let isShared = locatedSources[source].map { $0 != index } ?? false
+        locatedSources[source] = .some(isShared ? nil : index)
+      }
     }
+  }
+
+  /// Whether a name of this trunk's has come to the address.
+  func isLocated(_ source: SocketAddress, trunk: Int, network: Int) -> Bool {
+    guard !locatedPeers.isEmpty else { return false }
+    let source = LocatedSource(network: network, ip: source.ip)
+    return locatedPeers.contains(LocatedPeer(trunk: trunk, source: source))
   }
 
   func locatedTrunk(_ source: SocketAddress, network: Int) -> Int? {
@@ -66,7 +78,7 @@ extension Shard {
   private func watch(
     _ key: TrunkTargets.Key, trunk: String, name: String, host: String,
     _ listener: ListenerIndex, _ security: TrunkSecurity?, _ settings: ProbeSettings,
-    followsOverload: Bool
+    followsOverload: Bool, rules: RuleSet?
   ) {
     if let known = targets[key] {
       known.isNamed = true
@@ -75,6 +87,7 @@ extension Shard {
       known.listener = listener
       known.security = security
       known.followsOverload = followsOverload
+      known.rules = rules
       if known.settings != settings {
         known.settings = settings
         known.health.follow(settings, at: now, random: &random)
@@ -87,6 +100,7 @@ extension Shard {
       settings: settings,
       health: TargetHealth(at: now, settings: settings, random: &random))
     target.followsOverload = followsOverload
+    target.rules = rules
     if targets.insert(target) { armTarget(target) }
   }
 

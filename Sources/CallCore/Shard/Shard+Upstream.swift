@@ -50,6 +50,9 @@ extension Shard {
       begin(trunk, after: delay)
       delay = delay + UpstreamLimits.spread
     }
+    for (index, trunk) in configuration.trunks.enumerated() where trunk.register != nil {
+      upstream(of: trunk)?.rules = configuration.rules(ofTrunk: index)
+    }
   }
 
   private func forget(_ upstream: UpstreamRegistration) {
@@ -107,10 +110,14 @@ extension Shard {
     guard let upstream = upstreams[serial] else { return }
     upstream.timer = .none
     upstream.next = nil
+    if upstream.transaction != nil, upstream.isTrying {
+      return registrationTimedOut(upstream, isTransport: false)
+    }
+    guard hasAddresses(upstream) else { return }
     turn(upstream, upstream.machine.state == .unregistered ? .start : .due)
   }
 
-  private func turn(_ upstream: UpstreamRegistration, _ event: ClientRegistration.Event) {
+  func turn(_ upstream: UpstreamRegistration, _ event: ClientRegistration.Event) {
     var effects: [ClientRegistration.Effect] = []
     upstream.machine.handle(event, at: now, draw: random.next(), into: &effects)
     for effect in effects {
@@ -148,13 +155,13 @@ extension Shard {
       if upstream.failedAddresses < upstream.addresses.count { return .zero }
       upstream.failedAddresses = 0
     case .wrongCredentials, .unanswerable: upstream.digest = nil
-    case .refused, .redirected, .tooBrief, .flowLost, nil: break
+    case .unresolved, .refused, .redirected, .tooBrief, .flowLost, nil: break
     }
     return interval
   }
 
   /// Tells what changed; a refresh that succeeds is no news.
-  private func report(_ upstream: UpstreamRegistration) {
+  func report(_ upstream: UpstreamRegistration) {
     var status = upstream.status(at: now)
     if let told = upstream.told, told.state == status.state, told.reason == status.reason {
       return
@@ -171,9 +178,12 @@ extension Shard {
   private func sendRegister(_ upstream: UpstreamRegistration, _ expires: Interval) {
     upstream.transaction?.sender = .none
     upstream.transaction = nil
+    if upstream.addresses.isEmpty { return turn(upstream, .unresolved) }
     guard let (listener, address) = registerFlow(upstream),
       let transaction = openRegister(upstream, listener, address)
     else { return turn(upstream, .unreachable) }
+    if upstream.digestAddress != address { upstream.digest = nil }
+    upstream.digestAddress = address
     upstream.attempts &+= 1
     outbox.datagrams.begin()
     outbox.datagrams.append("REGISTER sip:")
@@ -186,6 +196,7 @@ extension Shard {
     writeUserAgent()
     writeBody(present: false, into: &outbox.datagrams)
     launch(transaction)
+    limitSilence(upstream)
   }
 
   private func registerFlow(

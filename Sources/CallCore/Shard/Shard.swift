@@ -101,6 +101,7 @@ package final class Shard {
   var awaitingName: [(session: Session, strand: Strand)] = []
   /// Whom the addresses of names speak for; the inner nil: several.
   var locatedSources: [LocatedSource: Int?] = [:]
+  var locatedPeers: Set<LocatedPeer> = []
   var ports: MediaPortPool
   var mediaKeys: MediaKeySource
 

@@ -115,16 +115,6 @@ extension ValueRule where Value == SIPTarget {
 }
 
 extension ValueRule where Value == SocketAddress {
-  /// The port may be left out: 5060.
-  static var target: ValueRule {
-    ValueRule(
-      expected: "an address with a port (host names are not resolved)",
-      example: "192.0.2.1:5060 or \"[2001:db8::1]:5060\""
-    ) { text in
-      SocketAddress(text) ?? IPAddress(text).map { SocketAddress($0, 5060) }
-    }
-  }
-
   /// A name server; the port may be left out: 53.
   static var nameServer: ValueRule {
     ValueRule(expected: "an address, with or without a port", example: "192.0.2.53") { text in

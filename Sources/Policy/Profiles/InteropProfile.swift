@@ -47,7 +47,7 @@ extension InteropProfile {
           reason: "Its INVITEs and those it documents have sip:+1833… in the request URI.")
       ],
       advice: [
-        "It knows an SBC by the host name in Contact: add a rule that sets Contact.host to yours.",
+        "It knows an SBC by the host name in Contact: add a rule for OPTIONS and INVITE that sets Contact.host to yours.",
         "It takes TLS only, and refuses requests with Replaces and SIPS URIs.",
       ]
     ) { $0.form = .e164 },

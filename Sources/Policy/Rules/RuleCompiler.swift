@@ -38,7 +38,7 @@ package struct RuleCompiler {
       report(path + ["methods"], "a rule needs a method", "Leave methods out for INVITE.")
     }
     let methods = rule.methods.enumerated().compactMap {
-      method($0.element, at: path + ["methods", .index($0.offset)])
+      method($0.element, rule, at: path + ["methods", .index($0.offset)])
     }
     let statuses = rule.statuses.enumerated().compactMap {
       status($0.element, at: path + ["statuses", .index($0.offset)])
@@ -70,10 +70,21 @@ package struct RuleCompiler {
       conditions: conditions, actions: actions)
   }
 
-  private mutating func method(_ name: String, at path: [PathElement]) -> Method? {
+  private mutating func method(
+    _ name: String, _ rule: HeaderRule, at path: [PathElement]
+  ) -> Method? {
     let method = Method.parse(Array(name.utf8).span.rawSpan)
     guard method != .other else {
       report(path, "`\(name)` is no method that rules are for", "Write INVITE, BYE, REGISTER …")
+      return nil
+    }
+    let isFor = RuleScope(rule)
+    guard isFor.methods.contains(method) else {
+      let names = isFor.methods.map { "\($0.token)" }.joined(separator: ", ")
+      report(
+        path, "no rule is applied to \(isFor.text) \(method.token)",
+        "\(isFor.methods.count == 1 ? "Write" : "Write one or more of") \(names)"
+          + (rule.direction == .inbound ? ", or make the direction out." : "."))
       return nil
     }
     return method
@@ -248,5 +259,29 @@ package struct RuleCompiler {
       }
     }
     return RuleTemplate(pieces: pieces + [.text(text)])
+  }
+}
+
+/// To which messages of a trunk rules of a kind are applied.
+private struct RuleScope {
+  var text: String
+  var methods: [Method]
+
+  init(_ rule: HeaderRule) {
+    switch (rule.direction, rule.statuses.isEmpty) {
+    case (.inbound, true): (text, methods) = ("what comes in with", [.invite])
+    case (.inbound, false): (text, methods) = ("what comes in as a response to", [.invite])
+    case (.outbound, true):
+      // REFER and SUBSCRIBE end here, MESSAGE and PUBLISH are not served: they never leave by a trunk.
+      text = "what goes out as"
+      methods = [
+        .invite, .ack, .bye, .cancel, .prack, .update, .info, .notify, .options, .register,
+      ]
+    case (.outbound, false):
+      text = "what goes out as a response to"
+      methods = [
+        .invite, .bye, .cancel, .prack, .update, .info, .options, .refer, .subscribe, .notify,
+      ]
+    }
   }
 }

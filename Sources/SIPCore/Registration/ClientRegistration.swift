@@ -24,6 +24,8 @@ package struct ClientRegistration: Equatable, Sendable {
   /// Why it is not registered.
   package enum Problem: Equatable, Sendable {
     case noAnswer, unreachable
+    /// The registrar's name has come to no address.
+    case unresolved
     /// The connection that registered has ended.
     case flowLost
     case refused(Int)
@@ -44,7 +46,7 @@ package struct ClientRegistration: Equatable, Sendable {
     /// 423 and its Min-Expires.
     case tooBrief(minimum: Interval?)
     case refused(status: Int, retryAfter: Interval?)
-    case timedOut, unreachable
+    case timedOut, unreachable, unresolved
     /// The connection by which it is registered has ended.
     case flowLost
     /// The timer of `.wait`.
@@ -133,6 +135,8 @@ package struct ClientRegistration: Equatable, Sendable {
       fail(.noAnswer, draw, into: &effects)
     case (.trying, .unreachable), (.challenged, .unreachable):
       fail(.unreachable, draw, into: &effects)
+    case (.trying, .unresolved), (.challenged, .unresolved):
+      fail(.unresolved, draw, into: &effects)
     case (.registered, .flowLost): loseFlow(now, draw, into: &effects)
     case (.trying, .flowLost), (.challenged, .flowLost), (.waiting, .flowLost):
       // A refresh was under way and fails by itself; until then nobody is registered.
@@ -147,12 +151,14 @@ package struct ClientRegistration: Equatable, Sendable {
       guard isAnswerable, challenges <= 2 else { return end(into: &effects) }
       effects.append(.send(expires: .zero))
     case (.removing, .accepted), (.removing, .tooBrief), (.removing, .refused),
-      (.removing, .timedOut), (.removing, .unreachable), (.removing, .flowLost), (.removing, .due):
+      (.removing, .timedOut), (.removing, .unreachable), (.removing, .unresolved),
+      (.removing, .flowLost), (.removing, .due):
       end(into: &effects)
     // An answer to what was given up, and what cannot be.
     case (.unregistered, .accepted), (.unregistered, .challenged), (.unregistered, .tooBrief),
       (.unregistered, .refused), (.unregistered, .timedOut), (.unregistered, .unreachable),
-      (.unregistered, .due), (.unregistered, .flowLost),
+      (.unregistered, .due), (.unregistered, .flowLost), (.unregistered, .unresolved),
+      (.waiting, .unresolved), (.registered, .unresolved),
       (.waiting, .accepted), (.waiting, .challenged), (.waiting, .tooBrief), (.waiting, .refused),
       (.waiting, .timedOut), (.waiting, .unreachable),
       (.registered, .accepted), (.registered, .challenged), (.registered, .tooBrief),
@@ -283,7 +289,7 @@ extension ClientRegistration.Problem {
     switch self {
     case .refused(let status), .wrongCredentials(let status), .redirected(let status): status
     case .tooBrief: 423
-    case .noAnswer, .unreachable, .flowLost, .unanswerable: 0
+    case .noAnswer, .unreachable, .unresolved, .flowLost, .unanswerable: 0
     }
   }
 
@@ -292,6 +298,7 @@ extension ClientRegistration.Problem {
     switch self {
     case .noAnswer: "no answer"
     case .unreachable: "nobody listens there"
+    case .unresolved: "its name has no address"
     case .flowLost: "the connection ended"
     case .refused(let status): "refused with \(status)"
     case .wrongCredentials(let status): "username or password refused with \(status)"

@@ -1,6 +1,10 @@
 """Demarc registers with a provider: Kamailio as registrar and proxy, with digest. These have a Demarc of their own."""
 
+import pathlib
+import socket
+
 from harness.case import test
+from harness.dns import Dnsmasq
 from harness.kamailio import Kamailio
 from harness.ports import free_port
 from harness.process import expect, wait_until
@@ -103,6 +107,84 @@ def wrong_password(t):
         "register": {"registrar": provider.domain, "username": "acme", "password": "provider-secret"}})
     world.demarc.apply(document)
     registered(world, 2)
+
+
+class NamedProvider:
+    """Kamailio as a provider that only DNS knows the address of, and a Demarc that registers there by its name."""
+
+    def __init__(self, t):
+        self.t, self.dns = t, free_port()
+        self.provider = self.server("first")
+        self.world = world = World(t.folder, t.program, 20)
+        t.defer(world.close)
+        plain = world.demarc.configuration
+        world.demarc.configuration = lambda: {**plain(), "dns": {"servers": [f"127.0.0.2:{self.dns}"]}}
+
+    def server(self, name):
+        folder = pathlib.Path(self.t.folder) / name
+        folder.mkdir()
+        provider = Kamailio(folder, "provider.test", {"acme": "provider-secret"}, {NUMBER: "acme"})
+        self.t.defer(provider.stop)
+        return provider.start()
+
+    def dead(self):
+        """The port of a server that takes everything and says nothing."""
+        end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        end.bind(("127.0.0.1", 0))
+        self.t.defer(end.close)
+        return end.getsockname()[1]
+
+    def lines(self, *ports):
+        """NAPTR leads to SRV, and that to the ports in their order; each record lives five seconds."""
+        return [
+            "local-ttl=5", "host-record=sip.provider.test,127.0.0.1",
+            "naptr-record=provider.test,10,10,s,SIP+D2U,,_sip._udp.provider.test",
+            *(f"srv-host=_sip._udp.provider.test,sip.provider.test,{port},{10 * place},0"
+              for place, port in enumerate(ports, 1))]
+
+    def apply(self):
+        self.world.demarc.start()
+        document = self.world.resources()
+        document["trunks"].append({
+            "name": "provider", "tenant": "test", "kind": "carrier", "network": "loopback",
+            "register": {"registrar": "provider.test", "username": "acme", "password": "provider-secret"}})
+        document["numbers"].append({"number": NUMBER, "tenant": "test", "destinations": [{"application": "echo"}]})
+        self.world.demarc.apply(document)
+
+
+@test("by-name", 90)
+def by_name(t):
+    """No address anywhere: NAPTR and SRV lead past a dead server; a changed record is followed, and calls with it"""
+    named = NamedProvider(t)
+    names = Dnsmasq(t.folder, "127.0.0.2", named.dns, named.lines(named.dead(), named.provider.port))
+    t.defer(names.stop)
+    named.apply()
+    one = registered(named.world, 12)
+    expect(one["address"] == named.provider.address, f"registered at {one['address']}")
+    expect(one["attempts"] == 3, f"{one['attempts']} REGISTERs: one to the dead, two to the living")
+    inbound(t, named.world, named.provider)
+    second = named.server("second")
+    names.start(named.lines(second.port))
+    wait_until(
+        lambda: (one := state(named.world))["state"] == "registered" and one["address"] == second.address, 25,
+        "the registration at the new address", 0.2)
+    inbound(t, named.world, second, "later", calls=2)
+
+
+@test("unknown-name", 30)
+def unknown_name(t):
+    """A name that DNS does not know is a state with its reason, and is tried again"""
+    named = NamedProvider(t)
+    names = Dnsmasq(t.folder, "127.0.0.2", named.dns, ["host-record=other.test,127.0.0.1"])
+    t.defer(names.stop)
+    named.apply()
+    failed = wait_until(
+        lambda: next((one for one in [state(named.world)] if one["state"] == "failed"), None), 10, "the failure")
+    expect("no address is known for provider.test" in failed["reason"], f"{failed}")
+    expect(failed["attempts"] == 0 and failed["nextInSeconds"] < 5, f"{failed}")
+    shown = named.world.demarc.command("registrations", "--upstream")
+    expect("no address is known for" in shown, shown)
+    wait_until(lambda: state(named.world)["failures"] >= 2, 10, "another try")
 
 
 class SecureProvider:
