@@ -201,6 +201,9 @@ extension Shard {
       return refuse(message, fields, 481, .malformed, arrival)
     }
     traceIncoming(message, leg.call.serial, leg.side, arrival)
+    guard isFromItsPeer(leg, message, fields, arrival) else {
+      return refuse(message, fields, 481, .sourceUnknown, arrival)
+    }
     if refuseExtensions(message, fields, arrival, leg: leg) { return }
     let fork = earlyDialog(leg, message, fields) ?? leg.fork
     guard takesCSeq(leg, fork, fields.cseq.number) else {
