@@ -29,6 +29,32 @@ import Testing
     }
   }
 
+  /// Pages that name the tests which prove them: suites, their tests, and interoperability tests.
+  @Test(arguments: ["docs/sipconnect.md", "docs/standards.md"])
+  func testsInDocumentsExist(document: String) throws {
+    var texts: [String: String] = [:]
+    for path in repository.files(under: "Tests", ending: ".swift") {
+      let name = URL(filePath: "/" + path).deletingPathExtension().lastPathComponent
+      texts[name] = try repository.text(path)
+    }
+    func has(_ text: String, _ part: String) -> Bool {
+      text.range(of: part, options: .literal) != nil
+    }
+    for match in try repository.text(document).matches(of: /`([A-Za-z-]+)(?:\.([A-Za-z0-9-]+))?`/) {
+      let (suite, test) = (String(match.1), match.2.map(String.init))
+      if suite.hasSuffix("Tests") {
+        // Several suites may share a file that has another name.
+        let text = texts[suite] ?? texts.values.first { has($0, "struct \(suite) ") }
+        #expect(text != nil, "\(document): no suite \(suite)")
+        guard let test else { continue }
+        #expect(has(text ?? "", "func \(test)("), "\(document): \(suite).\(test)")
+      } else if let test, repository.exists("Tests/Interop/suites/\(suite).py") {
+        let text = try repository.text("Tests/Interop/suites/\(suite).py")
+        #expect(has(text, "@test(\"\(test)\""), "\(document): no test \(suite).\(test)")
+      }
+    }
+  }
+
   @Test func subcommandsInDocumentsExist() throws {
     let known = try subcommands()
     for (document, words) in try consoleCommands() where words.first == "demarc" {
