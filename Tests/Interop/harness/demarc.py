@@ -137,6 +137,14 @@ class Demarc:
                 return found
             cursor = ["--cursor", page["nextCursor"]]
 
+    def closed_records(self, count, seconds=5, **filters):
+        """The matching records, the newest first, once they are so many and all are closed: a call's record closes a
+        moment after its last response was sent."""
+        def closed():
+            found = self.records(**filters)
+            return len(found) == count and all(one["state"] in ("ended", "interrupted") for one in found) and found
+        return wait_until(closed, seconds, f"{count} closed records", 0.1)
+
     def exported(self, kind):
         """Every record as `demarc cdrs export` writes it: csv or jsonl."""
         output = self.command("cdrs", "export", "--format", kind)
