@@ -63,7 +63,7 @@ struct ConfigurationNumbersTests {
       ("form: national", "form: nationl", "nationl"), ("matches: '9(.*)'", "match: x", "match"),
       ("{remove: X-F}", "{remove: X-F, add: X}", "an action is one of"),
       ("not: 'b'", "not: 'b', absent: true", "a condition says one of"),
-      ("allow: owned", "allow: own", "own"), ("direction: in\n", "direction: inn\n", "inn"),
+      ("allow: owned", "allow: own", "own"), ("direction: in,", "direction: inn,", "inn"),
     ])
   func mistakes(old: String, new: String, word: String) throws {
     let wrong = text.replacing(old, with: new, maxReplacements: 1)
