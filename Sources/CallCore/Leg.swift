@@ -88,6 +88,8 @@ final class Leg {
   var sdpSession: UInt64 = 0
   var sdpVersion: UInt64 = 0
   var media: LegMedia?
+  /// Its streams beside that; nil: it never had any.
+  var further: FurtherStreams?
   var mediaClosing = false
   /// A verdict said that the peer is not heard.
   var isUnheard = false
@@ -123,6 +125,8 @@ final class Leg {
   var timer = LegTimer()
   /// What its trunk allows; empty: everything.
   var codecs: [String] = []
+  /// What may pass beside speech.
+  var streams = SDPStreams.all
   /// Who may be cut off when silent, in ms; 0: nobody.
   var silence: UInt32 = 0
   var wideLatching = false
@@ -263,7 +267,7 @@ final class Reoffer {
   /// The description; `.none` for an INVITE that asks for one.
   var offer = Block.none
   var lines = 0
-  var remote: RemoteMedia?
+  var remote: RemoteStreams?
 
   init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {
     self.server = server

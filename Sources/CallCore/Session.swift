@@ -96,6 +96,13 @@ final class Session {
   }
 }
 
+extension Session {
+  /// The caller's first offer, for who answers it.
+  var openOffer: OpenOffer? {
+    offer.isNone ? nil : OpenOffer(text: offer, lines: offerLines)
+  }
+}
+
 /// An address to send an INVITE to, and what to write into it.
 struct CallTarget {
   var name: String
@@ -107,6 +114,7 @@ struct CallTarget {
   /// The request URI; a registered contact, or user@address of a trunk.
   var uri: String
   var codecs: [String]
+  var streams = SDPStreams.all
   var wideLatching: Bool
   var followsSource: Bool
   var credentials: Credentials?
@@ -141,5 +149,6 @@ extension CallTarget {
       credentials: peer.credentials, silence: UInt32(clamping: peer.mediaTimeout.milliseconds),
       trunk: trunk, dialog: DialogPolicy(peer))
     srtp = peer.srtp
+    streams = peer.streams
   }
 }

@@ -49,9 +49,19 @@ package enum MediaLimits {
 /// Codecs that this process can speak itself; everything else is relayed without being understood.
 package enum AudioCodec: UInt8, Sendable { case unknown, pcmu, pcma }
 
+/// How a stream goes over the wire (SDP's proto).
+package enum MediaProtocol: UInt8, Sendable {
+  /// RTP and RTCP, under keys or not.
+  case rtp
+  /// ITU-T T.38's datagrams, which are passed on as they are.
+  case udptl
+}
+
 /// What SDP said of the far end of a transport. Sent again whole on each re-offer: the transport's
 /// port, SSRCs and counters stay, and its latch stays too unless `rtp` changed.
 package struct RemoteMedia: Hashable, Sendable {
+  package var proto: MediaProtocol
+  /// Of UDPTL: where it all goes; there is nothing for `rtcp` then.
   package var rtp: SocketAddress
   package var rtcp: SocketAddress
   package var signallingSource: IPAddress
@@ -73,8 +83,10 @@ package struct RemoteMedia: Hashable, Sendable {
   package init(
     rtp: SocketAddress, rtcp: SocketAddress, signallingSource: IPAddress, latch: LatchPolicy,
     weSend: Bool, weReceive: Bool, codec: AudioCodec, payloadType: UInt8, clockRate: UInt32,
-    packetTime: UInt16, telephoneEvent: UInt8, security: MediaSecurity? = nil
+    packetTime: UInt16, telephoneEvent: UInt8, security: MediaSecurity? = nil,
+    proto: MediaProtocol = .rtp
   ) {
+    self.proto = proto
     self.rtp = rtp
     self.rtcp = rtcp
     self.signallingSource = signallingSource
@@ -128,7 +140,7 @@ package enum MediaCommand: Hashable, Sendable {
   case close(MediaTransportID)
 }
 
-/// What a transport received, from RTP alone. Durations in microseconds, MOS in hundredths.
+/// What a transport received, from RTP alone; of UDPTL packets are counted and no more. Durations in microseconds, MOS in hundredths.
 package struct StreamQuality: Hashable, Sendable {
   package var packets: UInt64 = 0
   package var octets: UInt64 = 0

@@ -39,6 +39,7 @@ struct FrameWriter {
   }
 
   mutating func put(_ remote: RemoteMedia) {
+    put(remote.proto.rawValue)
     put(remote.rtp)
     put(remote.rtcp)
     put(remote.signallingSource)
@@ -203,12 +204,14 @@ struct FrameReader {
   }
 
   mutating func remote(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> RemoteMedia {
-    RemoteMedia(
+    let proto = try valid(MediaProtocol(rawValue: u8(bytes)))
+    return RemoteMedia(
       rtp: try address(bytes), rtcp: try address(bytes), signallingSource: try ip(bytes),
       latch: try valid(LatchPolicy(rawValue: u8(bytes))), weSend: try flag(bytes),
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
-      telephoneEvent: u8(bytes), security: try flag(bytes) ? try security(bytes) : nil)
+      telephoneEvent: u8(bytes), security: try flag(bytes) ? try security(bytes) : nil,
+      proto: proto)
   }
 
   private mutating func security(

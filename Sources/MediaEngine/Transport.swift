@@ -44,6 +44,8 @@ struct Transport: Sendable {
   var replayed: UInt64 = 0
   var sent: UInt64 = 0
   var controlPackets: UInt64 = 0
+  /// Of UDPTL.
+  var datagrams: UInt64 = 0
 
   var remoteFractionLost: UInt8 = 0
   var remoteJitter: UInt32 = 0

@@ -1,5 +1,6 @@
 package import Base
 package import CryptoCore
+package import SIPWire
 
 // What a user writes down: plain values with the field names of YAML, REST and the command line.
 // `Configuration` is what the engine reads, compiled from these once and never changed.
@@ -124,6 +125,8 @@ package struct Trunk: Hashable, Sendable {
   package var callsPerSecond: Int?
   /// Allowed payload formats in order; empty: all.
   package var codecs: [String]
+  /// What may pass beside speech.
+  package var streams = SDPStreams.all
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
@@ -222,6 +225,8 @@ package struct User: Hashable, Sendable {
   package var busyLamp = BusyLampView.state
   /// Users who see the calls whatever `busyLamp` says, and may take one that rings.
   package var pickup: [String] = []
+  /// What may pass beside speech.
+  package var streams = SDPStreams.all
   /// What its phones' media may be.
   package var srtp = SRTPRules()
   /// How its phones must come.

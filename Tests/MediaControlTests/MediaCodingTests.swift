@@ -113,11 +113,11 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
     #expect(try decodeFacts(bytes) == facts)
   }
 
-  /// The form on the wire is a contract between releases: this one is version 1.
-  @Test func theBytesOfVersionOne() {
+  /// The form on the wire is a contract between releases: this one is version 2.
+  @Test func theBytesOfVersionTwo() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)
-    #expect(bytes == [14, 0, 0, 0, 1, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
+    #expect(bytes == [14, 0, 0, 0, 2, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
   }
 
   @Test func anIncompleteFrameWaits() throws {

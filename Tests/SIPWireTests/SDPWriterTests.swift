@@ -72,7 +72,10 @@ private let canaries = """
   m=video 48000 RTP/AVP 96 97\r
   c=IN IP4 10.99.98.93\r
   a=rtpmap:96 H264/90000\r
-  a=fmtp:96 canaryProfile\r
+  b=canary:1\r
+  a=x-canary:1\r
+  a=mid:canaryMid\r
+  a=candidate:1 1 UDP 2130706431 10.99.98.92 49999 typ host\r
   m=image 47000 udptl t38\r
   a=T38FaxVersion:0\r\n
   """
@@ -103,7 +106,9 @@ private let canaries = """
   }
 
   @Test func letsNothingElseThrough() throws {
-    for lines in [SDPLines(), SDPLines(line: 0, port: 30_000), SDPLines(line: 1, port: 30_000)] {
+    var all = SDPLines(line: 0, port: 30_000)
+    for i in 1...2 { all[i].port = 30_002 }
+    for lines in [SDPLines(), SDPLines(line: 0, port: 30_000), all] {
       let result = try passedOn(canaries, lines: lines).lowercased()
       for word in ["canary", "10.99.98", "4711", "4712", "4999", "48888", "9999", "ca:na"] {
         #expect(!result.contains(word), "\(word)")
@@ -125,8 +130,79 @@ private let canaries = """
     #expect(!result.contains("a="))
   }
 
-  @Test func anchorsOnlyPlainAudio() throws {
-    let result = try passedOn(canaries, lines: SDPLines(line: 1, port: 30_000))
+  /// Beside speech some more passes, and nothing that names anybody.
+  @Test func streamsBesideSpeech() throws {
+    let text = """
+      v=0\r\no=- 1 1 IN IP4 10.99.98.97\r\ns=-\r\nc=IN IP4 10.99.98.97\r\nt=0 0\r
+      m=image 47000 udptl t38\r
+      b=AS:64\r
+      a=T38FaxVersion:0\r
+      a=T38FaxUdpEC:t38UDPRedundancy\r
+      a=t38MaxBitRate:14400\r
+      a=canary:1\r
+      a=T38\r
+      m=video 48000 RTP/AVPF 96 97\r
+      i=canary\r
+      c=IN IP4 10.99.98.93\r
+      b=TIAS:512000\r
+      b=AS:canary\r
+      b=CT:99\r
+      a=rtpmap:96 H264/90000\r
+      a=fmtp:96 profile-level-id=42801F\r
+      a=rtpmap:97 VP8/90000\r
+      a=rtcp-fb:* ccm fir\r
+      a=rtcp-fb:96 nack pli\r
+      a=rtcp-fb:97 \u{7}canary\r
+      a=framerate:30\r
+      a=label:canary\r
+      a=candidate:1 1 UDP 2130706431 10.99.98.95 49999 typ host\r
+      a=recvonly\r
+      m=application 47002 RTP/AVP 100\r
+      a=rtpmap:100 H224/4800\r
+      m=text 47004 TCP/MSRP *\r\n
+      """
+    var lines = SDPLines()
+    for i in 0..<4 { lines[i].port = 30_000 + UInt16(i) }
+    #expect(
+      try passedOn(text, lines: lines).hasSuffix(
+        """
+        t=0 0\r
+        m=image 30000 udptl t38\r
+        b=AS:64\r
+        a=T38FaxVersion:0\r
+        a=T38FaxUdpEC:t38UDPRedundancy\r
+        a=t38MaxBitRate:14400\r
+        m=video 30001 RTP/AVPF 96 97\r
+        b=TIAS:512000\r
+        a=rtcp-fb:* ccm fir\r
+        a=rtcp-fb:96 nack pli\r
+        a=framerate:30\r
+        a=rtpmap:96 H264/90000\r
+        a=fmtp:96 profile-level-id=42801F\r
+        a=rtpmap:97 VP8/90000\r
+        a=recvonly\r
+        m=application 30002 RTP/AVP 100\r
+        a=rtpmap:100 H224/4800\r
+        a=sendrecv\r
+        m=text 0 TCP/MSRP *\r\n
+        """))
+    // A fax that is held says so; a line of which no format is left is rejected.
+    lines[0].direction = .inactive
+    let bytes = Array(text.utf8)
+    var sdp = SessionDescription()
+    try SessionDescription.parse(bytes.rawSpan, into: &sdp)
+    let ours = SDPSession(id: 1, version: 1, address: .loopbackV4)
+    let few = written { out in
+      SDPWriter.write(
+        sdp, of: bytes.rawSpan, as: ours, lines: lines, others: CodecFilter(["H264"]), count: 3,
+        into: &out)
+    }
+    #expect(few.contains("a=inactive\r\nm=video 30001 RTP/AVPF 96\r\n"))
+    #expect(few.hasSuffix("m=application 0 RTP/AVP 100\r\n"))
+  }
+
+  @Test func rejectsLinesWithoutAPort() throws {
+    let result = try passedOn(canaries, lines: SDPLines())
     #expect(
       result.contains("m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 96\r\nm=image 0 udptl t38\r\n"))
     // Protected on one side, plain on the other: SRTP ends at each leg.

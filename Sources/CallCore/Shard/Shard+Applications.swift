@@ -110,7 +110,7 @@ extension Shard {
       respond(transaction, 200, leg: leg, withBody: true)
     }
     body.abandon()
-    watchSilence(session)
+    mediaAgreed(session)
   }
 
   private func refuseForApplication(_ leg: Leg, _ transaction: ServerTransaction) {

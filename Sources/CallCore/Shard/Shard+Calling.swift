@@ -24,6 +24,7 @@ extension Shard {
     leg.followsSource = target.followsSource
     leg.security = target.security.map(PeerSecurity.init)
     leg.codecs = target.codecs
+    leg.streams = target.streams
     leg.wideLatching = target.wideLatching
     leg.protection.rules = target.srtp
     leg.credentials = target.credentials

@@ -23,6 +23,7 @@ extension Shard {
         silence: UInt32(clamping: account.mediaTimeout.milliseconds))
       target.routes = Array(binding.path.utf8)
       target.srtp = account.srtp
+      target.streams = account.streams
       let isFull = waves.last.map { $0.count >= ForkLimits.legsTogether } ?? true
       if isFull || binding.preference != preference {
         waves.append([target])

@@ -69,7 +69,7 @@ extension Shard {
     }
     let text = blocks.bytes(leg.description)
     if session.record.codec.isEmpty || verdict == .answer {
-      session.record.codec = codecName(offered, text)
+      noteMedia(session, offered, text)
     }
     switch reply.state {
     case .open(by: .them, in: .invite), .wanted(from: .us): break
@@ -77,10 +77,10 @@ extension Shard {
     // response to that (RFC 6337 §2.2).
     case .idle, .open, .wanted: return false
     }
+    let offer: OpenOffer? = if case .open = reply.state { session.openOffer } else { nil }
     guard let codecs = codecs(caller.codecs, leg.codecs),
-      relay(offered, text, to: caller, codecs: codecs)
+      relay(offered, text, to: caller, codecs: codecs, answering: offer)
     else { return nil }
-    if case .open = reply.state { completeAnswer(session.offer, lines: session.offerLines) }
     return true
   }
 
@@ -106,16 +106,23 @@ extension Shard {
       session.offer = .none
     }
     blocks.free(&session.offer)
-    watchSilence(session)
+    mediaAgreed(session)
     noteProtection(session)
     tell(
       .callAnswered(session.record, session: establishedRecord(session).encoded), call: session.id)
   }
 
-  func codecName(_ sdp: SessionDescription, _ bytes: RawSpan) -> String {
+  /// What the answer has come to, for the record.
+  func noteMedia(_ session: Session, _ sdp: SessionDescription, _ bytes: RawSpan) {
+    let name = codecName(sdp, bytes)
+    if !name.isEmpty { session.record.codec = name }
+    noteStreams(session, sdp)
+  }
+
+  private func codecName(_ sdp: SessionDescription, _ bytes: RawSpan) -> String {
     guard let line = sdp.firstAudio,
       let format = sdp.formats(of: line).first(where: { $0.encoding.isSpeech })
-    else { return "" }
+    else { return sdp.media.contains { $0.isFax && $0.port != 0 } ? "T.38" : "" }
     let name = format.hasRTPMap ? bytes.string(format.name) : "\(format.encoding.name)"
     return name + "/" + String(format.clockRate)
   }
@@ -205,21 +212,22 @@ extension Shard {
       guard isUsable else {
         return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
       }
-      return watchSilence(session)
+      return mediaAgreed(session)
     }
     guard let held = other.ackHeld else {
       // The offer was made for the callee's answer (a trunk with `earlyOffer`), which has its ACK.
       guard isUsable else {
         return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
       }
-      return watchSilence(session)
+      return mediaAgreed(session)
     }
     other.ackHeld = nil
     var hasBody = false
     if isUsable, let codecs = codecs(leg.codecs, other.codecs) {
       other.sdpVersion &+= 1
       hasBody = relay(
-        offered, message.bytes.extracting(message.body), to: other, codecs: codecs)
+        offered, message.bytes.extracting(message.body), to: other, codecs: codecs,
+        answering: OpenOffer(text: other.description))
     }
     _ = other.exchange.handle(.ack, from: .us, hasDescription: hasBody)
     acknowledge(other, held, withBody: hasBody)
@@ -227,8 +235,8 @@ extension Shard {
     guard hasBody else {
       return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
     }
-    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
-    watchSilence(session)
+    noteMedia(session, offered, message.bytes.extracting(message.body))
+    mediaAgreed(session)
   }
 
   // MARK: CANCEL and BYE from the peer

@@ -325,6 +325,7 @@ extension Shard {
     leg.timer.policy = policy.timerPolicy
     leg.passesInfo = policy.dtmfInfo
     leg.protection.rules = protectionRules(of: caller, session.configuration)
+    leg.streams = streams(of: caller, session.configuration)
     _ = refusedInterval(leg, message)
     transaction.leg = leg
     switch caller {

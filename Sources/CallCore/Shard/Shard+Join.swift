@@ -60,9 +60,9 @@ extension Shard {
   /// In `body`: what the one side says that it speaks, as ours for the other.
   private func writeJoinOffer(_ leg: Leg, _ transfer: Transfer) -> Bool {
     guard let other = leg === transfer.transferee ? transfer.target : transfer.transferee else {
-      return writeOffer(leg) && complete(offerFor: leg)
+      return writeOffer(leg)
     }
-    return writeDescription(of: other, for: leg) && complete(offerFor: leg)
+    return writeDescription(of: other, for: leg)
   }
 
   /// What `source` last said, off hold, as ours for `leg`; in `body`, and read into `offered`.
@@ -70,30 +70,10 @@ extension Shard {
     guard let session = source.session else { return false }
     let text = blocks.bytes(description(of: source, source.fork, session))
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let line = offered.firstAudio, let media = leg.media,
       let codecs = codecs(source.codecs, leg.codecs),
-      SDPWriter.keepsSpeech(offered, of: text, line: line, codecs: codecs),
-      case .some(let protection) = ownProtection(leg)
+      let lines = lines(offered, text, for: leg, codecs: codecs, direction: .sendrecv)
     else { return false }
-    body.begin()
-    SDPWriter.write(
-      offered, of: text, as: sdpSession(leg),
-      lines: SDPLines(
-        line: line, port: media.local.port, direction: .sendrecv, protection: protection),
-      codecs: codecs, into: &body)
-    return !body.isOverflowing
-  }
-
-  /// RFC 3264 §8: an offer has no fewer m-lines than there were before.
-  private func complete(offerFor leg: Leg) -> Bool {
-    let lines = offered.media.count
-    let text = blocks.bytes(leg.description)
-    if !text.isEmpty, (try? SessionDescription.parse(text, into: &offered)) != nil,
-      offered.media.count > lines
-    {
-      SDPWriter.reject(offered, of: text, from: lines, into: &body)
-    }
-    return !body.isOverflowing
+    return write(offered, text, lines, for: leg, codecs: codecs)
   }
 
   // MARK: Answers
@@ -194,7 +174,7 @@ extension Shard {
     } else if let mine = transfer.transferee.media, let application = held.application {
       outbox.media.append(.play(mine.transport, application))
     }
-    watchSilence(held)
+    mediaAgreed(held)
   }
 
   /// What the application sends is what the transferee has chosen.

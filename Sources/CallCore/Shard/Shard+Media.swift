@@ -47,18 +47,21 @@ extension Shard {
   /// One port pair of the leg's network, or false when none is left.
   func takePort(_ leg: Leg) -> Bool {
     guard leg.media == nil else { return true }
-    let family = leg.destination.ip.family
-    for address in mediaAddresses(leg, family: family) {
-      guard leaves(address, forEmergencies: leg), let local = ports.lease(address: address, at: now)
-      else { continue }
-      let transport = MediaTransportID(raw: leg.handle.packed)
-      leg.media = LegMedia(transport: transport, local: local)
-      leg.sdpSession = random.next() >> 2
-      leg.sdpVersion = 1
-      outbox.media.append(.open(transport, local))
-      return true
+    guard let local = leasePorts(leg) else { return false }
+    let transport = MediaTransportID(raw: leg.handle.packed)
+    leg.media = LegMedia(transport: transport, local: local)
+    leg.sdpSession = random.next() >> 2
+    leg.sdpVersion = 1
+    outbox.media.append(.open(transport, local))
+    return true
+  }
+
+  func leasePorts(_ leg: Leg) -> LocalMedia? {
+    for address in mediaAddresses(leg, family: leg.destination.ip.family)
+    where leaves(address, forEmergencies: leg) {
+      if let local = ports.lease(address: address, at: now) { return local }
     }
-    return false
+    return nil
   }
 
   /// Ordinary calls leave two pairs alone for each emergency call that has a place.
@@ -77,35 +80,54 @@ extension Shard {
   // MARK: Reading a peer's SDP
 
   /// Reads the body into `offered` and tells the media plane where the leg's far end is. False when there is
-  /// no audio line that can be anchored.
-  func describes(_ message: borrowing Message, _ leg: Leg) -> Bool {
-    guard let remote = readDescription(message, leg) else { return false }
+  /// no line that can be anchored; `orNone`: an answer that rejects all of them will do.
+  func describes(_ message: borrowing Message, _ leg: Leg, orNone: Bool = false) -> Bool {
+    guard let remote = readDescription(message, leg, orNone: orNone) else { return false }
     follow(remote, leg)
     return true
   }
 
   /// Reads the body into `offered`; nil, and nothing in `offered`, when it can't be used.
-  func readDescription(_ message: borrowing Message, _ leg: Leg) -> RemoteMedia? {
+  func readDescription(
+    _ message: borrowing Message, _ leg: Leg, orNone: Bool = false
+  ) -> RemoteStreams? {
     do throws(SDPParseError) {
       try SessionDescription.parse(message.bytes.extracting(message.body), into: &offered)
     } catch {
       offered = SessionDescription()
       return nil
     }
-    return remoteMedia(offered, message.bytes.extracting(message.body), leg)
+    return remoteMedia(offered, message.bytes.extracting(message.body), leg, orNone: orNone)
   }
 
   /// What `sdp`, read from `bytes`, comes to; nil, and the cause at the leg, where that is nothing.
-  func remoteMedia(_ sdp: SessionDescription, _ bytes: RawSpan, _ leg: Leg) -> RemoteMedia? {
+  func remoteMedia(
+    _ sdp: SessionDescription, _ bytes: RawSpan, _ leg: Leg, orNone: Bool = false
+  ) -> RemoteStreams? {
     leg.protection.refusal = nil
-    guard let line = sdp.firstAudio, let rtp = sdp.rtpAddress(of: line) else {
-      leg.protection.refusal = refusalWithoutAudio(sdp, leg)
-      return nil
+    let line = mainLine(sdp, leg)
+    let further = furtherRemotes(sdp, beside: line, leg)
+    guard let line else {
+      let isOver = orNone && !sdp.media.isEmpty && sdp.media.allSatisfy { $0.port == 0 }
+      // Something beside speech cannot begin a call, but it may be what is left of one.
+      guard isOver || (!further.isEmpty && leg.media?.remote != nil) else {
+        leg.protection.refusal = refusalWithoutAudio(sdp, leg)
+        return nil
+      }
+      return RemoteStreams(main: nil, further: further)
     }
+    let main = sdp.media[line].isFax ? fax(sdp, line: line, leg) : speech(sdp, bytes, line, leg)
+    guard let main else { return nil }
+    return RemoteStreams(main: main, further: further)
+  }
+
+  private func speech(
+    _ sdp: SessionDescription, _ bytes: RawSpan, _ line: Int, _ leg: Leg
+  ) -> RemoteMedia? {
     let formats = sdp.formats(of: line)
-    guard let speech = formats.first(where: { $0.encoding.isSpeech }) else { return nil }
-    // Speech goes to one place: an address that means many is nobody's.
-    guard !rtp.ip.isMulticast, rtp.ip != IPAddress(v4: .max) else { return nil }
+    guard let rtp = sdp.rtpAddress(of: line), rtp.ip.isOnePlace,
+      let speech = formats.first(where: { $0.encoding.isSpeech })
+    else { return nil }
     let description = sdp.media[line]
     let onHold = rtp.ip.isUnspecified
     let security: MediaSecurity?
@@ -127,12 +149,24 @@ extension Shard {
   }
 
   /// RFC 5761 §5.1.1: a=rtcp-mux is an offer that we do not take up, so RTCP has a port of its own.
-  private func rtcpAddress(
+  func rtcpAddress(
     _ sdp: SessionDescription, _ line: Int, _ rtp: SocketAddress
   ) -> SocketAddress {
     let next = SocketAddress(rtp.ip, rtp.port &+ 1)
     guard !sdp.media[line].hasRTCPMux || sdp.media[line].rtcpPort != nil else { return next }
     return sdp.rtcpAddress(of: line) ?? next
+  }
+
+  /// The leg's streams are what its peer's description has come to.
+  func follow(_ remote: RemoteStreams, _ leg: Leg) {
+    if let main = remote.main {
+      follow(main, leg)
+    } else if var nothing = leg.media?.remote {
+      nothing.weSend = false
+      nothing.weReceive = false
+      follow(nothing, leg)
+    }
+    follow(remote.further, leg)
   }
 
   /// `.remote` when something changed; the same transport, port and counters whatever it was.
@@ -152,27 +186,46 @@ extension Shard {
     return common.isEmpty ? nil : CodecFilter(common)
   }
 
-  /// Writes what one side described as ours for the other side into `body`. False: nothing that carries
-  /// speech would be left.
+  /// Writes what one side described as ours for the other side into `body`, where it answers `offer` if that side
+  /// has made one. False: nothing that could be agreed to would be left.
   func relay(
-    _ sdp: SessionDescription, _ bytes: RawSpan, to leg: Leg, codecs: CodecFilter
+    _ sdp: SessionDescription, _ bytes: RawSpan, to leg: Leg, codecs: CodecFilter,
+    answering offer: OpenOffer? = nil
   ) -> Bool {
-    guard let line = sdp.firstAudio, let media = leg.media,
-      SDPWriter.keepsSpeech(sdp, of: bytes, line: line, codecs: codecs),
-      case .some(let protection) = ownProtection(leg)
-    else { return false }
-    var direction: SDPDirection?
-    if sdp.rtpAddress(of: line)?.ip.isUnspecified == true {
-      // RFC 3264 §8.4: the old way to hold. Our own address is not 0.0.0.0, so the direction says it.
-      direction = SDPDirection(sends: sdp.media[line].direction.sends, receives: false)
+    guard let lines = lines(sdp, bytes, for: leg, codecs: codecs, answering: offer) else {
+      return false
     }
+    return write(sdp, bytes, lines, for: leg, codecs: codecs, answering: offer)
+  }
+
+  /// The same with `lines` as they are to be. False: it is too long.
+  func write(
+    _ sdp: SessionDescription, _ bytes: RawSpan, _ lines: SDPLines, for leg: Leg,
+    codecs: CodecFilter, others: CodecFilter = .all, answering offer: OpenOffer? = nil
+  ) -> Bool {
+    let before = offer?.text ?? leg.description
+    var count = offer?.lines ?? 0
+    if count == 0 { count = lineCount(before) }
     body.begin()
     SDPWriter.write(
-      sdp, of: bytes, as: sdpSession(leg),
-      lines: SDPLines(
-        line: line, port: media.local.port, direction: direction, protection: protection),
-      codecs: codecs, into: &body)
+      sdp, of: bytes, as: sdpSession(leg), lines: lines, codecs: codecs, others: others,
+      count: offer != nil && count > 0 ? count : .max, into: &body)
+    if count > sdp.media.count { reject(before, from: sdp.media.count) }
     return !body.isOverflowing
+  }
+
+  private func lineCount(_ text: Block) -> Int {
+    guard !text.isNone else { return 0 }
+    let isRead = (try? SessionDescription.parse(blocks.bytes(text), into: &known)) != nil
+    return isRead ? known.media.count : 0
+  }
+
+  /// An answer must have as many m-lines as its offer (RFC 3264 §6), and an offer no fewer than there were before
+  /// (§8): those of `text` from `line` on are rejected.
+  private func reject(_ text: Block, from line: Int) {
+    let bytes = blocks.bytes(text)
+    guard (try? SessionDescription.parse(bytes, into: &known)) != nil else { return }
+    SDPWriter.reject(known, of: bytes, from: line, into: &body)
   }
 
   /// An offer of all that we speak ourselves.
@@ -183,6 +236,7 @@ extension Shard {
     body.begin()
     SDPWriter.offer(
       as: sdpSession(leg), port: media.local.port, protection: protection, into: &body)
+    if lineCount(leg.description) > 1 { reject(leg.description, from: 1) }
     return !body.isOverflowing
   }
 
@@ -195,16 +249,6 @@ extension Shard {
       leg.protection.refusal = error
       return nil
     }
-  }
-
-  /// An answer must have as many m-lines as its offer (RFC 3264 §6); a callee that left some out has
-  /// rejected them.
-  func completeAnswer(_ offer: Block, lines: Int) {
-    let answered = offered.media.count
-    guard !offer.isNone, answered < lines else { return }
-    let text = blocks.bytes(offer)
-    guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return }
-    SDPWriter.reject(offered, of: text, from: answered, into: &body)
   }
 
   /// The o= and c= of our description to a leg. Its version counts up with each new offer or answer
@@ -229,14 +273,22 @@ extension Shard {
     return bound
   }
 
-  // MARK: Silence
+  // MARK: What has been agreed
+
+  /// What both sides have said is in force: their lines are joined, and each side is watched.
+  func mediaAgreed(_ session: Session) {
+    let (one, other) = session.speakers
+    connectFurther(session, one, other)
+    watchSilence(session)
+  }
 
   /// Both sides are watched while both are expected to speak; on hold nobody is (MED-4, RELIABILITY C7).
-  func watchSilence(_ session: Session) {
+  private func watchSilence(_ session: Session) {
     let (one, other) = session.speakers
     func isOpen(_ leg: Leg?) -> Bool {
       guard let remote = leg?.media?.remote else { return session.application != nil }
-      return remote.weSend && remote.weReceive
+      // Of a fax one side is silent for minutes.
+      return remote.proto == .rtp && remote.weSend && remote.weReceive
     }
     let isTwoWay = isOpen(one) && isOpen(other)
     watchSilence(one, isTwoWay)
@@ -258,6 +310,10 @@ extension Shard {
       _ = ports.add(address: Int(address), ports: range, except: failed)
     case .opened: break
     case .refused(let transport):
+      if FurtherStreams.isName(transport) {
+        tell(.internalFault("the media plane refused a port of a further stream"))
+        return
+      }
       guard let leg = leg(transport) else { return }
       // A port that the system took from us, or a command for a transport that has just gone.
       guard leg.media?.closed == false, let session = leg.session else { return }
@@ -318,5 +374,6 @@ extension Shard {
     leg.mediaClosing = true
     outbox.media.append(.close(media.transport))
     _ = ports.release(media.local, at: now)
+    closeFurther(leg)
   }
 }

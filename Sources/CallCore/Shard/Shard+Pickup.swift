@@ -84,9 +84,9 @@ extension Shard {
     let theirs = blocks.bytes(next.state == .answered ? taker.description : next.offer)
     guard let codec = commonCodec(held.offer, caller, theirs, taker),
       (try? SessionDescription.parse(theirs, into: &offered)) != nil,
-      relay(offered, theirs, to: caller, codecs: CodecFilter([codec]))
+      relay(
+        offered, theirs, to: caller, codecs: CodecFilter([codec]), answering: held.openOffer)
     else { return fail(transfer, 488, .mediaUnacceptable) }
-    completeAnswer(held.offer, lines: held.offerLines)
     caller.fork = held.nextFork()
     sendSuccess(caller, server)
     body.abandon()
@@ -102,10 +102,10 @@ extension Shard {
     let text = blocks.bytes(transfer.held.offer)
     guard let server = taker.inviteServer, server.isProceeding,
       (try? SessionDescription.parse(text, into: &offered)) != nil,
-      relay(offered, text, to: taker, codecs: CodecFilter([codec]))
+      relay(
+        offered, text, to: taker, codecs: CodecFilter([codec]), answering: transfer.next.openOffer)
     else { return }
     transfer.next.record.codec = codec
-    completeAnswer(transfer.next.offer, lines: transfer.next.offerLines)
     sendSuccess(taker, server)
     body.abandon()
     answered(transfer.next)
@@ -174,7 +174,7 @@ extension Shard {
       fail(transfer, 488, .mediaUnacceptable)
       return true
     }
-    session.record.codec = codecName(offered, blocks.bytes(leg.description))
+    noteMedia(session, offered, blocks.bytes(leg.description))
     if transfer.kind == .pickup { takeCall(transfer) } else { askTransferee(transfer) }
     return true
   }

@@ -192,10 +192,12 @@ extension Shard {
     // The offer was ours: what an application or a hop that is gone would have said.
     guard let (callee, early, rseq) = takeDuePrack(session, fork) else { return true }
     guard let codecs = codecs(leg.codecs, callee.codecs),
-      relay(offered, message.bytes.extracting(message.body), to: callee, codecs: codecs)
+      relay(
+        offered, message.bytes.extracting(message.body), to: callee, codecs: codecs,
+        answering: OpenOffer(text: callee.early[early].description))
     else { return false }
     defer { body.abandon() }
-    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
+    noteMedia(session, offered, message.bytes.extracting(message.body))
     keepDescription(leg, fork, message)
     return sendPrack(callee, early, rseq: rseq, hasBody: true)
   }

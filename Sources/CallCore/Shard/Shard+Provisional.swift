@@ -169,9 +169,10 @@ extension Shard {
     default: return false
     }
     guard describes(message, leg), let codecs = codecs(caller.codecs, leg.codecs),
-      relay(offered, message.bytes.extracting(message.body), to: caller, codecs: codecs)
+      relay(
+        offered, message.bytes.extracting(message.body), to: caller, codecs: codecs,
+        answering: verdict == .offer ? nil : session.openOffer)
     else { return false }
-    if verdict != .offer { completeAnswer(session.offer, lines: session.offerLines) }
     hear(session, leg)
     return true
   }

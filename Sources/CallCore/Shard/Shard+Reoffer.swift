@@ -207,7 +207,9 @@ extension Shard {
       return acknowledge(leg, transaction, withBody: false)
     }
     // The peer offers in its 2xx, because it was asked to; its answer is in the other side's ACK.
-    guard verdict == .offer, let reoffer = other.reoffer, writeReply(leg, other, message) else {
+    guard verdict == .offer, let reoffer = other.reoffer,
+      writeReply(leg, other, message, answering: nil)
+    else {
       acknowledge(leg, transaction, withBody: false)
       refuseReoffer(other, 488)
       // An offer that gets no answer leaves the peer in a state that nobody has agreed to.
@@ -222,13 +224,16 @@ extension Shard {
     changed(session)
   }
 
-  /// What `leg` said as ours for `other`, in `body`.
-  private func writeReply(_ leg: Leg, _ other: Leg, _ message: borrowing Message) -> Bool {
+  /// What `leg` said as ours for `other`, in `body`: the answer to what that has offered, or an offer.
+  private func writeReply(
+    _ leg: Leg, _ other: Leg, _ message: borrowing Message, answering offer: OpenOffer?
+  ) -> Bool {
     other.sdpVersion &+= 1
-    guard describes(message, leg), let codecs = codecs(other.codecs, leg.codecs) else {
-      return false
-    }
-    return relay(offered, message.bytes.extracting(message.body), to: other, codecs: codecs)
+    guard describes(message, leg, orNone: offer != nil),
+      let codecs = codecs(other.codecs, leg.codecs)
+    else { return false }
+    return relay(
+      offered, message.bytes.extracting(message.body), to: other, codecs: codecs, answering: offer)
   }
 
   /// `leg` agreed to what `other` offered: both change, and `other` is told.
@@ -236,7 +241,8 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ other: Leg, _ message: borrowing Message
   ) {
     guard let reoffer = other.reoffer else { return }
-    guard writeReply(leg, other, message) else {
+    let offer = OpenOffer(text: reoffer.offer, lines: reoffer.lines)
+    guard writeReply(leg, other, message, answering: offer) else {
       refuseReoffer(other, 488)
       // The two would go on with different ideas of the session.
       if session.state == .answered {
@@ -244,8 +250,7 @@ extension Shard {
       }
       return
     }
-    session.record.codec = codecName(offered, message.bytes.extracting(message.body))
-    completeAnswer(reoffer.offer, lines: reoffer.lines)
+    noteMedia(session, offered, message.bytes.extracting(message.body))
     keepDescription(leg, reoffer.fork, message)
     setDescription(other, reoffer.fork, reoffer.offer)
     reoffer.offer = .none
@@ -270,16 +275,16 @@ extension Shard {
   }
 
   private func changed(_ session: Session) {
-    watchSilence(session)
+    mediaAgreed(session)
     tell(.sessionChanged(session: establishedRecord(session).encoded), call: session.id)
   }
 
   /// Answers an offer from what the other side last said, without asking it: nothing changes for it. Only its
   /// address may differ from the peer's last offer; a change of direction needs both sides.
   private func answerHere(_ session: Session, _ leg: Leg) {
-    guard let reoffer = leg.reoffer, let remote = reoffer.remote,
-      let before = leg.media?.remote, before.weSend == remote.weSend,
-      before.weReceive == remote.weReceive, writeOwnAnswer(session, leg, reoffer)
+    guard let reoffer = leg.reoffer, let remote = reoffer.remote, let main = remote.main,
+      let before = leg.media?.remote, before.proto == main.proto, before.weSend == main.weSend,
+      before.weReceive == main.weReceive, writeOwnAnswer(session, leg, reoffer)
     else { return refuseReoffer(leg, 488) }
     setDescription(leg, reoffer.fork, reoffer.offer)
     reoffer.offer = .none
@@ -288,39 +293,41 @@ extension Shard {
   }
 
   private func writeOwnAnswer(_ session: Session, _ leg: Leg, _ reoffer: Reoffer) -> Bool {
-    guard let media = leg.media, let other = counterpart(session, leg, reoffer.fork) else {
-      return false
-    }
+    guard let other = counterpart(session, leg, reoffer.fork) else { return false }
     let far = blocks.bytes(description(of: other, reoffer.fork, session))
-    guard (try? SessionDescription.parse(far, into: &offered)) != nil, let line = offered.firstAudio
-    else { return false }
-    let names = formatNames(offered, far, line)
-    let farDirection = offered.media[line].direction
-    let farHolds = offered.rtpAddress(of: line)?.ip.isUnspecified == true
     let text = blocks.bytes(reoffer.offer)
-    guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let own = offered.firstAudio
+    guard (try? SessionDescription.parse(far, into: &known)) != nil,
+      (try? SessionDescription.parse(text, into: &offered)) != nil,
+      let line = mainLine(known, other), let own = mainLine(offered, leg),
+      known.media[line].stream == offered.media[own].stream
     else { return false }
-    let asked = offered.media[own].direction
+    let (theirs, asked) = (known.media[line].direction, offered.media[own].direction)
+    let isHeld = known.rtpAddress(of: line)?.ip.isUnspecified == true
     let direction = SDPDirection(
-      sends: farDirection.sends && asked.receives,
-      receives: farDirection.receives && !farHolds && asked.sends)
-    let codecs = CodecFilter(names)
-    guard SDPWriter.keepsSpeech(offered, of: text, line: own, codecs: codecs),
-      case .some(let protection) = ownProtection(leg)
+      sends: theirs.sends && asked.receives,
+      receives: theirs.receives && !isHeld && asked.sends)
+    // What the other side speaks, line by line.
+    let codecs = CodecFilter(formatNames(known, far) { $0 == line })
+    let others = CodecFilter(formatNames(known, far) { $0 != line })
+    guard
+      var lines = lines(offered, text, for: leg, codecs: codecs, direction: direction)
     else { return false }
-    body.begin()
-    SDPWriter.write(
-      offered, of: text, as: sdpSession(leg),
-      lines: SDPLines(
-        line: own, port: media.local.port, direction: direction, protection: protection),
-      codecs: codecs, into: &body)
-    return !body.isOverflowing
+    for i in offered.media.indices where i != own {
+      let isThere = known.media.indices.contains(i) && known.media[i].port != 0
+      if !isThere || known.media[i].stream != offered.media[i].stream { lines[i].port = 0 }
+    }
+    return write(
+      offered, text, lines, for: leg, codecs: codecs, others: others,
+      answering: OpenOffer(text: reoffer.offer, lines: reoffer.lines))
   }
 
-  private func formatNames(_ sdp: SessionDescription, _ bytes: RawSpan, _ line: Int) -> [String] {
-    sdp.formats(of: line).filter { $0.encoding.isSpeech }.map {
-      $0.hasRTPMap ? bytes.string($0.name) : "\($0.encoding.name)"
+  private func formatNames(
+    _ sdp: SessionDescription, _ bytes: RawSpan, in isMeant: (Int) -> Bool
+  ) -> [String] {
+    sdp.media.indices.filter { isMeant($0) && sdp.media[$0].port != 0 }.flatMap { line in
+      sdp.formats(of: line).filter { $0.encoding.isSpeech }.map {
+        $0.hasRTPMap ? bytes.string($0.name) : "\($0.encoding.name)"
+      }
     }
   }
 
@@ -400,6 +407,7 @@ extension Shard {
     guard let reoffer = leg.reoffer else { return }
     leg.reoffer = nil
     blocks.free(&reoffer.offer)
+    if let asked = reoffer.asked { dropUnanswered(asked) }
     stepBack(leg, reoffer.fork, reoffer.carrier)
     if reoffer.server.isProceeding {
       respond(

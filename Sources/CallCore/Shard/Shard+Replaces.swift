@@ -124,10 +124,11 @@ extension Shard {
     let next = transfer.next
     guard let leg = transfer.target, let server = leg.inviteServer, server.isProceeding,
       let codecs = codecs(leg.codecs, transfer.transferee.codecs),
-      relay(offered, blocks.bytes(transfer.transferee.description), to: leg, codecs: codecs)
+      relay(
+        offered, blocks.bytes(transfer.transferee.description), to: leg, codecs: codecs,
+        answering: next.openOffer)
     else { return false }
-    next.record.codec = codecName(offered, blocks.bytes(transfer.transferee.description))
-    completeAnswer(next.offer, lines: next.offerLines)
+    noteMedia(next, offered, blocks.bytes(transfer.transferee.description))
     sendSuccess(leg, server)
     body.abandon()
     answered(next)

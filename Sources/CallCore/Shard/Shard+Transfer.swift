@@ -235,7 +235,7 @@ extension Shard {
       }
       return release(session, by: .system, leg.protection.refusal ?? .mediaUnacceptable)
     }
-    session.record.codec = codecName(offered, blocks.bytes(leg.description))
+    noteMedia(session, offered, blocks.bytes(leg.description))
     choose(session, leg)
     transfer.target = leg
     answered(session)

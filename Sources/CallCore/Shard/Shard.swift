@@ -49,6 +49,8 @@ package final class Shard {
   /// Where a session record is written before it becomes the bytes of a fact.
   var recordText = OutputBuffer(byteLimit: 1 << 19, recordLimit: 1)
   var offered = SessionDescription()
+  /// A description that is looked at beside that.
+  var known = SessionDescription()
   var effectBuffers: [[TransactionEffect]] = []
 
   var servers: Slab<ServerTransaction?>

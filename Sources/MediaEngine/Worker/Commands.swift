@@ -191,7 +191,7 @@ extension Worker {
     let transport = transports[slot]
     let reception = streams[slot].reception
     var quality = StreamQuality()
-    quality.packets = reception.packets
+    quality.packets = reception.packets &+ transport.datagrams
     quality.octets = reception.octets
     quality.lost = reception.lost
     quality.duplicates = reception.duplicates

@@ -12,6 +12,7 @@ extension Worker {
     guard transports[slot].isOpen else { return }
     counters.received &+= 1
     if transports[slot].isProtected { return receiveProtected(arrival, slot) }
+    if transports[slot].remote.proto == .udptl { return receiveDatagram(arrival, slot) }
     guard let header = RTPHeader(buffer.bytes(arrival.length)) else {
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
@@ -42,9 +43,31 @@ extension Worker {
     }
   }
 
+  /// UDPTL goes on as it came, to an end that speaks it too: while the two sides change over, one still speaks RTP.
+  private mutating func receiveDatagram(_ arrival: Arrival, _ slot: Int) {
+    guard admitMedia(arrival.source, nil, slot) else { return }
+    transports[slot].datagrams &+= 1
+    transports[slot].lastHeard = now
+    transports[slot].lastMedia = now
+    if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }
+    let peer = Int(transports[slot].peer)
+    guard peer >= 0 else {
+      counters.unbridged &+= 1
+      return
+    }
+    if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
+    guard transports[peer].remote.proto == .udptl, transports[peer].remote.weSend,
+      !transports[peer].isProtected, !transports[peer].target.isNowhere
+    else {
+      counters.unsendable &+= 1
+      return
+    }
+    send(arrival.length, slot: peer)
+  }
+
   /// Whether the packet is the far end's, learning where that is (`SourceLatch`).
   private mutating func admitMedia(
-    _ source: SocketAddress, _ header: RTPHeader, _ slot: Int
+    _ source: SocketAddress, _ header: RTPHeader?, _ slot: Int
   ) -> Bool {
     guard transports[slot].hasRemote else { return refuse(source, slot) }
     guard transports[slot].remote.weReceive else {
@@ -61,7 +84,9 @@ extension Worker {
       signalling: transports[slot].remote.signallingSource, policy: transports[slot].remote.latch)
     switch verdict {
     case .accepted: return true
-    case .refused: return follow(source, header, slot) || refuse(source, slot)
+    case .refused:
+      if let header, follow(source, header, slot) { return true }
+      return refuse(source, slot)
     case .latched:
       aim(slot)
       offerPassage(slot)
@@ -85,12 +110,19 @@ extension Worker {
 
   /// Sends the packet in the buffer to the far end of `slot`, as it came or in the flow that is known there.
   private mutating func forwardMedia(_ header: RTPHeader, _ length: Int, to slot: Int) {
-    guard transports[slot].remote.weSend, !transports[slot].target.isNowhere else {
+    guard transports[slot].remote.weSend, transports[slot].remote.proto == .rtp,
+      !transports[slot].target.isNowhere
+    else {
       counters.unsendable &+= 1
       return
     }
     if transports[slot].isRenumbered { renumber(header, slot) }
     guard let length = sealed(length, slot) else { return }
+    send(length, slot: slot)
+  }
+
+  /// The packet in the buffer.
+  private mutating func send(_ length: Int, slot: Int) {
     if buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) {
       transports[slot].sent &+= 1
       counters.relayed &+= 1

@@ -1,5 +1,6 @@
 import Base
 import Policy
+import SIPWire
 
 // The keys of a trunk that say how its dialogs are conducted.
 
@@ -31,6 +32,17 @@ extension ResourceReader {
     rules.withoutTLS ?= reader.optional(fields, "srtpWithoutTLS", .flag)
     return rules
   }
+
+  /// What of a trunk or a user may pass beside speech; nil: it says nothing.
+  mutating func streams(_ fields: DocumentFields) -> SDPStreams? {
+    guard fields.has("streams") else { return nil }
+    return SDPStreams(reader.list(fields, "streams", .choice("a stream beside speech")))
+  }
+}
+
+extension SDPStreams {
+  /// The same, to be written.
+  var document: DocumentNode { .list(named.map { .text($0.rawValue) }) }
 }
 
 extension SRTPRules {

@@ -105,7 +105,8 @@ private struct ResourceWriter {
       ("authentication", trunk.authentication.map(node)),
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
-      ("codecs", .texts(trunk.codecs)), ("wideLatching", .bare(trunk.wideLatching)),
+      ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
+      ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("profile", trunk.profile.map { .text($0) }),
       ("numbers", trunk.numbers.map(\.document)), ("callerID", trunk.callerID.map(\.document)),
@@ -187,7 +188,7 @@ private struct ResourceWriter {
       ("forward", node(user.forward)), ("redirects", .text(user.redirects.rawValue)),
       ("transfer", .text(user.transfer.rawValue)), ("busyLamp", .text(user.busyLamp.rawValue)),
       ("pickup", .texts(user.pickup)),
-      ("transport", .text(user.transport.rawValue)),
+      ("transport", .text(user.transport.rawValue)), ("streams", user.streams.document),
     ]
     return .group(fields + user.srtp.fields)
   }

@@ -180,7 +180,7 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "wideLatching", "mediaTimeout", "numbers", "callerID",
+      "maxCalls", "callsPerSecond", "codecs", "streams", "wideLatching", "mediaTimeout", "numbers", "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
     ]
@@ -219,6 +219,7 @@ extension ResourceReader {
     trunk.targets = trunk.targets.map { $0.reached(by: trunk.transport) }
     trunk.security = security(fields)
     trunk.srtp = protection(fields)
+    trunk.streams ?= streams(fields)
     return trunk
   }
 
@@ -318,7 +319,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "srtp", "srtpWithoutTLS",
+      "maxCalls", "callsPerSecond", "streams", "srtp", "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -339,6 +340,7 @@ extension ResourceReader {
     user.busyLamp ?= reader.optional(fields, "busyLamp", .choice("what others see of calls"))
     user.pickup = reader.list(fields, "pickup", .text("a user", example: "bob"))
     user.srtp = protection(fields)
+    user.streams ?= streams(fields)
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))

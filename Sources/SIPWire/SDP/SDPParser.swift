@@ -50,6 +50,14 @@ struct SDPParser {
       try take(type, value, bytes, &sdp)
     }
     try checkConnection(sdp)
+    endSection(&sdp, at: end)
+  }
+
+  /// What stands below the last m-line ends here.
+  private func endSection(_ sdp: inout SessionDescription, at end: Int) {
+    guard !sdp.media.isEmpty else { return }
+    let start = sdp.media[sdp.media.count &- 1].section.start
+    sdp.media[sdp.media.count &- 1].section = ByteRange(from: start, to: max(start, end))
   }
 
   /// v= and o=.
@@ -195,13 +203,14 @@ struct SDPParser {
     else { throw SDPParseError(.media, at: value.start) }
     let first = sdp.formats.count
     let parsed = SDPMedia.Transport.parse(bytes.extracting(transport))
+    endSection(&sdp, at: value.start &- 2)
     try formats(&words, parsed, bytes, &sdp)
     sdp.media.append(
       SDPMedia(
         kind: SDPMedia.Kind.parse(bytes.extracting(kind)), kindToken: kind, port: number,
         portCount: count, transport: parsed, transportToken: transport,
         formats: first..<sdp.formats.count, address: sessionAddress,
-        direction: sessionDirection))
+        direction: sessionDirection, section: ByteRange(at, 0)))
     inMedia = true
     hasOwnConnection = false
     seen = 0

@@ -30,7 +30,7 @@ package struct SDPLines: Sendable {
   }
 
   private var lines = InlineArray<16, Line>(repeating: Line())
-  /// Of the anchored line; nil: plain RTP.
+  /// Of the line of speech; nil: plain RTP.
   package var protection: SDPProtection?
 
   /// Every line is rejected.
@@ -78,9 +78,9 @@ package struct CodecFilter: Hashable, Sendable {
 }
 
 /// Writes session descriptions of our own. One that is passed on to the other side of a call is written
-/// anew from what was understood of it: of an anchored audio line the formats with their rtpmap and fmtp,
-/// packet times and direction; of every other line its place. No address, name, key or unknown attribute
-/// of the far end can get through.
+/// anew from what was understood of it: of an anchored line the formats with their rtpmap and fmtp, packet
+/// times and direction, beside speech some attributes more (`further`); of every other line its place. No
+/// address, name, key or unknown attribute of the far end can get through.
 package enum SDPWriter {
   /// Whether an anchored line would have a format that carries speech.
   package static func keepsSpeech(
@@ -89,38 +89,75 @@ package enum SDPWriter {
     sdp.formats(of: line).contains { $0.encoding.isSpeech && codecs.allows($0, in: bytes) }
   }
 
-  /// `sdp`, read from `bytes`, as ours. A line is anchored when it is audio over RTP, has a port in `lines`, and
-  /// keeps a format that carries speech; all others are rejected in their place.
+  /// `sdp`, read from `bytes`, as ours. A line is anchored when it carries a stream that we pass, has a port in
+  /// `lines`, and keeps a format, of audio one that carries speech; all others are rejected in their place. `codecs`
+  /// is for speech, `others` for the rest; `count` lines are written and no more.
   package static func write(
     _ sdp: SessionDescription, of bytes: RawSpan, as session: SDPSession, lines: SDPLines,
-    codecs: CodecFilter = .all, into out: inout OutputBuffer
+    codecs: CodecFilter = .all, others: CodecFilter = .all, count: Int = .max,
+    into out: inout OutputBuffer
   ) {
     head(session, &out)
-    for (i, media) in sdp.media.enumerated() {
+    for (i, media) in sdp.media.enumerated().prefix(count) {
       let line = lines[i]
-      guard line.port != 0, media.kind == .audio,
-        media.transport.isPlainRTP || media.transport.isSecureRTP,
-        keepsSpeech(sdp, of: bytes, line: i, codecs: codecs)
-      else {
-        rejected(media, sdp.formats(of: i).first, bytes, &out)
-        continue
-      }
-      out.append("m=audio ")
-      out.append(decimal: Int(line.port))
-      transport(lines.protection, feedback: media.transport.hasFeedback, &out)
-      let kept = sdp.formats(of: i)
-      for format in kept where codecs.allows(format, in: bytes) {
+      let direction = line.direction ?? media.direction
+      let formats = sdp.formats(of: i)
+      let isKept =
+        line.port != 0
+        && (media.stream == .speech
+          ? keepsSpeech(sdp, of: bytes, line: i, codecs: codecs)
+          : media.isFax || formats.contains { others.allows($0, in: bytes) })
+      switch isKept ? media.stream : nil {
+      case .speech:
+        out.append("m=audio ")
+        rtp(media, formats, bytes, port: line.port, lines.protection, codecs, &out)
+        for format in formats where codecs.allows(format, in: bytes) {
+          describe(format, bytes, &out)
+        }
+        times(media.packetTime, media.maxPacketTime, &out)
+        keys(lines.protection, &out)
+        attribute(direction.attribute, &out)
+      case .fax:
+        fax(media, bytes, port: line.port, direction, &out)
+      case .video, .text, .application:
+        out.append("m=")
+        out.append(bytes, media.kindToken)
         out.append(" ")
-        out.append(decimal: Int(format.payloadType))
+        rtp(media, formats, bytes, port: line.port, nil, others, &out)
+        further(media, of: bytes, into: &out)
+        for format in formats where others.allows(format, in: bytes) {
+          describe(format, bytes, &out)
+        }
+        attribute(direction.attribute, &out)
+      case nil: rejected(media, formats.first, bytes, &out)
       }
-      out.append("\r\n")
-      for format in kept where codecs.allows(format, in: bytes) {
-        describe(format, bytes, &out)
-      }
-      times(media.packetTime, media.maxPacketTime, &out)
-      keys(lines.protection, &out)
-      attribute((line.direction ?? media.direction).attribute, &out)
     }
+  }
+
+  /// Behind `m=audio ` and its like: the rest of the line.
+  private static func rtp(
+    _ media: SDPMedia, _ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan, port: UInt16,
+    _ protection: SDPProtection?, _ allowed: CodecFilter, _ out: inout OutputBuffer
+  ) {
+    out.append(decimal: Int(port))
+    transport(protection, feedback: media.transport.hasFeedback, &out)
+    for format in formats where allowed.allows(format, in: bytes) {
+      out.append(" ")
+      out.append(decimal: Int(format.payloadType))
+    }
+    out.append("\r\n")
+  }
+
+  /// ITU-T T.38 annex D: the one format, and no direction but where the stream is held.
+  private static func fax(
+    _ media: SDPMedia, _ bytes: RawSpan, port: UInt16, _ direction: SDPDirection,
+    _ out: inout OutputBuffer
+  ) {
+    out.append("m=image ")
+    out.append(decimal: Int(port))
+    out.append(" udptl t38\r\n")
+    further(media, of: bytes, into: &out)
+    if direction != .sendrecv { attribute(direction.attribute, &out) }
   }
 
   /// The protocol of an anchored line.
@@ -230,13 +267,5 @@ package enum SDPWriter {
     out.append("a=")
     out.append(name)
     out.append("\r\n")
-  }
-}
-
-extension RawSpan {
-  /// Visible ASCII characters and spaces alone.
-  fileprivate func isPrintable(_ range: ByteRange) -> Bool {
-    for i in range.start..<range.end where !(0x20...0x7e ~= byte(at: i)) { return false }
-    return true
   }
 }

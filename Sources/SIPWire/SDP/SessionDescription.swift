@@ -123,6 +123,8 @@ package struct SDPMedia: Hashable, Sendable {
   package var address: IPAddress?
   /// Of this line, else of the session, else sendrecv.
   package var direction: SDPDirection
+  /// The lines below it.
+  package var section: ByteRange
   /// Milliseconds of audio a packet; 0 where it isn't said.
   package var packetTime: UInt16 = 0
   package var maxPacketTime: UInt16 = 0
@@ -132,6 +134,8 @@ package struct SDPMedia: Hashable, Sendable {
   /// Positions in `SessionDescription.crypto`.
   package var crypto: Range<Int> = 0..<0
 
+  /// Fax in real time by ITU-T T.38.
+  package var isFax: Bool { kind == .image && transport == .udptl }
   /// Over SRTP, with a key that we can use.
   package var isProtected: Bool { transport.isSecureRTP && !crypto.isEmpty }
   /// Held by this description's writer: it won't receive, by direction or by RFC 2543's address.

@@ -27,6 +27,8 @@ package final class Agent {
   package var domain = "trunk.example"
   /// Nil: it knows plain RTP alone.
   package var srtp: AgentSRTP?
+  /// What it takes beside speech, and in its place.
+  package var takes = Set(AgentLine.Kind.allCases)
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }
   /// Told of a call that it makes by itself, before that begins.
   package var onConsultation: (_ of: AgentCall, _ to: AgentCall) -> Void = { _, _ in }

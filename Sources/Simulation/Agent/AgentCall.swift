@@ -48,9 +48,17 @@ package final class AgentCall {
   /// What the trunk said last.
   package internal(set) var remoteSDP: AgentSDP?
   var direction = AgentSDP.Direction.sendrecv
+  /// The first line is of a fax, or has port 0; and the lines beside it.
+  package internal(set) var isFax = false
+  var isMuted = false
+  package internal(set) var beside: [AgentLine] = []
+  /// The lines of the offer that is open; 0: the other side makes it.
+  var linesOffered = 0
   package var payloads: [Int] = []
   /// Every re-INVITE is answered 488.
   package var refusesReoffers = false
+  /// Every offer is answered by port 0 in each line.
+  package var rejectsByPort = false
   var sdpVersion = 1
   package internal(set) var reoffersAnswered: [Int] = []
   var reofferPending = false
@@ -299,7 +307,12 @@ package final class AgentCall {
   }
 
   func description() -> String {
-    var sdp = AgentSDP(media: media, payloads: payloads, direction: direction)
+    var sdp = AgentSDP(
+      media: isMuted ? SocketAddress(media.ip, 0) : media, payloads: payloads,
+      direction: direction)
+    sdp.isFax = isFax
+    sdp.beside = beside
+    linesOffered = 1 + beside.count
     if let srtp = agent.srtp, !srtp.offers.isEmpty {
       sdp.profile = srtp.profile
       sdp.crypto = srtp.offers
@@ -314,7 +327,11 @@ package final class AgentCall {
       world.violate(.sdp, "\(agent.name): unreadable SDP", callID)
       return nil
     }
-    if sdp.streams != 1 { world.violate(.sdp, "\(agent.name): \(sdp.streams) streams", callID) }
+    // RFC 3264 §6 and §8: an answer has the lines of its offer, and an offer no fewer than there were.
+    let isAnswer = message.status > 0 && linesOffered > 0
+    if isAnswer ? sdp.streams != linesOffered : sdp.streams < 1 + beside.count {
+      world.violate(.sdp, "\(agent.name): \(sdp.streams) streams", callID)
+    }
     remoteMedia = sdp.media
     remoteDirection = sdp.direction
     remoteSDP = sdp

@@ -73,8 +73,7 @@ extension AgentCall {
   func answerOrOffer() -> String? {
     if let sdp = calleeScript.sdp { return sdp }
     guard let offer = offerReceived else { return description() }
-    return offer.answer(media: media, payloads: payloads, holding: false, srtp: agent.srtp)
-      .map { $0.text(canary: agent.canary, version: sdpVersion) }
+    return answer(to: offer, holding: false)
   }
 
   private func accept(

@@ -22,6 +22,7 @@ extension Agent {
 /// The calling side: RFC 3261 §13.2, §9.1, §22.2.
 extension AgentCall {
   func start() {
+    if !callerScript.delayedOffer { make(callerScript.change) }
     sendInvite(authorization: challengeAnswer())
     schedule(callerScript.cancelAfter) { $0.requestCancel() }
     schedule(callerScript.dieAfter) { $0.die() }
@@ -134,10 +135,7 @@ extension AgentCall {
   }
 
   private func acknowledgeInvite(_ response: AgentMessage, offer: AgentSDP?) {
-    let answer = offer.flatMap {
-      $0.answer(media: media, payloads: payloads, holding: false, srtp: agent.srtp)
-    }
-    let own = answer?.text(canary: agent.canary, version: sdpVersion)
+    let own = offer.flatMap { answer(to: $0, holding: false) }
     let sdp = own == nil ? nil : callerScript.sdp ?? own
     switch callerScript.ack {
     case .prompt: acknowledge(response, sdp: sdp)

@@ -60,10 +60,7 @@ extension AgentCall {
     _ response: AgentMessage, _ rseq: UInt32, offer: AgentSDP?, hasAnswer: Bool
   ) {
     pracksSent += 1
-    var sdp = offer.flatMap {
-      $0.answer(media: media, payloads: payloads, holding: false, srtp: agent.srtp)
-    }
-    .map { $0.text(canary: agent.canary, version: sdpVersion) }
+    var sdp = offer.flatMap { answer(to: $0, holding: false) }
     let offers = callerScript.offersInPrack && hasAnswer && offer == nil && pracksSent == 1
     if offers {
       sdpVersion += 1
@@ -186,10 +183,7 @@ extension AgentCall {
       }
     } else if message.hasBody {
       sdpVersion += 1
-      sdp = take(message)?.answer(
-        media: media, payloads: payloads, holding: false, srtp: agent.srtp
-      )
-      .map { $0.text(canary: agent.canary, version: sdpVersion) }
+      sdp = take(message).flatMap { answer(to: $0, holding: false) }
     }
     agent.answer(message, transaction, status: 200, tag: localTag, sdp: sdp)
     if let after = calleeScript.updatesEarlyAfter, agreedTags.contains(localTag) {
@@ -216,15 +210,12 @@ extension AgentCall {
       return
     }
     sdpVersion += 1
-    let answer = take(message)?.answer(
-      media: media, payloads: payloads, holding: direction != .sendrecv, srtp: agent.srtp)
-    guard let answer else {
+    guard let sdp = take(message).flatMap({ answer(to: $0) }) else {
       agent.answer(message, transaction, status: 488, tag: localTag)
       return
     }
     agent.answer(
-      message, transaction, status: 200, tag: localTag, headers: headers,
-      sdp: answer.text(canary: agent.canary, version: sdpVersion))
+      message, transaction, status: 200, tag: localTag, headers: headers, sdp: sdp)
   }
 
   /// A body of any type in INFO.

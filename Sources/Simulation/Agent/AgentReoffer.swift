@@ -11,7 +11,10 @@ extension AgentCall {
     reofferPending = true
     sdpVersion += 1
     let before = (direction, media)
+    let streams = streams
     direction = reoffer.direction
+    if !reoffer.withoutOffer { make(reoffer.change) }
+    if reoffer.withoutOffer || reoffer.sdp != nil { linesOffered = 0 }
     if reoffer.movesMedia { move() }
     talk()
     var handled = false
@@ -29,7 +32,8 @@ extension AgentCall {
       if response.status < 300 {
         let sdp = handled ? nil : take(response)
         if method == .invite {
-          acknowledge(response, sdp: reoffer.withoutOffer ? sdp.flatMap(answer) : nil)
+          acknowledge(
+            response, sdp: reoffer.withoutOffer ? sdp.flatMap { answer(to: $0) } : nil)
         }
         if !handled { agreeSession(response, isOurRequest: true) }
       }
@@ -41,17 +45,11 @@ extension AgentCall {
         // §14.1: the session stays as it was.
         if media != before.1 { world.media.silence(media, at: world.now) }
         (direction, media) = before
+        self.streams = streams
         talk()
       }
       answeredReoffer(reoffer, response, isRetry: isRetry)
     }
-  }
-
-  private func answer(_ offer: AgentSDP) -> String? {
-    offer.answer(
-      media: media, payloads: payloads, holding: direction != .sendrecv, srtp: agent.srtp
-    )
-    .map { $0.text(canary: agent.canary, version: sdpVersion) }
   }
 
   private func answeredReoffer(_ reoffer: Reoffer, _ response: AgentMessage, isRetry: Bool) {
@@ -95,10 +93,7 @@ extension AgentCall {
     let sdp: String? =
       offer == nil
       ? description()
-      : offer?.answer(
-        media: media, payloads: payloads, holding: direction != .sendrecv, srtp: agent.srtp
-      )
-      .map { $0.text(canary: agent.canary, version: sdpVersion) }
+      : offer.flatMap { answer(to: $0) }
     guard let sdp else {
       agent.answer(message, transaction, status: 488, tag: localTag)
       return

@@ -1,6 +1,6 @@
 package import Base
 
-/// A session description as the agents see it: one audio stream.
+/// A session description as the agents see it: a first line, of speech or a fax, and others beside it.
 package struct AgentSDP: Hashable, Sendable {
   package enum Direction: String, Sendable {
     case sendrecv, sendonly, recvonly, inactive
@@ -21,6 +21,9 @@ package struct AgentSDP: Hashable, Sendable {
   package var direction = Direction.sendrecv
   package var streams = 1
   package var profile = "RTP/AVP"
+  /// The first line is of T.38.
+  package var isFax = false
+  package var beside: [AgentLine] = []
   /// The values of its a=crypto lines.
   package var crypto: [String] = []
 
@@ -39,19 +42,28 @@ package struct AgentSDP: Hashable, Sendable {
     var streams = 0
     var profile = ""
     var crypto: [String] = []
+    var isFax = false
+    var beside: [(AgentLine.Kind, UInt16)] = []
     guard text.hasPrefix("v=0\r\n"), text.hasSuffix("\r\n") else { return nil }
     for line in text.split(separator: "\r\n") {
       if line.hasPrefix("c=IN IP") { ip = line.split(separator: " ").last.flatMap(AgentText.ip) }
       if line.hasPrefix("m=") {
         streams += 1
         let words = line.split(separator: " ")
-        guard words.count >= 4, streams == 1 else { continue }
+        guard words.count >= 4 else { return nil }
+        guard streams == 1 else {
+          if let kind = AgentLine.Kind(rawValue: String(words[0].dropFirst(2))) {
+            beside.append((kind, UInt16(words[1]) ?? 0))
+          }
+          continue
+        }
+        isFax = words[0] == "m=image"
         port = UInt16(words[1])
         profile = String(words[2])
         payloads = words[3...].compactMap { Int($0) }
       }
       if line.hasPrefix("a=crypto:") { crypto.append(String(line.dropFirst(9))) }
-      if line.hasPrefix("a="), let found = Direction(rawValue: String(line.dropFirst(2))) {
+      if streams < 2, line.hasPrefix("a="), let found = Direction(rawValue: String(line.dropFirst(2))) {
         direction = found
       }
     }
@@ -60,6 +72,10 @@ package struct AgentSDP: Hashable, Sendable {
     self.streams = streams
     self.profile = profile
     self.crypto = crypto
+    self.isFax = isFax
+    self.beside = beside.map { kind, port in
+      AgentLine(kind, port == 0 ? nil : SocketAddress(ip, port))
+    }
   }
 
   private static let names = [
@@ -75,8 +91,15 @@ package struct AgentSDP: Hashable, Sendable {
     var lines = [
       "v=0", "o=\(canary) 1 \(version) IN \(family) \(canary).invalid", "s=\(canary)",
       "c=IN \(family) \(AgentText.host(media.ip))", "t=0 0",
-      "m=audio \(media.port) \(profile) " + payloads.map(String.init).joined(separator: " "),
     ]
+    if isFax {
+      lines.append("m=image \(media.port) udptl t38")
+      lines += AgentLine.faxAttributes
+      lines += beside.flatMap(\.text)
+      return lines.joined(separator: "\r\n") + "\r\n"
+    }
+    lines.append(
+      "m=audio \(media.port) \(profile) " + payloads.map(String.init).joined(separator: " "))
     for payload in payloads {
       let isWordy = AgentSDP.wordy.contains(payload)
       guard let name = AgentSDP.names[payload] ?? (isWordy ? "X-WORDY/8000" : nil) else { continue }
@@ -87,13 +110,22 @@ package struct AgentSDP: Hashable, Sendable {
     lines += crypto.map { "a=crypto:" + $0 }
     lines.append("a=ptime:20")
     lines.append("a=\(direction.rawValue)")
+    lines += beside.flatMap(\.text)
     return lines.joined(separator: "\r\n") + "\r\n"
   }
 
   /// The answer of an agent that speaks `payloads`; nil where nothing is common.
-  package func answer(media: SocketAddress, payloads own: [Int], holding: Bool, srtp: AgentSRTP?)
-    -> AgentSDP?
-  {
+  package func answer(
+    media: SocketAddress, payloads own: [Int], holding: Bool, srtp: AgentSRTP?,
+    takes: Set<AgentLine.Kind>
+  ) -> AgentSDP? {
+    let media = self.media.port == 0 ? SocketAddress(media.ip, 0) : media
+    if isFax {
+      guard takes.contains(.image) else { return nil }
+      var answer = AgentSDP(media: media, payloads: [])
+      answer.isFax = true
+      return answer
+    }
     let common = payloads.filter { own.contains($0) }
     guard common.contains(where: { $0 < 96 }) else { return nil }
     let mirrored = direction.mirrored

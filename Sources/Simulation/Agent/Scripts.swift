@@ -40,6 +40,7 @@ package struct Reoffer: Hashable, Sendable {
   package var sdp: String?
   /// By UPDATE (RFC 3311) instead of INVITE.
   package var update = false
+  package var change = StreamChange.none
 
   package init(
     after: Interval, direction: AgentSDP.Direction = .sendrecv, movesMedia: Bool = false,
@@ -68,6 +69,8 @@ package struct CallerScript: Hashable, Sendable {
   package var payloads = [0, 8, 101]
   /// INVITE without SDP: the answer travels in the ACK (RFC 3665 §3.6).
   package var delayedOffer = false
+  /// What the first offer has beside speech, or in its place.
+  package var change = StreamChange.none
   /// From the INVITE; waits for a first provisional response (RFC 3261 §9.1).
   package var cancelAfter: Interval?
   /// From the arrival of the 200.

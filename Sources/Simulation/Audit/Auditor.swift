@@ -349,11 +349,12 @@ package final class Auditor {
     successes[key] = success
   }
 
-  /// The address in our SDP is one of ours, and was open when it was first named.
+  /// The addresses in our SDP are ours, and were open when they were first named.
   private func checkDescription(_ message: AgentMessage) {
-    guard let sdp = AgentSDP(message.bodyText), sdp.media.port != 0 else { return }
-    if !world.media.isOpen(sdp.media) {
-      fail(.sdp, "\(AgentText.hostPort(sdp.media)) in SDP is not open", message.callID)
+    guard let sdp = AgentSDP(message.bodyText) else { return }
+    for address in [sdp.media] + sdp.beside.compactMap(\.media)
+    where address.port != 0 && !world.media.isOpen(address) {
+      fail(.sdp, "\(AgentText.hostPort(address)) in SDP is not open", message.callID)
     }
   }
 

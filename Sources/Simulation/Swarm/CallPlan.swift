@@ -179,11 +179,13 @@ struct PlanGenerator {
     var at = random.interval(0...4_000)
     return (0..<random.within(1...3)).map { _ in
       at = at + random.interval(200...5_000)
-      return Reoffer(
+      var reoffer = Reoffer(
         after: at,
         direction: random.pick([.sendrecv, .sendonly, .sendonly, .inactive]) ?? .sendrecv,
         movesMedia: random.chance(0.3), withoutOffer: random.chance(0.15),
         update: random.chance(0.4))
+      if random.chance(0.3) { reoffer.change = random.pick(StreamChange.allCases) ?? .none }
+      return reoffer
     }
   }
 
@@ -204,6 +206,7 @@ struct PlanGenerator {
     if random.chance(0.02) { plan.script.ack = .never }
     if random.chance(0.05) { plan.script.ack = .fromCopy(random.within(2...6)) }
     if random.chance(0.06) { plan.script.delayedOffer = true }
+    if random.chance(0.1) { plan.script.change = random.pick(StreamChange.allCases) ?? .none }
     if random.chance(0.15) { plan.script.reoffers = reoffers() }
     plan.script.reliable = random.pick([.none, .none, .supports, .supports, .requires]) ?? .none
     if random.chance(0.03) { plan.script.pracks = false }
@@ -231,7 +234,7 @@ struct PlanGenerator {
       caller.credentials == .right, plan.operatorAfter == nil, caller.pracks,
       !caller.offersInPrack, caller.updatesEarlyAfter == nil
     else { return false }
-    if plan.kind == .application { return !caller.delayedOffer }
+    if plan.kind == .application { return !caller.delayedOffer && !caller.change.isFax }
     guard let callee = plan.callees.first, callee.dieAfter == nil,
       callee.steps.last?.status == 200, let answer = callee.steps.last?.after,
       caller.payloads.contains(where: { callee.payloads.contains($0) && $0 < 96 }),

@@ -141,6 +141,11 @@ package final class SimulatedMedia {
     }
   }
 
+  /// What we know of this agent's end.
+  package func remote(of media: SocketAddress) -> RemoteMedia? {
+    transports.values.first { $0.remote?.rtp == media }?.remote
+  }
+
   /// The keys between us and this agent; nil: none.
   package func security(of media: SocketAddress) -> MediaSecurity? {
     transports.values.first { $0.remote?.rtp == media }?.remote?.security

@@ -317,7 +317,7 @@ package final class World {
 
   package func isListener(_ address: SocketAddress) -> Bool { listenersByAddress[address] != nil }
 
-  func newMediaAddress(of agent: Agent) -> SocketAddress {
+  package func newMediaAddress(of agent: Agent) -> SocketAddress {
     let port = nextMediaPort[agent.address.ip, default: 20_000]
     nextMediaPort[agent.address.ip] = port >= 65_000 ? 20_000 : port + 2
     let address = SocketAddress(agent.address.ip, port)

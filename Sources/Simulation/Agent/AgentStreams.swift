@@ -1,0 +1,108 @@
+package import Base
+
+/// An m-line of an agent's session beside the first.
+package struct AgentLine: Hashable, Sendable {
+  package enum Kind: String, Sendable, CaseIterable { case video, image }
+
+  package var kind: Kind
+  /// Nil: port 0.
+  package var media: SocketAddress?
+
+  package init(_ kind: Kind, _ media: SocketAddress?) {
+    self.kind = kind
+    self.media = media
+  }
+
+  var text: [String] {
+    let port = media?.port ?? 0
+    return switch kind {
+    case .video:
+      [
+        "m=video \(port) RTP/AVPF 96", "b=AS:512", "a=rtpmap:96 VP8/90000",
+        "a=rtcp-fb:96 nack pli", "a=sendrecv",
+      ]
+    case .image: ["m=image \(port) udptl t38"] + AgentLine.faxAttributes
+    }
+  }
+
+  static let faxAttributes = ["a=T38FaxVersion:0", "a=T38FaxUdpEC:t38UDPRedundancy"]
+}
+
+/// What a re-INVITE makes of the session's streams.
+package enum StreamChange: Hashable, Sendable, CaseIterable {
+  case none
+  /// Video comes, or goes.
+  case video, noVideo
+  /// A fax in the place of speech, or beside the line of speech, which has port 0 then.
+  case fax, faxBeside
+  /// Speech again, and nothing else.
+  case speech
+
+  package var isFax: Bool { self == .fax || self == .faxBeside }
+}
+
+extension AgentCall {
+  /// Everything of the session that an offer may change.
+  struct Streams {
+    var isFax: Bool
+    var isMuted: Bool
+    var beside: [AgentLine]
+  }
+
+  var streams: Streams {
+    get { Streams(isFax: isFax, isMuted: isMuted, beside: beside) }
+    set { (isFax, isMuted, beside) = (newValue.isFax, newValue.isMuted, newValue.beside) }
+  }
+
+  func make(_ change: StreamChange) {
+    switch change {
+    case .none: break
+    case .video: add(.video)
+    case .noVideo: drop(.video)
+    case .fax: isFax = true
+    case .faxBeside:
+      isMuted = true
+      add(.image)
+    case .speech:
+      (isFax, isMuted) = (false, false)
+      for kind in AgentLine.Kind.allCases { drop(kind) }
+    }
+  }
+
+  private func add(_ kind: AgentLine.Kind) {
+    let address = world.newMediaAddress(of: agent)
+    if let i = beside.firstIndex(where: { $0.kind == kind }) {
+      beside[i].media = beside[i].media ?? address
+    } else {
+      beside.append(AgentLine(kind, address))
+    }
+  }
+
+  private func drop(_ kind: AgentLine.Kind) {
+    for i in beside.indices where beside[i].kind == kind { beside[i].media = nil }
+  }
+
+  /// The answer to an offer of the trunk's; nil: there is nothing that this agent takes.
+  func answer(to offer: AgentSDP, holding: Bool? = nil) -> String? {
+    if rejectsByPort {
+      var none = offer
+      none.media = SocketAddress(media.ip, 0)
+      none.beside = offer.beside.map { AgentLine($0.kind, nil) }
+      return none.text(canary: agent.canary, version: sdpVersion)
+    }
+    guard
+      var sdp = offer.answer(
+        media: media, payloads: payloads, holding: holding ?? (direction != .sendrecv),
+        srtp: agent.srtp, takes: agent.takes)
+    else { return nil }
+    isFax = offer.isFax
+    isMuted = offer.media.port == 0
+    beside = offer.beside.enumerated().map { i, line in
+      let own = beside.indices.contains(i) && beside[i].kind == line.kind ? beside[i].media : nil
+      let isTaken = line.media != nil && agent.takes.contains(line.kind)
+      return AgentLine(line.kind, isTaken ? own ?? world.newMediaAddress(of: agent) : nil)
+    }
+    sdp.beside = beside
+    return sdp.text(canary: agent.canary, version: sdpVersion)
+  }
+}
