@@ -106,7 +106,9 @@ let tests: [Layer] = [
   Layer(name: "PolicyTests", imports: ["Base", "SIPWire", "CryptoCore", "Policy"]),
   Layer(
     name: "MediaEngineTests",
-    imports: ["Base", "CLinux", "CryptoCore", "RTPWire", "MediaControl", "MediaEngine"]),
+    imports: [
+      "Base", "CLinux", "CKernelPath", "CryptoCore", "RTPWire", "MediaControl", "MediaEngine",
+    ]),
   Layer(
     name: "CallCoreTests",
     imports: [

@@ -4,8 +4,8 @@
 //
 // Everything that is not exactly such a packet goes up to the socket as if this program were not there.
 // What it must never do is send a packet to where it does not belong. So: the destination must be ours, the
-// source must be the far end's address and port, nothing is sent unless the entry was armed both before and
-// after its words were read, and the packet's own words decide nothing but the numbers in its RTP header.
+// source must be the far end's address and port, an entry is held while its words are used, so that they are those
+// of one state, and the packet's own words decide nothing but the numbers in its RTP header.
 //
 // Written for the verifier and for a reader: no loop, no division, no subprogram, one exit for each outcome.
 
@@ -140,13 +140,27 @@ INLINE ckp_entry *find(const u32 address[4], u16 port) {
     return lookup(&entries, &index);
 }
 
-/// Reads `armed` with everything before it done and nothing after it begun.
-INLINE u64 armed(ckp_entry *entry) { return __sync_fetch_and_add(&entry->armed, 0); }
+/// Whether this packet is to be relayed. If so, nobody else changes the entry until `let_go`.
+///
+/// Armed and held are one word, so there are two cases only: either this step comes first, and user space, which takes
+/// the flow back by the next change of the word, sees that it has to wait for us; or its change comes first, and this
+/// step fails. An exchange that succeeds is ordered fully on every processor that the kernel knows: none of the entry's
+/// words is read before it is held.
+INLINE int hold(ckp_entry *entry) {
+    // Most of what is not ours to relay is seen without an exchange. What holds for another CPU differs as well.
+    u64 order = *(volatile u64 *)&entry->armed;
+    if (!order || order != *(volatile u64 *)&entry->passed) return 0;
+    return __sync_val_compare_and_swap(&entry->armed, order, order | CKP_HELD) == order;
+}
+
+/// By an addition that fetches, which is ordered fully as well (one that does not fetch is not): who sees the entry let
+/// go sees what was counted before.
+INLINE void let_go(ckp_entry *entry) { __sync_fetch_and_add(&entry->armed, -(u64)CKP_HELD); }
 
 /// Leaves a packet of the far end to the socket, and what follows too, until user space has caught up.
 INLINE int pass_up(ckp_entry *entry, u16 sequence) {
     u64 before = *(volatile u64 *)&entry->passed;
-    *(volatile u64 *)&entry->passed = ((before >> 16) + 1) << 16 | sequence;
+    *(volatile u64 *)&entry->passed = ((before >> 32) + 1) << 32 | (u64)sequence << 16;
     ckp_total *sum = total();
     if (sum) sum->passed++;
     return GO_ON;
@@ -286,6 +300,11 @@ INLINE int send(struct frame *frame, u32 checksum, u32 ends, u32 body, u32 inter
 
 // MARK: IPv4
 
+INLINE int is_from4(const ckp_entry *entry, const struct packet4 *packet) {
+    return entry->family == 4 && packet->udp.source == entry->source_port &&
+        packet->ip.source == entry->source[0];
+}
+
 INLINE int relay4(struct frame *frame) {
     const struct packet4 *packet = (void *)(long)frame->data + ETHERNET;
     if ((void *)(packet + 1) > (void *)(long)frame->data_end) {
@@ -300,17 +319,17 @@ INLINE int relay4(struct frame *frame) {
     const u32 key[4] = {0, 0, 0xffff0000, packet->ip.destination};
     ckp_entry *entry = find(key, packet->udp.destination);
     if (!entry || entry->family != 4) return GO_ON;
-    if (packet->udp.source != entry->source_port || packet->ip.source != entry->source[0])
-        return leave_stranger();
+    if (!is_from4(entry, packet)) return leave_stranger();
 
     u16 sequence = NETWORK16(packet->rtp.sequence);
     u32 length = NETWORK16(packet->ip.length);
-    u64 order = armed(entry);
-    if (!order || order != *(volatile u64 *)&entry->passed) goto up;
-    if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto up;
+    if (!hold(entry)) goto up;
+    // The port may have become another call's since.
+    if (!is_from4(entry, packet)) goto held;
+    if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto held;
     if (length < sizeof *packet || NETWORK16(packet->udp.length) + sizeof packet->ip != length)
-        goto up;
-    if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto up;
+        goto held;
+    if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto held;
 
     struct packet4 out = *packet;
     renumber(&out.rtp, entry);
@@ -321,7 +340,6 @@ INLINE int relay4(struct frame *frame) {
     out.udp.source = entry->local_port;
     out.udp.destination = entry->target_port;
     u32 interface = entry->interface;
-    if (armed(entry) != order) goto up;
 
     u64 ends = exchanged(packet->ip.source, out.ip.source) +
         exchanged(packet->ip.destination, out.ip.destination);
@@ -330,11 +348,14 @@ INLINE int relay4(struct frame *frame) {
     out.ip.checksum = ~fold16((u64)(u16)~packet->ip.checksum + ends + others);
     u32 body = fold32(body_exchanged(&packet->udp, &packet->rtp, &out.udp, &out.rtp));
     struct rtp came = packet->rtp;
-    if (store_bytes(frame, ETHERNET, &out, sizeof out, 0)) goto up;
+    if (store_bytes(frame, ETHERNET, &out, sizeof out, 0)) goto held;
     count(entry, &came, length - sizeof out, length);
+    let_go(entry);
     u32 checksum = ETHERNET + __builtin_offsetof(struct packet4, udp.checksum);
     return send(frame, checksum, fold32(ends), body, interface);
 
+held:
+    let_go(entry);
 up:
     return pass_up(entry, sequence);
 }
@@ -348,6 +369,11 @@ INLINE int differ(const u32 a[4], const u32 b[4]) {
 INLINE u64 exchanged4(const u32 before[4], const u32 after[4]) {
     return exchanged(before[0], after[0]) + exchanged(before[1], after[1]) +
         exchanged(before[2], after[2]) + exchanged(before[3], after[3]);
+}
+
+INLINE int is_from6(const ckp_entry *entry, const struct packet6 *packet) {
+    return entry->family == 6 && packet->udp.source == entry->source_port &&
+        !differ(packet->ip.source, entry->source);
 }
 
 INLINE int relay6(struct frame *frame) {
@@ -364,19 +390,19 @@ INLINE int relay6(struct frame *frame) {
     __builtin_memcpy(key, packet->ip.destination, sizeof key);
     ckp_entry *entry = find(key, packet->udp.destination);
     if (!entry || entry->family != 6) return GO_ON;
-    if (packet->udp.source != entry->source_port || differ(packet->ip.source, entry->source))
-        return leave_stranger();
+    if (!is_from6(entry, packet)) return leave_stranger();
 
     u16 sequence = NETWORK16(packet->rtp.sequence);
     u32 length = NETWORK16(packet->ip.length) + sizeof packet->ip;
-    u64 order = armed(entry);
-    if (!order || order != *(volatile u64 *)&entry->passed) goto up;
-    if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto up;
+    if (!hold(entry)) goto up;
+    // The port may have become another call's since.
+    if (!is_from6(entry, packet)) goto held;
+    if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto held;
     if (length < sizeof *packet || NETWORK16(packet->udp.length) + sizeof packet->ip != length)
-        goto up;
+        goto held;
     // A UDP checksum of 0 is no IPv6 (RFC 8200 §8.1); the stack throws it away.
-    if (!packet->udp.checksum) goto up;
-    if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto up;
+    if (!packet->udp.checksum) goto held;
+    if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto held;
 
     struct packet6 out = *packet;
     renumber(&out.rtp, entry);
@@ -387,17 +413,19 @@ INLINE int relay6(struct frame *frame) {
     out.udp.source = entry->local_port;
     out.udp.destination = entry->target_port;
     u32 interface = entry->interface;
-    if (armed(entry) != order) goto up;
 
     u64 ends = exchanged4(packet->ip.source, out.ip.source) +
         exchanged4(packet->ip.destination, out.ip.destination);
     u32 body = fold32(body_exchanged(&packet->udp, &packet->rtp, &out.udp, &out.rtp));
     struct rtp came = packet->rtp;
-    if (store_bytes(frame, ETHERNET, &out, sizeof out, 0)) goto up;
+    if (store_bytes(frame, ETHERNET, &out, sizeof out, 0)) goto held;
     count(entry, &came, length - sizeof out, length);
+    let_go(entry);
     u32 checksum = ETHERNET + __builtin_offsetof(struct packet6, udp.checksum);
     return send(frame, checksum, fold32(ends), body, interface);
 
+held:
+    let_go(entry);
 up:
     return pass_up(entry, sequence);
 }

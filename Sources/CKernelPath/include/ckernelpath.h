@@ -18,7 +18,11 @@ typedef struct {
 /// `armed` decides who relays. The program passes every packet of the far end up to the socket and notes
 /// it in `passed`, unless `armed` equals `passed`: then user space has handled the last packet that was
 /// passed up and the program goes on from there. A packet that the program does not carry is noted as well, so
-/// that nothing behind it overtakes it. User space takes a flow back by storing 0.
+/// that nothing behind it overtakes it.
+///
+/// While the program works on a packet it holds the entry, by a bit in `armed`. User space takes a flow back by
+/// clearing all but that bit, and waits for the bit: then the program is done with the entry, nothing is missing in
+/// its figures, and none of its words is used by anybody else until it is armed again.
 typedef struct {
     // Written by user space while the entry rests. Addresses, ports and SSRCs in network order; an IPv4
     // address is the first word.
@@ -37,7 +41,8 @@ typedef struct {
     uint64_t tick;
     uint64_t reserved2[3];
 
-    // The hand-over. The program writes `passed`: how many, and below (16 bits) the last sequence number.
+    // The hand-over. The program writes `passed`: how many (32 bits), the last sequence number (16 bits), and zeros
+    // (16 bits), which in `armed` have room for CKP_HELD.
     uint64_t armed;
     uint64_t passed;
 
@@ -67,6 +72,9 @@ typedef struct {
     uint64_t reserved[4];
 } ckp_total;
 
+/// In `armed`: a program works on a packet of the flow.
+#define CKP_HELD 1
+
 /// The steps of ReceptionStatistics, and the range in which a packet belongs to the run: anything further is
 /// left to user space.
 #define CKP_MAX_STEP 100
@@ -93,10 +101,18 @@ int ckp_relocation_at(ckp_program program, size_t index, ckp_relocation *out);
 static inline uint64_t ckp_load(const uint64_t *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
-/// After everything that was stored before, and before everything that follows.
+/// After everything that was read or stored before.
 static inline void ckp_store(uint64_t *word, uint64_t value) {
-    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
+/// A word that is read after everything that was read before.
+static inline uint64_t ckp_load_behind(const uint64_t *word) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+/// Takes a flow back by its `armed`: 1 when the program is done with the entry, so that all it wrote is there to be
+/// read; 0 where it still is not after two milliseconds or some more.
+int ckp_take_back(uint64_t *armed);
 
 #endif

@@ -158,26 +158,28 @@ struct FastPath: ~Copyable {
 
   func lane(_ slot: Int) -> Lane? { lanes[slot] }
 
+  /// For a slot whose entry is at rest.
   mutating func open(_ slot: Int, _ lane: Lane) {
-    memory.arm(place(slot), 0)
     lanes[slot] = lane
     opened[slot] = memory.passed(place(slot))
     memory.open(place(slot), lane)
   }
 
   mutating func clear(_ slot: Int) {
-    memory.arm(place(slot), 0)
     memory.clear(place(slot))
     lanes[slot] = nil
   }
+
+  /// Whether the program has nothing in hand of the slot's entry, which may be written then.
+  func isAtRest(_ slot: Int) -> Bool { memory.isAtRest(place(slot)) }
 
   /// Lets the program go on behind the packet with this number, if that is the last one that it passed up.
   mutating func arm(
     _ slot: Int, behind sequence: UInt16, _ flow: LaneFlow, _ run: ReceptionRun
   ) -> Bool {
     let passed = memory.passed(place(slot))
-    guard passed != opened[slot], passed >> 16 != 0,
-      UInt16(truncatingIfNeeded: passed) == sequence
+    guard passed != opened[slot], passed != 0, Self.sequence(passed) == sequence,
+      memory.isAtRest(place(slot))
     else { return false }
     memory.prepare(place(slot), flow, run)
     counted[slot] = run.packets
@@ -191,14 +193,24 @@ struct FastPath: ~Copyable {
   func isBehind(_ slot: Int, at sequence: UInt16) -> Bool {
     let passed = memory.passed(place(slot))
     return passed != opened[slot]
-      && Int16(bitPattern: UInt16(truncatingIfNeeded: passed) &- sequence) > 0
+      && Int16(bitPattern: Self.sequence(passed) &- sequence) > 0
   }
 
-  func disarm(_ slot: Int) { memory.arm(place(slot), 0) }
+  private static func sequence(_ passed: UInt64) -> UInt16 {
+    UInt16(truncatingIfNeeded: passed >> 16)
+  }
 
-  /// What the program has counted, and the packets that are new since the last time.
-  mutating func read(_ slot: Int) -> (run: ReceptionRun, highestTimestamp: UInt32, new: UInt64) {
-    let (run, timestamp) = memory.run(place(slot))
+  /// All that was relayed is to be read afterwards.
+  func takeBack(_ slot: Int) { memory.takeBack(place(slot)) }
+
+  private static var attempts: Int { 20 }
+
+  /// What the program has counted, and the packets that are new since the last time. Nil where it counts so fast
+  /// that nothing whole is to be had: only of a flow that it relays still.
+  mutating func read(_ slot: Int) -> (run: ReceptionRun, highestTimestamp: UInt32, new: UInt64)? {
+    var found = memory.run(place(slot))
+    for _ in 0..<Self.attempts where found == nil { found = memory.run(place(slot)) }
+    guard let (run, timestamp) = found else { return nil }
     let new = run.packets &- counted[slot]
     counted[slot] = run.packets
     return (run, timestamp, new)

@@ -191,10 +191,23 @@ struct EntryMemory: ~Copyable {
     return unsafe ckp_load(&entry.pointee.passed)
   }
 
-  /// The program relays while nothing was passed up after `passed`; 0 takes the flow back.
+  /// The program relays while nothing was passed up after `passed`. For an entry at rest.
   func arm(_ place: Int, _ passed: UInt64) {
     guard let entry = unsafe at(place) else { return }
     unsafe ckp_store(&entry.pointee.armed, passed)
+  }
+
+  /// From now on the program passes everything up. It is done with the packet that it had in hand, and all that was
+  /// relayed is counted; but where its CPU stands still, and then the entry is not at rest.
+  func takeBack(_ place: Int) {
+    guard let entry = unsafe at(place) else { return }
+    _ = unsafe ckp_take_back(&entry.pointee.armed)
+  }
+
+  /// Neither armed nor in the program's hands: nobody else uses it.
+  func isAtRest(_ place: Int) -> Bool {
+    guard let entry = unsafe at(place) else { return true }
+    return unsafe ckp_load(&entry.pointee.armed) == 0
   }
 
   /// For an entry at rest: the program sees the packets of the lane from now on, and passes them up.
@@ -247,10 +260,23 @@ struct EntryMemory: ~Copyable {
     unsafe entry.pointee.last_payload_type = UInt32(run.lastPayloadType)
   }
 
-  /// What came of it so far.
-  func run(_ place: Int) -> (run: ReceptionRun, highestTimestamp: UInt32) {
+  /// What came of it so far; nil where the program was just adding to it.
+  func run(_ place: Int) -> (run: ReceptionRun, highestTimestamp: UInt32)? {
+    guard let entry = unsafe at(place) else { return (ReceptionRun(), 0) }
+    let before = unsafe ckp_load(&entry.pointee.armed)
+    let read = unsafe copy(entry)
+    // A flow that was taken back has been waited for already. Else each packet that came in between shows here.
+    let after = unsafe ckp_load_behind(&entry.pointee.armed)
+    let isWhole =
+      unsafe (before | after) & UInt64(CKP_HELD) == 0
+      && entry.pointee.packets == read.run.packets
+    return after >> 16 == 0 || isWhole ? read : nil
+  }
+
+  private func copy(
+    _ entry: UnsafeMutablePointer<ckp_entry>
+  ) -> (run: ReceptionRun, highestTimestamp: UInt32) {
     var run = ReceptionRun()
-    guard let entry = unsafe at(place) else { return (run, 0) }
     run.packets = unsafe entry.pointee.packets
     run.octets = unsafe entry.pointee.octets
     run.highest = unsafe entry.pointee.highest

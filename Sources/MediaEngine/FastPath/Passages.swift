@@ -7,7 +7,7 @@ import RTPWire
 // In: the program passes everything up and notes the last sequence number, until the worker has sent the very
 // packet that was noted last; from there on the program goes on (`ckp_entry`). Out: whatever the program does not
 // carry goes up, and everything behind it too, until the worker has caught up again; or the worker takes the flow
-// back because the call needs it. While the program relays, its figures are the flow's only ones: the worker
+// back because the call needs it, and waits for the packet that the program has in hand (`ckp_take_back`). While the program relays, its figures are the flow's only ones: the worker
 // gave it its own to go on from, and takes them back.
 
 extension Worker {
@@ -17,7 +17,7 @@ extension Worker {
     let peer = Int(transports[slot].peer)
     guard fastPath.isOn, peer >= 0 else { return }
     for (from, to) in [(slot, peer), (peer, slot)] where transports[from].passage == .socket {
-      guard let lane = lane(from, to) else { continue }
+      guard fastPath.isAtRest(from), let lane = lane(from, to) else { continue }
       fastPath.open(from, lane)
       transports[from].passage = .offered
     }
@@ -58,7 +58,7 @@ extension Worker {
 
   /// A packet came up of a flow that the kernel was to relay: it is the worker's until further notice.
   mutating func recall(_ slot: Int) {
-    fastPath.disarm(slot)
+    fastPath.takeBack(slot)
     readPassage(slot)
     transports[slot].passage = .offered
     counters.kernelFlows -= 1
@@ -120,8 +120,14 @@ extension Worker {
   }
 
   private mutating func readPassage(_ slot: Int) {
-    var (run, timestamp, new) = fastPath.read(slot)
+    guard let (whole, timestamp, new) = fastPath.read(slot) else {
+      // There is a packet at this very moment; its figures come with the next reading.
+      transports[slot].lastHeard = now
+      transports[slot].lastMedia = now
+      return
+    }
     guard new > 0 else { return }
+    var run = whole
     let last = Instant(nanoseconds: run.lastArrival)
     transports[slot].lastHeard = max(transports[slot].lastHeard, last)
     transports[slot].lastMedia = max(transports[slot].lastMedia, last)
