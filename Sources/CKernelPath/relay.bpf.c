@@ -130,6 +130,15 @@ INLINE ckp_total *total(void) {
     return lookup(&totals, &cpu);
 }
 
+/// The IP header, with `size` bytes from there on that can be read; 0 where the frame is too short.
+INLINE const void *reach(struct frame *frame, u32 size) {
+    const u8 *header = (void *)(long)frame->data + ETHERNET;
+    if ((void *)(header + size) <= (void *)(long)frame->data_end) return header;
+    if (frame->len < ETHERNET + size || pull(frame, ETHERNET + size)) return 0;
+    header = (void *)(long)frame->data + ETHERNET;
+    return (void *)(header + size) <= (void *)(long)frame->data_end ? header : 0;
+}
+
 /// The entry of an RTP port of ours.
 INLINE ckp_entry *find(const u32 address[4], u16 port) {
     const ckp_range *range = lookup(&addresses, address);
@@ -170,6 +179,15 @@ INLINE int leave_stranger(void) {
     ckp_total *sum = total();
     if (sum) sum->strangers++;
     return GO_ON;
+}
+
+/// Whether the frame is one IP packet of that length (`headers` to the end of RTP's), not of several that the card or
+/// the kernel has put together, and the way out takes it.
+INLINE int is_whole(const struct frame *frame, const ckp_entry *entry, const struct udp *udp,
+    u32 length, u32 headers) {
+    return frame->gso_segs <= 1 && length <= entry->longest && length + ETHERNET == frame->len &&
+        length >= headers &&
+        NETWORK16(udp->length) + headers - sizeof(struct udp) - sizeof(struct rtp) == length;
 }
 
 /// Whether the RTP header is one that the program carries: no CSRC, extension or padding; the flow and a
@@ -306,13 +324,8 @@ INLINE int is_from4(const ckp_entry *entry, const struct packet4 *packet) {
 }
 
 INLINE int relay4(struct frame *frame) {
-    const struct packet4 *packet = (void *)(long)frame->data + ETHERNET;
-    if ((void *)(packet + 1) > (void *)(long)frame->data_end) {
-        u32 needed = ETHERNET + sizeof *packet;
-        if (frame->len < needed || pull(frame, needed)) return GO_ON;
-        packet = (void *)(long)frame->data + ETHERNET;
-        if ((void *)(packet + 1) > (void *)(long)frame->data_end) return GO_ON;
-    }
+    const struct packet4 *packet = reach(frame, sizeof *packet);
+    if (!packet) return GO_ON;
     // No options, and no fragment; "do not fragment" may be set.
     if (packet->ip.version != 0x45 || packet->ip.protocol != 17) return GO_ON;
     if (packet->ip.fragment & NETWORK16(0xbfff)) return GO_ON;
@@ -326,9 +339,7 @@ INLINE int relay4(struct frame *frame) {
     if (!hold(entry)) goto up;
     // The port may have become another call's since.
     if (!is_from4(entry, packet)) goto held;
-    if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto held;
-    if (length < sizeof *packet || NETWORK16(packet->udp.length) + sizeof packet->ip != length)
-        goto held;
+    if (!is_whole(frame, entry, &packet->udp, length, sizeof *packet)) goto held;
     if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto held;
 
     struct packet4 out = *packet;
@@ -377,13 +388,8 @@ INLINE int is_from6(const ckp_entry *entry, const struct packet6 *packet) {
 }
 
 INLINE int relay6(struct frame *frame) {
-    const struct packet6 *packet = (void *)(long)frame->data + ETHERNET;
-    if ((void *)(packet + 1) > (void *)(long)frame->data_end) {
-        u32 needed = ETHERNET + sizeof *packet;
-        if (frame->len < needed || pull(frame, needed)) return GO_ON;
-        packet = (void *)(long)frame->data + ETHERNET;
-        if ((void *)(packet + 1) > (void *)(long)frame->data_end) return GO_ON;
-    }
+    const struct packet6 *packet = reach(frame, sizeof *packet);
+    if (!packet) return GO_ON;
     // No extension header, so no fragment either.
     if ((packet->ip.version & 0xf0) != 0x60 || packet->ip.next != 17) return GO_ON;
     u32 key[4];
@@ -397,9 +403,7 @@ INLINE int relay6(struct frame *frame) {
     if (!hold(entry)) goto up;
     // The port may have become another call's since.
     if (!is_from6(entry, packet)) goto held;
-    if (frame->gso_segs > 1 || length > entry->longest || length + ETHERNET != frame->len) goto held;
-    if (length < sizeof *packet || NETWORK16(packet->udp.length) + sizeof packet->ip != length)
-        goto held;
+    if (!is_whole(frame, entry, &packet->udp, length, sizeof *packet)) goto held;
     // A UDP checksum of 0 is no IPv6 (RFC 8200 §8.1); the stack throws it away.
     if (!packet->udp.checksum) goto held;
     if (packet->ip.hops < 2 || !is_carried(entry, &packet->rtp)) goto held;
