@@ -171,7 +171,8 @@ extension Worker {
 extension RemoteMedia {
   /// Packets that `self` sends are what `other` gets: both directions open, and one format.
   fileprivate func isRelayedPlain(to other: RemoteMedia) -> Bool {
-    proto == .rtp && other.proto == .rtp && weReceive && other.weSend && codec == other.codec && payloadType == other.payloadType
+    proto == .rtp && other.proto == .rtp && weReceive && other.weSend && codec == other.codec
+      && payloadType == other.payloadType
       && clockRate == other.clockRate
   }
 }

@@ -180,7 +180,8 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "streams", "wideLatching", "mediaTimeout", "numbers", "callerID",
+      "maxCalls", "callsPerSecond", "codecs", "streams", "wideLatching", "mediaTimeout", "numbers",
+      "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
     ]

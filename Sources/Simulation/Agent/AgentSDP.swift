@@ -63,7 +63,9 @@ package struct AgentSDP: Hashable, Sendable {
         payloads = words[3...].compactMap { Int($0) }
       }
       if line.hasPrefix("a=crypto:") { crypto.append(String(line.dropFirst(9))) }
-      if streams < 2, line.hasPrefix("a="), let found = Direction(rawValue: String(line.dropFirst(2))) {
+      if streams < 2, line.hasPrefix("a="),
+        let found = Direction(rawValue: String(line.dropFirst(2)))
+      {
         direction = found
       }
     }
