@@ -71,7 +71,11 @@ extension ConfigurationCompiler {
       if let address = target.address {
         checkAddress(address, of: trunk, endpoints, at: here)
       }
-      if trunk.targets.firstIndex(of: target) != position {
+      if let share = target.share {
+        checkRange(share.priority, 0...ResourceLimits.priority, at: here + ["priority"])
+        checkRange(share.weight, 1...ResourceLimits.weight, at: here + ["weight"])
+      }
+      if trunk.targets.firstIndex(where: { $0.description == target.description }) != position {
         reportDuplicate(here, "the target \(target)", firstIn: "this trunk")
       }
       checkSharedConnection(to: target, of: trunk, at: here)

@@ -152,7 +152,7 @@ extension Configuration {
   ) {
     guard let called = route.number(dialled) else { return }
     for group in route.groups {
-      for carrier in weightedOrder(of: group, random: &random) {
+      for carrier in weightedOrder(of: group, weight: \.weight, random: &random) {
         guard room > 0 else { return }
         room -= 1
         hops.append(
@@ -161,26 +161,6 @@ extension Configuration {
             continueOn: route.failoverOn, calledNumber: called, dialled: dialled))
       }
     }
-  }
-
-  /// RFC 2782's selection: a draw over the running sum of the weights, repeated without the chosen.
-  private func weightedOrder(of group: [CompiledCarrier], random: inout RandomSource)
-    -> [CompiledCarrier]
-  {
-    guard group.count > 1 else { return group }
-    var rest = group
-    var order: [CompiledCarrier] = []
-    order.reserveCapacity(group.count)
-    while rest.count > 1 {
-      var draw = random.next(below: rest.reduce(0) { $0 + $1.weight })
-      var chosen = 0
-      while chosen < rest.count - 1, draw >= rest[chosen].weight {
-        draw -= rest[chosen].weight
-        chosen += 1
-      }
-      order.append(rest.remove(at: chosen))
-    }
-    return order + rest
   }
 
   /// Gives each hop since `first` the ways out of the group that its outer hop named.

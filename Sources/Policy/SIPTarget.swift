@@ -15,6 +15,8 @@ package struct SIPTarget: Hashable, Sendable {
   package var transport: Transport?
   /// `sips:`.
   package var isSecure = false
+  /// Nil: it is tried in its place in the list.
+  package var share: TargetShare?
 
   private init(host: Host) { self.host = host }
 

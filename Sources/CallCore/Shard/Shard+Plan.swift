@@ -163,7 +163,7 @@ extension Shard {
       session.phone?.shape(&one)
       found.append(one)
     }
-    for target in peer.targets {
+    for target in peer.targetsInOrder(random: &random) {
       if let address = target.address {
         add(target, at: address)
       } else if let located = addresses(

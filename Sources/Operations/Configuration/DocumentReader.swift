@@ -103,7 +103,7 @@ struct DocumentReader {
     items(fields, key).compactMap { value($0.0, $0.1, rule) }
   }
 
-  private mutating func value<Value>(
+  mutating func value<Value>(
     _ node: DocumentNode, _ path: [PathElement], _ rule: ValueRule<Value>
   ) -> Value? {
     guard case .scalar(let scalar) = node else {

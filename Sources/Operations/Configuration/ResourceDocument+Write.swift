@@ -95,11 +95,19 @@ private struct ResourceWriter {
     ])
   }
 
+  private func node(_ target: SIPTarget) -> DocumentNode {
+    guard let share = target.share else { return .text(target.description) }
+    return .group([
+      ("target", .text(target.description)), ("priority", .bare(share.priority)),
+      ("weight", .bare(share.weight)),
+    ])
+  }
+
   private func node(_ trunk: Trunk) -> DocumentNode {
     let fields: [(String, DocumentNode?)] = [
       ("name", .text(trunk.name)), ("tenant", .text(trunk.tenant)),
       ("kind", .text(trunk.kind.rawValue)), ("network", .text(trunk.network)),
-      ("targets", .texts(trunk.targets.map(\.description))),
+      ("targets", trunk.targets.isEmpty ? nil : .list(trunk.targets.map(node))),
       ("sources", .texts(trunk.sources.map(\.documentText))),
       ("credentials", trunk.credentials.map(node)),
       ("authentication", trunk.authentication.map(node)),

@@ -206,7 +206,7 @@ extension ResourceReader {
     trunk.numbers = trunkNumbers(fields)
     trunk.callerID = callerPolicy(fields)
     trunk.rules = rules(fields)
-    trunk.targets = reader.list(fields, "targets", .target)
+    trunk.targets = reader.items(fields, "targets").compactMap { target($0) }
     trunk.probe = probe(fields)
     trunk.overloadControl = reader.optional(fields, "overloadControl", .flag) ?? false
     trunk.register = registration(fields, of: trunk)
@@ -222,6 +222,21 @@ extension ResourceReader {
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
     return trunk
+  }
+
+  /// An address, or a group that says how calls are shared out.
+  private mutating func target(_ item: Item) -> SIPTarget? {
+    guard case .mapping = item.node else { return reader.value(item.node, item.path, .target) }
+    guard
+      let fields = reader.fields(item.node, item.path, keys: ["target", "priority", "weight"]),
+      var target = reader.required(fields, "target", .target)
+    else { return nil }
+    target.share = TargetShare(
+      priority: reader.optional(fields, "priority", .number(example: 1))
+        ?? ResourceDefaults.carrierPriority,
+      weight: reader.optional(fields, "weight", .number(example: 100))
+        ?? ResourceDefaults.carrierWeight)
+    return target
   }
 
   private mutating func headerMatch(_ parent: DocumentFields) -> HeaderMatch? {
