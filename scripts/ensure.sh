@@ -20,7 +20,9 @@ build=("${swift[@]}" libssl-dev libsqlite3-dev pkg-config)
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc iproute2 python3 python3-numpy rtpengine-daemon sip-tester valgrind)
-test=("${demo[@]}" conntrack dnsmasq-base ethtool iproute2 kamailio kamailio-tls-modules libsrtp2-1 linphone-cli nftables openssl sipsak)
+# gcc, spandsp and libtiff make the fax terminal.
+test=("${demo[@]}" conntrack dnsmasq-base ethtool gcc iproute2 kamailio kamailio-tls-modules libspandsp-dev libsrtp2-1 libtiff-dev linphone-cli
+  nftables openssl sipsak)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
   build | fuzz) packages=("${build[@]}") ;;
