@@ -162,13 +162,13 @@ class Agent:
 
     # --- messages ----------------------------------------------------------------------------------
     def request(self, method, uri, call_id, sequence, from_tag, to=None, extra=(), body=b"", branch=None,
-                content_type="application/sdp"):
+                content_type="application/sdp", sender=None):
         body = body.encode() if isinstance(body, str) else body
         lines = [
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/UDP {self.address}:{self.port};branch={branch or 'z9hG4bK' + token()};rport",
             "Max-Forwards: 70",
-            f"From: <sip:{self.user}@{self.domain}>;tag={from_tag}",
+            f"From: {sender or f'<sip:{self.user}@{self.domain}>'};tag={from_tag}",
             f"To: {to or '<' + uri + '>'}",
             f"Call-ID: {call_id}",
             f"CSeq: {sequence} {method}",
