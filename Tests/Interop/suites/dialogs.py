@@ -150,7 +150,7 @@ def glare(t):
 
 @test("refused-change", 40)
 def refused_change(t):
-    """A re-INVITE with T.38 alone gets 488; the call, and its speech, go on as before"""
+    """The carrier refuses a re-INVITE with T.38 by 488, and so do we; the call, and its speech, go on as before"""
     number = t.world.number("+4930")
     fax = sdp().split("m=audio")[0] + "m=image [media_port] udptl t38\na=T38FaxVersion:0\n"
     port = free_port()
@@ -158,7 +158,8 @@ def refused_change(t):
     t.defer(endpoint.close)
     caller = Caller()
     north = carrier(t, "north", scenario(
-        "speaks", KEEP, to_invite(200, "OK", sdp(), retrans=500), recv("ACK"), recv("BYE"), reply(200, "OK")),
+        "speaks", KEEP, to_invite(200, "OK", sdp(), retrans=500), recv("ACK"), recv("INVITE"),
+        reply(488, "Not Acceptable Here", retrans=500), recv("ACK"), recv("BYE"), reply(200, "OK")),
         extra=["-rtp_echo"])
     pbx = from_pbx(t, scenario(
         "fax", caller.invite(body=sdp(port=port)), optional(100, 180, 183), recv(200, rrs="true"),

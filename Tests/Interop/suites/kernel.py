@@ -15,6 +15,7 @@ from harness.process import expect, run
 from harness.rtp import Endpoint
 from harness.world import World
 
+from .fax import NOTE, closed, spoken_call, there_and_back
 from .sip import check
 
 FILTER = re.compile(r"demarc-media-[0-9a-f]+")
@@ -127,6 +128,22 @@ def still_relayed(call):
         call.near.socket.sendto(packet, call.near_side)
         time.sleep(0.01)
     return len(call.far.packets) > before
+
+
+@test("kernel-fax", 60)
+def kernel_fax(t):
+    """A call of the kernel's becomes a fax and a call again: the kernel lets go of it, and takes it back"""
+    world, space = office(t, "auto")
+    pair, one, other = spoken_call(t, "north", world, space)
+    flows = [world.demarc.metrics()["demarc_media_kernel_flows"]]
+
+    def while_it_runs():
+        time.sleep(0.5)
+        flows.append(world.demarc.metrics()["demarc_media_kernel_flows"])
+    t.remark = there_and_back(t, pair, one, other, space, while_it_runs)
+    flows.append(world.demarc.metrics()["demarc_media_kernel_flows"])
+    expect(flows == [2, 0, 2], f"flows in the kernel before, in and after the fax: {flows}")
+    closed(pair.hang_up(), NOTE)
 
 
 @test("kernel-killed", 60)
