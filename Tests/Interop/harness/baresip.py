@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+import typing
 
 from . import audio
 from .namespaces import inside, prefix
@@ -40,6 +41,16 @@ module_app debug_cmd.so
 ctrl_tcp_listen 127.0.0.1:{control}
 snd_path {recordings}
 """
+# Pictures without a camera or a screen: stripes that move, and are shown nowhere.
+_VIDEO = """\
+video_source fakevideo,nil
+video_display fakevideo,nil
+video_size {width}x{height}
+video_fps {fps}
+video_bitrate 256000
+module vp8.so
+module fakevideo.so
+"""
 
 
 def _module_path():
@@ -49,15 +60,28 @@ def _module_path():
     raise Failure("baresip's modules are not where Debian puts them")
 
 
+class Pictures(typing.NamedTuple):
+    running: bool
+    sent: int
+    shown: int
+    key_frames: int
+    at: float
+
+    def rate(self, before):
+        """Pictures shown a second since then."""
+        return (self.shown - before.shown) / (self.at - before.at)
+
+
 class Phone:
-    """One baresip. `says` is the samples it speaks in each call, followed by silence."""
+    """One baresip. `says` is the samples it speaks in each call, followed by silence; `video` is width, height and
+    pictures a second of what it shows, by VP8."""
 
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
             jitter="5-10", more="", transport=None, cafile=None, namespace=None,
-            modules=()):
-        self.name, self.namespace = name, namespace
+            modules=(), video=None):
+        self.name, self.namespace, self.video = name, namespace, video
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
         self.recordings = self.folder / "recordings"
@@ -76,6 +100,9 @@ class Phone:
             jitter=jitter).replace("/usr/lib/baresip/modules", _module_path())
         for module in modules:
             config = config.replace("module g711.so\n", f"module g711.so\nmodule {module}.so\n")
+        if video:
+            width, height, fps = video
+            config += _VIDEO.format(width=width, height=height, fps=fps)
         (self.folder / "config").write_text(config)
         user = user or name
         if registrar:
@@ -213,6 +240,15 @@ class Phone:
             return re.findall(r"packets:\s+(\d+)\s+(\d+)", self.process.text())
         sent, received = wait_until(counted, 5, f"{self.name}'s counts")[-1]
         return int(sent), int(received)
+
+    def pictures(self):
+        """What it sent and shows of its call's video, so far."""
+        text = self.reply("video_debug")
+        # Nothing is said of a video that never began.
+        counts = [re.search(where + r"=(\d+)", text) for where in (
+            r"source:.* frames", r"vidisp:.* frames", "n_keyframes")]
+        return Pictures(
+            "started: yes" in text, *(int(count.group(1)) if count else 0 for count in counts), time.monotonic())
 
     def said(self):
         return self._recording("enc")

@@ -26,14 +26,14 @@ class SecureWorld(StreamWorld):
         }
         return [{**account, **rules.get(account["name"], {})} for account in super().user_accounts()]
 
-    def phone(self, t, name, says, secure=True, more="mediaenc=srtp-mand", answer="manual"):
+    def phone(self, t, name, says, secure=True, more="mediaenc=srtp-mand", answer="manual", **options):
         account = self.users[name]
         tls = {"registrar": f"127.0.0.1:{self.ports['tls']};transport=tls", "cafile": self.authority[0],
                "transport": "tls"}
         plain = {"registrar": self.sip}
         phone = t.phone(
             name, user=name, password=account["password"], domain=self.domain, says=says, answer=answer,
-            modules=["srtp"], more=more, **(tls if secure else plain))
+            modules=["srtp"], more=more, **(tls if secure else plain), **options)
         return phone.registered()
 
 
