@@ -71,4 +71,6 @@ struct OpenOffer {
   var text: Block
   /// 0: to be counted.
   var lines = 0
+  /// Of a fax only its line may be answered, and with a fax.
+  var mayBeFax = true
 }

@@ -129,6 +129,8 @@ final class Leg {
   var streams = SDPStreams.all
   /// Who may be cut off when silent, in ms; 0: nobody.
   var silence: UInt32 = 0
+  /// When media said last that it is silent.
+  var silentAt = Instant.zero
   var wideLatching = false
   var protection = LegProtection()
   var credentials: Credentials?
@@ -268,6 +270,10 @@ final class Reoffer {
   var offer = Block.none
   var lines = 0
   var remote: RemoteStreams?
+
+  var open: OpenOffer {
+    OpenOffer(text: offer, lines: lines, mayBeFax: remote?.main?.proto == .udptl)
+  }
 
   init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {
     self.server = server

@@ -99,7 +99,9 @@ final class Session {
 extension Session {
   /// The caller's first offer, for who answers it.
   var openOffer: OpenOffer? {
-    offer.isNone ? nil : OpenOffer(text: offer, lines: offerLines)
+    guard !offer.isNone else { return nil }
+    return OpenOffer(
+      text: offer, lines: offerLines, mayBeFax: caller?.media?.remote?.proto == .udptl)
   }
 }
 

@@ -113,6 +113,61 @@ import Testing
     scene.expectRest()
   }
 
+  /// One end of a fax may say nothing for as long as it likes; when neither does, the call is over.
+  @Test func aFaxIsOverWhenBothEndsAreSilent() throws {
+    var settings = Scene.settings()
+    settings.resources.users[0].mediaTimeout = .seconds(20)
+    settings.resources.trunks[0].mediaTimeout = .seconds(20)
+    let scene = try Scene(settings)
+    scene.register(scene.alice)
+    let near = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(900)))
+    scene.world.run(for: .seconds(5))
+    let far = try #require(scene.north.calls.first)
+    #expect(reoffer(scene, far, .fax) == 200)
+    scene.world.media.silence(near.media, at: scene.world.now)
+    scene.world.run(for: .seconds(300))
+    #expect(near.state == .answered)
+    // In turns, with half a watch between them.
+    for _ in 0..<6 {
+      scene.world.media.talk(near.media, at: scene.world.now)
+      scene.world.media.silence(far.media, at: scene.world.now)
+      scene.world.run(for: .seconds(10))
+      scene.world.media.talk(far.media, at: scene.world.now)
+      scene.world.media.silence(near.media, at: scene.world.now)
+      scene.world.run(for: .seconds(30))
+    }
+    #expect(near.state == .answered)
+    scene.world.media.silence(far.media, at: scene.world.now)
+    scene.world.run(for: .seconds(61))
+    #expect(scene.records.map(\.cause) == [.mediaTimeout])
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// An answer is of the kind of its offer, line by line.
+  @Test func speechIsNoAnswerToAFax() throws {
+    let (scene, near, far) = try call()
+    near.answersSpeech = true
+    #expect(reoffer(scene, far, .fax) == 488)
+    scene.finish()
+    #expect(scene.records.map(\.cause) == [.mediaUnacceptable])
+    scene.expectRest()
+  }
+
+  /// What the caller may not have is not offered to the callee either, whoever asks.
+  @Test func bothSidesMustAllow() throws {
+    var settings = Scene.settings()
+    settings.resources.users[0].streams = []
+    let (scene, near, far) = try call(.video, settings)
+    #expect(far.remoteSDP?.beside == [AgentLine(.video, nil)])
+    #expect(near.remoteSDP?.beside == [AgentLine(.video, nil)])
+    #expect(reoffer(scene, far, .video) == 200)
+    #expect(near.remoteSDP?.beside == [AgentLine(.video, nil)])
+    scene.finish()
+    #expect(scene.records.first?.notes.contains("with video") == false)
+    scene.expectRest()
+  }
+
   // MARK: Video
 
   @Test func videoComesAndGoes() throws {

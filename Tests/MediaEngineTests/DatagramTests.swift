@@ -46,6 +46,22 @@ import Testing
     #expect(rig.measure(a)?.refused == 2)
   }
 
+  /// Whoever sends first from the right host by a wrong port has the place until the named port is heard.
+  @Test func theNamedPortGoesFirst() throws {
+    let rig = try Rig()
+    let (alice, bob, neighbour) = (try Peer(), try Peer(), try Peer())
+    let (a, b) = try rig.bridge(remote(alice.address), remote(bob.address))
+    neighbour.send(fax(1), to: a.media)
+    bob.send(fax(2), to: b.media)
+    #expect(bob.receive()?.bytes == fax(1) && neighbour.receive()?.bytes == fax(2))
+    alice.send(fax(3), to: a.media)
+    neighbour.send(fax(4), to: a.media)
+    bob.send(fax(5), to: b.media)
+    #expect(bob.receiveAll() == [fax(3)])
+    #expect(alice.receiveAll() == [fax(5)] && neighbour.receiveAll() == [])
+    #expect(rig.measure(a)?.refused == 1)
+  }
+
   /// While the two sides change over, what is of the one protocol does not go to who speaks the other; afterwards the
   /// ports and sources are those of before.
   @Test func changingOverAndBack() throws {

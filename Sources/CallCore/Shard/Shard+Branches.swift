@@ -35,8 +35,11 @@ extension Shard {
   }
 
   /// The target at hand is lost: the next address, or the end of the branch.
-  func lost(_ session: Session, _ branch: Branch, _ status: Int, _ cause: Cause) {
-    endAttempt(session, branch, status, cause)
+  /// `said`: what the target said, where the caller is told something else.
+  func lost(
+    _ session: Session, _ branch: Branch, _ status: Int, _ cause: Cause, said: Int? = nil
+  ) {
+    endAttempt(session, branch, said ?? status, cause)
     forget(session, branch, because: cause)
     if cause.triesNextAddress, branch.targetIndex + 1 < branch.targets.count,
       branch.strand.hopDeadline.map({ now < $0 }) ?? true

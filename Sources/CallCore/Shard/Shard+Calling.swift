@@ -147,10 +147,8 @@ extension Shard {
       return writeOffer(leg)
     }
     let bytes = blocks.bytes(session.offer)
-    guard (try? SessionDescription.parse(bytes, into: &offered)) != nil,
-      let codecs = codecs(session.caller?.codecs ?? [], leg.codecs)
-    else { return false }
-    return relay(offered, bytes, to: leg, codecs: codecs)
+    guard (try? SessionDescription.parse(bytes, into: &offered)) != nil else { return false }
+    return relay(offered, bytes, from: session.caller, to: leg)
   }
 
   // MARK: Answers
@@ -215,7 +213,7 @@ extension Shard {
     if !isChallenge, let told = Cause.told(session.reason) { cause = told }
     // Nobody has cancelled: the callee says 487 by itself.
     if cause == .cancelled { cause = .carrierRejected }
-    lost(session, branch, shown, cause)
+    lost(session, branch, shown, cause, said: status)
   }
 
   /// A second challenge for the same password only helps when the nonce was stale.

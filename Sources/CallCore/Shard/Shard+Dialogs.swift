@@ -78,10 +78,7 @@ extension Shard {
     case .idle, .open, .wanted: return false
     }
     let offer: OpenOffer? = if case .open = reply.state { session.openOffer } else { nil }
-    guard let codecs = codecs(caller.codecs, leg.codecs),
-      relay(offered, text, to: caller, codecs: codecs, answering: offer)
-    else { return nil }
-    return true
+    return relay(offered, text, from: leg, to: caller, answering: offer) ? true : nil
   }
 
   /// Reads the peer's description in force once more.
@@ -223,10 +220,10 @@ extension Shard {
     }
     other.ackHeld = nil
     var hasBody = false
-    if isUsable, let codecs = codecs(leg.codecs, other.codecs) {
+    if isUsable {
       other.sdpVersion &+= 1
       hasBody = relay(
-        offered, message.bytes.extracting(message.body), to: other, codecs: codecs,
+        offered, message.bytes.extracting(message.body), from: leg, to: other,
         answering: OpenOffer(text: other.description))
     }
     _ = other.exchange.handle(.ack, from: .us, hasDescription: hasBody)

@@ -91,6 +91,9 @@ extension Shard {
     var isLoop = false
     var group: (q: Int, plans: [RoutePlan]) = (-1, [])
     for contact in contacts {
+      // A carrier that names the number that it was called for means another server of its own, which is not where we
+      // look for numbers: the next carrier may have it.
+      if case .trunk = sender, contact.number == strand.hop?.calledNumber { continue }
       guard session.redirectedTo.insert(contact.number).inserted,
         contact.number != strand.hop?.calledNumber, !isSelf(contact.number, sender, session)
       else {

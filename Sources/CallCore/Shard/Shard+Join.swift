@@ -70,8 +70,9 @@ extension Shard {
     guard let session = source.session else { return false }
     let text = blocks.bytes(description(of: source, source.fork, session))
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let codecs = codecs(source.codecs, leg.codecs),
-      let lines = lines(offered, text, for: leg, codecs: codecs, direction: .sendrecv)
+      let codecs = codecs(source, leg),
+      let lines = lines(
+        offered, text, from: source, to: leg, codecs: codecs, direction: .sendrecv)
     else { return false }
     return write(offered, text, lines, for: leg, codecs: codecs)
   }

@@ -179,22 +179,23 @@ extension Shard {
   // MARK: Writing ours
 
   /// Which codecs may pass between the two legs: what both allow; nil when that is nothing.
-  func codecs(_ a: [String], _ b: [String]) -> CodecFilter? {
+  func codecs(_ one: Leg?, _ other: Leg) -> CodecFilter? {
+    let (a, b) = (one?.codecs ?? [], other.codecs)
     if a.isEmpty { return CodecFilter(b) }
     if b.isEmpty { return CodecFilter(a) }
     let common = a.filter { name in b.contains { $0.lowercased() == name.lowercased() } }
     return common.isEmpty ? nil : CodecFilter(common)
   }
 
-  /// Writes what one side described as ours for the other side into `body`, where it answers `offer` if that side
-  /// has made one. False: nothing that could be agreed to would be left.
+  /// Writes what `source` described as ours for `leg` into `body`, where it answers `offer` if that side has made one;
+  /// `codec`: that one alone. False: nothing that could be agreed to would be left.
   func relay(
-    _ sdp: SessionDescription, _ bytes: RawSpan, to leg: Leg, codecs: CodecFilter,
-    answering offer: OpenOffer? = nil
+    _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg?, to leg: Leg,
+    codec: String? = nil, answering offer: OpenOffer? = nil
   ) -> Bool {
-    guard let lines = lines(sdp, bytes, for: leg, codecs: codecs, answering: offer) else {
-      return false
-    }
+    guard let codecs = codec.map({ CodecFilter([$0]) }) ?? codecs(source, leg),
+      let lines = lines(sdp, bytes, from: source, to: leg, codecs: codecs, answering: offer)
+    else { return false }
     return write(sdp, bytes, lines, for: leg, codecs: codecs, answering: offer)
   }
 
@@ -287,8 +288,7 @@ extension Shard {
     let (one, other) = session.speakers
     func isOpen(_ leg: Leg?) -> Bool {
       guard let remote = leg?.media?.remote else { return session.application != nil }
-      // Of a fax one side is silent for minutes.
-      return remote.proto == .rtp && remote.weSend && remote.weReceive
+      return remote.weSend && remote.weReceive
     }
     let isTwoWay = isOpen(one) && isOpen(other)
     watchSilence(one, isTwoWay)
@@ -299,7 +299,7 @@ extension Shard {
     guard let leg, let media = leg.media, !leg.mediaClosing else { return }
     outbox.media.append(
       .watch(media.transport, silenceMilliseconds: isTwoWay ? leg.silence : 0))
-    examine(leg, isTwoWay)
+    examine(leg, isTwoWay && media.remote?.proto != .udptl)
   }
 
   // MARK: Reports
@@ -335,6 +335,7 @@ extension Shard {
         return
       }
       tell(.mediaSilent(leg.side), call: leg.call)
+      if leg.media?.remote?.proto == .udptl, !areBothSilent(session, leg) { return }
       release(session, by: .system, .mediaTimeout)
     case .quality(let transport, let quality):
       guard let leg = leg(transport), let session = leg.session else { return }
@@ -357,6 +358,16 @@ extension Shard {
       if let session = leg.session, session.state == .released { closed(leg, session) }
       removeIfDone(leg)
     }
+  }
+
+  /// Of a fax one side says nothing for minutes. Two silences of this one in a row, and one of the other between them,
+  /// mean that for the time of a whole watch nobody has said anything.
+  private func areBothSilent(_ session: Session, _ leg: Leg) -> Bool {
+    let before = leg.silentAt
+    leg.silentAt = now
+    guard before != .zero, let other = session.other(leg) else { return false }
+    let isInARow = now - before <= .milliseconds(Int(leg.silence)) + .seconds(1)
+    return isInARow && other.silentAt >= before
   }
 
   private func closed(_ leg: Leg, _ session: Session) {

@@ -67,8 +67,7 @@ extension Shard {
     guard transfer.next.offer.isNone else { return takeCall(transfer) }
     let text = blocks.bytes(transfer.held.offer)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let codecs = codecs(transfer.transferee.codecs, taker.codecs),
-      relay(offered, text, to: taker, codecs: codecs)
+      relay(offered, text, from: transfer.transferee, to: taker)
     else { return fail(transfer, 488, .mediaUnacceptable) }
     offer(to: taker, server, transfer)
   }
@@ -84,8 +83,7 @@ extension Shard {
     let theirs = blocks.bytes(next.state == .answered ? taker.description : next.offer)
     guard let codec = commonCodec(held.offer, caller, theirs, taker),
       (try? SessionDescription.parse(theirs, into: &offered)) != nil,
-      relay(
-        offered, theirs, to: caller, codecs: CodecFilter([codec]), answering: held.openOffer)
+      relay(offered, theirs, from: taker, to: caller, codec: codec, answering: held.openOffer)
     else { return fail(transfer, 488, .mediaUnacceptable) }
     caller.fork = held.nextFork()
     sendSuccess(caller, server)
@@ -103,7 +101,8 @@ extension Shard {
     guard let server = taker.inviteServer, server.isProceeding,
       (try? SessionDescription.parse(text, into: &offered)) != nil,
       relay(
-        offered, text, to: taker, codecs: CodecFilter([codec]), answering: transfer.next.openOffer)
+        offered, text, from: transfer.transferee, to: taker, codec: codec,
+        answering: transfer.next.openOffer)
     else { return }
     transfer.next.record.codec = codec
     sendSuccess(taker, server)
@@ -128,7 +127,7 @@ extension Shard {
   private func commonCodec(_ offer: Block, _ caller: Leg, _ theirs: RawSpan, _ taker: Leg)
     -> String?
   {
-    guard let allowed = codecs(caller.codecs, taker.codecs) else { return nil }
+    guard let allowed = codecs(caller, taker) else { return nil }
     let known = speech(blocks.bytes(offer), allowed)
     return speech(theirs, allowed).first { one in
       known.contains { $0.lowercased() == one.lowercased() }

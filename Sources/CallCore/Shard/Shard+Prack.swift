@@ -191,9 +191,9 @@ extension Shard {
     guard describes(message, leg) else { return false }
     // The offer was ours: what an application or a hop that is gone would have said.
     guard let (callee, early, rseq) = takeDuePrack(session, fork) else { return true }
-    guard let codecs = codecs(leg.codecs, callee.codecs),
+    guard
       relay(
-        offered, message.bytes.extracting(message.body), to: callee, codecs: codecs,
+        offered, message.bytes.extracting(message.body), from: leg, to: callee,
         answering: OpenOffer(text: callee.early[early].description))
     else { return false }
     defer { body.abandon() }

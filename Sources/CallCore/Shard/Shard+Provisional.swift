@@ -168,9 +168,9 @@ extension Shard {
       break
     default: return false
     }
-    guard describes(message, leg), let codecs = codecs(caller.codecs, leg.codecs),
+    guard describes(message, leg),
       relay(
-        offered, message.bytes.extracting(message.body), to: caller, codecs: codecs,
+        offered, message.bytes.extracting(message.body), from: leg, to: caller,
         answering: verdict == .offer ? nil : session.openOffer)
     else { return false }
     hear(session, leg)

@@ -76,8 +76,7 @@ extension Shard {
       if challenge == nil { leg.sdpVersion &+= 1 }
       let text = blocks.bytes(reoffer.offer)
       guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-        let codecs = codecs(source.codecs, leg.codecs),
-        relay(offered, text, to: leg, codecs: codecs)
+        relay(offered, text, from: source, to: leg)
       else { return false }
       hasBody = true
     }
@@ -229,11 +228,9 @@ extension Shard {
     _ leg: Leg, _ other: Leg, _ message: borrowing Message, answering offer: OpenOffer?
   ) -> Bool {
     other.sdpVersion &+= 1
-    guard describes(message, leg, orNone: offer != nil),
-      let codecs = codecs(other.codecs, leg.codecs)
-    else { return false }
+    guard describes(message, leg, orNone: offer != nil) else { return false }
     return relay(
-      offered, message.bytes.extracting(message.body), to: other, codecs: codecs, answering: offer)
+      offered, message.bytes.extracting(message.body), from: leg, to: other, answering: offer)
   }
 
   /// `leg` agreed to what `other` offered: both change, and `other` is told.
@@ -241,8 +238,7 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ other: Leg, _ message: borrowing Message
   ) {
     guard let reoffer = other.reoffer else { return }
-    let offer = OpenOffer(text: reoffer.offer, lines: reoffer.lines)
-    guard writeReply(leg, other, message, answering: offer) else {
+    guard writeReply(leg, other, message, answering: reoffer.open) else {
       refuseReoffer(other, 488)
       // The two would go on with different ideas of the session.
       if session.state == .answered {
@@ -310,7 +306,8 @@ extension Shard {
     let codecs = CodecFilter(formatNames(known, far) { $0 == line })
     let others = CodecFilter(formatNames(known, far) { $0 != line })
     guard
-      var lines = lines(offered, text, for: leg, codecs: codecs, direction: direction)
+      var lines = lines(
+        offered, text, from: other, to: leg, codecs: codecs, direction: direction)
     else { return false }
     for i in offered.media.indices where i != own {
       let isThere = known.media.indices.contains(i) && known.media[i].port != 0
@@ -318,7 +315,7 @@ extension Shard {
     }
     return write(
       offered, text, lines, for: leg, codecs: codecs, others: others,
-      answering: OpenOffer(text: reoffer.offer, lines: reoffer.lines))
+      answering: reoffer.open)
   }
 
   private func formatNames(

@@ -123,9 +123,8 @@ extension Shard {
   func answerReplacement(_ transfer: Transfer) -> Bool {
     let next = transfer.next
     guard let leg = transfer.target, let server = leg.inviteServer, server.isProceeding,
-      let codecs = codecs(leg.codecs, transfer.transferee.codecs),
       relay(
-        offered, blocks.bytes(transfer.transferee.description), to: leg, codecs: codecs,
+        offered, blocks.bytes(transfer.transferee.description), from: transfer.transferee, to: leg,
         answering: next.openOffer)
     else { return false }
     noteMedia(next, offered, blocks.bytes(transfer.transferee.description))

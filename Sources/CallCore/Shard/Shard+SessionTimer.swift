@@ -180,10 +180,8 @@ extension Shard {
   private func writeSameOffer(_ session: Session, _ leg: Leg) -> Bool {
     guard let other = session.other(leg) else { return writeOffer(leg) }
     let text = blocks.bytes(other.description)
-    guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let codecs = codecs(leg.codecs, other.codecs)
-    else { return false }
-    return relay(offered, text, to: leg, codecs: codecs)
+    guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return false }
+    return relay(offered, text, from: other, to: leg)
   }
 
   private func expired(_ leg: Leg) {

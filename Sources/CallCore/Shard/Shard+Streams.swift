@@ -28,13 +28,16 @@ extension Shard {
   }
 
   /// The lines that may pass beside the main one.
-  private func furtherLines(_ sdp: SessionDescription, beside main: Int?, _ leg: Leg) -> [Int] {
-    guard sdp.media.count > 1, carriesPlain(leg) else { return [] }
+  private func furtherLines(
+    _ sdp: SessionDescription, beside main: Int?, _ leg: Leg, _ other: Leg? = nil
+  ) -> [Int] {
+    guard sdp.media.count > 1, carriesPlain(leg), other.map(carriesPlain) ?? true else { return [] }
+    let allowed = leg.streams.intersection(other?.streams ?? .all)
     return sdp.media.indices.filter { line in
       guard line != main, sdp.media[line].port != 0, let stream = sdp.media[line].stream,
         stream != .speech
       else { return false }
-      return leg.streams.contains(SDPStreams(stream))
+      return allowed.contains(SDPStreams(stream))
     }
   }
 
@@ -95,16 +98,22 @@ extension Shard {
 
   // MARK: Writing
 
-  /// How the lines of `sdp`, which came from the other side, pass to `leg`, where they answer `offer` if it made one;
-  /// nil: nothing that could be agreed to is left. `direction` is for the main line; nil: as it stands.
+  /// How the lines of `sdp`, which came from `source`, pass to `leg`, where they answer `offer` if it made one; nil:
+  /// nothing that could be agreed to is left. `direction` is for the main line; nil: as it stands.
   func lines(
-    _ sdp: SessionDescription, _ bytes: RawSpan, for leg: Leg, codecs: CodecFilter,
-    answering offer: OpenOffer? = nil, direction: SDPDirection? = nil
+    _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg?, to leg: Leg,
+    codecs: CodecFilter, answering offer: OpenOffer? = nil, direction: SDPDirection? = nil
   ) -> SDPLines? {
     guard let media = leg.media else { return nil }
     var lines = SDPLines()
     let main = mainLine(sdp, leg)
     if let main {
+      // RFC 3264 §6: what is answered is what was offered in that line.
+      if let offer, offer.mayBeFax || sdp.media[main].isFax,
+        !offers(offer, sdp.media[main].stream, at: main)
+      {
+        return nil
+      }
       if sdp.media[main].isFax {
         guard carriesPlain(leg) else { return nil }
       } else {
@@ -117,7 +126,7 @@ extension Shard {
         port: media.local.port, direction: direction ?? heldDirection(sdp, main))
     }
     var hasFurther = false
-    for line in furtherLines(sdp, beside: main, leg) {
+    for line in furtherLines(sdp, beside: main, leg, source) {
       if let offer, !offers(offer, sdp.media[line].stream, at: line) { continue }
       guard let port = furtherPort(leg, line) else { continue }
       lines[line] = SDPLines.Line(port: port, direction: heldDirection(sdp, line))

@@ -86,13 +86,25 @@ extension Worker {
     case .accepted: return true
     case .refused:
       if let header, follow(source, header, slot) { return true }
-      return refuse(source, slot)
+      return comesFromWhereSDPSays(source, slot) || refuse(source, slot)
     case .latched:
       aim(slot)
       offerPassage(slot)
       facts.append(.latched(transports[slot].id, source, at: now))
       return true
     }
+  }
+
+  /// UDPTL has no flow that could be followed. There the very address that SDP names goes before one that was learnt
+  /// by its IP alone.
+  private mutating func comesFromWhereSDPSays(_ source: SocketAddress, _ slot: Int) -> Bool {
+    let remote = transports[slot].remote
+    guard remote.proto == .udptl, source == remote.rtp else { return false }
+    transports[slot].latch.move(to: source)
+    counters.moves &+= 1
+    aim(slot)
+    facts.append(.latched(transports[slot].id, source, at: now))
+    return true
   }
 
   private mutating func refuse(_ source: SocketAddress, _ slot: Int) -> Bool {

@@ -57,6 +57,8 @@ package final class AgentCall {
   package var payloads: [Int] = []
   /// Every re-INVITE is answered 488.
   package var refusesReoffers = false
+  /// Every offer is answered by a line of speech, whatever it is of.
+  package var answersSpeech = false
   /// Every offer is answered by port 0 in each line.
   package var rejectsByPort = false
   var sdpVersion = 1
@@ -329,7 +331,9 @@ package final class AgentCall {
     }
     // RFC 3264 §6 and §8: an answer has the lines of its offer, and an offer no fewer than there were.
     let isAnswer = message.status > 0 && linesOffered > 0
-    if isAnswer ? sdp.streams != linesOffered : sdp.streams < 1 + beside.count {
+    // The ACK may be of an INVITE before.
+    let isLate = message.method == .ack
+    if !isLate, isAnswer ? sdp.streams != linesOffered : sdp.streams < 1 + beside.count {
       world.violate(.sdp, "\(agent.name): \(sdp.streams) streams", callID)
     }
     remoteMedia = sdp.media

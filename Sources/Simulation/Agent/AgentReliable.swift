@@ -74,7 +74,7 @@ extension AgentCall {
       // An UPDATE that was sent behind it may have overtaken it on the way (RFC 3261 §12.2.2).
       let isOvertaken = answer.status == 500 && localCSeq > number
       // An offer in it may be refused (RFC 6337 §2.3), as where the callee that it was for has gone.
-      let isRefused = answer.status == 488 && offers
+      let isRefused = [408, 488].contains(answer.status) && offers
       if answer.status >= 300, !isOvertaken, !isRefused {
         // A refusal of the INVITE may be on its way, and explains it.
         schedule(.seconds(2)) { call in

@@ -128,8 +128,9 @@ package struct AgentSDP: Hashable, Sendable {
       answer.isFax = true
       return answer
     }
-    let common = payloads.filter { own.contains($0) }
-    guard common.contains(where: { $0 < 96 }) else { return nil }
+    // A line that is off says nothing of payloads.
+    let common = self.media.port == 0 ? payloads : payloads.filter { own.contains($0) }
+    guard self.media.port == 0 || common.contains(where: { $0 < 96 }) else { return nil }
     let mirrored = direction.mirrored
     let key = srtp?.answersPlain == true ? nil : srtp?.answer(to: crypto)
     let isSecure = profile.contains("SAVP")

@@ -84,6 +84,10 @@ extension AgentCall {
 
   /// The answer to an offer of the trunk's; nil: there is nothing that this agent takes.
   func answer(to offer: AgentSDP, holding: Bool? = nil) -> String? {
+    if answersSpeech {
+      return AgentSDP(media: media, payloads: [0]).text(
+        canary: agent.canary, version: sdpVersion)
+    }
     if rejectsByPort {
       var none = offer
       none.media = SocketAddress(media.ip, 0)

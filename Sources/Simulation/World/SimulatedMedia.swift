@@ -13,6 +13,8 @@ package final class SimulatedMedia {
     var latched: SocketAddress?
     var opened: Instant
     var watch = 0
+    /// When it was last said to be silent.
+    var reported = Instant.zero
     /// Looked at for a verdict, in ms from when it was asked for; 0: not.
     var examination: UInt32 = 0
     var closing = false
@@ -77,14 +79,14 @@ package final class SimulatedMedia {
   /// An address that an agent may put into SDP.
   func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
 
-  func talk(_ media: SocketAddress, at now: Instant) {
+  package func talk(_ media: SocketAddress, at now: Instant) {
     guard var flow = flows[media], !flow.talking else { return }
     flow.talking = true
     flows[media] = flow
     if let transport = flow.heardBy { latch(transport) }
   }
 
-  func silence(_ media: SocketAddress, at now: Instant) {
+  package func silence(_ media: SocketAddress, at now: Instant) {
     guard flows[media]?.talking == true else { return }
     flows[media]?.talking = false
     flows[media]?.last = now
@@ -220,9 +222,11 @@ package final class SimulatedMedia {
       else { return }
       let flow = transport.remote.flatMap { flows[$0.rtp] }
       let last = flow.map { $0.talking ? world.now : max($0.last, transport.opened) } ?? since
-      let quiet = (world.now - last).milliseconds
+      let quiet = (world.now - max(last, transport.reported)).milliseconds
       if quiet >= milliseconds {
+        transports[id]?.reported = world.now
         report(.silent(id, last: last))
+        check(id, after: .milliseconds(milliseconds), milliseconds)
       } else {
         check(id, after: .milliseconds(milliseconds - quiet), milliseconds)
       }
