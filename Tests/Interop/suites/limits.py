@@ -1,11 +1,23 @@
-"""What a trunk may do at most."""
+"""What a trunk may do at most, and what there is of the machine."""
 
+import os
+import re
+import resource
+import socket
+import threading
+import time
+
+from harness import audio
+from harness.agent import Dialog, token
 from harness.case import test
+from harness.ports import free_port
 from harness.process import expect, wait_until
+from harness.rtp import Endpoint
 from harness.sipp import uac, uas
 from harness.world import CALLS_PER_SECOND, MAX_CALLS, World
 
 from .sip import carrier, from_pbx
+from .streams import StreamWorld, connect
 
 
 @test("concurrent-calls", 40)
@@ -113,3 +125,127 @@ def help_with_all_lines_taken(t):
     expect(pbx.count("SuccessfulCall(C)") == world.COUNT, "an ordinary call was lost")
     helped = [record for record in world.demarc.closed_records(3, number="112") if record["status"] == 200]
     expect(len(helped) == 2 and all(r["to"] == "trunk:south" for r in helped), f"{helped}")
+
+
+class Descriptors:
+    """What a process has open, what it may have, and how much of a processor it takes."""
+
+    def __init__(self, pid):
+        self.pid, self.folder = pid, f"/proc/{pid}/fd"
+
+    def open(self):
+        return [int(name) for name in os.listdir(self.folder)]
+
+    def leave(self, count):
+        """So many more than now, where none below is free again."""
+        limit = max(self.open()) + 1 + count
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+    def all_taken(self):
+        return len(self.open()) == resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[0]
+
+    def used(self):
+        with open(f"/proc/{self.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def load(self, seconds=1.5):
+        """The part of a processor that it takes while nothing is asked of it."""
+        before, began = self.used(), time.monotonic()
+        time.sleep(seconds)
+        return (self.used() - before) / (time.monotonic() - began)
+
+
+class Exhausted(StreamWorld):
+    """A Demarc with a phone by TLS whose every further descriptor is taken by connections that say nothing."""
+
+    def __init__(self, t):
+        super().__init__(t)
+        wait_until(lambda: self.demarc.metrics()['demarc_media_ports{state="free"}'] >= 200, 10, "the media ports", 0.1)
+        self.phone = connect(t, self, "tls")
+        self.phone.register("erin", self.users["erin"]["password"], self.domain)
+        self.descriptors = Descriptors(self.demarc.pid)
+        self.before = len(self.descriptors.open())
+        self.taken = []
+
+    def exhaust(self, t):
+        self.descriptors.leave(24)
+        # Two dozen are taken, and as many wait.
+        for place in range(48):
+            self.taken.append(socket.create_connection(self.at("tcp" if place % 2 else "tls")))
+            t.defer(self.taken[-1].close)
+        wait_until(self.descriptors.all_taken, 3, "the last descriptor to be taken")
+
+    def release(self):
+        for each in self.taken:
+            each.close()
+
+
+@test("descriptors", 60)
+def descriptors(t):
+    """No descriptor is left: connections are refused without a spin, calls, speech and registrations go on, and it passes"""
+    world = Exhausted(t)
+    phone, alice = world.phone, t.agent(world=world, user="alice", password=world.users["alice"]["password"])
+    pbx, east = (t.agent(world=world, user=name, port=world.ports[name]) for name in ("pbx", "east"))
+    words = audio.speech("The birch canoe slid on the smooth planks. It is easy to tell the depth of a well.")
+    ends = [Endpoint(free_port()) for _ in range(2)]
+    for end in ends:
+        t.defer(end.close)
+    ports = [end.socket.getsockname()[1] for end in ends]
+    number, call_id, tag = world.number("+4938"), token(), token()
+    pbx.send(pbx.request("INVITE", f"sip:{number}@{world.domain}", call_id, 1, tag, body=pbx.sdp(ports[0])))
+    invite = east.expect_request("INVITE")
+    east.send(east.answer_to(invite, 200, "OK", token(), body=east.sdp(ports[1])))
+    running = Dialog(pbx, call_id, tag, 1, number, pbx.final(call_id, "INVITE"))
+    running.acknowledge()
+    east.expect_request("ACK")
+
+    world.exhaust(t)
+    speaking = [
+        end.speak(words, ("127.0.0.1", int(re.search(rb"m=audio (\d+)", body).group(1))))
+        for end, body in zip(ends, (running.answer.body, invite.body))]
+    load = world.descriptors.load()
+    expect(load < 0.2, f"it takes {load:.0%} of a processor")
+    late = socket.create_connection(world.at("tcp"))
+    t.defer(late.close)
+    late.settimeout(6)
+    expect(late.recv(1) == b"", "a connection that cannot be had was left to wait")
+    # What was there before goes on: a phone by its connection, and calls to it.
+    phone.register("erin", world.users["erin"]["password"], world.domain)
+    inviting = threading.Thread(target=answer_one_call, args=(phone,))
+    inviting.start()
+    answer, dialog = alice.exchange("INVITE", f"sip:{world.extension('erin')}@{world.domain}", body=alice.sdp(40000))
+    expect(answer.status == 200, f"a call to the phone got {answer.start}")
+    expect(dialog.bye().status == 200, "BYE")
+    inviting.join(5)
+    # A carrier that would need a connection of ours cannot be had, and the caller hears so at once.
+    began = time.monotonic()
+    refused, _ = alice.exchange("INVITE", f"sip:{world.number('+4950')}@{world.domain}", body=alice.sdp(40002))
+    expect(refused.status == 503 and time.monotonic() - began < 3, f"after {time.monotonic() - began:.1f} s {refused.start}")
+    expect(world.descriptors.all_taken(), "the descriptors were not all taken until now")
+    for thread in speaking:
+        thread.join()
+    time.sleep(0.2)
+    for end in ends:
+        audio.check_likeness("in the running call", words, end.heard())
+
+    world.release()
+    wait_until(lambda: len(world.descriptors.open()) <= world.before + 2, 5, "the descriptors to come back", 0.1)
+    connect(t, world, "tls").options()
+    connect(t, world).options()
+    phone.options()
+    expect(world.ended("noDescriptors") > 0, "the refusals were not counted")
+    bye = threading.Thread(target=lambda: east.send(east.answer_to(east.expect_request("BYE"), 200, "OK")))
+    bye.start()
+    expect(running.bye().status == 200, "the call that was running is gone")
+    bye.join(5)
+    expect(world.record(number)["cause"] == "normal-clearing", "the call that was running did not end as it should")
+    t.remark = f"{load:.1%} of a processor while none is left"
+
+
+def answer_one_call(phone):
+    invite = phone.expect_request("INVITE")
+    body = (b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40004 RTP/AVP 0\r\n")
+    phone.answer(invite, 200, "OK", "exhausted", body)
+    phone.expect_request("ACK")
+    phone.answer(phone.expect_request("BYE"), 200, "OK")
