@@ -19,7 +19,7 @@ def make_certificate(folder, name, names, authority=None):
     """A key and a certificate for host names and addresses, signed by an authority or by itself: (cert, key)."""
     folder = pathlib.Path(folder)
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    alternatives = ",".join(f"IP:{n}" if re.fullmatch(r"[\d.]+", n) else f"DNS:{n}" for n in names)
+    alternatives = ",".join(f"IP:{n}" if re.fullmatch(r"[\d.]+|[\da-f]*:[\da-f:]*", n) else f"DNS:{n}" for n in names)
     argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
             "-days", "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName={alternatives}",
             "-keyout", key, "-out", certificate]
