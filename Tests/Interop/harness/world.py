@@ -26,9 +26,10 @@ ROUTES = {
     "+4936": ["wants-digest"],
     "+4937": ["six"],
     "+4938": ["east"],
+    "+4928": ["moved"],
 }
 CARRIERS = ["north", "silent", "mute", "shut", "south", "refusing", "closed", "few-calls", "few-per-second",
-            "wants-digest", "east"]
+            "wants-digest", "east", "moved"]
 USERS = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"]
 # Only users whom no other test calls.
 FORWARDS = {
@@ -115,6 +116,7 @@ class World:
             "north": {"diversion": "both"},
             "wants-digest": {"credentials": {"username": "demarc", "password": "carrier-secret"}},
             "east": {"mediaTimeout": f"{MEDIA_TIMEOUT}s"},
+            "moved": {"redirects": "follow"},
         }
         trunks = [trunk(name, **limits.get(name, {})) for name in CARRIERS]
         trunks.append(trunk("pbx", "pbx"))

@@ -198,6 +198,32 @@ def deflection(t):
     expect(answer.status == 482, answer.start)
 
 
+@test("redirecting-carrier", 30)
+def redirecting_carrier(t):
+    """A carrier's 302 is followed to a number of the tenant; one to the world outside is a refusal and calls nobody"""
+    world = t.world
+    moved = t.agent(user="moved", port=world.ports["moved"])
+    north = t.agent(user="north", port=world.ports["north"])
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    import threading
+    for to, status, cause in (
+            (world.number("+4930"), 480, "carrier-rejected"), (world.extension("dave"), 480, "carrier-rejected"),
+            ("+4940103", 200, "normal-clearing")):
+        number = world.number("+4928")
+        worker = threading.Thread(target=lambda: refuse(
+            moved, 302, "Moved Temporarily", (f"Contact: <sip:{to}@carrier.test>",)))
+        worker.start()
+        answer, dialog = frank.exchange("INVITE", f"sip:{number}@{world.domain}", body=frank.sdp(40012))
+        worker.join()
+        expect(answer.status == status, f"after a redirection to {to}: {answer.start}")
+        if status == 200:
+            dialog.bye()
+        record = world.record(number)
+        expect(record["cause"] == cause, f"after a redirection to {to}: {record['cause']}")
+    expect(record["attempts"][-1].get("forwardedBy") == "trunk:moved", f"{record['attempts']}")
+    expect(north.receive(0.2) is None, "somebody outside was called")
+
+
 def notes(record):
     return " / ".join(record.get("notes") or [])
 
