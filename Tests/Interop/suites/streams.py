@@ -11,12 +11,16 @@ from harness import audio, kamailio
 from harness.case import test
 from harness.ports import free_port
 from harness.process import Failure, expect, wait_until
-from harness.sipp import Caller, pause, recv, reply, scenario, sdp, uac, uas
+from harness.sipp import Caller, optional, pause, recv, reply, scenario, sdp, send, uac, uac_refused, uas, uas_refuses
 from harness.stream import Connection, WebSocket, make_certificate, tls_context
 from harness.stun import mapped_address
 from harness.world import World
 
+from .dialogs import KEEP, to_invite
+
 NAME = "sip.demarc.test"
+# Carriers that each fail in their own way, in the order in which a route tries them.
+FAILING = ["shut-tcp", "shut-tls", "mute-tls", "mute-tcp", "refusing-tcp"]
 
 
 class StreamWorld(World):
@@ -30,7 +34,8 @@ class StreamWorld(World):
         self.other = make_certificate(t.folder, "other", ["other.test"], self.authority)
         self.client = make_certificate(t.folder, "client", ["client.test"], self.authority)
         self.ports.update({name: free_port() for name in (
-            "tcp", "tls", "mutual", "ws", "wss", "pbx-tcp", "north-tcp", "kamailio", "impostor", "behind")})
+            "tcp", "tls", "mutual", "ws", "wss", "pbx-tcp", "north-tcp", "kamailio", "impostor", "behind",
+            *FAILING)})
         secure = {"certificate": str(self.identity[0]), "key": str(self.identity[1])}
         named = [{"name": "other.test", "certificate": str(self.other[0]), "key": str(self.other[1])}]
         plain = self.demarc.configuration
@@ -71,7 +76,10 @@ class StreamWorld(World):
         trunk("north-tcp", "north-tcp", "tcp")
         trunk("kamailio", "kamailio", "tls", tls={"serverName": NAME, **ca})
         trunk("impostor", "impostor", "tls", tls={"serverName": "carrier.test", **ca})
-        for prefix, names in (("+4950", ["north-tcp"]), ("+4951", ["kamailio"]), ("+4952", ["impostor", "north-tcp"])):
+        for name in FAILING:
+            trunk(name, name, name[-3:], probe={"enabled": False}, **({"tls": ca} if name.endswith("tls") else {}))
+        for prefix, names in (("+4950", ["north-tcp"]), ("+4951", ["kamailio"]), ("+4952", ["impostor", "north-tcp"]),
+                              ("+4953", [*FAILING, "north-tcp"])):
             document["routes"].append({
                 "name": f"to-{prefix[1:]}", "tenant": "test", "prefix": prefix, "timeout": "3s",
                 "carriers": [{"trunk": name, "priority": place + 1} for place, name in enumerate(names)]})
@@ -121,21 +129,22 @@ def sipp_tcp(t):
     expect(metrics['demarc_sip_retransmissions_total{direction="sent"}'] == 0, "something was sent again")
 
 
+def phone_by(t, world, name, transport, **options):
+    """A baresip registered by TCP or TLS."""
+    port = world.ports["tls"] if transport == "tls" else world.demarc.sip_port
+    phone = t.phone(
+        name, user=name, password=world.users[name]["password"], domain=world.domain, transport=transport,
+        registrar=f"127.0.0.1:{port};transport={transport}", cafile=world.authority[0], **options)
+    return phone.registered()
+
+
 def speak(t, world, first, second):
     """Two registered phones talk, and each hears the other."""
     words, says = audio.spoken("Glue the sheet to the dark blue background.")
-    options = {"tcp": {"registrar": f"127.0.0.1:{world.demarc.sip_port};transport=tcp"},
-               "tls": {"registrar": f"127.0.0.1:{world.ports['tls']};transport=tls", "cafile": world.authority[0]}}
-    phones = []
-    for name, transport in (("alice", first), ("bob", second)):
-        account = world.users[name]
-        phone = t.phone(
-            name, user=name, password=account["password"], domain=world.domain, says=says,
-            answer="auto" if phones else "manual", transport=transport, **options[transport])
-        phones.append(phone.registered())
+    alice = phone_by(t, world, "alice", first, says=says)
+    bob = phone_by(t, world, "bob", second, says=says, answer="auto")
     found = {item["user"]: item["transport"] for item in world.demarc.registrations()}
     expect(found == {"alice": first, "bob": second}, f"registered: {found}")
-    alice, bob = phones
     alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
     alice.established()
     seconds = len(words) / audio.RATE + 1.5
@@ -469,3 +478,130 @@ def listeners_change(t):
     wait_until(lambda: "tcp" not in [item["name"] for item in world.demarc.ask("status")["listeners"]], 45,
                "the listener to close")
     wait_until(lambda: "listener closed" in world.demarc.process.text(), 2, "the log to say that it closed")
+
+
+# --- what calls over datagrams are known to do, over connections -----------------------------------------
+def by_tcp(text):
+    """A scenario whose Contact says so."""
+    return text.replace("[local_port]>", "[local_port];transport=tcp>")
+
+
+def carrier_by_tcp(t, world, text, name="north-tcp", **options):
+    sipp = t.caller(name, by_tcp(text), port=world.ports[name], extra=["-t", "t1", "-max_socket", "100"], **options)
+    # A connection that only looks would be a call that SIPp never ends.
+    time.sleep(0.4)
+    expect(sipp.process.running(), f"SIPp did not start: {sipp.why()}")
+    return sipp
+
+
+def behind_proxy(text):
+    """A scenario of `KEEP` and `to_invite` whose INVITE comes by a proxy that stays in the dialog, by two transports."""
+    kept = "".join(
+        f'<ereg regexp=".*" search_in="hdr" header="{header}:" occurrence="{place}" assign_to="{name}"/>'
+        for header, place, name in (
+            ("Via", 2, "via2"), ("Record-Route", 1, "route1"), ("Record-Route", 2, "route2")))
+    return text.replace("</action>", kept + "</action>", 1).replace(
+        "Via:[$via]", "Via:[$via]\nVia:[$via2]\nRecord-Route:[$route1]\nRecord-Route:[$route2]")
+
+
+@test("prack", 40)
+def prack(t):
+    """A carrier that insists on PRACK, by TCP and behind Kamailio by TLS, and a PBX that insists on it by TCP"""
+    world = StreamWorld(t)
+    start_kamailio(t, world, "kamailio", world.identity)
+    reliable = scenario(
+        "reliable", KEEP, to_invite(183, "Session Progress", sdp(), "Require: 100rel\nRSeq: 4711\n", retrans=500),
+        recv("PRACK"), reply(200, "OK"), pause(200), to_invite(200, "OK", retrans=500),
+        recv("ACK"), recv("BYE"), reply(200, "OK"))
+    caller = Caller()
+    keep = ('<recv response="183" rrs="true"><action>'
+            '<ereg regexp="[0-9]+" search_in="hdr" header="RSeq:" assign_to="rseq"/></action></recv>\n')
+    requires = by_tcp(scenario(
+        "requires", caller.invite(extra="Require: 100rel\n"), optional(100), keep,
+        send(caller.request("PRACK", 2, uri="[next_url]", extra="[routes]\nRAck: [$rseq] 1 INVITE\n"), retrans=500),
+        recv(200), recv(200, rrs="true"), caller.ack(), pause(100), caller.bye(3)))
+    for prefix in ("+4950", "+4951"):
+        number = world.number(prefix)
+        far = carrier_by_tcp(t, world, reliable) if prefix == "+4950" else t.callee(
+            "behind", behind_proxy(reliable), port=world.ports["behind"])
+        pbx = t.caller(f"pbx-{prefix[1:]}", requires, port=world.ports["pbx-tcp"], remote=world.sip, service=number,
+                       extra=["-t", "t1", "-max_socket", "100"])
+        pbx.wait()
+        far.wait()
+        acknowledged = next(text for text in far.received() if text.startswith("PRACK"))
+        expect("RAck: 4711 " in acknowledged, acknowledged)
+        expect(len([text for text in far.received() if text.startswith("PRACK")]) == 1, "PRACK came more than once")
+        record = world.record(number)
+        expect((record["status"], record["cause"]) == (200, "normal-clearing"), f"{record}")
+
+
+class Silent:
+    """A port that takes connections and reads what comes, and says nothing by itself."""
+
+    def __init__(self, t, port):
+        self.door = socket.create_server(("127.0.0.1", port))
+        self.door.settimeout(5)
+        t.defer(self.door.close)
+
+    def taken(self):
+        connection = Connection.__new__(Connection)
+        connection.socket, connection.buffer = self.door.accept()[0], b""
+        return connection
+
+
+@test("failover", 40)
+def failover(t):
+    """Closed ports, a handshake that stalls, silence and 503 by TCP and TLS: the last carrier has the call in time"""
+    world = StreamWorld(t)
+    mute_tls, mute_tcp = (Silent(t, world.ports[name]) for name in ("mute-tls", "mute-tcp"))
+    refusing = carrier_by_tcp(t, world, uas_refuses(503, "No", ring=False), "refusing-tcp")
+    north = carrier_by_tcp(t, world, uas(ring_ms=0))
+    number, began = world.number("+4953"), time.monotonic()
+    pbx = t.caller("pbx", uac(hold_ms=300), port=world.ports["pbx"], remote=world.sip, service=number)
+    pbx.wait(15)
+    refusing.wait()
+    north.wait()
+    took = time.monotonic() - began
+    record = world.record(number)
+    causes = [attempt.get("cause") for attempt in record["attempts"]]
+    expect([attempt["target"] for attempt in record["attempts"]] == [f"trunk:{name}" for name in (*FAILING, "north-tcp")],
+           f"tried {record['attempts']}")
+    expect(causes == ["transport-failed"] * 2 + ["carrier-timeout"] * 2 + ["carrier-unavailable", None], f"{causes}")
+    expect(took < 6, f"it took {took:.1f} s")
+    t.remark = f"{took:.1f} s with the call"
+    mute_tls.door.close()
+    # What was tried and given up answers now: it is acknowledged and ended, by the connection that it has.
+    late = mute_tcp.taken()
+    t.defer(late.close)
+    invite = late.expect_request("INVITE")
+    late.transport = "TCP"
+    late.answer(invite, 200, "OK", "late", sdp_of(free_port()))
+    late.expect_request("ACK")
+    late.answer(late.expect_request("BYE"), 200, "OK")
+
+
+@test("transfer", 40)
+def transfer(t):
+    """A phone by TLS hands its call with one by TCP on to another by TLS: the two that are left hear each other"""
+    world = StreamWorld(t)
+    words, says = audio.spoken("The birch canoe slid on.")
+    other_words, other_says = audio.spoken("Four hours of steady work.")
+    dave = phone_by(t, world, "dave", "tcp", says=says, answer="auto")
+    erin = phone_by(t, world, "erin", "tls", says=other_says, answer="auto")
+    frank = phone_by(t, world, "frank", "tls")
+    frank.dial(f"sip:{world.extension('dave')}@{world.domain}")
+    frank.established(5)
+    call = world.live(world.extension("dave"))
+    frank.command("transfer", f"sip:{world.extension('erin')}@{world.domain}")
+    erin.established(8)
+    frank.closed(8)
+    made = world.live(world.extension("erin"))
+    time.sleep(max(len(words), len(other_words)) / audio.RATE + 2)
+    erin.hang_up()
+    dave.closed(5)
+    likenesses = [audio.check_likeness("erin heard", words, erin.heard()),
+                  audio.check_likeness("dave heard", other_words, dave.heard())]
+    record, old = World.ended(world, made["id"]), World.ended(world, call["id"])
+    expect((record["from"], record["to"]) == ("user:frank", "user:erin"), f"{record}")
+    expect(any(f"goes on with {made['id']}" in note for note in old["notes"]), f"{old}")
+    t.remark = f"{likenesses[0].correlation:.4f} and {likenesses[1].correlation:.4f}"
