@@ -11,9 +11,9 @@ from .process import Process, wait_until
 _CONFIG = """\
 [sip]
 bind_address=127.0.0.1
-sip_port={port}
-sip_tcp_port=0
-sip_tls_port=0
+sip_port={udp}
+sip_tcp_port={tcp}
+sip_tls_port={tls}
 guess_hostname=0
 use_ipv6=0
 register_only_when_network_is_up=0
@@ -21,8 +21,8 @@ default_proxy=0
 {sip}[rtp]
 audio_rtp_port={rtp}
 [proxy_0]
-reg_proxy=<sip:{registrar};transport=udp>
-reg_route=<sip:{registrar};transport=udp;lr>
+reg_proxy=<sip:{registrar};transport={transport}>
+reg_route=<sip:{registrar};transport={transport};lr>
 reg_identity=sip:{user}@{domain}
 reg_expires=120
 reg_sendregister=1
@@ -36,7 +36,7 @@ domain={domain}
 
 
 class Linphone:
-    def __init__(self, folder, user, password, registrar, domain, says, sip=""):
+    def __init__(self, folder, user, password, registrar, domain, says, sip="", transport="udp"):
         self.user = user
         self.folder = pathlib.Path(folder) / f"linphone-{user}"
         home = self.folder / "home"
@@ -44,8 +44,10 @@ class Linphone:
         self.says, self.record = self.folder / "says.wav", self.folder / "heard.wav"
         audio.write_wav(self.says, says)
         config = self.folder / "linphonerc"
+        # 0 is none of it, -1 any port.
+        ports = {"udp": 0, "tcp": 0, "tls": 0, transport: free_port() if transport == "udp" else -1}
         config.write_text(_CONFIG.format(
-            port=free_port(), rtp=free_port(), registrar=registrar, user=user, password=password,
+            **ports, transport=transport, rtp=free_port(), registrar=registrar, user=user, password=password,
             domain=domain, sip=sip))
         self.process = Process(
             f"linphone-{user}", ["linphonec", "-c", config], folder, stdin=subprocess.PIPE,

@@ -9,6 +9,7 @@ import time
 
 from harness import audio, kamailio
 from harness.case import test
+from harness.linphone import Linphone
 from harness.ports import free_port
 from harness.process import Failure, expect, wait_until
 from harness.sipp import Caller, optional, pause, recv, reply, scenario, sdp, send, uac, uac_refused, uas, uas_refuses
@@ -605,3 +606,45 @@ def transfer(t):
     expect((record["from"], record["to"]) == ("user:frank", "user:erin"), f"{record}")
     expect(any(f"goes on with {made['id']}" in note for note in old["notes"]), f"{old}")
     t.remark = f"{likenesses[0].correlation:.4f} and {likenesses[1].correlation:.4f}"
+
+
+@test("attended-transfer", 50)
+def attended_transfer(t):
+    """linphone by TLS joins its calls with a phone by TCP and one by TLS: these hear each other, and it is in neither"""
+    world = StreamWorld(t)
+    # Spoken once they are joined, and that is so sooner: else its beginning was not heard.
+    words = audio.speech("The birch canoe slid on.")
+    dave = phone_by(t, world, "dave", "tcp", answer="auto", says=audio.numpy.concatenate([audio.silence(2.5), words]))
+    erin = phone_by(t, world, "erin", "tls", answer="auto")
+    frank = Linphone(
+        t.folder, "frank", world.users["frank"]["password"], f"127.0.0.1:{world.ports['tls']}", world.domain,
+        audio.silence(2), sip=f"root_ca={world.authority[0]}\nverify_server_cn=0\n", transport="tls")
+    t.defer(frank.stop)
+    frank.registered()
+    found = next(one for one in world.demarc.registrations() if one["user"] == "frank")
+    expect(found["transport"] == "tls" and "Linphone" in found["userAgent"], f"{found}")
+    began = time.monotonic()
+    calls = []
+    for place, name in enumerate(("dave", "erin")):
+        frank.type(f"call sip:{world.extension(name)}@{world.domain}")
+        calls.append(world.live(world.extension(name))["id"])
+        if place == 0:
+            wait_until(lambda: "Media streams established" in frank.process.text(), 3, "the first call", 0.05)
+            frank.type("pause 1")
+            frank.wait_text("is now paused", 3)
+    wait_until(lambda: frank.process.text().count("Media streams established") > 1, 3, "the second call", 0.05)
+    frank.type("transfer 1 --to-call 2")
+    frank.wait_text("Call 1 with sip:" + world.extension("dave") + f"@{world.domain} ended", 5)
+    joined = time.monotonic() - began
+    time.sleep(max(0.0, began + 3.5 + len(words) / audio.RATE - time.monotonic()))
+    erin.hang_up()
+    dave.closed(5)
+    likeness = audio.check_likeness("erin heard", words, erin.heard())
+    # A phone stops its recording at a hold, but it counts what it sent and received to the end.
+    received, received_there = dave.packets()[1], erin.packets()[1]
+    spoken = 50 * (len(words) / audio.RATE + 1)
+    expect(received > spoken and received_there > spoken, f"dave received {received} packets, erin {received_there}")
+    for call in calls:
+        record = World.ended(world, call)
+        expect(any("goes on with" in note for note in record["notes"]), f"{record}")
+    t.remark = f"joined after {joined:.1f} s; {likeness.correlation:.4f}"
