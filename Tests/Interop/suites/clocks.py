@@ -12,10 +12,11 @@ from harness.ports import free_port
 from harness.process import expect
 from harness.rtp import Endpoint
 from harness.sipp import uac, uas
-from harness.world import CARRIER_TIMEOUT, MEDIA_TIMEOUT, World
+from harness.world import CARRIER_TIMEOUT, World
 
 HOUR = 3600
 INTERVAL = 10
+MEDIA_TIMEOUT = 4
 
 
 class Clocked(World):
@@ -26,6 +27,12 @@ class Clocked(World):
         self.clock = Clock(self.demarc)
         t.defer(self.close)
         self.start()
+
+    def resources(self):
+        document = super().resources()
+        east = next(trunk for trunk in document["trunks"] if trunk["name"] == "east")
+        east["mediaTimeout"] = f"{MEDIA_TIMEOUT}s"
+        return document
 
     def binding(self, user):
         return next(one for one in self.demarc.registrations() if one["user"] == user)

@@ -187,7 +187,7 @@ def descriptors(t):
     world = Exhausted(t)
     phone, alice = world.phone, t.agent(world=world, user="alice", password=world.users["alice"]["password"])
     pbx, east = (t.agent(world=world, user=name, port=world.ports[name]) for name in ("pbx", "east"))
-    words = audio.speech("The birch canoe slid on the smooth planks. It is easy to tell the depth of a well.")
+    words = audio.speech("The birch canoe slid on the smooth planks.")
     ends = [Endpoint(free_port()) for _ in range(2)]
     for end in ends:
         t.defer(end.close)

@@ -152,7 +152,7 @@ class Bridge:
         # A connection that only looks would be a call that SIPp never ends.
         time.sleep(0.4)
         self.caller = t.caller(
-            near, uac(hold_ms=3500, body=sdp(port=self.end.socket.getsockname()[1])), port=world.ports[near],
+            near, uac(hold_ms=3100, body=sdp(port=self.end.socket.getsockname()[1])), port=world.ports[near],
             address=here, remote=f"[::1]:{world.port}" if here == "::1" else world.sip, service=self.number,
             extra=stream if here == "::1" else [])
         self.families = ["IP6" if address == "::1" else "IP4" for address in (here, there)]
