@@ -52,11 +52,14 @@ class Office:
 def talk(office, caller, callee, number):
     """A call through Demarc, the PBX and Demarc again, heard at the callee; both of its halves have records."""
     caller.dial(f"sip:{number}@{DOMAIN}")
+    # What each phone tells of this call is taken here: else it would stand for the next one.
     caller.established()
+    callee.established()
     words, _ = audio.spoken(WORDS)
     seconds = len(words) / audio.RATE + 1.5
     callee.wait_heard(seconds, seconds + 10)
     caller.hang_up()
+    callee.closed()
     likeness = audio.check_likeness(f"{callee.name} heard", words, callee.heard())
 
     halves = {(f"phone:{caller.name}@{DOMAIN}", "trunk:office"), ("trunk:office", f"phone:{number}@{DOMAIN}")}
