@@ -249,3 +249,21 @@ def answer_one_call(phone):
     phone.answer(invite, 200, "OK", "exhausted", body)
     phone.expect_request("ACK")
     phone.answer(phone.expect_request("BYE"), 200, "OK")
+
+
+@test("descriptors-asked", 40)
+def descriptors_asked(t):
+    """No descriptor is left and somebody asks the local API: he waits without a spin, and is answered afterwards"""
+    world = Exhausted(t)
+    world.exhaust(t)
+    askers = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+    for asker in askers:
+        t.defer(asker.close)
+        asker.settimeout(3)
+        asker.connect(str(world.demarc.socket))
+        asker.sendall(b"GET /metrics HTTP/1.1\r\nHost: demarc\r\n\r\n")
+    load = world.descriptors.load()
+    world.release()
+    for asker in askers:
+        expect(asker.recv(15) == b"HTTP/1.1 200 OK", "a question was not answered afterwards")
+    expect(load < 0.2, f"it takes {load:.0%} of a processor")
