@@ -27,6 +27,7 @@ ROUTES = {
     "+4937": ["six"],
     "+4938": ["east"],
     "+4928": ["moved"],
+    "+4927": ["moved", "south"],
 }
 CARRIERS = ["north", "silent", "mute", "shut", "south", "refusing", "closed", "few-calls", "few-per-second",
             "wants-digest", "east", "moved"]

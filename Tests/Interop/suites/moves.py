@@ -224,6 +224,27 @@ def redirecting_carrier(t):
     expect(north.receive(0.2) is None, "somebody outside was called")
 
 
+@test("redirected-to-the-same-number", 30)
+def redirected_to_the_same_number(t):
+    """A carrier's 302 to the number that was called, at another of its hosts, is a refusal: the next carrier is tried"""
+    world = t.world
+    moved, south = (t.agent(user=name, port=world.ports[name]) for name in ("moved", "south"))
+    frank = t.agent(user="frank", password=world.users["frank"]["password"])
+    import threading
+    number = world.number("+4927")
+
+    def carriers():
+        refuse(moved, 302, "Moved Temporarily", (f"Contact: <sip:{number}@other.carrier.test>",))
+        refuse(south, 486, "Busy Here")
+    worker = threading.Thread(target=carriers)
+    worker.start()
+    answer, _ = frank.exchange("INVITE", f"sip:{number}@{world.domain}", body=frank.sdp(40012), seconds=8)
+    worker.join()
+    expect(answer.status == 486, f"the second carrier is busy, and the caller got {answer.start}")
+    told = [attempt["status"] for attempt in world.record(number)["attempts"]]
+    expect(told == [302, 486], f"the carriers said 302 and 486, the record has {told}")
+
+
 def notes(record):
     return " / ".join(record.get("notes") or [])
 
