@@ -21,6 +21,7 @@ package final class MediaPlane: Sendable {
   private let announcements: Mutex<AnnouncementTable>
   private let sink: @Sendable ([MediaFact]) -> Void
   private let state = Mutex(State.idle)
+  private let started = Mutex(MediaReadiness())
   private let kernel = Mutex<(state: FastPathState, totals: KernelTotals?)>((.off, nil))
 
   /// Reads and converts the announcements. `sink` gets facts from the worker's thread, in order, and must
@@ -42,6 +43,7 @@ package final class MediaPlane: Sendable {
   @discardableResult
   package func start() throws(MediaStartError) -> MediaReadiness {
     let (readiness, facts) = try launch()
+    started.withLock { $0 = readiness }
     sink(facts)
     return readiness
   }
@@ -88,6 +90,9 @@ package final class MediaPlane: Sendable {
       return nil
     }
   }
+
+  /// What `start` returned.
+  package var readiness: MediaReadiness { started.withLock { $0 } }
 
   /// What `start` found out about relaying in the kernel.
   package var fastPath: FastPathState { kernel.withLock { $0.state } }

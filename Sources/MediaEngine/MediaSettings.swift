@@ -61,6 +61,8 @@ package struct MediaReadiness: Hashable, Sendable {
   package var beyondLimit = 0
   /// Being bound by the worker; `.ready` tells as they come.
   package var pending = 0
+  /// What the process may open beside all of these and what is open.
+  package var descriptorsLeft = Int.max
 
   package init(bound: Int = 0, takenByOthers: Int = 0, beyondLimit: Int = 0, pending: Int = 0) {
     self.bound = bound

@@ -44,6 +44,7 @@ struct PortTable: Sendable {
       close()
       throw error
     }
+    readiness.descriptorsLeft = limit - Process.openDescriptors - 2 * readiness.pending
   }
 
   /// Returns how many pairs of the budget were used.

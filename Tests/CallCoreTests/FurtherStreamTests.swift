@@ -141,7 +141,7 @@ import Testing
     scene.world.run(for: .seconds(61))
     #expect(scene.records.map(\.cause) == [.mediaTimeout])
     scene.finish()
-    scene.expectRest()
+    scene.expectRest(policy: .seconds(700))
   }
 
   /// An answer is of the kind of its offer, line by line.

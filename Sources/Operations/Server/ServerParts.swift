@@ -96,6 +96,27 @@ struct ServerParts {
     return media
   }
 
+  /// What the local API, the store and the resolver may need when connections have taken all else.
+  private static let ownDescriptors = 64
+
+  /// The settings, with no more connections than there are descriptors for.
+  private var affordableStreams: StreamSettings {
+    var streams = settings.streams
+    let affordable = max(media.readiness.descriptorsLeft - Self.ownDescriptors, 16)
+    guard affordable < streams.limits.connections else { return streams }
+    if settings.listeners.contains(where: \.transport.isReliable) {
+      log.write(
+        LogLine(
+          .warning, "fewer connections than the settings allow",
+          [
+            LogField("connections", affordable), LogField("allowed", streams.limits.connections),
+            LogField("remedy", "raise the limit of open files (`ulimit -n`, LimitNOFILE)"),
+          ]))
+    }
+    streams.limits.connections = affordable
+    return streams
+  }
+
   private static func describe(_ state: FastPathState) -> LogLine? {
     switch state {
     case .off: nil
@@ -146,7 +167,7 @@ struct ServerParts {
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let names = names
     let edge = try UDPEdge(
-      settings: shard, configuration: keeper.current, streams: settings.streams,
+      settings: shard, configuration: keeper.current, streams: affordableStreams,
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in
