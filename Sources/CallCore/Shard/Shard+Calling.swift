@@ -205,8 +205,7 @@ extension Shard {
       session.challenge = lines(of: [.wwwAuthenticate, .proxyAuthenticate], in: message)
       return lost(session, branch, status, .authenticationRequired)
     }
-    // A peer's challenge or redirection means nothing to the caller; the rest it may know.
-    let shown = isChallenge ? 502 : status < 400 ? 480 : status
+    let shown = status.saysNothingToOthers ? 502 : status < 400 ? 480 : status
     var cause = isChallenge ? Cause.carrierRejected : Cause.of(sipStatus: status)
     // What the telephone network said is more than its gateway's status (RFC 6432).
     session.reason = message.releaseReason

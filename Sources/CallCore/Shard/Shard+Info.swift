@@ -15,7 +15,7 @@ extension Shard {
   ) {
     // Without a body it asks whether the dialog is alive (RFC 2976 §2.2).
     if message.body.isEmpty { return replyInDialog(message, fields, key, 200, leg, arrival) }
-    guard carriesDigits(message), Int(message.body.count) <= Self.infoLimit else {
+    guard Int(message.body.count) <= Self.infoLimit, let digits = InfoDigits(message) else {
       return replyInDialog(message, fields, key, 415, leg, arrival)
     }
     guard leg.passesInfo, let session = leg.session, session.state == .answered else {
@@ -38,29 +38,22 @@ extension Shard {
     transaction.serial = leg.call.serial
     transaction.side = leg.side
     leg.infoServer = transaction
-    if !sendInfo(other, message) { infoAnswered(other, 503) }
+    if !sendInfo(other, digits) { infoAnswered(other, 503) }
   }
 
-  private func carriesDigits(_ message: borrowing Message) -> Bool {
-    guard let type = message.contentType else { return false }
-    let subtype = message.bytes.extracting(type.subtype)
-    return message.bytes.extracting(type.type).equalsIgnoringCase("application")
-      && (subtype.equalsIgnoringCase("dtmf-relay") || subtype.equalsIgnoringCase("dtmf"))
-  }
-
-  private func sendInfo(_ leg: Leg, _ message: borrowing Message) -> Bool {
+  private func sendInfo(_ leg: Leg, _ digits: InfoDigits) -> Bool {
     guard let transaction = openWithin(leg, nil, "INFO", .info, .info) else { return false }
     writeUserAgent()
-    let type = message.contentType
-    let isRelay =
-      type.map { message.bytes.extracting($0.subtype).equalsIgnoringCase("dtmf-relay") } ?? false
     outbox.datagrams.append(
-      isRelay
+      digits.isRelay
         ? "Content-Type: application/dtmf-relay\r\n" : "Content-Type: application/dtmf\r\n")
+    body.begin()
+    digits.write(into: &body)
     outbox.datagrams.append("Content-Length: ")
-    outbox.datagrams.append(decimal: Int(message.body.count))
+    outbox.datagrams.append(decimal: body.position)
     outbox.datagrams.append("\r\n\r\n")
-    outbox.datagrams.append(message.bytes, message.body)
+    body.withOpenBytes { outbox.datagrams.append($0) }
+    body.abandon()
     launch(transaction)
     return true
   }
@@ -79,7 +72,6 @@ extension Shard {
     else { return }
     sender.infoServer = nil
     guard server.isProceeding else { return }
-    let isChallenge = status == 401 || status == 407
-    respond(server, isChallenge ? 502 : max(status, 200), leg: sender)
+    respond(server, status.saysNothingToOthers ? 502 : max(status, 200), leg: sender)
   }
 }

@@ -113,7 +113,7 @@ extension Shard {
     }
     if status == 422, raiseInterval(leg, message) { return ask(leg, transfer) }
     if status == 491 { return askLater(transfer, after: glareWait(leg)) }
-    fail(transfer, status == 401 || status == 407 ? 502 : status, .transferFailed)
+    fail(transfer, status.saysNothingToOthers ? 502 : status, .transferFailed)
     // §12.2.1.2 of RFC 3261: the peer no longer knows the dialog.
     if status == 481 || status == 408, let session = leg.session {
       release(session, by: .system, .carrierRejected)

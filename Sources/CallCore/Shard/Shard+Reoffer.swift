@@ -385,8 +385,7 @@ extension Shard {
     }
     // The interval of a session timer concerns this side alone: the next refresh has a longer one.
     if status == 422, raiseInterval(leg, message), passOn(session, other, to: leg) { return }
-    let isOfThisSide = status == 401 || status == 407 || status == 422
-    refuseReoffer(other, isOfThisSide ? 502 : max(status, 400))
+    refuseReoffer(other, status.saysNothingToOthers ? 502 : max(status, 400))
     // §12.2.1.2: the peer no longer knows the dialog.
     if session.state == .answered, status == 481 || status == 408 {
       release(session, by: .system, .carrierRejected)

@@ -6,6 +6,7 @@ import MediaControl
 import MediaEngine
 import Persistence
 import Policy
+import SIPWire
 
 /// A server before its edge: everything that the shard's thread will talk to.
 struct ServerParts {

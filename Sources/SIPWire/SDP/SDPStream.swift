@@ -66,12 +66,72 @@ extension SDPWriter {
       let isKnown = bytes.matches(name, "AS") || bytes.matches(name, "TIAS")
       return isKnown && bytes.number(number, limit: UInt32(Int32.max)) != nil
     case UInt8(ascii: "a"):
-      if media.isFax {
-        return name.count > 3 && bytes.matches(ByteRange(name.start, 3), "T38")
-      }
-      return bytes.matches(name, "rtcp-fb") || bytes.matches(name, "framerate")
+      let rest = ByteRange(from: min(colon &+ 1, value.end), to: value.end)
+      return media.isFax
+        ? passesOfFax(name, rest, bytes) : passesOfRTP(name, rest, media, bytes)
     default: return false
     }
+  }
+
+  /// ITU-T T.38 annex D.2.3, without T38VendorInfo: numbers, flags and fixed words. Some write a flag with a number.
+  private static func passesOfFax(_ name: ByteRange, _ value: ByteRange, _ bytes: RawSpan) -> Bool {
+    let numbers: [StaticString] = [
+      "T38FaxVersion", "T38MaxBitRate", "T38FaxMaxBuffer", "T38FaxMaxDatagram", "T38FaxMaxIFP",
+      "T38FaxUdpECDepth", "T38FaxUdpFECMaxSpan",
+    ]
+    let flags: [StaticString] = [
+      "T38FaxFillBitRemoval", "T38FaxTranscodingMMR", "T38FaxTranscodingJBIG",
+    ]
+    if flags.contains(where: { bytes.matches(name, $0) }) {
+      return value.isEmpty || areNumbers(value, bytes)
+    }
+    if numbers.contains(where: { bytes.matches(name, $0) }) { return areNumbers(value, bytes) }
+    let words: [StaticString] =
+      bytes.matches(name, "T38FaxRateManagement")
+      ? ["localTCF", "transferredTCF"]
+      : bytes.matches(name, "T38FaxUdpEC")
+        ? ["t38UDPRedundancy", "t38UDPFEC", "t38UDPNoEC"]
+        : bytes.matches(name, "T38ModemType") ? ["t38G3FaxOnly", "t38G3AndV34G3"] : []
+    return words.contains { bytes.matches(value, $0) }
+  }
+
+  /// `framerate` is a number; `rtcp-fb` a payload type or *, and words of RFC 4585 and RFC 5104.
+  private static func passesOfRTP(
+    _ name: ByteRange, _ value: ByteRange, _ media: SDPMedia, _ bytes: RawSpan
+  ) -> Bool {
+    if bytes.matches(name, "framerate") { return areNumbers(value, bytes) }
+    guard bytes.matches(name, "rtcp-fb") else { return false }
+    var words = SDPWords(value)
+    guard let type = words.next(bytes),
+      bytes.equals(type, "*") || bytes.number(type, limit: 127) != nil, let kind = words.next(bytes)
+    else { return false }
+    let kinds: [StaticString] = [
+      "nack", "ack", "ccm", "trr-int", "goog-remb", "transport-cc", "app",
+    ]
+    guard kinds.contains(where: { bytes.matches(kind, $0) }) else { return false }
+    let known: [StaticString] = [
+      "pli", "sli", "rpsi", "fir", "tmmbr", "tstr", "vbcm", "app", "tllei", "rai",
+    ]
+    while let word = words.next(bytes) {
+      // `ccm tmmbr smaxpr=120` (RFC 5104 §7.1).
+      let equals = bytes.find(UInt8(ascii: "="), from: word.start, to: word.end)
+      let isLimit =
+        bytes.matches(ByteRange(from: word.start, to: equals), "smaxpr")
+        && areNumbers(ByteRange(from: min(equals &+ 1, word.end), to: word.end), bytes)
+      guard isLimit || areNumbers(word, bytes) || known.contains(where: { bytes.matches(word, $0) })
+      else { return false }
+    }
+    return true
+  }
+
+  /// Digits, and the signs that stand between them.
+  private static func areNumbers(_ value: ByteRange, _ bytes: RawSpan) -> Bool {
+    guard !value.isEmpty, value.count <= 12 else { return false }
+    for i in value.start..<value.end {
+      let byte = bytes.byte(at: i)
+      guard byte.isASCIIDigit || byte == UInt8(ascii: ".") else { return false }
+    }
+    return true
   }
 }
 
