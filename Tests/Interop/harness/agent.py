@@ -7,6 +7,7 @@ import os
 import re
 import select
 import socket
+import struct
 import time
 
 from .namespaces import inside
@@ -14,6 +15,7 @@ from .process import Failure
 
 CRLF = b"\r\n"
 _serial = itertools.count(1)
+_SO_TIMESTAMPNS = 35
 
 
 def token(bytes_count=6):
@@ -21,12 +23,12 @@ def token(bytes_count=6):
 
 
 class Message:
-    """A received message: `start` line, `headers` as (name, value) in order, `body`."""
+    """A received message: `start` line, `headers` as (name, value) in order, `body`; `at` is when the kernel got it."""
 
-    def __init__(self, data, source):
+    def __init__(self, data, source, at=None):
         head, _, self.body = data.partition(CRLF * 2)
         lines = head.decode(errors="replace").split("\r\n")
-        self.data, self.source, self.start = data, source, lines[0]
+        self.data, self.source, self.start, self.at = data, source, lines[0], at
         self.headers = []
         for line in lines[1:]:
             name, _, value = line.partition(":")
@@ -112,6 +114,7 @@ class Agent:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with inside(namespace):
             self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.socket.bind((address, port))
         self.address = f"[{address}]" if ":" in address else address
         self.port = self.socket.getsockname()[1]
@@ -134,11 +137,12 @@ class Agent:
             if not ready:
                 return None
             try:
-                data, source = self.socket.recvfrom(65536)
+                data, stamps, _, source = self.socket.recvmsg(65536, socket.CMSG_SPACE(16))
             except ConnectionRefusedError:
                 continue
             if data.strip():
-                return Message(data, source)
+                seconds, nanoseconds = struct.unpack("qq", stamps[0][2])
+                return Message(data, source, seconds + nanoseconds / 1e9)
 
     def wait(self, matches, seconds, what):
         """The first message that matches, of those put aside or still to come; others are put aside."""

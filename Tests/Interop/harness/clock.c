@@ -1,6 +1,6 @@
-// What a program is told of the wall clock, moved by the nanoseconds in a file that is changed while it runs: what
-// clock_gettime, gettimeofday and time say, and the kernel's stamps of received datagrams. The monotonic clocks, and
-// all waiting, stay as they are. Preloaded by clock.py.
+// What a program is told of the time, moved by the nanoseconds in a file that is changed while it runs. The first one
+// moves the wall clock: what clock_gettime, gettimeofday and time say, and the kernel's stamps of received datagrams.
+// The second one moves the monotonic clock. All waiting stays as it is. Preloaded by clock.py.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -31,14 +31,14 @@ __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("STEPPED_CLOCK");
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) return;
-    void *place = mmap(NULL, sizeof *step, PROT_READ, MAP_SHARED, fd, 0);
+    void *place = mmap(NULL, 2 * sizeof *step, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (place != MAP_FAILED) step = place;
 }
 
-static void move(struct timespec *t) {
+static void move(struct timespec *t, int which) {
     if (!step) return;
-    int64_t moved = t->tv_sec * billion + t->tv_nsec + *step;
+    int64_t moved = t->tv_sec * billion + t->tv_nsec + step[which];
     t->tv_sec = moved / billion;
     t->tv_nsec = moved % billion;
 }
@@ -46,7 +46,8 @@ static void move(struct timespec *t) {
 int clock_gettime(clockid_t clock, struct timespec *t) {
     if (!real_clock_gettime) find();
     int result = real_clock_gettime(clock, t);
-    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) move(t);
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) move(t, 0);
+    if (result == 0 && clock == CLOCK_MONOTONIC) move(t, 1);
     return result;
 }
 
@@ -71,7 +72,7 @@ static void move_stamps(struct msghdr *message) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
         struct timespec stamp;
         memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
-        move(&stamp);
+        move(&stamp, 0);
         memcpy(CMSG_DATA(c), &stamp, sizeof stamp);
     }
 }
