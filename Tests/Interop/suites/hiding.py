@@ -431,3 +431,35 @@ def refusals(t):
             pair.check("INVITE ACK BYE", "183-INVITE 200-INVITE 200-BYE")
         caller.agent.close()
         callee.agent.close()
+
+
+@test("digits")
+def digits(t):
+    """Of an INFO with a digit the digit passes, and its time; not what else its sender has written into the body"""
+    pair = Pair(t, t.world.number("+4938"))
+    pair.connect([audio(free_port())], [audio(free_port())])
+    for one, other in ((pair.caller, pair.callee), (pair.callee, pair.caller)):
+        one.sequence += 1
+        one.agent.send(one.agent.request(
+            "INFO", one.remote, one.call_id, one.sequence, one.tag, one.to, sender=one.sender,
+            body="Signal=5\r\nDuration=160\r\nX-Gateway=birda 10.99.98.97\r\n", content_type="application/dtmf-relay"))
+        info = asked(other, "INFO")
+        answered(other, info, 200)
+        expect(one.agent.final(one.call_id, "INFO").status == 200, "INFO was refused")
+        expect(re.search(rb"Signal= ?5\r\n", info.body) and b"160" in info.body, f"the digit is gone: {info}")
+        expect(b"birda" not in info.body and b"10.99.98" not in info.body, f"seen on the other side: {info}")
+    pair.hang_up()
+
+
+@test("listed-attributes")
+def listed_attributes(t):
+    """T.38's attributes pass by their names, not by three letters, and a rate of pictures is a number"""
+    pair = Pair(t, t.world.number("+4938"))
+    fax = FAX + "a=T38VendorInfo:181 0 birda\r\na=T38birda:10.99.98.97\r\na=T38FaxMaxBuffer:birda 10.99.98.97\r\n"
+    video = VIDEO.replace("framerate:30", "framerate:birda@10.99.98.97")
+    offer = [audio(free_port()), video.format(port=free_port()), fax.format(port=free_port())]
+    answer = [audio(free_port()), video.format(port=free_port()), fax.format(port=free_port())]
+    for found in pair.connect(offer, answer):
+        seen = [word for line in found for word in line.text.splitlines() if "birda" in word or "VendorInfo" in word]
+        expect(not seen, f"seen on the other side: {seen}")
+    pair.hang_up()
