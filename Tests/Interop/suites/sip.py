@@ -7,6 +7,7 @@ from harness import audio
 from harness.agent import challenges, digest, token
 from harness.case import test
 from harness.order import back_to_back
+from harness.pair import Pair, audio as audio_line
 from harness.ports import free_port, has_ipv6
 from harness.process import Failure, expect, wait_until
 from harness.rtp import Endpoint
@@ -103,6 +104,26 @@ def busy(t):
     from_pbx(t, uac_refused(486), number).wait()
     north.wait()
     check(t.world.record(number), state="ended", status=486, cause="busy")
+
+
+@test("failures-of-our-own")
+def failures_of_our_own(t):
+    """What a carrier objects to in our INVITE is nothing that the caller said, and is told without what it would need"""
+    wrong = []
+    # Each has to name what is wrong in a header of its own: RFC 3261 §21.4.15 to §21.4.17, RFC 4028 §6, RFC 3329 §2.3.
+    for status, needed in ((420, "unsupported"), (421, "require"), (422, "min-se"), (423, "min-expires"),
+                           (494, "security-server")):
+        pair = Pair(t, t.world.number("+4938"))
+        pair.caller.dial(f"sip:{pair.number}@{t.world.domain}", audio_line(free_port()))
+        invite = pair.callee.asked()
+        pair.callee.reply(invite, status, "No")
+        final = pair.caller.outcome()
+        pair.callee.acknowledged(invite)
+        if final.status == status:
+            wrong.append(f"{status} {'with' if final.get(needed) else 'without'} {needed}")
+        pair.caller.agent.close()
+        pair.callee.agent.close()
+    expect(not wrong, f"the caller got {', '.join(wrong)}")
 
 
 @test("cancel")
