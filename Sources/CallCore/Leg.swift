@@ -64,7 +64,7 @@ final class Leg {
   var answerExpectedInAck = false
   /// A 2xx from the peer carried an offer: our ACK waits for the answer from the other side.
   var ackHeld: ClientTransaction?
-  var maxForwards = 70
+  var maxForwards: UInt8 = 70
 
   /// The callee has said more than 100.
   var isRinging = false
@@ -82,7 +82,7 @@ final class Leg {
   /// Shown to the caller before the peer had a tag.
   var untaggedFork: UInt8?
   /// Challenges answered; more than a few mean the password is wrong.
-  var challengesAnswered = 0
+  var challengesAnswered: UInt8 = 0
 
   /// Our SDP: session id and version (RFC 8866 §5.2), the port it names, and the far end as last told.
   var sdpSession: UInt64 = 0
@@ -125,13 +125,13 @@ final class Leg {
   var timer = LegTimer()
   /// What its trunk allows; empty: everything.
   var codecs: [String] = []
-  /// What may pass beside speech.
-  var streams = SDPStreams.all
   /// Who may be cut off when silent, in ms; 0: nobody.
   var silence: UInt32 = 0
+  var wideLatching = false
+  /// What may pass beside speech.
+  var streams = SDPStreams.all
   /// When media said last that it is silent.
   var silentAt = Instant.zero
-  var wideLatching = false
   var protection = LegProtection()
   var credentials: Credentials?
   var realm: String?

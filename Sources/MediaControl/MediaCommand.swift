@@ -60,7 +60,6 @@ package enum MediaProtocol: UInt8, Sendable {
 /// What SDP said of the far end of a transport. Sent again whole on each re-offer: the transport's
 /// port, SSRCs and counters stay, and its latch stays too unless `rtp` changed.
 package struct RemoteMedia: Hashable, Sendable {
-  package var proto: MediaProtocol
   /// Of UDPTL: where it all goes; there is nothing for `rtcp` then.
   package var rtp: SocketAddress
   package var rtcp: SocketAddress
@@ -76,6 +75,7 @@ package struct RemoteMedia: Hashable, Sendable {
   package var packetTime: UInt16
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
+  package var proto: MediaProtocol
   /// The keys of SRTP and SRTCP; nil: plain RTP, and nothing else. The same key keeps its context, and with it
   /// the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
   package var security: MediaSecurity?

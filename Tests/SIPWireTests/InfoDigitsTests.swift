@@ -4,16 +4,17 @@ import Testing
 
 /// Digits in INFO, read from what phones and gateways write and written as one of two forms.
 @Suite struct InfoDigitsTests {
-  private func rewritten(_ body: String, _ type: String = "application/dtmf-relay") throws -> String? {
+  private func rewritten(_ body: String, _ type: String = "application/dtmf-relay") throws
+    -> String?
+  {
     let text = """
       INFO sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r
       To: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INFO\r\nContent-Type: \(type)\r
       Content-Length: \(body.utf8.count)\r\n\r\n\(body)
       """
     let bytes = Array(text.utf8)
-    var index = HeaderIndex()
+    let index = HeaderIndex()
     let message = try Message.parse(bytes.rawSpan, using: index)
-    _ = index
     guard let digits = InfoDigits(message) else { return nil }
     var out = OutputBuffer(byteLimit: 1_024, recordLimit: 1)
     out.begin()
@@ -33,7 +34,9 @@ import Testing
     #expect(try rewritten(body) == expected)
   }
 
-  @Test(arguments: ["", "Signal=", "Signal=E", "Signal=17", "Signal=55", "Duration=160", "5", "\u{0}"])
+  @Test(arguments: [
+    "", "Signal=", "Signal=E", "Signal=17", "Signal=55", "Duration=160", "5", "\u{0}",
+  ])
   func noRelay(body: String) throws {
     #expect(try rewritten(body) == nil)
   }

@@ -37,7 +37,8 @@ extension Shard {
     leg.provisionals = target.dialog.reliableProvisionals
     leg.passesInfo = target.dialog.dtmfInfo
     leg.timer.policy = target.dialog.timerPolicy
-    leg.maxForwards = max((session.caller?.maxForwards ?? 70) - 1, 0)
+    let left = session.caller?.maxForwards ?? 70
+    leg.maxForwards = left > 0 ? left - 1 : 0
     leg.silence = target.silence
     session.reason = ReleaseReason()
     guard takePort(leg) else { return .portsExhausted }

@@ -318,7 +318,7 @@ extension Shard {
     session.caller = leg
     leg.inviteServer = transaction
     leg.remoteCSeq = fields.cseq.number
-    leg.maxForwards = message.maxForwards ?? 70
+    leg.maxForwards = UInt8(clamping: message.maxForwards ?? 70)
     noteAbilities(leg, message)
     noteSessionID(session, message)
     let policy = dialogPolicy(of: caller)

@@ -19,7 +19,7 @@ extension Shard {
   func writeDialog(_ leg: Leg, _ method: StaticString, cseq: UInt32) {
     let text = blocks.bytes(leg.text)
     outbox.datagrams.append("Max-Forwards: ")
-    outbox.datagrams.append(decimal: leg.isOurs && leg.state == .early ? leg.maxForwards : 70)
+    outbox.datagrams.append(decimal: leg.isOurs && leg.state == .early ? Int(leg.maxForwards) : 70)
     outbox.datagrams.append("\r\nFrom: ")
     outbox.datagrams.append(text, leg.local)
     outbox.datagrams.append(";tag=")

@@ -47,7 +47,8 @@ package struct InfoDigits: Hashable, Sendable {
       guard value.count == 1 else { return nil }
       let sign = bytes.byte(at: value.start)
       switch sign {
-      case UInt8(ascii: "*"), UInt8(ascii: "#"), UInt8(ascii: "!"), UInt8(ascii: "A")...UInt8(ascii: "D"):
+      case UInt8(ascii: "*"), UInt8(ascii: "#"), UInt8(ascii: "!"),
+        UInt8(ascii: "A")...UInt8(ascii: "D"):
         return sign
       case UInt8(ascii: "a")...UInt8(ascii: "d"): return sign &- 0x20
       default: return nil
