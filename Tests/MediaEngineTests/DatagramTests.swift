@@ -55,9 +55,10 @@ import Testing
     bob.send(fax(2), to: b.media)
     #expect(bob.receive()?.bytes == fax(1) && neighbour.receive()?.bytes == fax(2))
     alice.send(fax(3), to: a.media)
+    #expect(bob.receive()?.bytes == fax(3))
     neighbour.send(fax(4), to: a.media)
     bob.send(fax(5), to: b.media)
-    #expect(bob.receiveAll() == [fax(3)])
+    #expect(bob.receiveAll() == [])
     #expect(alice.receiveAll() == [fax(5)] && neighbour.receiveAll() == [])
     #expect(rig.measure(a)?.refused == 1)
   }
