@@ -49,11 +49,7 @@ package final class APIServer: Sendable {
         address: bind, serverName: "Demarc",
         availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionLimit)),
       onServerRunning: { channel in
-        // With no descriptor left a listener would ask for the next connection again and again.
-        try? await channel.eventLoop.submit {
-          try channel.pipeline.syncOperations.addHandler(
-            AcceptBackoffHandler(), position: .first)
-        }.get()
+        try? await channel.pipeline.addHandler(AcceptPause(), position: .first).get()
         started.settle(Self.protect(address), channel)
       },
       logger: Logger(label: "api") { LogSinkHandler(label: $0, sink: log) })
