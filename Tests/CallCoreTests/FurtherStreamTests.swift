@@ -283,6 +283,25 @@ import Testing
     scene.expectRest()
   }
 
+  /// What a transfer has offered and nobody took has no port any more.
+  @Test func aRefusedTransferLeavesNoPort() throws {
+    let scene = try Scene()
+    scene.register(scene.alice, scene.bob, scene.carol)
+    let near = scene.alice.call("102", talk.with { $0.change = .video })
+    scene.world.run(for: .seconds(3))
+    let middle = try #require(scene.bob.calls.first)
+    let consultation = scene.bob.call("103", talk)
+    scene.world.run(for: .seconds(3))
+    let open = scene.world.media.openCount
+    try #require(scene.carol.calls.first).refusesReoffers = true
+    middle.transfer(to: consultation)
+    scene.world.run(for: .seconds(10))
+    #expect(near.state == .answered && consultation.state == .answered)
+    #expect(scene.world.media.openCount == open)
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// Whoever is left after a transfer is offered what the new party has; the lines of the dialog stay in their number.
   @Test func aTransferTakesVideoAlong() throws {
     let scene = try Scene()

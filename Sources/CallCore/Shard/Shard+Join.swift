@@ -242,6 +242,7 @@ extension Shard {
     let asked = transfer.asked
     end(transfer)
     if let open = asked?.inviteClient, open.purpose == .join, open.isPending { cancel(open) }
+    if let asked { dropUnanswered(asked) }
     if let line = transfer.attempt { endAttempt(transfer.next, line, status, cause) }
     note("\(transfer.kind == .pickup ? "pickup" : "transfer") failed: \(status)", transfer.call)
     tellReferral(transfer.call, status)
