@@ -101,7 +101,7 @@ struct ServerParts {
   private static let ownDescriptors = 64
 
   /// The settings, with no more connections than there are descriptors for.
-  private var affordableStreams: StreamSettings {
+  private func affordableStreams() -> StreamSettings {
     var streams = settings.streams
     let affordable = max(media.readiness.descriptorsLeft - Self.ownDescriptors, 16)
     guard affordable < streams.limits.connections else { return streams }
@@ -168,7 +168,7 @@ struct ServerParts {
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let names = names
     let edge = try UDPEdge(
-      settings: shard, configuration: keeper.current, streams: affordableStreams,
+      settings: shard, configuration: keeper.current, streams: affordableStreams(),
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in
