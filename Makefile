@@ -39,7 +39,7 @@ test: unit interop ## Every test: units, simulation, and real peers over real so
 unit: ## Unit tests and the simulation
 	@scripts/ensure.sh test
 	@$(BUILD) --build-tests
-	@swift test -c release --skip-build
+	@scripts/unit.sh
 
 interop: ## SIPp, baresip, linphone and sipsak against Demarc (ONLY=name for one)
 	@scripts/ensure.sh test

@@ -74,6 +74,7 @@ class Bench:
     def close(self):
         if self._world:
             self._world.close()
+            self._world = None
 
 
 class Context:
