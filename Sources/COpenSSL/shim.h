@@ -49,6 +49,50 @@ static inline int copenssl_text_is(const ASN1_STRING *text, const char *name, si
            strncasecmp((const char *)ASN1_STRING_get0_data(text), name, count) == 0;
 }
 
+/// RFC 5922 §7.1: the SIP domains that a certificate is of, each behind the other with a zero octet at its end: those of
+/// its URIs `sip:domain`; where there is none its DNS names; where there is neither its common name. The octets that
+/// they take, which is what has been written to `list` where that has room for `room` of them.
+static inline size_t copenssl_domains(X509 *certificate, char *list, size_t room) {
+    size_t count = 0;
+    GENERAL_NAMES *names =
+        (GENERAL_NAMES *)X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    for (int pass = 0; pass < 3 && count == 0; pass++) {
+        int entries = pass < 2 ? (names ? sk_GENERAL_NAME_num(names) : 0) : 1;
+        for (int i = 0; i < entries; i++) {
+            const ASN1_STRING *text = NULL;
+            size_t skipped = 0;
+            if (pass < 2) {
+                const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+                if (pass == 0 && name->type == GEN_URI) text = name->d.uniformResourceIdentifier;
+                if (pass == 1 && name->type == GEN_DNS) text = name->d.dNSName;
+            } else {
+                X509_NAME *subject = X509_get_subject_name(certificate);
+                int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+                if (at >= 0) text = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+            }
+            if (!text) continue;
+            const char *octets = (const char *)ASN1_STRING_get0_data(text);
+            size_t length = (size_t)ASN1_STRING_length(text);
+            if (pass == 0) {
+                // A URI with a user part names a person, not a domain.
+                if (length < 5 || strncasecmp(octets, "sip:", 4) || memchr(octets, '@', length)) continue;
+                skipped = 4;
+            }
+            octets += skipped;
+            length -= skipped;
+            // One with a zero octet in it is no name.
+            if (length == 0 || memchr(octets, 0, length)) continue;
+            if (count + length + 1 <= room) {
+                memcpy(list + count, octets, length);
+                list[count + length] = 0;
+            }
+            count += length + 1;
+        }
+    }
+    if (names) GENERAL_NAMES_free(names);
+    return count;
+}
+
 /// RFC 5922 §7: whether a certificate is one of a SIP domain: by a URI `sip:domain` among its subject
 /// alternative names; where there is no sip URI by a DNS name; where there is neither by its common name.
 /// Names are compared whole: wildcards mean nothing (§7.2). An address is looked for among the addresses.

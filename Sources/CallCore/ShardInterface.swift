@@ -88,6 +88,9 @@ package enum ShardInput: Sendable {
   case restoreMailboxes([MailboxStatus])
   /// The kernel reported the destination of something we sent as unreachable.
   case unreachable(SocketAddress)
+  /// The far end of this connection has shown a certificate of these domains, in lower case (RFC 5922 §7.1). Good
+  /// until the connection is lost.
+  case flowProven(ListenerIndex, SocketAddress, domains: [String])
   /// The connection from this listener to this address is gone, could not be made, or is not there and may
   /// not be made.
   case flowLost(ListenerIndex, SocketAddress)

@@ -160,6 +160,8 @@ final class ShardLoop {
         shard.refuse(
           bytes.rawSpan.extracting(entry.range), status: status, from: entry.remote,
           on: entry.listener, at: now)
+      case .proven(let domains):
+        shard.handle(.flowProven(entry.listener, entry.remote, domains: domains), at: now)
       case .lost: shard.handle(.flowLost(entry.listener, entry.remote), at: now)
       }
       if index % 32 == 31 { drain() }

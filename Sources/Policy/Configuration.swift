@@ -126,6 +126,25 @@ extension Configuration {
     return tables.sources[network].match(source)
   }
 
+  /// The trunk that a certificate of this domain, in lower case, speaks for; where the trunk names sources, from one
+  /// of them.
+  package func trunk(clientName: String, source: SocketAddress, network: Int) -> Int? {
+    guard let found = tables.trunksByClientName[TenantKey(network, clientName)],
+      found.sources?.matches(source) ?? true
+    else { return nil }
+    return found.trunk
+  }
+
+  /// The domain, in lower case, of which a trunk's connections must show a certificate.
+  package func clientName(ofTrunk trunk: Int) -> String? {
+    tables.clientNames.isEmpty ? nil : tables.clientNames[trunk]
+  }
+
+  /// Whether a trunk's credentials are good from there: a trunk that names its sources is nowhere else.
+  package func allows(_ source: SocketAddress, credentialsOfTrunk trunk: Int) -> Bool {
+    tables.sourcesOfTrunk[trunk]?.matches(source) ?? true
+  }
+
   /// The trunk whose registration bears this `line` in its Contact.
   package func trunk(line: String) -> Int? { tables.trunksByLine[line] }
   /// The trunk that registers with this user part at a registrar of this address; `isLocated` says whether

@@ -52,10 +52,10 @@ extension ConfigurationCompiler {
         path + ["value"], "a header's value has 1 to 256 bytes",
         remedy: "Write the value that tells this trunk from the others.")
     }
-    if trunk.sources.isEmpty, trunk.speakingTargets.isEmpty {
+    if trunk.sources.isEmpty, trunk.speakingTargets.isEmpty, trunk.clientName == nil {
       report(
-        path, "a header counts only beside a source address",
-        remedy: "Add sources or targets to the trunk.")
+        path, "a header counts only beside a source address or a certificate",
+        remedy: "Add sources, targets or `tls.clientName` to the trunk.")
     }
   }
 

@@ -20,6 +20,7 @@ extension ConfigurationCompiler {
             remedy: "Add at least one trunk.")
         }
         compiled.groups = carriers(route.carriers, tenant: tenant, at: path)
+        checkForms(of: route, tenant: tenant, at: path)
         if !names.insert(TenantKey(tenant, route.name)).inserted {
           reportDuplicate(
             path + ["name"], "the route name `\(route.name)`", firstIn: "another route")
@@ -54,6 +55,27 @@ extension ConfigurationCompiler {
         remedy: "Use digits, * or #, with an optional + in front.")
     }
     checkTimeout(route.timeout, at: path + ["timeout"])
+  }
+
+  /// A number that is dialled with a 0 or 00 in front says of no country which it is of, where the tenant says nothing
+  /// either: a carrier that wants its country code would get it as it stands, and refuse each call.
+  private mutating func checkForms(of route: Route, tenant: Int, at path: [PathElement]) {
+    guard route.prefix.utf8.first == UInt8(ascii: "0"), route.prefix.utf8.count <= 2,
+      !route.prepend.hasPrefix("+"), tables.readerOfTenant.element(at: tenant) == .some(nil)
+    else { return }
+    for (position, carrier) in route.carriers.enumerated() {
+      guard let index = tables.trunks[TenantKey(tenant, carrier.trunk)],
+        let form = resources.trunks[index].expanded.numbers?.form, form.needsCountryCode
+      else { continue }
+      let origin = resources.trunks[index].profile.map { " (profile \($0))" } ?? ""
+      report(
+        path + ["carriers", .index(position), "trunk"],
+        "trunk `\(carrier.trunk)` wants \(form.rawValue)\(origin), and nothing says of which country "
+          + "numbers like \(route.prefix)… are",
+        remedy:
+          "Add `numbers: {countryCode: \"44\"}`, with your country's, to the tenant; or have the route "
+          + "`strip` what is dialled and `prepend` a + and the code.")
+    }
   }
 
   /// The route's carriers, grouped by priority.

@@ -20,7 +20,10 @@ extension ConfigurationCompiler {
         }
         compileUsername(of: trunk, index: index, tenant: tenant, at: path)
       }
-      if let network { checkTargets(of: trunk, network: network, at: path) }
+      if let network {
+        checkTargets(of: trunk, network: network, at: path)
+        compileProofs(of: trunk, index: index, network: network, at: path)
+      }
       checkRegistration(of: trunk, index: index, network: network, at: path)
       checkPassing(of: trunk, index: index, network: network, at: path)
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
@@ -288,8 +291,8 @@ extension ConfigurationCompiler {
       if let header = trunk.matchHeader {
         tables.headerTrunks[network].append(
           HeaderTrunk(trunk: index, header: header, sources: SourceSet(trunk.ownSources)))
-        continue
       }
+      guard trunk.isKnownByItsSource else { continue }
       for (position, source) in trunk.sources.enumerated() {
         if let holder = tables.sources[network].insert(source, trunk: index) {
           reportDuplicate(
@@ -300,7 +303,7 @@ extension ConfigurationCompiler {
     }
     let claims = claimedAddresses()
     for (index, trunk) in resources.trunks.enumerated()
-    where trunk.sources.isEmpty && trunk.matchHeader == nil {
+    where trunk.sources.isEmpty && trunk.isKnownByItsSource {
       guard let network = tables.networks[trunk.network] else { continue }
       for (position, target) in trunk.speakingTargets.compactMap(\.address).enumerated() {
         let exact = SourceMatch(target.ip, port: target.port)
@@ -328,7 +331,7 @@ extension ConfigurationCompiler {
   private func claimedAddresses() -> [Claim: Int?] {
     var claims: [Claim: Int?] = [:]
     for (index, trunk) in resources.trunks.enumerated()
-    where trunk.sources.isEmpty && trunk.matchHeader == nil {
+    where trunk.sources.isEmpty && trunk.isKnownByItsSource {
       guard let network = tables.networks[trunk.network] else { continue }
       for target in trunk.speakingTargets.compactMap(\.address) {
         let claim = Claim(network: network, address: target.ip)

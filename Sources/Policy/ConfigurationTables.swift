@@ -110,6 +110,12 @@ struct ConfigurationTables: Sendable {
 
   /// By network: trunks that a header tells from others of the same source.
   var headerTrunks: [[HeaderTrunk]] = []
+  /// Trunks that the certificate of their connections tells, by network and domain in lower case; and which domain a
+  /// trunk has to show, those that a header tells apart included.
+  var trunksByClientName: [TenantKey: (trunk: Int, sources: SourceSet?)] = [:]
+  var clientNames: [Int: String] = [:]
+  /// By trunk: from where alone its credentials are good.
+  var sourcesOfTrunk: [Int: SourceSet] = [:]
   /// By the `line` of our Contact.
   var trunksByLine: [String: Int] = [:]
   /// By network and the user part of our Contact; more than one at different registrars.

@@ -168,6 +168,8 @@ package struct Trunk: Hashable, Sendable {
   /// Of TLS: how the peer is to prove itself. Nil: by a certificate for the target's address, of one of the
   /// system's authorities.
   package var security: TrunkSecurity?
+  /// Of TLS: the domain of which its own connections to us must show a certificate. Nil: none is asked for.
+  package var clientName: String?
   package var probe = ProbePolicy()
   /// RFC 7339: our requests say that we send less when its responses ask for that.
   package var overloadControl = false

@@ -223,6 +223,80 @@ import Testing
     #expect(from(scene, scene.south) { _ in } == "trunk:south")
   }
 
+  /// Known by the certificate of its connection, wherever that comes from, and by nothing without it.
+  @Test(arguments: ["certificate", "sources", "header", "password"])
+  func certificate(and proof: String) throws {
+    let source = Scene.address(192, 0, 2, 9)
+    let scene = try scene {
+      var trunk = Trunk(name: "mutual", tenant: "acme", kind: .carrier, network: "carriers")
+      trunk.transport = .tls
+      trunk.clientName = "SBC.carrier.example"
+      switch proof {
+      case "sources": trunk.sources = [SourceMatch(source.ip)]
+      case "header": trunk.matchHeader = HeaderMatch(name: "X-Account", value: "seven")
+      case "password":
+        trunk.authentication = Credentials(username: "mutual", password: "digest-secret")
+      default: break
+      }
+      $0.trunks.append(trunk)
+    }
+    scene.register(scene.alice)
+    let agent = scene.world.agent("sbc", at: source, trunk: Scene.outside, user: "x")
+    agent.credentials = Credentials(username: "mutual", password: "digest-secret")
+    let header: (inout CallerScript) -> Void = {
+      if proof == "header" { $0.extraHeaders = ["X-Account: seven"] }
+    }
+    func show(_ domains: String..., at address: SocketAddress? = nil) {
+      // The listener of Scene.outside.
+      let (listener, address) = (ListenerIndex(1), address ?? source)
+      scene.world.input(.flowLost(listener, address))
+      if !domains.isEmpty {
+        scene.world.input(.flowProven(listener, address, domains: domains))
+      }
+    }
+    #expect(!isOf("mutual", scene, agent, header))
+    show("pbx.example")
+    #expect(!isOf("mutual", scene, agent, header))
+    show("other.example", "sbc.carrier.example")
+    #expect(isOf("mutual", scene, agent, header))
+    // Gone with its connection.
+    show()
+    #expect(!isOf("mutual", scene, agent, header))
+    // From elsewhere: only where no source is named.
+    let elsewhere = Scene.address(192, 0, 2, 77)
+    let other = scene.world.agent("other", at: elsewhere, trunk: Scene.outside, user: "x")
+    other.credentials = agent.credentials
+    show("sbc.carrier.example", at: elsewhere)
+    #expect(isOf("mutual", scene, other, header) == (proof != "sources"))
+  }
+
+  private func isOf(
+    _ trunk: String, _ scene: Scene, _ agent: Agent, _ change: (inout CallerScript) -> Void
+  ) -> Bool {
+    let records = scene.records.count
+    let found = from(scene, agent, change)
+    return scene.records.count > records && found == "trunk:\(trunk)"
+  }
+
+  /// Credentials of a trunk that names its sources are good from those alone.
+  @Test func credentialsAndSources() throws {
+    let scene = try scene { resources in
+      resources.trunks.append(
+        Trunk(
+          name: "both", tenant: "acme", kind: .carrier, network: "carriers",
+          sources: [SourceMatch(Scene.address(192, 0, 2, 9).ip)],
+          authentication: Credentials(username: "both", password: "digest-secret")))
+    }
+    scene.register(scene.alice)
+    for (last, isTaken) in [(UInt32(9), true), (10, false)] {
+      let agent = scene.world.agent(
+        "agent\(last)", at: Scene.address(192, 0, 2, last), trunk: Scene.outside, user: "x")
+      agent.credentials = Credentials(username: "both", password: "digest-secret")
+      #expect(isOf("both", scene, agent) { _ in } == isTaken)
+      if !isTaken { #expect(agent.calls.last?.ending == .refused(401)) }
+    }
+  }
+
   /// A registrar that loses the parameter: our Contact's user, from the registrar's own address.
   @Test func contactWithoutItsLine() throws {
     let scene = try crowd()

@@ -47,6 +47,24 @@ import Testing
     #expect(configuration.numberWriter(ofTrunk: 1).called("+4930") == "4930")
   }
 
+  /// A form that needs a country is not asked of numbers that have none.
+  @Test(
+    arguments: [
+      ("0", "", "", ["routes[2].carriers[0].trunk"]),
+      ("00", "", "", ["routes[2].carriers[0].trunk"]),
+      ("0", "", "44", []), ("00", "+", "", []), ("+1", "", "", []), ("112", "", "", []),
+    ])
+  func formsNeedACountry(prefix: String, prepend: String, country: String, paths: [String]) {
+    let problems = Fixtures.problems {
+      $0.trunks[1].profile = "twilio"
+      if !country.isEmpty { $0.tenants[0].numbers = NumberPlan(countryCode: country) }
+      $0.routes[2].prefix = prefix
+      $0.routes[2].strip = prepend.isEmpty ? 0 : prefix.utf8.count
+      $0.routes[2].prepend = prepend
+    }
+    #expect(problems.map(\.pathText) == paths)
+  }
+
   @Test func aProfileThatIsNone() {
     let problems = Fixtures.problems { $0.trunks[1].profile = "telnix" }
     #expect(problems.map(\.pathText) == ["trunks[1].profile"])

@@ -37,6 +37,30 @@ import Testing
     }
   }
 
+  @Test func namesOfCertificates() throws {
+    let good = try compile(transports: [.tls]) {
+      $0.transport = .tls
+      $0.clientName = "PBX.Example.com"
+    }
+    let source = Fixtures.address("203.0.113.9:41000")
+    #expect(good.trunk(clientName: "pbx.example.com", source: source, network: 0) == 0)
+    #expect(good.trunk(clientName: "example.com", source: source, network: 0) == nil)
+    // Its address alone is nobody's any more.
+    #expect(good.trunk(source: Fixtures.address("192.0.2.1:5061"), network: 0) == nil)
+    for (name, transport, reason) in [
+      ("*.example.com", TrunkTransport.tls, "is not the name of a certificate"),
+      ("", .tls, "is not the name of a certificate"),
+      ("pbx.example.com", .tcp, "a trunk of transport tcp shows no certificate"),
+    ] {
+      let found = problems(transports: [.tls, .tcp]) {
+        $0.transport = transport
+        $0.clientName = name
+      }
+      #expect(found.count == 1 && found[0].contains(reason), "\(found)")
+      #expect(found.first?.hasPrefix("trunks[0].tls.clientName") ?? false)
+    }
+  }
+
   @Test func trunksThatShareAConnectionAgreeOnIt() throws {
     func problems(_ change: (inout Trunk) -> Void) -> [String] {
       var resources = Resources()

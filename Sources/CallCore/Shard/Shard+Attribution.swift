@@ -9,6 +9,15 @@ extension Shard {
   /// The trunk whose registration the request came by: the registrar puts our Contact into the request URI
   /// (RFC 3261 §16.5), and its `line` is ours alone.
   func trunk(
+    ofRegistration message: borrowing Message, network: Int, _ arrival: Arrival
+  ) -> Int? {
+    guard let trunk = namedTrunk(ofRegistration: message, source: arrival.source, network: network),
+      shows(arrival, certificateOf: trunk)
+    else { return nil }
+    return trunk
+  }
+
+  private func namedTrunk(
     ofRegistration message: borrowing Message, source: SocketAddress, network: Int
   ) -> Int? {
     guard configuration.hasRegistrations,
@@ -29,15 +38,13 @@ extension Shard {
 
   /// Among trunks of one source, the one whose header the request bears.
   func trunk(
-    ofHeader message: borrowing Message, source: SocketAddress, network: Int
+    ofHeader message: borrowing Message, network: Int, _ arrival: Arrival
   ) -> Int? {
     let candidates = configuration.trunks(matchingHeaders: network)
     guard !candidates.isEmpty else { return nil }
     let bytes = message.bytes
     for candidate in candidates
-    where candidate.sources.matches(source)
-      || isLocated(source, trunk: candidate.trunk, network: network)
-    {
+    where mayBe(candidate, network: network, arrival) {
       let name = Array(candidate.header.name.utf8)
       let value = Array(candidate.header.value.utf8)
       for i in 0..<message.headerCount {
@@ -50,6 +57,17 @@ extension Shard {
       }
     }
     return nil
+  }
+
+  /// Whether a request's header is looked at for this trunk. One that is known by its certificate and names no source
+  /// may be anywhere.
+  private func mayBe(_ candidate: HeaderTrunk, network: Int, _ arrival: Arrival) -> Bool {
+    guard shows(arrival, certificateOf: candidate.trunk) else { return false }
+    let isAnywhere =
+      configuration.clientName(ofTrunk: candidate.trunk) != nil
+      && configuration.trunks[candidate.trunk].sources.isEmpty
+    return isAnywhere || candidate.sources.matches(arrival.source)
+      || isLocated(arrival.source, trunk: candidate.trunk, network: network)
   }
 
   private func withoutPlus(_ number: String) -> Substring {

@@ -17,14 +17,15 @@ extension Shard {
   }
 
   /// In this order: the trunk whose registration the call came by; the one whose source and header it has;
-  /// the one whose source it has; whoever its credentials name. A trunk that has `authentication` proves
-  /// itself by that, whatever led to it.
+  /// the one whose certificate its connection has shown; the one whose source it has; whoever its credentials
+  /// name. A trunk that has `authentication` proves itself by that, whatever led to it; its certificate and its
+  /// sources, where it names them, it must have as well.
   func identify(
     _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
   ) -> Verdict {
     let known =
-      trunk(ofRegistration: message, source: arrival.source, network: network)
-      ?? trunk(ofHeader: message, source: arrival.source, network: network)
+      trunk(ofRegistration: message, network: network, arrival)
+      ?? trunk(ofHeader: message, network: network, arrival)
       ?? knownTrunk(fields.via, network: network, arrival)
       ?? locatedTrunk(arrival.source, network: network)
     if let known, configuration.trunks[known].authentication == nil { return .trunk(known) }
@@ -92,6 +93,8 @@ extension Shard {
     }
     if let trunk = configuration.trunk(username: name, tenant: tenant),
       configuration.network(ofTrunk: trunk) == network,
+      shows(arrival, certificateOf: trunk),
+      configuration.allows(arrival.source, credentialsOfTrunk: trunk),
       let secret = configuration.trunks[trunk].authentication
     {
       return (secret.password, .trunk(trunk))

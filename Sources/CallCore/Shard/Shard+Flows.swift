@@ -59,15 +59,33 @@ extension Shard {
       SocketAddress(transaction.replyTo.ip, transaction.connectPort))
   }
 
-  /// The trunk that a source speaks for. The port of a connection's far end is nobody's: there the port in
+  /// The trunk that a source speaks for, by the certificate of its connection or by its address. The port of a connection's far end is nobody's: there the port in
   /// the topmost Via stands for it, on the address that the connection has proved.
   func knownTrunk(_ via: Via, network: Int, _ arrival: Arrival) -> Int? {
     let transport = transport(arrival.listener)
+    if let domains = provenDomains(arrival) {
+      let proven = domains.lazy.compactMap { [configuration] in
+        configuration.trunk(clientName: $0, source: arrival.source, network: network)
+      }
+      if let trunk = proven.first { return trunk }
+    }
     if transport.isReliable {
       let claimed = SocketAddress(arrival.source.ip, via.port ?? transport.defaultPort)
       if let trunk = configuration.trunk(source: claimed, network: network) { return trunk }
     }
     return configuration.trunk(source: arrival.source, network: network)
+  }
+
+  /// What the far end of a connection has proven to be; nil: nothing.
+  func provenDomains(_ arrival: Arrival) -> [String]? {
+    guard !provenFlows.isEmpty else { return nil }
+    return provenFlows[Flow(listener: arrival.listener, remote: arrival.source)]
+  }
+
+  /// Whether a request may be a trunk's that is known by its certificate; one of another trunk need not show any.
+  func shows(_ arrival: Arrival, certificateOf trunk: Int) -> Bool {
+    guard let name = configuration.clientName(ofTrunk: trunk) else { return true }
+    return provenDomains(arrival)?.contains(name) ?? false
   }
 
   /// RFC 5923 §5: a trunk may have its own connection used for requests to it.
@@ -141,6 +159,7 @@ extension Shard {
   /// Requests of ours that waited for an answer by it fail as by ICMP; calls whose caller was on it end; the
   /// contacts that were registered by it are gone; and we register anew where we had registered by it.
   func flowLost(_ listener: ListenerIndex, _ remote: SocketAddress) {
+    provenFlows[Flow(listener: listener, remote: remote)] = nil
     var concerned = false
     if awaits(remote) {
       for handle in clients.handles {

@@ -18,6 +18,8 @@ extension Shard {
     case .restoreBindings(let bindings): restore(bindings)
     case .restoreMailboxes(let mailboxes): restore(mailboxes)
     case .unreachable(let address): unreachable(address)
+    case .flowProven(let listener, let address, let domains):
+      provenFlows[Flow(listener: listener, remote: address)] = domains
     case .flowLost(let listener, let address): flowLost(listener, address)
     case .located(let request, let location): located(request, location)
     case .mailbox(let tenant, let user, let summary):

@@ -50,7 +50,7 @@ extension Shard {
       for address in known(of: target, trunk, network: network) {
         let source = LocatedSource(network: network, ip: address.ip)
         locatedPeers.insert(LocatedPeer(trunk: index, source: source))
-        if trunk.matchHeader != nil { continue }
+        guard trunk.isKnownByItsSource else { continue }
         let isShared = locatedSources[source].map { $0 != index } ?? false
         locatedSources[source] = .some(isShared ? nil : index)
       }

@@ -58,6 +58,8 @@ package final class Shard {
   var serversByMerge: KeyTable<SlabHandle>
   /// INVITEs that came by connections and are not done with.
   var serversByFlow: [Flow: [SlabHandle]] = [:]
+  /// The domains of the certificates that the far ends of connections have shown; the edge bounds them with those.
+  var provenFlows: [Flow: [String]] = [:]
   /// Peers that would not be connected to when a request was too long for a datagram, and until when that
   /// is remembered.
   var withoutStream: [SocketAddress: Instant] = [:]

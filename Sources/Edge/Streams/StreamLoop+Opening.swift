@@ -192,7 +192,15 @@ extension StreamLoop {
     watch(connection, writing: false)
     watchTime(connection)
     touch(connection)
-    if connection.tls != nil { read(connection) }
+    guard let tls = connection.tls else { return }
+    let domains = tls.provenDomains
+    if !domains.isEmpty {
+      connection.isKnown = true
+      arrivals.add(
+        .proven(domains), RawSpan(), from: connection.key.remote, on: connection.key.listener,
+        at: now)
+    }
+    read(connection)
   }
 
   /// The HTTP request that opens a WebSocket (RFC 6455 §4.2.2).

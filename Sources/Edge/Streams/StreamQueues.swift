@@ -9,6 +9,8 @@ struct StreamBatch: Sendable {
     case message
     /// The head of a request that cannot be taken, and what it is to be refused with.
     case refused(status: Int)
+    /// The peer's certificate is of these domains; there are no bytes.
+    case proven([String])
     /// The connection is gone; there are no bytes.
     case lost
   }

@@ -200,6 +200,20 @@ final class TLSSession {
     unsafe SSL_get0_peer_certificate(session) != nil && SSL_get_verify_result(session) == X509_V_OK
   }
 
+  /// The SIP domains that the peer has proven to be (RFC 5922 §7.1), in lower case. Empty: none, or more than a
+  /// peer of ours would have.
+  var provenDomains: [String] {
+    guard hasProvenPeer, let certificate = unsafe SSL_get0_peer_certificate(session) else {
+      return []
+    }
+    var list = [CChar](repeating: 0, count: 4_096)
+    let count = unsafe copenssl_domains(certificate, &list, list.count)
+    guard count <= list.count else { return [] }
+    return list[..<count].split(separator: 0).map {
+      String(decoding: $0.map { UInt8(bitPattern: $0) }, as: UTF8.self).lowercased()
+    }
+  }
+
   /// Reads over the start of `buffer`; the count is good at `.done`.
   func read(into buffer: inout [UInt8]) -> (Step, Int) {
     ERR_clear_error()

@@ -122,7 +122,8 @@ private struct ResourceWriter {
       ("redirects", .text(trunk.redirects.rawValue)),
       ("transfer", .text(trunk.transfer.rawValue)),
       ("diversion", .text(trunk.diversion.rawValue)),
-      ("transport", .text(trunk.transport.rawValue)), ("tls", trunk.security.map(node)),
+      ("transport", .text(trunk.transport.rawValue)),
+      ("tls", trunk.security.map { node($0, clientName: trunk.clientName) }),
       ("register", trunk.register.map(node)),
       ("passesRegistrations", trunk.passing.map(node)),
       (
@@ -159,10 +160,11 @@ private struct ResourceWriter {
     ])
   }
 
-  private func node(_ security: TrunkSecurity) -> DocumentNode {
+  private func node(_ security: TrunkSecurity, clientName: String?) -> DocumentNode {
     let texts = [
       ("serverName", security.serverName), ("ca", security.authorities),
       ("certificate", security.certificate), ("key", security.key),
+      ("clientName", clientName ?? ""),
     ]
     return .group(texts.map { ($0, $1.isEmpty ? nil : .text($1)) })
   }

@@ -218,7 +218,7 @@ extension ResourceReader {
     trunk.diversion ?= reader.optional(fields, "diversion", .choice("a way to tell of diversions"))
     trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
     trunk.targets = trunk.targets.map { $0.reached(by: trunk.transport) }
-    trunk.security = security(fields)
+    security(fields, into: &trunk)
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
     return trunk
@@ -293,9 +293,9 @@ extension ResourceReader {
     return passing
   }
 
-  private mutating func security(_ parent: DocumentFields) -> TrunkSecurity? {
-    let keys = ["serverName", "ca", "certificate", "key"]
-    guard let fields = group(parent, "tls", keys: keys) else { return nil }
+  private mutating func security(_ parent: DocumentFields, into trunk: inout Trunk) {
+    let keys = ["serverName", "ca", "certificate", "key", "clientName"]
+    guard let fields = group(parent, "tls", keys: keys) else { return }
     var security = TrunkSecurity()
     security.serverName =
       reader.optional(fields, "serverName", .text("a host name", example: "sip.example.com")) ?? ""
@@ -305,7 +305,9 @@ extension ResourceReader {
       reader.optional(fields, "certificate", .text("a file", example: "/etc/demarc/cert.pem")) ?? ""
     security.key =
       reader.optional(fields, "key", .text("a file", example: "/etc/demarc/key.pem")) ?? ""
-    return security
+    trunk.security = security
+    trunk.clientName = reader.optional(
+      fields, "clientName", .text("a domain of its certificate", example: "pbx.example.com"))
   }
 
   private mutating func probe(_ parent: DocumentFields) -> ProbePolicy {

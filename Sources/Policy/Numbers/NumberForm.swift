@@ -8,6 +8,9 @@ package enum NumberForm: String, Sendable, CaseIterable {
   case national
   /// With the international prefix, whatever the country: 0049 30….
   case internationalPrefix = "international-prefix"
+
+  /// It can be made only of numbers whose country is known.
+  var needsCountryCode: Bool { self != .asIs }
 }
 
 /// The scheme of URIs with a telephone number in them.

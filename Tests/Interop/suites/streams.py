@@ -75,6 +75,9 @@ class StreamWorld(World):
         ca = {"ca": str(self.authority[0])}
         trunk("pbx-tcp", "pbx-tcp", "tcp", "pbx")
         trunk("north-tcp", "north-tcp", "tcp")
+        document["trunks"].append({
+            "name": "by-certificate", "tenant": "test", "kind": "pbx", "network": "loopback", "transport": "tls",
+            "tls": {"clientName": "client.test"}})
         trunk("kamailio", "kamailio", "tls", tls={"serverName": NAME, **ca})
         trunk("impostor", "impostor", "tls", tls={"serverName": "carrier.test", **ca})
         for name in FAILING:
@@ -281,6 +284,31 @@ def tls_versions(t):
         except (ssl.SSLError, ConnectionError, EOFError):
             expect(identity is not world.client, "the good certificate was refused")
     wait_until(lambda: world.ended("untrustedCertificate") >= 1, 2, "the stranger's certificate to be counted")
+
+
+@test("known-by-certificate", 60)
+def known_by_certificate(t):
+    """A PBX is known by its certificate from any address; another certificate, or none, is a stranger"""
+    world = StreamWorld(t)
+    number = world.number("+4950")
+    t.caller("north", uas(), port=world.ports["north-tcp"], calls=0, extra=["-t", "t1", "-max_socket", "100"])
+    time.sleep(0.5)
+    pbx = t.caller(
+        "pbx", uac(hold_ms=200), port=free_port(), remote="127.0.0.1:%d" % world.ports["mutual"], service=number,
+        calls=5, rate=5, extra=["-t", "l1", "-tls_cert", str(world.client[0]), "-tls_key", str(world.client[1])])
+    pbx.wait()
+    records = world.demarc.closed_records(5, number=number)
+    expect({(record["from"], record["status"]) for record in records} == {("trunk:by-certificate", 200)}, f"{records[0]}")
+
+    def refused(connection):
+        status = connection.exchange("INVITE", f"sip:{number}@127.0.0.1").status
+        expect(status in (401, 403), f"a stranger got {status}")
+        connection.close()
+    refused(Connection(world.at("mutual"), world.context(identity=world.other), NAME))
+    refused(connect(t, world, "tls"))
+    refused(connect(t, world, "tcp"))
+    expect(len(world.records(number)) == 5 or all(
+        record["from"] != "trunk:by-certificate" for record in world.records(number)[5:]), "a stranger's call was taken")
 
 
 @test("reload", 60)
