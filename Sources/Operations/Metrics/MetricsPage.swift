@@ -102,8 +102,12 @@ package struct MetricsPage: Sendable {
     text.single(
       "sip_stray_acks_total", .counter, "ACKs that belong to nothing that is kept.",
       shard.strayAcks)
-    text.single("sip_transactions", .gauge, "Transactions that are alive.", shard.transactions)
-    text.single("timers", .gauge, "Timers that are running.", shard.timers)
+    text.single(
+      "sip_transactions", .gauge,
+      "Transactions that are alive, without the probes of trunks' addresses.", shard.transactions)
+    text.single(
+      "sip_probes", .gauge, "Probes of trunks' addresses that wait for an answer.", shard.probes)
+    text.single("timers", .gauge, "Timers that are running, without those of trunks' addresses.", shard.timers)
     text.single(
       "trace_bytes", .gauge, "Memory of the messages that are kept for ladders.", shard.traceBytes)
     text.single(
