@@ -107,7 +107,9 @@ package struct MetricsPage: Sendable {
       "Transactions that are alive, without the probes of trunks' addresses.", shard.transactions)
     text.single(
       "sip_probes", .gauge, "Probes of trunks' addresses that wait for an answer.", shard.probes)
-    text.single("timers", .gauge, "Timers that are running, without those of trunks' addresses.", shard.timers)
+    text.single(
+      "timers", .gauge, "Timers that are running, without those of trunks' addresses.", shard.timers
+    )
     text.single(
       "trace_bytes", .gauge, "Memory of the messages that are kept for ladders.", shard.traceBytes)
     text.single(
