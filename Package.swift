@@ -54,7 +54,8 @@ let layers: [Layer] = [
   Layer(
     name: "MediaEngine",
     imports: [
-      "Base", "CLinux", "CKernelPath", "CPrompts", "CryptoCore", "RTPWire", "MediaControl",
+      "Base", "CLinux", "CKernelPath", "CPrompts", "CSpanDSP", "CryptoCore", "RTPWire",
+      "MediaControl",
     ]),
   Layer(
     name: "Edge",
@@ -145,6 +146,8 @@ var targets: [Target] = [
   .target(name: "CPrompts", exclude: ["prompts.inc", "prompts.ulaw", "regenerate.py"]),
   .systemLibrary(
     name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
+  .systemLibrary(
+    name: "CSpanDSP", pkgConfig: "spandsp", providers: [.apt(["libspandsp-dev"])]),
 ]
 for layer in layers where layer.core || !coreOnly {
   let swiftSettings = layer.name == "CallCore" ? engineSettings : settings

@@ -16,7 +16,7 @@ fail() { say "$@"; exit 1; }
 # What the Swift toolchain itself links with and calls, and then what Demarc does.
 swift=(binutils ca-certificates git libc6-dev libcurl4 libncurses6 libsqlite3-0 libstdc++-12-dev libxml2)
 lint=("${swift[@]}" python3)
-build=("${swift[@]}" libssl-dev libsqlite3-dev pkg-config)
+build=("${swift[@]}" libspandsp-dev libssl-dev libsqlite3-dev pkg-config)
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc iproute2 python3 python3-numpy rtpengine-daemon sip-tester valgrind)

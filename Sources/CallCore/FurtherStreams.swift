@@ -73,4 +73,6 @@ struct OpenOffer {
   var lines = 0
   /// Of a fax only its line may be answered, and with a fax.
   var mayBeFax = true
+  /// What we speak of it; nil: to be read.
+  var speech: SpeechFormats?
 }

@@ -130,6 +130,8 @@ final class Leg {
   var wideLatching = false
   /// What may pass beside speech.
   var streams = SDPStreams.all
+  /// Its speech may be converted.
+  var transcodes = true
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()
@@ -272,7 +274,9 @@ final class Reoffer {
   var remote: RemoteStreams?
 
   var open: OpenOffer {
-    OpenOffer(text: offer, lines: lines, mayBeFax: remote?.main?.proto == .udptl)
+    OpenOffer(
+      text: offer, lines: lines, mayBeFax: remote?.main?.proto == .udptl,
+      speech: remote?.main?.speech)
   }
 
   init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {
@@ -287,5 +291,7 @@ struct LegMedia {
   var transport: MediaTransportID
   var local: LocalMedia
   var remote: RemoteMedia?
+  /// What our answer has left of the codecs that the peer has offered; nil: it has answered an offer of ours.
+  var answered: SpeechFormats?
   var closed = false
 }

@@ -38,6 +38,8 @@ final class Session {
   var offer = Block.none
   /// Its m-lines: an answer must have as many.
   var offerLines = 0
+  /// What we speak of it.
+  var offerSpeech = SpeechFormats()
   /// Early dialogs that the caller has been shown so far, over all hops.
   var forksShown: UInt8 = 0
 
@@ -101,7 +103,8 @@ extension Session {
   var openOffer: OpenOffer? {
     guard !offer.isNone else { return nil }
     return OpenOffer(
-      text: offer, lines: offerLines, mayBeFax: caller?.media?.remote?.proto == .udptl)
+      text: offer, lines: offerLines, mayBeFax: caller?.media?.remote?.proto == .udptl,
+      speech: offerSpeech)
   }
 }
 
@@ -117,6 +120,7 @@ struct CallTarget {
   var uri: String
   var codecs: [String]
   var streams = SDPStreams.all
+  var transcodes = true
   var wideLatching: Bool
   var followsSource: Bool
   var credentials: Credentials?
@@ -152,5 +156,6 @@ extension CallTarget {
       trunk: trunk, dialog: DialogPolicy(peer))
     srtp = peer.srtp
     streams = peer.streams
+    transcodes = peer.transcode
   }
 }

@@ -47,7 +47,7 @@ package enum MediaLimits {
 }
 
 /// Codecs that this process can speak itself; everything else is relayed without being understood.
-package enum AudioCodec: UInt8, Sendable { case unknown, pcmu, pcma }
+package enum AudioCodec: UInt8, Sendable, CaseIterable { case unknown, pcmu, pcma, g722, gsm }
 
 /// How a stream goes over the wire (SDP's proto).
 package enum MediaProtocol: UInt8, Sendable {
@@ -76,6 +76,9 @@ package struct RemoteMedia: Hashable, Sendable {
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
   package var proto: MediaProtocol
+  /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
+  /// a bridge has not named is turned into one that it has.
+  package var speech: SpeechFormats
   /// The keys of SRTP and SRTCP; nil: plain RTP, and nothing else. The same key keeps its context, and with it
   /// the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
   package var security: MediaSecurity?
@@ -84,9 +87,10 @@ package struct RemoteMedia: Hashable, Sendable {
     rtp: SocketAddress, rtcp: SocketAddress, signallingSource: IPAddress, latch: LatchPolicy,
     weSend: Bool, weReceive: Bool, codec: AudioCodec, payloadType: UInt8, clockRate: UInt32,
     packetTime: UInt16, telephoneEvent: UInt8, security: MediaSecurity? = nil,
-    proto: MediaProtocol = .rtp
+    proto: MediaProtocol = .rtp, speech: SpeechFormats = SpeechFormats()
   ) {
     self.proto = proto
+    self.speech = speech
     self.rtp = rtp
     self.rtcp = rtcp
     self.signallingSource = signallingSource

@@ -51,6 +51,7 @@ struct FrameWriter {
     put(remote.clockRate)
     put(remote.packetTime)
     put(remote.telephoneEvent)
+    put(remote.speech.word)
     put(UInt8(remote.security == nil ? 0 : 1))
     if let security = remote.security {
       put(security.sending)
@@ -205,13 +206,15 @@ struct FrameReader {
 
   mutating func remote(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> RemoteMedia {
     let proto = try valid(MediaProtocol(rawValue: u8(bytes)))
-    return RemoteMedia(
+    var remote = RemoteMedia(
       rtp: try address(bytes), rtcp: try address(bytes), signallingSource: try ip(bytes),
       latch: try valid(LatchPolicy(rawValue: u8(bytes))), weSend: try flag(bytes),
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
-      telephoneEvent: u8(bytes), security: try flag(bytes) ? try security(bytes) : nil,
-      proto: proto)
+      telephoneEvent: u8(bytes), proto: proto)
+    remote.speech = try valid(SpeechFormats(word: u64(bytes)))
+    if try flag(bytes) { remote.security = try security(bytes) }
+    return remote
   }
 
   private mutating func security(

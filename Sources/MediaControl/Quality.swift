@@ -100,7 +100,8 @@ private struct CodecModel {
   init?(_ codec: AudioCodec) {
     switch codec {
     case .pcmu, .pcma: (impairment, robustness) = (0, 25.1)
-    case .unknown: return nil
+    // No model of narrow-band speech is published for these two that tells of loss as well.
+    case .g722, .gsm, .unknown: return nil
     }
   }
 

@@ -101,6 +101,9 @@ package struct MediaCounters: Hashable, Sendable {
   package var unbridged: UInt64 = 0
   /// Dropped: the other side has no address that may be sent to, or does not want to receive.
   package var unsendable: UInt64 = 0
+  /// Packets of speech that left in another codec than they came in, and those that held no speech of theirs.
+  package var converted: UInt64 = 0
+  package var unconvertible: UInt64 = 0
   /// Dropped: it would have come through ourselves a second time, or faster than an echo of speech does.
   package var looped: UInt64 = 0
   /// Dropped: the kernel did not take it.

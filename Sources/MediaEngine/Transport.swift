@@ -12,6 +12,8 @@ struct Transport: Sendable {
   var isEcho = false
   /// The far end has heard another before: packets for it go on in the flow that it knows.
   var isRenumbered = false
+  /// The far end sends codecs that the other end of the bridge has not named.
+  var converts = false
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
   /// Whether the kernel relays what the far end sends.

@@ -127,6 +127,8 @@ package struct Trunk: Hashable, Sendable {
   package var codecs: [String]
   /// What may pass beside speech.
   package var streams = SDPStreams.all
+  /// Speech of it, and for it, may be turned into another codec where the two sides of a call have none in common.
+  package var transcode = true
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
@@ -229,6 +231,8 @@ package struct User: Hashable, Sendable {
   package var pickup: [String] = []
   /// What may pass beside speech.
   package var streams = SDPStreams.all
+  /// As for trunks.
+  package var transcode = true
   /// What its phones' media may be.
   package var srtp = SRTPRules()
   /// How its phones must come.

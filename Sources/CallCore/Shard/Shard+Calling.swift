@@ -25,6 +25,7 @@ extension Shard {
     leg.security = target.security.map(PeerSecurity.init)
     leg.codecs = target.codecs
     leg.streams = target.streams
+    leg.transcodes = target.transcodes
     leg.wideLatching = target.wideLatching
     leg.protection.rules = target.srtp
     leg.credentials = target.credentials

@@ -24,6 +24,7 @@ extension Shard {
       target.routes = Array(binding.path.utf8)
       target.srtp = account.srtp
       target.streams = account.streams
+      target.transcodes = account.transcode
       let isFull = waves.last.map { $0.count >= ForkLimits.legsTogether } ?? true
       if isFull || binding.preference != preference {
         waves.append([target])

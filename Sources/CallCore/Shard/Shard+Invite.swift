@@ -326,6 +326,7 @@ extension Shard {
     leg.passesInfo = policy.dtmfInfo
     leg.protection.rules = protectionRules(of: caller, session.configuration)
     leg.streams = streams(of: caller, session.configuration)
+    leg.transcodes = transcodes(caller, session.configuration)
     _ = refusedInterval(leg, message)
     transaction.leg = leg
     switch caller {

@@ -72,7 +72,8 @@ extension Shard {
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
       let codecs = codecs(source, leg),
       let lines = lines(
-        offered, text, from: source, to: leg, codecs: codecs, direction: .sendrecv)
+        offered, text, from: source, to: leg, codecs: codecs,
+        speech: speechOffer(offered, text, from: source, to: leg), direction: .sendrecv)
     else { return false }
     return write(offered, text, lines, for: leg, codecs: codecs)
   }

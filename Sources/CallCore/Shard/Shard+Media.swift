@@ -36,6 +36,7 @@ extension Shard {
     }
     session.offer = stored
     session.offerLines = offered.media.count
+    session.offerSpeech = leg.media?.remote?.speech ?? SpeechFormats()
     return true
   }
 
@@ -83,6 +84,7 @@ extension Shard {
   /// no line that can be anchored; `orNone`: an answer that rejects all of them will do.
   func describes(_ message: borrowing Message, _ leg: Leg, orNone: Bool = false) -> Bool {
     guard let remote = readDescription(message, leg, orNone: orNone) else { return false }
+    leg.media?.answered = nil
     follow(remote, leg)
     return true
   }
@@ -141,11 +143,12 @@ extension Shard {
       rtp: rtp, rtcp: rtcpAddress(sdp, line, rtp),
       signallingSource: leg.source.ip, latch: leg.wideLatching ? .window : .signalled,
       weSend: description.direction.receives && !onHold, weReceive: description.direction.sends,
-      codec: speech.encoding == .pcmu ? .pcmu : speech.encoding == .pcma ? .pcma : .unknown,
+      codec: speech.encoding.codec,
       payloadType: speech.payloadType, clockRate: speech.clockRate,
       packetTime: description.packetTime,
       telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255,
-      security: security)
+      security: security,
+      speech: leg.transcodes ? ownFormats(sdp, bytes, of: line, leg) : SpeechFormats())
   }
 
   /// RFC 5761 §5.1.1: a=rtcp-mux is an offer that we do not take up, so RTCP has a port of its own.
@@ -170,8 +173,10 @@ extension Shard {
   }
 
   /// `.remote` when something changed; the same transport, port and counters whatever it was.
-  func follow(_ remote: RemoteMedia, _ leg: Leg) {
-    guard let media = leg.media, !leg.mediaClosing, media.remote != remote else { return }
+  func follow(_ described: RemoteMedia, _ leg: Leg) {
+    guard let media = leg.media, !leg.mediaClosing else { return }
+    let remote = media.answered.map(described.left) ?? described
+    guard media.remote != remote else { return }
     leg.media?.remote = remote
     outbox.media.append(.remote(media.transport, remote))
   }
@@ -184,7 +189,8 @@ extension Shard {
     if a.isEmpty { return CodecFilter(b) }
     if b.isEmpty { return CodecFilter(a) }
     let common = a.filter { name in b.contains { $0.lowercased() == name.lowercased() } }
-    return common.isEmpty ? nil : CodecFilter(common)
+    if common.isEmpty { return mayConvert(one, other) ? CodecFilter.none : nil }
+    return CodecFilter(common)
   }
 
   /// Writes what `source` described as ours for `leg` into `body`, where it answers `offer` if that side has made one;
@@ -193,8 +199,24 @@ extension Shard {
     _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg?, to leg: Leg,
     codec: String? = nil, answering offer: OpenOffer? = nil
   ) -> Bool {
+    var speech = SDPSpeech()
+    if let offer {
+      speech = speechAnswer(sdp, bytes, from: source, to: leg, offer)
+    } else {
+      speech = speechOffer(sdp, bytes, from: source, to: leg)
+    }
+    if codec != nil { speech = SDPSpeech() }
+    return relay(
+      sdp, bytes, from: source, to: leg, codec: codec, speech: speech, answering: offer)
+  }
+
+  func relay(
+    _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg?, to leg: Leg,
+    codec: String? = nil, speech: SDPSpeech, answering offer: OpenOffer? = nil
+  ) -> Bool {
     guard let codecs = codec.map({ CodecFilter([$0]) }) ?? codecs(source, leg),
-      let lines = lines(sdp, bytes, from: source, to: leg, codecs: codecs, answering: offer)
+      let lines = lines(
+        sdp, bytes, from: source, to: leg, codecs: codecs, speech: speech, answering: offer)
     else { return false }
     return write(sdp, bytes, lines, for: leg, codecs: codecs, answering: offer)
   }
@@ -280,6 +302,7 @@ extension Shard {
   func mediaAgreed(_ session: Session) {
     let (one, other) = session.speakers
     connectFurther(session, one, other)
+    speechAgreed(session, one, other)
     watchSilence(session)
   }
 

@@ -305,9 +305,14 @@ extension Shard {
     // What the other side speaks, line by line.
     let codecs = CodecFilter(formatNames(known, far) { $0 == line })
     let others = CodecFilter(formatNames(known, far) { $0 != line })
+    let speech =
+      mayConvert(other, leg)
+      ? speechHere(
+        reoffer.remote?.main?.speech ?? SpeechFormats(),
+        ownFormats(known, far, of: line, other), leg) : SDPSpeech()
     guard
       var lines = lines(
-        offered, text, from: other, to: leg, codecs: codecs, direction: direction)
+        offered, text, from: other, to: leg, codecs: codecs, speech: speech, direction: direction)
     else { return false }
     for i in offered.media.indices where i != own {
       let isThere = known.media.indices.contains(i) && known.media[i].port != 0

@@ -181,7 +181,9 @@ extension Shard {
     guard let other = session.other(leg) else { return writeOffer(leg) }
     let text = blocks.bytes(other.description)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return false }
-    return relay(offered, text, from: other, to: leg)
+    return relay(
+      offered, text, from: other, to: leg,
+      speech: speechAgain(offered, text, from: other, to: leg))
   }
 
   private func expired(_ leg: Leg) {

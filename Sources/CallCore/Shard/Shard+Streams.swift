@@ -16,6 +16,14 @@ extension Shard {
     }
   }
 
+  func transcodes(_ caller: CallerKind, _ configuration: Configuration) -> Bool {
+    switch caller {
+    case .phone: true
+    case .user(let user): configuration.users[user].transcode
+    case .trunk(let trunk): configuration.trunks[trunk].transcode
+    }
+  }
+
   // MARK: Which line is what
 
   /// The m-line that `Leg.media` carries: of speech, or where there is none a fax that has no transport of its own.
@@ -102,10 +110,12 @@ extension Shard {
   /// nothing that could be agreed to is left. `direction` is for the main line; nil: as it stands.
   func lines(
     _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg?, to leg: Leg,
-    codecs: CodecFilter, answering offer: OpenOffer? = nil, direction: SDPDirection? = nil
+    codecs: CodecFilter, speech: SDPSpeech, answering offer: OpenOffer? = nil,
+    direction: SDPDirection? = nil
   ) -> SDPLines? {
     guard let media = leg.media else { return nil }
     var lines = SDPLines()
+    lines.speech = speech
     let main = mainLine(sdp, leg)
     if let main {
       // RFC 3264 §6: what is answered is what was offered in that line.
@@ -117,7 +127,9 @@ extension Shard {
       if sdp.media[main].isFax {
         guard carriesPlain(leg) else { return nil }
       } else {
-        guard SDPWriter.keepsSpeech(sdp, of: bytes, line: main, codecs: codecs),
+        guard
+          speech.isOfItsOwn
+            || SDPWriter.keepsSpeech(sdp, of: bytes, line: main, codecs: codecs),
           case .some(let protection) = ownProtection(leg)
         else { return nil }
         lines.protection = protection
@@ -216,7 +228,7 @@ extension Shard {
     }
   }
 
-  private func noteOnce(_ text: String, _ session: Session) {
+  func noteOnce(_ text: String, _ session: Session) {
     if !session.record.notes.contains(text) { note(text, session) }
   }
 }

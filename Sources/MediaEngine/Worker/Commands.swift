@@ -67,6 +67,7 @@ extension Worker {
     transports[slot].remote = remote
     transports[slot].remote.security = nil
     transports[slot].hasRemote = true
+    noteConversions(slot)
     aim(slot)
     offerPassage(slot)
     return true
@@ -83,6 +84,7 @@ extension Worker {
     }
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)
+    noteConversions(first)
     offerPassage(first)
     return true
   }
@@ -157,6 +159,8 @@ extension Worker {
     keepFlow(peer, of: slot)
     transports[slot].peer = -1
     transports[peer].peer = -1
+    endConversion(slot)
+    endConversion(peer)
   }
 
   /// What the far end of `slot` has heard from that of `peer` is the flow that it knows from now on, whoever feeds it.

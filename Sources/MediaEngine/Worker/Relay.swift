@@ -34,7 +34,7 @@ extension Worker {
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
-      forwardMedia(header, length, to: peer)
+      forwardMedia(header, length, of: slot, to: peer)
       if transports[slot].passage == .offered { handOver(header, length, slot) }
     } else if transports[slot].isEcho {
       echo(header, length, slot)
@@ -121,12 +121,19 @@ extension Worker {
   fileprivate mutating func dropLooped() { counters.looped &+= 1 }
 
   /// Sends the packet in the buffer to the far end of `slot`, as it came or in the flow that is known there.
-  private mutating func forwardMedia(_ header: RTPHeader, _ length: Int, to slot: Int) {
+  private mutating func forwardMedia(
+    _ header: RTPHeader, _ length: Int, of source: Int, to slot: Int
+  ) {
     guard transports[slot].remote.weSend, transports[slot].remote.proto == .rtp,
       !transports[slot].target.isNowhere
     else {
       counters.unsendable &+= 1
       return
+    }
+    var length = length
+    if transports[source].converts {
+      guard let converted = converted(header, length, of: source, for: slot) else { return }
+      length = converted
     }
     if transports[slot].isRenumbered { renumber(header, slot) }
     guard let length = sealed(length, slot) else { return }

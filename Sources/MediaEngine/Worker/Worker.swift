@@ -41,6 +41,8 @@ struct Worker: ~Copyable {
   var applications: [Application]
   /// Contexts of the transports that have keys (`Transport.isProtected`).
   var protections: [MediaProtection?]
+  /// Made by the first packet that needs one (`Transport.converts`).
+  var converters: [SpeechConverter?]
   var timers: DeadlineHeap
   var slots: [MediaTransportID: Int] = [:]
   var announcements = AnnouncementTable()
@@ -71,6 +73,7 @@ struct Worker: ~Copyable {
     streams = Array(repeating: RTPStream(), count: ports.slots)
     applications = Array(repeating: Application(), count: ports.slots)
     protections = Array(repeating: nil, count: ports.slots)
+    converters = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
     wall = Clock.wall

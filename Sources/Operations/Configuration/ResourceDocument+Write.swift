@@ -114,6 +114,7 @@ private struct ResourceWriter {
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
+      ("transcode", .bare(trunk.transcode)),
       ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("profile", trunk.profile.map { .text($0) }),
@@ -199,6 +200,7 @@ private struct ResourceWriter {
       ("transfer", .text(user.transfer.rawValue)), ("busyLamp", .text(user.busyLamp.rawValue)),
       ("pickup", .texts(user.pickup)),
       ("transport", .text(user.transport.rawValue)), ("streams", user.streams.document),
+      ("transcode", .bare(user.transcode)),
     ]
     return .group(fields + user.srtp.fields)
   }

@@ -180,7 +180,8 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "streams", "wideLatching", "mediaTimeout", "numbers",
+      "maxCalls", "callsPerSecond", "codecs", "transcode", "streams", "wideLatching",
+      "mediaTimeout", "numbers",
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
@@ -221,6 +222,7 @@ extension ResourceReader {
     security(fields, into: &trunk)
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
+    trunk.transcode ?= reader.optional(fields, "transcode", .flag)
     return trunk
   }
 
@@ -337,7 +339,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "srtp", "srtpWithoutTLS",
+      "maxCalls", "callsPerSecond", "streams", "transcode", "srtp", "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -359,6 +361,7 @@ extension ResourceReader {
     user.pickup = reader.list(fields, "pickup", .text("a user", example: "bob"))
     user.srtp = protection(fields)
     user.streams ?= streams(fields)
+    user.transcode ?= reader.optional(fields, "transcode", .flag)
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))

@@ -333,6 +333,9 @@ package struct MetricsPage: Sendable {
       "media_fast_path", .gauge, "1 for what became of relaying in the kernel at the start.",
       by: "state", [(fastPath.word, 1)])
     text.single(
+      "media_packets_converted_total", .counter,
+      "Packets of speech that left in another codec than they came in.", media.converted)
+    text.single(
       "media_packets_played_total", .counter, "Packets that applications sent.",
       media.applicationPackets)
     text.each(
@@ -343,6 +346,7 @@ package struct MetricsPage: Sendable {
         ("unauthentic", media.unauthentic), ("replayed", media.replayed),
         ("unprotectable", media.unprotectable),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
+        ("unconvertible", media.unconvertible),
         ("looped", media.looped), ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),
       ])

@@ -89,7 +89,8 @@ extension SDPWriter {
     }
   }
 
-  private static func map(
+  /// Of an encoding with a clock of 8000 Hz.
+  static func map(
     _ payloadType: UInt8, _ encoding: AudioEncoding, _ out: inout OutputBuffer
   ) {
     out.append("a=rtpmap:")

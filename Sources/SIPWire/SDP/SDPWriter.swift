@@ -32,6 +32,7 @@ package struct SDPLines: Sendable {
   private var lines = InlineArray<16, Line>(repeating: Line())
   /// Of the line of speech; nil: plain RTP.
   package var protection: SDPProtection?
+  package var speech = SDPSpeech()
 
   /// Every line is rejected.
   package init() {}
@@ -51,16 +52,53 @@ package struct SDPLines: Sendable {
   }
 }
 
+/// How the formats of speech that are written differ from those of the description that is passed on, where we turn one
+/// codec into another.
+package struct SDPSpeech: Sendable {
+  package struct Format: Hashable, Sendable {
+    package var encoding: AudioEncoding
+    package var payloadType: UInt8
+
+    package init(_ encoding: AudioEncoding, _ payloadType: UInt8) {
+      self.encoding = encoding
+      self.payloadType = payloadType
+    }
+  }
+
+  /// Of an offer: behind those that it has.
+  package var added: [Format] = []
+  /// Of an answer: what only our own addition has brought.
+  package var withheld: [AudioEncoding] = []
+  /// Of an answer: in place of all that there are.
+  package var replacement: Format?
+
+  package init() {}
+
+  func keeps(_ format: SDPFormat) -> Bool {
+    guard format.encoding.isSpeech else { return true }
+    return replacement == nil && !withheld.contains(format.encoding)
+  }
+
+  /// Something is written whatever is kept.
+  package var isOfItsOwn: Bool { replacement != nil || !added.isEmpty }
+}
+
 /// The encodings that may be passed on.
 package struct CodecFilter: Hashable, Sendable {
   private let names: [[UInt8]]
 
   package static let all = CodecFilter([])
+  /// No speech at all.
+  package static let none = CodecFilter([""])
 
   /// rtpmap names such as "PCMU" or "opus/48000", in any case; what follows a slash is not compared.
   /// Empty: all.
   package init(_ names: [String]) {
     self.names = names.map { Array($0.utf8.prefix { $0 != UInt8(ascii: "/") }) }
+  }
+
+  package func allows(_ encoding: AudioEncoding) -> Bool {
+    names.isEmpty || names.contains { $0.rawSpan.equalsIgnoringCase(encoding.name) }
   }
 
   /// Comfort noise and telephone-event are no codecs: they come along with whatever speech there is.
@@ -105,15 +143,11 @@ package enum SDPWriter {
       let isKept =
         line.port != 0
         && (media.stream == .speech
-          ? keepsSpeech(sdp, of: bytes, line: i, codecs: codecs)
+          ? lines.speech.isOfItsOwn || keepsSpeech(sdp, of: bytes, line: i, codecs: codecs)
           : media.isFax || formats.contains { others.allows($0, in: bytes) })
       switch isKept ? media.stream : nil {
       case .speech:
-        out.append("m=audio ")
-        rtp(media, formats, bytes, port: line.port, lines.protection, codecs, &out)
-        for format in formats where codecs.allows(format, in: bytes) {
-          describe(format, bytes, &out)
-        }
+        speech(media, formats, bytes, port: line.port, lines, codecs, &out)
         times(media.packetTime, media.maxPacketTime, &out)
         keys(lines.protection, &out)
         attribute(direction.attribute, &out)
@@ -134,6 +168,34 @@ package enum SDPWriter {
     }
   }
 
+  private static func speech(
+    _ media: SDPMedia, _ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan, port: UInt16,
+    _ lines: SDPLines, _ codecs: CodecFilter, _ out: inout OutputBuffer
+  ) {
+    out.append("m=audio ")
+    out.append(decimal: Int(port))
+    transport(lines.protection, feedback: media.transport.hasFeedback, &out)
+    let own = lines.speech
+    if let replacement = own.replacement { type(replacement.payloadType, &out) }
+    for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
+      type(format.payloadType, &out)
+    }
+    for format in own.added { type(format.payloadType, &out) }
+    out.append("\r\n")
+    if let replacement = own.replacement {
+      map(replacement.payloadType, replacement.encoding, &out)
+    }
+    for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
+      describe(format, bytes, &out)
+    }
+    for format in own.added { map(format.payloadType, format.encoding, &out) }
+  }
+
+  private static func type(_ payloadType: UInt8, _ out: inout OutputBuffer) {
+    out.append(" ")
+    out.append(decimal: Int(payloadType))
+  }
+
   /// Behind `m=audio ` and its like: the rest of the line.
   private static func rtp(
     _ media: SDPMedia, _ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan, port: UInt16,
@@ -142,8 +204,7 @@ package enum SDPWriter {
     out.append(decimal: Int(port))
     transport(protection, feedback: media.transport.hasFeedback, &out)
     for format in formats where allowed.allows(format, in: bytes) {
-      out.append(" ")
-      out.append(decimal: Int(format.payloadType))
+      type(format.payloadType, &out)
     }
     out.append("\r\n")
   }

@@ -201,6 +201,21 @@ package enum AudioEncoding: UInt8, Sendable, CaseIterable {
     }
   }
 
+  /// The payload type that RFC 3551 §6 assigns; nil: none.
+  package var assignedType: UInt8? {
+    switch self {
+    case .pcmu: 0
+    case .gsm: 3
+    case .g723: 4
+    case .pcma: 8
+    case .g722: 9
+    case .comfortNoise: 13
+    case .g728: 15
+    case .g729: 18
+    case .other, .ilbc, .opus, .telephoneEvent: nil
+    }
+  }
+
   static func named(_ name: RawSpan) -> AudioEncoding {
     switch name.byteCount {
     case 4 where name.equals("PCMU"): return .pcmu

@@ -1,0 +1,150 @@
+import Base
+import CallCore
+import MediaControl
+import Policy
+import Simulation
+import Testing
+
+/// Who is joined although they have no codec in common, and what each of them is told.
+@Suite struct SpeechLadderTests {
+  private func speaking(_ payloads: Int...) -> CallerScript {
+    CallerScript().hangingUp(after: .seconds(600)).with { $0.payloads = payloads }
+  }
+
+  private func scene(
+    _ answers: [Int], _ change: (inout Resources) -> Void = { _ in }
+  ) throws -> Scene {
+    var resources = Scene.resources()
+    change(&resources)
+    let scene = try Scene(Scene.settings(resources: resources))
+    scene.register(scene.alice, scene.bob)
+    scene.north.onInvite = { _ in CalleeScript.answering().with { $0.payloads = answers } }
+    return scene
+  }
+
+  private func call(_ scene: Scene, _ script: CallerScript) -> AgentCall {
+    let call = scene.alice.call("+441234", script)
+    scene.world.run(for: .seconds(5))
+    return call
+  }
+
+  private func speech(_ scene: Scene, _ call: AgentCall) -> [AudioCodec] {
+    let speech = scene.world.media.remote(of: call.media)?.speech ?? SpeechFormats()
+    return (0..<speech.count).map { speech[$0].codec }
+  }
+
+  /// The carrier hears what the phone offers, then what we can make of it; the phone hears of its own codec alone.
+  @Test func oneLawEach() throws {
+    let scene = try scene([0, 101])
+    let near = call(scene, speaking(8, 101))
+    let far = try #require(scene.north.calls.first)
+    #expect(near.state == .answered && far.state == .answered)
+    #expect(far.remoteSDP?.payloads == [8, 101, 0])
+    #expect(near.remoteSDP?.payloads == [8, 101])
+    #expect(speech(scene, near) == [.pcma] && speech(scene, far) == [.pcmu])
+    scene.finish()
+    let record = try #require(scene.records.first)
+    #expect(record.notes.filter { $0 == "speech is converted: PCMA and PCMU" }.count == 1)
+    scene.expectRest()
+  }
+
+  /// Where there is a common one nothing is converted, and nothing is said that the caller has not offered.
+  @Test func onlyWhereItIsNeeded() throws {
+    let scene = try scene([0, 8, 101])
+    let near = call(scene, speaking(8, 101))
+    let far = try #require(scene.north.calls.first)
+    #expect(near.remoteSDP?.payloads == [8, 101])
+    #expect(speech(scene, near) == [.pcma] && speech(scene, far) == [.pcma, .pcmu])
+    scene.finish()
+    #expect(scene.records.first?.notes.contains { $0.hasPrefix("speech is converted") } == false)
+  }
+
+  /// An offer of both laws is passed on as it stands.
+  @Test func bothLawsAreEnough() throws {
+    let scene = try scene([8])
+    let near = call(scene, speaking(0, 8, 101))
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == [0, 8, 101])
+    #expect(near.remoteSDP?.payloads == [8])
+    #expect(speech(scene, near) == [.pcma])
+  }
+
+  /// What costs least is taken of what the caller has: G.711 before G.722.
+  @Test func theCheapestOfSeveral() throws {
+    let scene = try scene([8]) { $0.trunks[0].codecs = ["PCMA"] }
+    let near = call(scene, speaking(9, 0, 101))
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == [101, 8])
+    #expect(near.remoteSDP?.payloads == [0] && speech(scene, near) == [.pcmu])
+  }
+
+  /// A codec that only the trunk's list asks for.
+  @Test func whatTheListNames() throws {
+    let scene = try scene([9]) { $0.trunks[0].codecs = ["G722"] }
+    let near = call(scene, speaking(8))
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == [9])
+    #expect(near.remoteSDP?.payloads == [8])
+    #expect(speech(scene, near) == [.pcma])
+  }
+
+  /// Switched off on either side, or for codecs that we do not speak, it is as it was.
+  @Test(arguments: ["trunk", "user", "G729"])
+  func nothingIsConverted(why: String) throws {
+    let scene = try scene([0]) {
+      if why == "trunk" { $0.trunks[0].transcode = false }
+      if why == "user" { $0.users[0].transcode = false }
+    }
+    scene.south.onInvite = { _ in .refusing(404) }
+    let near = call(scene, why == "G729" ? speaking(18) : speaking(8))
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == (why == "G729" ? [18] : [8]))
+    #expect(near.state != .answered)
+  }
+
+  /// Re-offers of either side keep each to its own: the same again, hold, and another codec.
+  @Test func reoffers() throws {
+    let scene = try scene([0, 101])
+    let near = call(scene, speaking(8, 101))
+    let far = try #require(scene.north.calls.first)
+    func reoffer(_ call: AgentCall, _ reoffer: Reoffer) -> Int? {
+      call.reoffer(reoffer)
+      scene.world.run(for: .seconds(5))
+      return call.reoffersAnswered.last
+    }
+    for call in [near, far, near] {
+      #expect(reoffer(call, Reoffer(after: .zero)) == 200)
+      #expect(near.remoteSDP?.payloads.first == 8 && far.remoteSDP?.payloads.contains(0) == true)
+      #expect(speech(scene, near) == [.pcma] && speech(scene, far) == [.pcmu])
+    }
+    scene.finish()
+    #expect(scene.records.first?.cause == .normalClearing)
+    scene.expectRest()
+  }
+
+  /// A call that is handed on to somebody with another codec.
+  @Test func afterATransfer() throws {
+    let scene = try scene([0, 101])
+    scene.bob.onInvite = { _ in CalleeScript.answering().with { $0.payloads = [0, 101] } }
+    let near = call(scene, speaking(8, 101))
+    #expect(near.state == .answered)
+    near.transfer(to: "102")
+    scene.world.run(for: .seconds(10))
+    let taken = try #require(scene.bob.calls.last)
+    #expect(taken.state == .answered)
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// The session is refreshed with what was agreed.
+  @Test func refreshes() throws {
+    let scene = try scene([0, 101]) {
+      $0.trunks[0].sessionExpires = .seconds(120)
+      $0.trunks[0].minSessionExpires = .seconds(90)
+      $0.trunks[0].sessionRefresher = .us
+    }
+    let near = call(scene, speaking(8, 101))
+    let far = try #require(scene.north.calls.first)
+    scene.world.run(for: .seconds(400))
+    #expect(near.state == .answered && far.state == .answered)
+    #expect(near.remoteSDP?.payloads == [8, 101])
+    #expect(speech(scene, near) == [.pcma] && speech(scene, far) == [.pcmu])
+    scene.finish()
+  }
+}

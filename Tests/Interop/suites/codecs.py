@@ -1,0 +1,86 @@
+"""Phones without a common codec hear each other; who has one is left alone."""
+
+from harness import audio
+from harness.audio import spoken
+from harness.case import test
+from harness.process import expect
+
+FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
+SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
+
+# What is left of speech: of waves of G.711 and G.722 nearly all, of those of GSM the coarse shape.
+WAVES, SHAPE = {"correlation": 0.98, "window": 0.85}, {"correlation": 0.80, "window": 0.50}
+
+
+def speak(t, ours, theirs, limits):
+    """alice, who has the one codec alone, talks with bob, who has the other alone."""
+    world = t.world
+
+    def phone(name, codec, says, **options):
+        modules = {"G722": ("g722",), "GSM": ("gsm",)}.get(codec.split("/")[0], ())
+        return t.user(name, says=says, codecs=codec, modules=modules, **options)
+
+    a, a_says = spoken(FIRST)
+    b, b_says = spoken(SECOND, voice="en-us", speed=140)
+    bob = phone("bob", theirs, b_says, answer="auto")
+    alice = phone("alice", ours, a_says)
+    before = world.demarc.metrics()["demarc_media_packets_converted_total"]
+    alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
+    alice.established()
+    seconds = max(len(a), len(b)) / audio.RATE + 1.5
+    alice.wait_heard(seconds, seconds + 10)
+    bob.wait_heard(seconds, 5)
+    call = world.live(world.extension("bob"))
+    alice.hang_up()
+    bob.closed()
+    one = audio.check_likeness("alice heard", b, alice.heard(), **limits)
+    other = audio.check_likeness("bob heard", a, bob.heard(), **limits)
+    record = world.ended(call["id"])
+    names = [codec.split("/")[0] for codec in (ours, theirs)]
+    expect(f"speech is converted: {names[0]} and {names[1]}" in record["notes"], f"{record['notes']}")
+    expect(record["codec"].startswith(names[1]), record["codec"])
+    for side in ("fromCaller", "fromCallee"):
+        expect(record["quality"][side]["lost"] == 0, f"{side}: {record['quality'][side]}")
+    converted = world.demarc.metrics()["demarc_media_packets_converted_total"] - before
+    expect(converted > 50 * seconds, f"{converted} packets were converted")
+    t.remark = f"{one.correlation:.4f} and {other.correlation:.4f}"
+
+
+@test("laws", 40)
+def laws(t):
+    """PCMA alone calls PCMU alone"""
+    speak(t, "PCMA/8000/1", "PCMU/8000/1", WAVES)
+
+
+@test("gsm", 40)
+def gsm(t):
+    """GSM alone calls PCMA alone"""
+    speak(t, "GSM/8000/1", "PCMA/8000/1", SHAPE)
+
+
+@test("g722", 40)
+def g722(t):
+    """G.722 alone calls PCMU alone"""
+    speak(t, "G722/16000/1", "PCMU/8000/1", WAVES)
+
+
+@test("left-alone", 40)
+def left_alone(t):
+    """Phones that have PCMA in common speak that, unconverted, whatever else the one who answers prefers"""
+    world = t.world
+    a, a_says = spoken(FIRST)
+    bob = t.user("bob", codecs="PCMU/8000/1,PCMA/8000/1", answer="auto")
+    alice = t.user("alice", says=a_says, codecs="PCMA/8000/1")
+    before = world.demarc.metrics()["demarc_media_packets_converted_total"]
+    alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
+    alice.established()
+    seconds = len(a) / audio.RATE + 1.5
+    bob.wait_heard(seconds, seconds + 8)
+    call = world.live(world.extension("bob"))
+    alice.hang_up()
+    bob.closed()
+    likeness = audio.check_likeness("bob heard", a, bob.heard())
+    notes = world.ended(call["id"]).get("notes") or []
+    expect(not any("converted" in note for note in notes), f"{notes}")
+    expect(world.demarc.metrics()["demarc_media_packets_converted_total"] == before, "something was converted")
+    t.remark = str(likeness)
