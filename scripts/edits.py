@@ -2,12 +2,16 @@
 
     python3 scripts/edits.py [--edits 10000] [--seed NUMBER] [--rate 20] [--demarc PATH] [--results FILE]
 
-An edit adds, changes or removes trunks, users, numbers, routes, applications, pools, classes, emergencies and tenants,
-one to four at once, in a document of the sections that it touches or of all of them; one in a hundred goes through
-`demarc apply`, the others through the API. What calls need stays: their route may move from one carrier to the other.
-One edit in eight is wrong on purpose. After each edit the resources in force are compared with what they must be, and
-every edit writes its number into two sections, which a second reader compares all the time: it may never see one
-edit's half.
+An edit adds, changes or removes networks, trunks, users, numbers, routes, applications, pools, classes, emergencies and
+tenants, one to four at once, in a document of the sections that it touches or of all of them; one in a hundred goes
+through `demarc apply`, the others through the API. What calls need stays: their route may move from one carrier to the
+other, their network may advertise other addresses and gain and lose listeners. One edit in eight is wrong on purpose.
+After each edit the resources in force are compared with what they must be, and every edit writes its number into two
+sections, which a second reader compares all the time: it may never see one edit's half.
+
+Passwords change as well: of users, and of a trunk whose calls go on over it. After each edit an agent finds out that
+the password from before is refused and the new one taken (the other way round where the edit was refused), which
+listeners belong to a network, and what addresses a new call is told.
 
 Memory is compared at rest, after a tenth of the edits and at the end: it may grow by 5 % or 8 MB, whichever is more.
 """
@@ -17,6 +21,7 @@ import copy
 import http.client
 import json
 import random
+import re
 import signal
 import socket
 import sys
@@ -25,17 +30,24 @@ import time
 
 from campaign import (
     PORT_REST, ROOT, SIPP_BUFFER, Office, at_rest, carry_out, datagrams_lost, differences, sample, wait_for_end)
+from harness.agent import Agent  # noqa: E402
+from harness.ports import free_port, free_range  # noqa: E402
 from harness.process import Failure, wait_until  # noqa: E402
-from harness.sipp import ready, sdp, Sipp, uac, uas  # noqa: E402
+from harness.sipp import Caller, ready, sdp, Sipp, uac, uas  # noqa: E402
 
 HOLD_MS = 500
 MEMORY_SHARE, MEMORY_LEAST_MB = 0.05, 8
 MOST = {"users": 40, "trunks": 12, "numbers": 30, "routes": 12, "applications": 8, "pools": 4, "classes": 6,
-        "tenants": 4}
+        "tenants": 4, "networks": 4}
 # What calls go by is never removed, and what is changed of it does no call any harm.
-KEPT = {"trunks": {"pbx", "north", "south"}, "routes": {"to-4930"}, "tenants": {"test"}, "classes": {"mark"},
-        "applications": {"mark"}}
+KEPT = {"trunks": {"pbx", "desk", "north", "south"}, "routes": {"to-4930"}, "tenants": {"test"}, "classes": {"mark"},
+        "applications": {"mark", "echo"}, "networks": {"loopback"}}
 SECRETS = {"password"}
+ECHO = "99"
+# Listeners that no network needs, and port pairs of a media address that each may have.
+SPARES, SPARE_PAIRS = 3, 60
+# Calls that are held while the password of their trunk changes.
+DESK_CALLS, DESK_HOLD_MS = 8, 4000
 
 
 # --- the API -------------------------------------------------------------------------------------------
@@ -78,8 +90,11 @@ class Editor:
     def __init__(self, document, seed):
         self.document, self.random, self.serial = document, random.Random(seed), 0
         document["classes"] = [{"name": "mark", "tenant": "test", "prefixes": ["+99999"], "maxCalls": 0}]
-        document["applications"] = [{"name": "mark", "tenant": "test", "kind": "echo", "extension": "90000"}]
+        document["applications"] = [{"name": "mark", "tenant": "test", "kind": "echo", "extension": "90000"},
+                                    {"name": "echo", "tenant": "test", "kind": "echo", "extension": ECHO}]
         document["pools"], document["emergencies"] = [], []
+        # No call of the desk may be between its challenge and its answer when its password changes.
+        self.desk_is_held = False
 
     def names(self, kind, tenant="test"):
         return [item["name"] for item in self.document[kind] if item.get("tenant", tenant) == tenant]
@@ -94,10 +109,14 @@ class Editor:
                 item[key] = self.random.choice(values)
         return item
 
-    # Each makes an item of its kind, under the name of one that is there or under a new one.
+    def secret(self):
+        return f"a secret of {self.random.getrandbits(40):x}"
+
+    # Each makes an item of its kind, under the name of one that is there or under a new one; None: it cannot be made.
     def users(self, name):
         extension = str(20000 + int(name.rpartition("-")[2]))
-        item = {"name": name, "tenant": "test", "network": "loopback", "extension": extension, "password": "a secret"}
+        item = {"name": name, "tenant": "test", "network": self.network(), "extension": extension,
+                "password": self.secret()}
         self.maybe(item, callerID=["+493012345", "+493099999"], maxContacts=[1, 5, 100], mediaTimeout=["30s", "2m"],
                    redirects=["follow", "reject"], maxCalls=[1, 50], callsPerSecond=[1, 20])
         if self.random.random() < 0.3:
@@ -112,6 +131,8 @@ class Editor:
         if name in KEPT["trunks"]:
             item = copy.deepcopy(next(one for one in self.base_trunks if one["name"] == name))
             # The limits are out of reach: what is edited is only what a call does not notice.
+            if name == "desk":
+                item["authentication"] = self.item("trunks", name)["authentication"]
             return self.maybe(
                 item, maxCalls=[2000, 3000], callsPerSecond=[2000, 3000], mediaTimeout=["30s", "5m"],
                 codecs=[["PCMU", "PCMA"], ["PCMU"]], wideLatching=[True, False], sessionTimers=["on", "off"],
@@ -119,7 +140,7 @@ class Editor:
                 sessionExpires=["10m", "1h"], rules=[
                     [{"name": "note", "direction": "out", "then": [{"add": "X-Note", "value": "edited"}]}]])
         port = 40000 + int(name.rpartition("-")[2]) % 20000
-        item = {"name": name, "tenant": "test", "kind": "carrier", "network": "loopback",
+        item = {"name": name, "tenant": "test", "kind": "carrier", "network": self.network(),
                 "targets": [f"127.1.0.1:{port}"], "sources": [f"127.1.0.1:{port}"]}
         return self.maybe(
             item, maxCalls=[1, 100], callsPerSecond=[1, 100], credentials=[{"username": "we", "password": "theirs"}],
@@ -163,9 +184,30 @@ class Editor:
 
     def tenants(self, name):
         if name in KEPT["tenants"]:
+            # SIPp takes the first algorithm, and knows no other than MD5.
             return self.maybe({"name": name, "domains": ["demarc.test"]}, maxCalls=[2000, 3000],
-                              callsPerSecond=[2000, 3000], digestAlgorithms=[["MD5"], ["SHA-256", "MD5"]])
+                              callsPerSecond=[2000, 3000], digestAlgorithms=[["MD5"], ["MD5", "SHA-256"]])
         return self.maybe({"name": name, "domains": [f"{name}.test"]}, maxCalls=[5, 100])
+
+    def networks(self, name):
+        mine = {"loopback": ["v4"]}.get(name, [])
+        spare = [listener for listener, holder in self.listeners().items() if holder in (None, name)]
+        if not mine and not spare:
+            return None
+        listeners = mine + self.random.sample(spare, self.random.randint(0 if mine else 1, len(spare)))
+        media = self.random.choice([["127.0.0.1"], ["127.0.0.1", "spare"], ["spare", "127.0.0.1"]])
+        self.random.shuffle(listeners)
+        # SIPp speaks by whatever it was reached by, and says nothing: what is advertised does a call no harm.
+        return self.maybe({"name": name, "listeners": listeners, "media": media}, trusted=[True, False],
+                          advertisedSignalling=["127.0.0.1", "127.9.0.1"], advertisedMedia=["127.0.0.1", "127.9.0.2"])
+
+    def network(self):
+        return self.random.choice(["loopback", *self.names("networks")])
+
+    def listeners(self):
+        """Each spare listener, and the network that has it."""
+        held = {name: network["name"] for network in self.document["networks"] for name in network["listeners"]}
+        return {f"spare-{index}": held.get(f"spare-{index}") for index in range(SPARES)}
 
     # --- an edit -------------------------------------------------------------------------------------
     def start(self):
@@ -173,6 +215,9 @@ class Editor:
 
     def key(self, kind):
         return "number" if kind == "numbers" else "name"
+
+    def item(self, kind, name):
+        return next((item for item in self.document[kind] if item[self.key(kind)] == name), None)
 
     def change(self):
         """One random change of the document; the kind that it touched, or None where it could not be made."""
@@ -191,16 +236,31 @@ class Editor:
             items.remove(gone)
         elif chance < 0.7 and items:
             place = self.random.randrange(len(items))
-            if items[place][key] == "mark":
+            made = items[place][key] not in ("mark", "echo") and make(items[place][key])
+            if not made:
                 return None
-            items[place] = make(items[place][key])
+            items[place] = made
         elif len(items) < MOST[kind]:
             name = self.fresh(kind)
-            items.insert(self.random.randint(0, len(items)), make(
-                f"+4940{name.rpartition('-')[2]}" if kind == "numbers" else name))
+            made = make(f"+4940{name.rpartition('-')[2]}" if kind == "numbers" else name)
+            if not made:
+                return None
+            items.insert(self.random.randint(0, len(items)), made)
         else:
             return None
         return kind
+
+    def rotate(self):
+        """A new password and nothing else, of the desk or of a user; the kind that it touched, or None where nobody's
+        may change now."""
+        desk = self.desk_is_held and (not self.document["users"] or self.random.random() < 0.5)
+        if desk:
+            self.item("trunks", "desk")["authentication"]["password"] = self.secret()
+            return "trunks"
+        if self.document["users"]:
+            self.random.choice(self.document["users"])["password"] = self.secret()
+            return "users"
+        return None
 
     def is_referred_to(self, kind, name):
         """Whether any other item has this name in it; every name is unique in the document."""
@@ -225,7 +285,7 @@ class Editor:
         wanted, tries = self.random.randint(1, 4), 0
         while wanted and tries < 50:
             tries += 1
-            kind = self.change()
+            kind = self.rotate() if self.random.random() < 0.2 else self.change()
             if kind:
                 touched.add(kind)
                 wanted -= 1
@@ -239,7 +299,7 @@ class Editor:
         document = copy.deepcopy(document)
         trunks = document.setdefault("trunks", copy.deepcopy(self.document["trunks"]))
         routes = document.setdefault("routes", copy.deepcopy(self.document["routes"]))
-        which = self.random.randrange(8)
+        which = self.random.randrange(10)
         if which == 0:
             self.random.choice(trunks)["maxCals"] = 3
             return json.dumps(document), "maxCals"
@@ -261,6 +321,12 @@ class Editor:
         if which == 6:
             document["networks"] = []
             return json.dumps(document), None
+        if which in (7, 8):
+            networks = document.setdefault("networks", copy.deepcopy(self.document["networks"]))
+            # No such listener, or one that another network has.
+            listener = "v5" if which == 7 else "v4"
+            networks.append({"name": "astray", "listeners": [listener], "media": ["spare"]})
+            return json.dumps(document), listener
         document["routes"] = [item for item in routes if item["name"] != "to-4930"]
         document["trunks"] = [item for item in trunks if item["name"] != "north"] + [
             {"name": "north", "tenant": "test", "kind": "carrier", "network": "nowhere", "targets": ["127.0.0.1"]}]
@@ -311,7 +377,145 @@ class HalfReader(threading.Thread):
             time.sleep(0.02)
 
 
+# --- what an edit does ---------------------------------------------------------------------------------
+def passwords(document):
+    """{(kind, name): (username, password, network)} of whoever proves itself."""
+    found = {("users", one["name"]): (one["name"], one["password"], one["network"]) for one in document["users"]}
+    for one in document["trunks"]:
+        if "authentication" in one:
+            found["trunks", one["name"]] = (*one["authentication"].values(), one["network"])
+    return found
+
+
+class Tester:
+    """Asks as a user and as the desk whether what was edited is so. Of several users it takes one."""
+
+    def __init__(self, office, ports, desk_port, seed):
+        self.random, self.told = random.Random(seed), {"passwords": 0, "desk": 0, "networks": 0}
+        self.desk = Agent(office.address, "desk", domain=office.domain, port=desk_port)
+        self.agents = {name: Agent(("127.0.0.1", port), domain=office.domain) for name, port in ports.items()}
+
+    def close(self):
+        for agent in (self.desk, *self.agents.values()):
+            agent.close()
+
+    def look(self, before, after, what):
+        """Of two documents the other one is in force, and the one is not: whatever differs is tried."""
+        old, new = passwords(before), passwords(after)
+        desk = ("trunks", "desk")
+        changed = [who for who in new if who in old and old[who][1] != new[who][1]]
+        if desk in changed:
+            self.told["desk"] += 1
+            self.expect_call(old[desk][1], 401, None, f"{what}: the desk's other password")
+        if desk in changed or before["networks"] != after["networks"]:
+            network = next(one for one in after["networks"] if one["name"] == "loopback")
+            self.expect_call(new[desk][1], 200, network, f"{what}: the desk's password")
+        users = [who for who in changed if who != desk]
+        if users:
+            self.told["passwords"] += 1
+            who = self.random.choice(users)
+            for password, status, which in ((old[who][1], 401, "other"), (new[who][1], 200, "valid")):
+                self.expect_register(new[who], password, after, status, f"{what}: the {which} password of {who[1]}")
+        if before["networks"] != after["networks"]:
+            self.told["networks"] += 1
+            held = {name for network in after["networks"] for name in network["listeners"]}
+            for name, agent in self.agents.items():
+                agent.password, agent.user = None, "nobody"
+                status = answered(agent, "REGISTER").status
+                if status != (401 if name in held else 403):
+                    raise Failure(f"{what}: {name} is {'' if name in held else 'not '}of a network, and says {status}")
+
+    def expect_register(self, account, password, document, status, what):
+        """A REGISTER that leaves nothing behind."""
+        user, _, network = account
+        listeners = next(one["listeners"] for one in document["networks"] if one["name"] == network)
+        agent = self.agents[self.random.choice(listeners)]
+        agent.user, agent.password = user, password
+        found = answered(agent, "REGISTER").status
+        if found != status:
+            raise Failure(f"{what} got {found}, not {status}")
+
+    def expect_call(self, password, status, network, what):
+        """A call of the desk to the echo, which is told of the addresses that the network has now."""
+        self.desk.password = password
+        answer, dialog = answered(self.desk, "INVITE", whole=True)
+        if answer.status != status:
+            raise Failure(f"{what} got {answer.status}, not {status}")
+        if status != 200:
+            return
+        ended = dialog.bye(10).status
+        signalling, media = (network.get(key, "127.0.0.1") for key in ("advertisedSignalling", "advertisedMedia"))
+        told = (re.search(r"([\d.]+):\d+", answer.contact_uri()).group(1),
+                re.search(r"(?m)^c=IN IP4 ([\d.]+)", answer.body.decode()).group(1))
+        if ended != 200 or told != (signalling, media):
+            raise Failure(f"{what}: BYE got {ended}, and {told} was told in place of {(signalling, media)}")
+
+
+def answered(agent, method, whole=False):
+    """The final response of whoever is not sent away for a moment, as strangers are on a busy machine."""
+    found = None
+
+    def final():
+        nonlocal found
+        if method == "REGISTER":
+            found = agent.exchange(method, f"sip:{agent.domain}", ("Expires: 0",), seconds=10,
+                                   to=f"<sip:{agent.user}@{agent.domain}>")
+        else:
+            found = agent.exchange(method, f"sip:{ECHO}@{agent.domain}", body=agent.sdp(40000), seconds=10)
+        return found[0].status != 503
+    wait_until(final, 10, f"an answer to {method} other than 503", 0.2)
+    return found if whole else found[0]
+
+
 # --- the run -------------------------------------------------------------------------------------------
+class Desk:
+    """Calls of a trunk that proves itself by digest: a few begin together, and are held while edits are made."""
+
+    def __init__(self, office, folder):
+        self.office, self.folder = office, folder
+        self.caller, self.is_held, self.rounds, self.good, self.failed = None, True, 0, 0, 0
+
+    def look(self, api, password):
+        """Begins the next round when the one before is over; `is_held` says that no call of this one is on its way."""
+        if self.caller is None:
+            self.rounds += 1
+            self.is_held = False
+            self.caller = Sipp(
+                self.folder, f"desk-{self.rounds}",
+                uac(hold_ms=DESK_HOLD_MS, body=sdp(formats="0"), digest=401,
+                    caller=Caller(domain=self.office.domain, user="desk")),
+                port=self.office.ports["desk"], remote=self.office.sip, calls=DESK_CALLS, rate=20,
+                service="+4930200001", user="desk", password=password, messages=False, timeout=60)
+        elif not self.caller.process.running():
+            self.collect()
+        elif not self.is_held:
+            status, found = api.ask("GET", "/v1/calls")
+            if status != 200:
+                raise Failure(f"GET /v1/calls answered {status}")
+            running = [one for one in found["items"] if one["from"] == "trunk:desk" and one["state"] == "answered"]
+            self.is_held = len(running) == DESK_CALLS
+
+    def collect(self):
+        self.caller.process.wait(1)
+        self.good += self.caller.count("SuccessfulCall(C)")
+        self.failed += DESK_CALLS - self.caller.count("SuccessfulCall(C)")
+        self.caller, self.is_held = None, True
+
+    def end(self):
+        """(good, failed) since the last end."""
+        if self.caller:
+            wait_for_end([self.caller], 40)
+            self.stop()
+            self.collect()
+        told = self.good, self.failed
+        self.good = self.failed = 0
+        return told
+
+    def stop(self):
+        if self.caller:
+            self.caller.stop()
+
+
 class Calls:
     """SIPp at both ends, for as long as edits are made."""
 
@@ -325,28 +529,31 @@ class Calls:
         self.caller = Sipp(
             folder, "caller", uac(hold_ms=HOLD_MS, body=plain), port=office.ports["pbx"], remote=office.sip, calls=0,
             rate=rate, service="+4930100001", messages=False, timeout=7200, extra=SIPP_BUFFER, limit=rate * 20)
+        self.desk = Desk(office, folder)
         self.lost = 0
 
     def look(self):
         self.lost = max(self.lost, datagrams_lost(self.caller.port, *(one.port for one in self.callees)))
 
     def end(self):
-        """(good, failed): the open calls come to their end first."""
+        """(good, failed, how many of the good were the desk's): the open calls come to their end first."""
         self.look()
         if self.caller.process.running():
             self.caller.process.child.send_signal(signal.SIGUSR1)
+        held, dropped = self.desk.end()
         wait_for_end([self.caller], 40)
         self.stop()
-        return self.caller.count("SuccessfulCall(C)"), self.caller.count("FailedCall(C)")
+        return self.caller.count("SuccessfulCall(C)") + held, self.caller.count("FailedCall(C)") + dropped, held
 
     def stop(self):
+        self.desk.stop()
         for one in (self.caller, *self.callees):
             one.stop()
 
 
 class Tally:
     def __init__(self):
-        self.applied = self.unchanged = self.refused = self.by_command = 0
+        self.applied = self.refused = self.by_command = 0
         self.slowest = 0.0
 
 
@@ -357,11 +564,11 @@ def apply_through_command(demarc, text, folder):
     return code, output
 
 
-def one_edit(number, editor, api, demarc, folder, tally):
+def one_edit(number, editor, api, demarc, folder, tally, tester):
     """Makes an edit and holds what came of it against the document; a Failure where they differ."""
     before = copy.deepcopy(editor.document)
     document = editor.edit(number)
-    wrong = editor.random.random() < 0.125
+    wrong, wanted = editor.random.random() < 0.125, editor.document
     if wrong:
         text, named = editor.mistake(document)
         editor.document = before
@@ -396,18 +603,40 @@ def one_edit(number, editor, api, demarc, folder, tally):
     problem = lacks(editor.document, api.resources())
     if problem:
         raise Failure(f"{what} was {'refused' if wrong else 'applied'}, and yet there is {problem}")
+    # What was refused is no more in force than what was before an edit that was applied.
+    tester.look(wanted if wrong else before, editor.document, what)
+
+
+def configure(office, spares):
+    """More listeners and media ports than are needed. The ring of ladders fills as calls go by, which is not what is
+    measured here."""
+    plain, first = office.demarc.configuration, free_range(2 * SPARE_PAIRS)
+    office.pairs += SPARE_PAIRS
+
+    def configuration():
+        found = plain()
+        found["listeners"] += [{"name": name, "address": "127.0.0.1", "port": port} for name, port in spares.items()]
+        found["media"].append(
+            {"name": "spare", "address": "127.0.0.1", "ports": f"{first}-{first + 2 * SPARE_PAIRS - 1}"})
+        return {**found, "limits": {"ladderMemory": "1MiB"}}
+    office.demarc.configuration = configuration
 
 
 def edits(options, verdict, folder):
     pairs = int(options.rate * 2 * (PORT_REST + 2) * 1.5) + 100
-    office = Office(options.demarc, folder / "office", {"pbx": {}}, {"north": {}, "south": {}},
+    office = Office(options.demarc, folder / "office", {"pbx": {}, "desk": {}}, {"north": {}, "south": {}},
                     {"+4930": ["north", "south"]}, pairs)
-    # The ring of ladders fills as calls go by, which is not what is measured here.
-    plain = office.demarc.configuration
-    office.demarc.configuration = lambda: {**plain(), "limits": {"ladderMemory": "1MiB"}}
+    # The agent that looks whether a password is taken is the desk as well.
+    desk_port = free_port()
+    office.callers["desk"].update({
+        "authentication": {"username": "desk", "password": "a secret"},
+        "sources": [f"127.0.0.1:{port}" for port in (office.ports["desk"], desk_port)]})
+    spares = {f"spare-{index}": free_port() for index in range(SPARES)}
+    configure(office, spares)
     demarc, tally = office.demarc, Tally()
+    tester = Tester(office, {"v4": demarc.sip_port, **spares}, desk_port, options.seed)
     calls = reader = None
-    good = failed = 0
+    good = failed = held = 0
     try:
         office.start()
         editor = Editor(office.resources(), options.seed)
@@ -424,14 +653,16 @@ def edits(options, verdict, folder):
         empty = {**sample(demarc), "ports_leased": 0, "media_transports": 0, "calls_active": 0, "trunk_calls": 0,
                  "transactions": 0, "timers": 0, "facts_unconfirmed": 0, "store_waiting": 0, "ports_free": office.pairs}
         for number in range(1, warm_up + options.edits + 1):
-            one_edit(number, editor, api, demarc, folder, tally)
+            calls.desk.look(api, editor.item("trunks", "desk")["authentication"]["password"])
+            editor.desk_is_held = calls.desk.is_held
+            one_edit(number, editor, api, demarc, folder, tally, tester)
             if reader.problem:
                 raise Failure(reader.problem)
             if not demarc.running():
                 raise Failure(f"Demarc died: {demarc.last_words()}")
             if number == warm_up:
-                one, other = calls.end()
-                good, failed = good + one, failed + other
+                one, other, of_desk = calls.end()
+                good, failed, held = good + one, failed + other, held + of_desk
                 before, lost = at_rest(demarc, empty), calls.lost
                 verdict.check(not differences(before, empty), f"left after the warm-up: {differences(before, empty)}")
                 print(f"warm-up over: {warm_up} edits, {before['rss_mb']} MB at rest", flush=True)
@@ -442,14 +673,14 @@ def edits(options, verdict, folder):
                 print(f"{number - warm_up:6} edits  {tally.applied} applied  {tally.refused} refused  "
                       f"{calls.caller.count('SuccessfulCall(C)')} calls, {calls.caller.count('FailedCall(C)')} failed  "
                       f"{sample(demarc)['rss_mb']} MB", flush=True)
-        one, other = calls.end()
-        good, failed, lost = good + one, failed + other, lost + calls.lost
+        one, other, of_desk = calls.end()
+        good, failed, held, lost = good + one, failed + other, held + of_desk, lost + calls.lost
         after = at_rest(demarc, before)
         reader.ending.set()
         reader.join(10)
         took = time.monotonic() - began
         verdict.check(reader.problem is None, reader.problem)
-        verdict.check(good > 0, "no call was made")
+        verdict.check(good > held > 0, "no call was made")
         verdict.check(failed <= lost, f"{failed} of {good + failed} calls failed, SIPp's sockets lost {lost} datagrams")
         left = differences(after, before)
         verdict.check(not left, f"left at the end: {[(name, after[name], before[name]) for name in left]}")
@@ -461,15 +692,20 @@ def edits(options, verdict, folder):
             "edits": warm_up + options.edits, "applied": tally.applied, "refused": tally.refused,
             "by_command": tally.by_command, "slowest_ms": round(tally.slowest * 1000), "reads": reader.reads,
             "calls": good + failed, "failed": failed, "lost_datagrams": lost, "seconds": round(took),
+            "desk_calls": held, "desk_passwords": tester.told["desk"], "user_passwords": tester.told["passwords"],
+            "network_edits": tester.told["networks"],
             "rss_before_mb": before["rss_mb"], "rss_after_mb": after["rss_mb"], "rate": options.rate})
         print(f"{tally.applied} edits applied and {tally.refused} refused in {took:.0f} s, the slowest in "
-              f"{tally.slowest * 1000:.0f} ms; {reader.reads} reads beside them; {good} calls, {failed} failed; "
+              f"{tally.slowest * 1000:.0f} ms; {reader.reads} reads beside them; {good} calls, {held} of them of the "
+              f"desk, {failed} failed; tried out: {tester.told['desk']} passwords of the desk, "
+              f"{tester.told['passwords']} of users and {tester.told['networks']} edits of networks; "
               f"{before['rss_mb']} MB before, {after['rss_mb']} MB after")
     finally:
         if reader:
             reader.ending.set()
         if calls:
             calls.stop()
+        tester.close()
         office.close()
 
 
