@@ -120,6 +120,8 @@ class Agent:
         self.port = self.socket.getsockname()[1]
         self.server, self.user, self.password = server, user, password
         self.domain = domain or self.address
+        # What its Call-IDs and tags begin with.
+        self.mark = ""
         self.inbox = []
 
     def close(self):
@@ -215,7 +217,7 @@ class Agent:
         """A request outside a dialog, with the challenge answered if one comes.
 
         Returns (final response, everything that a dialog needs as a Dialog)."""
-        call_id, tag = f"{token()}-{next(_serial)}", token()
+        call_id, tag = f"{self.mark}{token()}-{next(_serial)}", self.mark + token()
         sequence, branch = 1, "z9hG4bK" + token()
         self.send(self.request(method, uri, call_id, sequence, tag, to, extra, body, branch))
         answer = self.final(call_id, method, seconds)

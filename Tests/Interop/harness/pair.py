@@ -40,7 +40,7 @@ class End:
     """One side of the call."""
 
     def __init__(self, agent):
-        self.agent, self.tag = agent, token()
+        self.agent, self.tag = agent, agent.mark + token()
         self.call_id = self.remote = self.to = self.sender = None
         self.sequence = self.version = self.taken_last = 0
 
@@ -52,7 +52,7 @@ class End:
 
     # --- to ask ------------------------------------------------------------------------------------
     def dial(self, uri, *media):
-        self.call_id, self.remote, self.to = token(8), uri, f"<{uri}>"
+        self.call_id, self.remote, self.to = self.agent.mark + token(8), uri, f"<{uri}>"
         self.offer(*media)
 
     def offer(self, *media):
