@@ -438,3 +438,16 @@ def between(one, other):
         answered(far, invite, 200, audio(free_port()))
         expect(end.outcome().status == 200, "the re-INVITE was refused")
         far.acknowledged(invite)
+
+
+@test("kept-refusals", 40)
+def kept_refusals(t):
+    """What a PBX writes into the fields of its refusals stays with it: the phone gets the status, and times as numbers"""
+    kept = Kept(t)
+    kept.registered()
+    mark = kept.pbx.mark
+    for status in (403, 404, 423, 302, 500, 603, 503):
+        _, answer = kept.register(status, (
+            f"Contact: <sip:{mark}moved@10.99.98.92>", f"Min-Expires: 700;{mark}p={mark}p"))
+        expect(answer.status == (503 if status == 302 else status), f"{status} of the PBX became {answer.start}")
+    check_hidden(kept.sides, REGISTERED | {"path", "retry-after"}, PROVED)
