@@ -451,3 +451,15 @@ def kept_refusals(t):
             f"Contact: <sip:{mark}moved@10.99.98.92>", f"Min-Expires: 700;{mark}p={mark}p"))
         expect(answer.status == (503 if status == 302 else status), f"{status} of the PBX became {answer.start}")
     check_hidden(kept.sides, REGISTERED | {"path", "retry-after"}, PROVED)
+
+
+@test("contacts-call-id", 30)
+def contacts_call_id(t):
+    """A user's application is not told by which Call-ID a phone registers"""
+    world = office(t)
+    application = Party(t, world, "grace", MARKS[0])
+    expect(application.agent.register(expires=0).status == 200, "the application is registered still")
+    watch(application, "grace", "reg")
+    phone = Party(t, world, "grace", MARKS[1])
+    notify = notified(application, lambda notify: f"{phone.mark}-REGISTER-contact" in str(notify))
+    expect(f'callid="{phone.agent.mark}' not in str(notify), f"the phone's Call-ID is told: {notify}")
