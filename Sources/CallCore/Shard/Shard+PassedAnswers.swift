@@ -18,12 +18,17 @@ extension Shard {
       finish(passed, 503, .registrarUnavailable, [comeBackLine()])
     case 401, 407:
       finish(passed, status, nil, lines(of: [.wwwAuthenticate, .proxyAuthenticate], in: message))
-    case 423: finish(passed, status, nil, lines(of: [.minExpires], in: message))
+    case 423: finish(passed, status, nil, line("Min-Expires", message.minExpires))
     case 503:
-      let told = lines(of: [.retryAfter], in: message)
+      let told = line("Retry-After", message.retryAfter)
       finish(passed, status, .registrarUnavailable, told.isEmpty ? [comeBackLine()] : told)
-    default: finish(passed, status, nil, lines(of: [.retryAfter], in: message))
+    default: finish(passed, status, nil, line("Retry-After", message.retryAfter))
     }
+  }
+
+  /// The number alone: what may stand behind it is free text of the PBX's.
+  private func line(_ name: String, _ seconds: UInt32?) -> [[UInt8]] {
+    seconds.map { [Array("\(name): \($0)\r\n".utf8)] } ?? []
   }
 
   func passedAccepted(_ passed: PassedRegister, _ message: borrowing Message) {

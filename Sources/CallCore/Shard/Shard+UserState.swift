@@ -156,7 +156,6 @@ extension Shard {
     let name = Array((binding.instance + " \(binding.flow) " + binding.contact).utf8)
     return RegistrationInfo.Contact(
       id: String(hash.key(name.rawSpan, seed: 0x700).low, radix: 16), event: event,
-      uri: binding.contact, expires: max((binding.expires - now).wholeSeconds, 0),
-      callID: binding.callID, cseq: binding.cseq)
+      uri: binding.contact, expires: max((binding.expires - now).wholeSeconds, 0))
   }
 }

@@ -1,6 +1,7 @@
 package import Base
 
-/// The contacts of an address of record: application/reginfo+xml (RFC 3680 §5), always the full state.
+/// The contacts of an address of record: application/reginfo+xml (RFC 3680 §5), always the full state. What it may leave
+/// out of a phone's own requests (callid, cseq) is no watcher's business.
 package struct RegistrationInfo: Sendable {
   /// What brought a contact into its state (§3.4.2).
   package enum Event: String, Sendable { case registered, expired, unregistered }
@@ -11,18 +12,12 @@ package struct RegistrationInfo: Sendable {
     package var uri: String
     /// Seconds left; 0 of one that is gone.
     package var expires: Int
-    package var callID: String
-    package var cseq: UInt32
 
-    package init(
-      id: String, event: Event, uri: String, expires: Int, callID: String, cseq: UInt32
-    ) {
+    package init(id: String, event: Event, uri: String, expires: Int) {
       self.id = id
       self.event = event
       self.uri = uri
       self.expires = expires
-      self.callID = callID
-      self.cseq = cseq
     }
   }
 
@@ -66,8 +61,6 @@ package struct RegistrationInfo: Sendable {
     XMLText.attribute("state", isActive ? "active" : "terminated", into: &output)
     XMLText.attribute("event", contact.event.rawValue, into: &output)
     if isActive { XMLText.attribute("expires", String(contact.expires), into: &output) }
-    XMLText.attribute("callid", contact.callID, into: &output)
-    XMLText.attribute("cseq", String(contact.cseq), into: &output)
     output.append("><uri>")
     XMLText.append(contact.uri, into: &output)
     output.append("</uri></contact>\r\n")

@@ -71,6 +71,9 @@ extension Message {
   /// Seconds; the comment and parameters that it may have say nothing to us (RFC 3261 §20.33).
   package var retryAfter: UInt32? { leadingSeconds(of: .retryAfter) }
 
+  /// Seconds (RFC 3261 §20.23).
+  package var minExpires: UInt32? { leadingSeconds(of: .minExpires) }
+
   private func leadingSeconds(of header: HeaderID) -> UInt32? {
     guard let value = first(header) else { return nil }
     let (start, end) = bytes.bounds(value)
