@@ -7,8 +7,8 @@ import Testing
 
 /// Who is joined although they have no codec in common, and what each of them is told.
 @Suite struct SpeechLadderTests {
-  private func speaking(_ payloads: Int...) -> CallerScript {
-    CallerScript().hangingUp(after: .seconds(600)).with { $0.payloads = payloads }
+  private func speaking(_ payloads: Int..., for talk: Interval = .seconds(60)) -> CallerScript {
+    CallerScript().hangingUp(after: talk).with { $0.payloads = payloads }
   }
 
   private func scene(
@@ -110,7 +110,8 @@ import Testing
     }
     for call in [near, far, near] {
       #expect(reoffer(call, Reoffer(after: .zero)) == 200)
-      #expect(near.remoteSDP?.payloads.first == 8 && far.remoteSDP?.payloads.contains(0) == true)
+      #expect(near.remoteSDP?.payloads.contains(8) == true)
+      #expect(far.remoteSDP?.payloads.contains(0) == true)
       #expect(speech(scene, near) == [.pcma] && speech(scene, far) == [.pcmu])
     }
     scene.finish()
@@ -139,7 +140,7 @@ import Testing
       $0.trunks[0].minSessionExpires = .seconds(90)
       $0.trunks[0].sessionRefresher = .us
     }
-    let near = call(scene, speaking(8, 101))
+    let near = call(scene, speaking(8, 101, for: .seconds(600)))
     let far = try #require(scene.north.calls.first)
     scene.world.run(for: .seconds(400))
     #expect(near.state == .answered && far.state == .answered)
