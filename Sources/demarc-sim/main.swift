@@ -1,11 +1,12 @@
 import Glibc
 import Simulation
 
-// demarc-sim SEED [CALLS [TRANSFERS [tcp]]]         one run, with the ladder of what failed first
-// demarc-sim FIRST-LAST [CALLS [TRANSFERS [tcp]]]   many runs, a line for each
+// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [messages]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [messages]   many runs, a line for each
 //
 // TRANSFERS: how many of a hundred calls phones hand on; 0 where it is missing.
 // tcp: a third of the phones, the PBX and a carrier speak by connections.
+// messages: behind the ladder all of it, whole.
 //
 // Exit code 0 when every invariant held, 1 when one did not, 2 for arguments that make no sense.
 
@@ -17,14 +18,17 @@ func parse(_ text: String) -> ClosedRange<UInt64>? {
   return first...last
 }
 
-func run(_ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int, streams: Bool) throws -> Bool {
+func run(
+  _ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int, words: Set<String>
+) throws -> Bool {
   var rules: [String: Int] = [:]
   var examples: [String: String] = [:]
   var clean = true
   for seed in seeds {
     var settings = SwarmSettings(seed: seed, calls: calls)
     settings.transfers = Double(transfers) / 100
-    settings.streams = streams
+    settings.streams = words.contains("tcp")
+    settings.tellsMessages = words.contains("messages")
     let outcome = try Swarm(settings).run()
     clean = clean && outcome.isClean
     print(
@@ -48,15 +52,15 @@ func run(_ seeds: ClosedRange<UInt64>, calls: Int, transfers: Int, streams: Bool
   return clean
 }
 
-var arguments = Array(CommandLine.arguments.dropFirst())
-let streams = arguments.count == 4 && arguments[3] == "tcp"
-if streams { arguments.removeLast() }
+let words: Set = ["tcp", "messages"]
+let all = CommandLine.arguments.dropFirst()
+let arguments = all.filter { !words.contains($0) }
 let numbers = arguments.dropFirst().map { Int($0) }
 guard let seeds = arguments.first.flatMap(parse), numbers.count <= 2, !numbers.contains(nil),
   let calls = numbers.first ?? 260, calls > 0, let transfers = numbers.dropFirst().first ?? 0,
   (0...100).contains(transfers)
 else {
-  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS [tcp]]]")
+  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]] [tcp] [messages]")
   exit(2)
 }
-exit(try run(seeds, calls: calls, transfers: transfers, streams: streams) ? 0 : 1)
+exit(try run(seeds, calls: calls, transfers: transfers, words: words.intersection(all)) ? 0 : 1)

@@ -222,6 +222,7 @@ import Testing
     var resources = Scene.resources()
     resources.trunks[0].codecs = ["PCMA"]
     resources.trunks[1].codecs = ["PCMA"]
+    resources.users[0].transcode = false
     let scene = try Scene(Scene.settings(resources: resources))
     scene.register(scene.alice)
     let call = scene.alice.call("+441234", CallerScript().with { $0.payloads = [0, 101] })

@@ -133,18 +133,20 @@ import Testing
     scene.expectRest()
   }
 
-  /// The session is refreshed with what was agreed.
-  @Test func refreshes() throws {
+  /// The session is refreshed with what was agreed, whatever else the caller had offered.
+  @Test(arguments: [[8, 101], [18, 8, 101]]) func refreshes(offered: [Int]) throws {
     let scene = try scene([0, 101]) {
       $0.trunks[0].sessionExpires = .seconds(120)
       $0.trunks[0].minSessionExpires = .seconds(90)
       $0.trunks[0].sessionRefresher = .us
     }
-    let near = call(scene, speaking(8, 101, for: .seconds(600)))
+    var script = speaking(for: .seconds(600))
+    script.payloads = offered
+    let near = call(scene, script)
     let far = try #require(scene.north.calls.first)
     scene.world.run(for: .seconds(400))
     #expect(near.state == .answered && far.state == .answered)
-    #expect(near.remoteSDP?.payloads == [8, 101])
+    #expect(near.remoteSDP?.payloads == [8, 101] && far.remoteSDP?.payloads == [0, 101])
     #expect(speech(scene, near) == [.pcma] && speech(scene, far) == [.pcmu])
     scene.finish()
   }

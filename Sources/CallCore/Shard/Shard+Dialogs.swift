@@ -390,7 +390,9 @@ extension Shard {
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
     case .cancel, .register, .probe: break
-    case .bye: end(leg)
+    case .bye:
+      strangerUnreached(leg)
+      end(leg)
     case .reInvite, .update: reofferTimedOut(leg, transaction)
     case .prack: prackTimedOut(leg, transaction)
     case .refresh: refreshTimedOut(leg, transaction)

@@ -11,14 +11,13 @@ extension Shard {
   func divorce(
     _ transaction: ClientTransaction, _ message: borrowing Message, _ key: HashKey
   ) {
-    let isKnown = transaction.divorcedTags.contains(key) || transaction.divorcedTags.count >= 8
-    if !isKnown {
-      transaction.divorcedTags.append(key)
-      _ = hasEnded(message)
-    }
+    let isKnown = transaction.divorcedTags.contains(key)
+    let mayEnd = isKnown || transaction.divorcedTags.count < 8
+    if mayEnd, !isKnown { transaction.divorcedTags.append(key) }
     endStranger(
       message, cseq: transaction.cseq, destination: transaction.destination,
-      listener: transaction.listener, serial: transaction.serial, withBye: !isKnown)
+      listener: transaction.listener, serial: transaction.serial,
+      bye: mayEnd ? dueBye(message) : nil)
   }
 
   /// A 2xx to an INVITE of ours whose transaction is long over: the last copy of an INVITE that nobody
@@ -31,17 +30,30 @@ extension Shard {
     else { return false }
     endStranger(
       message, cseq: cseq.number, destination: arrival.source, listener: arrival.listener,
-      serial: 0, withBye: !hasEnded(message))
+      serial: 0, bye: dueBye(message))
     return true
   }
 
-  /// Each copy of such an answer is acknowledged; a BYE is due on the first. True: it was not the first.
-  private func hasEnded(_ message: borrowing Message) -> Bool {
+  /// Each copy of such an answer is acknowledged; a BYE is due on the first, and again where nobody has answered that one:
+  /// the peer was away. How many there were before; nil: none is due.
+  private func dueBye(_ message: borrowing Message) -> UInt32? {
     let key = hash.extend(tagKey(message), message.bytes.extracting(message.callID))
-    if lateAnswers.contains(key) { return true }
+    if let known = lateAnswers.firstIndex(where: { $0.key == key }) {
+      guard lateAnswers[known].isUnanswered else { return nil }
+      var answer = lateAnswers.remove(at: known)
+      answer.isUnanswered = false
+      answer.byes += 1
+      lateAnswers.append(answer)
+      return answer.byes
+    }
     if lateAnswers.count == 16 { lateAnswers.removeFirst() }
-    lateAnswers.append(key)
-    return false
+    lateAnswers.append(LateAnswer(key: key))
+    return 0
+  }
+
+  func strangerUnreached(_ leg: Leg) {
+    guard let known = lateAnswers.firstIndex(where: { $0.leg == leg.handle }) else { return }
+    lateAnswers[known].isUnanswered = true
   }
 
   /// A late copy of the answer that the dialog began with, or of one to a re-INVITE.
@@ -56,7 +68,7 @@ extension Shard {
   /// ACK, and BYE, for a dialog that has no leg. All of it is in the 2xx.
   private func endStranger(
     _ message: borrowing Message, cseq: UInt32, destination: SocketAddress,
-    listener: ListenerIndex, serial: UInt64, withBye: Bool
+    listener: ListenerIndex, serial: UInt64, bye: UInt32?
   ) {
     guard let from = message.from, let value = message.first(.from),
       let owner = mint.read(message.bytes.extracting(from.tag)), owner.kind == .tag
@@ -71,7 +83,7 @@ extension Shard {
     other.handle = handle
     other.tagOwner = owner.owner
     // Above whatever the dialog used if it had a leg once; gaps are allowed (§12.2.1.1).
-    other.localCSeq = cseq &+ 100
+    other.localCSeq = cseq &+ 100 &+ (bye ?? 0)
     body.begin()
     other.callID = write(message.bytes, message.callID)
     // We wrote this From ourselves: our tag ends it.
@@ -86,6 +98,17 @@ extension Shard {
     other.state = .confirmed
     writeAcknowledgement(other, cseq: cseq, withBody: false)
     send(to: other.destination, other.listener, serial: serial, side: other.side)
-    if withBye { sendBye(other) } else { end(other) }
+    guard bye != nil else { return end(other) }
+    lateAnswers[lateAnswers.count - 1].leg = handle
+    sendBye(other)
   }
+}
+
+/// A 2xx that nobody waited for, and the leg that ends its dialog.
+struct LateAnswer {
+  var key: HashKey
+  var leg = SlabHandle.none
+  /// Sent so far, after the first.
+  var byes: UInt32 = 0
+  var isUnanswered = false
 }

@@ -309,7 +309,9 @@ extension Shard {
       mayConvert(other, leg)
       ? speechHere(
         reoffer.remote?.main?.speech ?? SpeechFormats(),
-        ownFormats(known, far, of: line, other), leg) : SDPSpeech()
+        ownFormats(known, far, of: line, other),
+        hasCommon: SDPWriter.keepsSpeech(offered, of: text, line: own, codecs: codecs), leg)
+      : SDPSpeech()
     guard
       var lines = lines(
         offered, text, from: other, to: leg, codecs: codecs, speech: speech, direction: direction)

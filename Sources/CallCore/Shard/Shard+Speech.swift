@@ -49,44 +49,63 @@ extension Shard {
   func speechAgain(
     _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg, to leg: Leg
   ) -> SDPSpeech {
-    guard mayConvert(source, leg), let own = leg.media?.remote?.speech else { return SDPSpeech() }
-    return agreed(own, sdp, bytes, from: source, to: leg)
-  }
-
-  /// For our own answer to an offer of `leg`'s, where the other side is not asked; `theirs`: what that has named.
-  func speechHere(_ own: SpeechFormats, _ theirs: SpeechFormats, _ leg: Leg) -> SDPSpeech {
-    let common = own.common(with: theirs)
     var speech = SDPSpeech()
-    if common.isEmpty, !theirs.isEmpty, let best = own.best {
-      speech.replacement = best.described
-      leg.media?.answered = SpeechFormats(best)
-    } else {
-      leg.media?.answered = common
+    guard let line = speechLine(sdp, leg), let own = leg.media?.remote?.speech else {
+      return speech
+    }
+    if leg.media?.isConverted == true || source.media?.isConverted == true {
+      speech.replacement = own.best?.described
+    } else if leg.media?.answered != nil {
+      speech.withheld = encodings(of: ownFormats(sdp, bytes, of: line, source), without: own)
     }
     return speech
+  }
+
+  /// For our own answer to an offer of `leg`'s, where the other side, which has named `theirs`, is not asked.
+  func speechHere(
+    _ own: SpeechFormats, _ theirs: SpeechFormats, hasCommon: Bool, _ leg: Leg
+  ) -> SDPSpeech {
+    answer(leg, own, theirs, hasCommon: hasCommon)
   }
 
   private func agreed(
     _ own: SpeechFormats, _ sdp: SessionDescription, _ bytes: RawSpan, from source: Leg,
     to leg: Leg
   ) -> SDPSpeech {
-    var speech = SDPSpeech()
-    guard let line = speechLine(sdp, leg) else { return speech }
+    guard let line = speechLine(sdp, leg) else { return SDPSpeech() }
     let theirs = ownFormats(sdp, bytes, of: line, source)
-    for i in 0..<theirs.count where own[theirs[i].codec] == nil {
-      speech.withheld.append(theirs[i].codec.encoding)
-    }
-    let common = own.common(with: theirs)
+    // What is answered and is none of ours was offered.
     let hasOther = sdp.formats(of: line).contains {
       $0.encoding.isSpeech && $0.encoding.codec == .unknown
     }
-    if common.isEmpty, let best = own.best, !theirs.isEmpty {
-      leg.media?.answered = SpeechFormats(best)
-      if !hasOther { speech.replacement = best.described }
-    } else {
-      leg.media?.answered = common
-    }
+    var speech = answer(leg, own, theirs, hasCommon: hasOther)
+    speech.withheld = encodings(of: theirs, without: own)
     return speech
+  }
+
+  private func answer(
+    _ leg: Leg, _ own: SpeechFormats, _ theirs: SpeechFormats, hasCommon: Bool
+  ) -> SDPSpeech {
+    var speech = SDPSpeech()
+    let common = own.common(with: theirs)
+    leg.media?.answered = common
+    leg.media?.isConverted = false
+    guard common.isEmpty, !theirs.isEmpty, let best = own.best else { return speech }
+    leg.media?.answered = SpeechFormats(best)
+    guard !hasCommon else { return speech }
+    leg.media?.isConverted = true
+    speech.replacement = best.described
+    return speech
+  }
+
+  private func encodings(
+    of formats: SpeechFormats, without others: SpeechFormats
+  ) -> [AudioEncoding] {
+    var encodings: [AudioEncoding] = []
+    for i in 0..<formats.count where others[formats[i].codec] == nil {
+      encodings.append(formats[i].codec.encoding)
+    }
+    return encodings
   }
 
   private func speechLine(_ sdp: SessionDescription, _ leg: Leg) -> Int? {

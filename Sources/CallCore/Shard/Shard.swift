@@ -21,7 +21,7 @@ package final class Shard {
   var isDraining = false
   var hasDrained = false
   /// Dialogs that were hung up on a 2xx that came when everything was over; the last 16.
-  var lateAnswers: [HashKey] = []
+  var lateAnswers: [LateAnswer] = []
 
   let index = HeaderIndex()
   /// For reading again what we wrote ourselves, while `index` still belongs to the message at hand.

@@ -35,6 +35,8 @@ package final class AgentCall {
   package internal(set) var died = false
   /// Its connection broke, and with it went what nobody sends again: it may never hear of its end.
   var isCutOff = false
+  /// Copies of a BYE to it that got lost on the way: where all eleven did (RFC 3261 §17.1.2.2), it cannot know.
+  var byesLost = 0
   /// Statuses received by a caller or sent by a callee, in order, without copies of the same.
   package internal(set) var statuses: [Int] = []
   package let started: Instant

@@ -171,7 +171,9 @@ extension Auditor {
     for agent in world.agents {
       // Whoever never said a word cannot be told that it is over (RFC 3261 §9.1).
       for call in agent.calls
-      where call.state != .ended && !call.isCutOff && (call.isCaller || !call.statuses.isEmpty) {
+      where call.state != .ended && !call.isCutOff && call.byesLost < 11
+        && (call.isCaller || !call.statuses.isEmpty)
+      {
         fail(
           .ending, "\(agent.name): \(call.isCaller ? "caller" : "callee") still \(call.state)",
           call.callID)

@@ -17,6 +17,8 @@ package struct SwarmSettings: Sendable {
   package var transfers = 0.0
   /// Some agents speak by connections, which break now and then.
   package var streams = false
+  /// A report has every message of its call behind the ladder.
+  package var tellsMessages = false
   package var mutation: (@Sendable () -> Mutation)?
 
   package init(seed: UInt64, calls: Int = 300) {
@@ -54,6 +56,8 @@ package final class Swarm {
   private var tries: [Int: Int] = [:]
   let link: LinkQuality
   private var troubled = false
+  /// Until when an agent is left in peace.
+  private var quietUntil: [Int: Instant] = [:]
 
   package init(_ settings: SwarmSettings) throws(ConfigurationProblems) {
     self.settings = settings
@@ -175,6 +179,9 @@ package final class Swarm {
     let agent = world.agents[random.below(world.agents.count)]
     // Shorter than what retransmissions bridge: a longer cut leaves peers that nobody can reach.
     let pause = random.interval(500...20_000)
+    // Two in a row would be a longer one.
+    guard world.now >= quietUntil[agent.index] ?? .zero else { return }
+    quietUntil[agent.index] = world.now + .seconds(60)
     if agent.transport.isReliable, random.chance(0.5) { return reconnect(agent) }
     switch random.below(3) {
     case 0:
@@ -283,7 +290,9 @@ package final class Swarm {
     let plan = plans[index]
     text += "call \(index): \(plan.kind) to \(plan.number)\n  caller \(plan.script)\n"
     for callee in plan.callees { text += "  callee \(callee)\n" }
-    return text + world.ladder(ofCalls: callIDs(ofPlan: index)) + "\n"
+    text += world.ladder(ofCalls: callIDs(ofPlan: index)) + "\n"
+    if settings.tellsMessages { text += world.messages(ofCalls: callIDs(ofPlan: index)) }
+    return text
   }
 
   package func planIndex(ofCallID callID: String) -> Int? {

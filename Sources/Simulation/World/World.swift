@@ -412,6 +412,9 @@ package final class World {
     var delays = network.fates(of: path)
     if let message = datagram.message, loses?(message) == true { delays = [] }
     trace.note(datagram, at: now, lost: delays.isEmpty)
+    if delays.isEmpty, let message = datagram.message, message.isRequest, message.method == .bye {
+      agentsByAddress[datagram.to]?.calls(message.callID)?.byesLost += 1
+    }
     for delay in delays { queue.add(.arrival(datagram), at: now + delay) }
   }
 

@@ -66,4 +66,12 @@ extension World {
     let others = involved.filter { agent in !callers.contains { $0 === agent } }
     return ladder(left: callers, right: others, callIDs: callIDs).render()
   }
+
+  /// The same, whole.
+  package func messages(ofCalls callIDs: Set<String>) -> String {
+    trace.entries.filter { callIDs.contains($0.callID) }.map { entry in
+      "--- \(entry.at.nanoseconds / 1_000_000) ms \(entry.from) → \(entry.to)"
+        + (entry.lost ? ", lost" : "") + "\n" + String(decoding: entry.bytes, as: UTF8.self)
+    }.joined(separator: "\n")
+  }
 }
