@@ -293,7 +293,5 @@ struct LegMedia {
   var remote: RemoteMedia?
   /// What our answer has left of the codecs that the peer has offered; nil: it has answered an offer of ours.
   var answered: SpeechFormats?
-  /// Our answer names a codec that the other side does not speak.
-  var isConverted = false
   var closed = false
 }

@@ -129,6 +129,8 @@ import Testing
     scene.world.run(for: .seconds(10))
     let taken = try #require(scene.bob.calls.last)
     #expect(taken.state == .answered)
+    taken.hangUp()
+    scene.world.run(for: .seconds(2))
     scene.finish()
     scene.expectRest()
   }

@@ -85,7 +85,6 @@ extension Shard {
   func describes(_ message: borrowing Message, _ leg: Leg, orNone: Bool = false) -> Bool {
     guard let remote = readDescription(message, leg, orNone: orNone) else { return false }
     leg.media?.answered = nil
-    leg.media?.isConverted = false
     follow(remote, leg)
     return true
   }

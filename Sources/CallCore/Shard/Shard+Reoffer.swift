@@ -325,7 +325,7 @@ extension Shard {
       answering: reoffer.open)
   }
 
-  private func formatNames(
+  func formatNames(
     _ sdp: SessionDescription, _ bytes: RawSpan, in isMeant: (Int) -> Bool
   ) -> [String] {
     sdp.media.indices.filter { isMeant($0) && sdp.media[$0].port != 0 }.flatMap { line in

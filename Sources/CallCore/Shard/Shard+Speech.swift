@@ -53,10 +53,12 @@ extension Shard {
     guard let line = speechLine(sdp, leg), let own = leg.media?.remote?.speech else {
       return speech
     }
-    if leg.media?.isConverted == true || source.media?.isConverted == true {
+    let theirs = ownFormats(sdp, bytes, of: line, source)
+    let hasCommon = SDPWriter.keepsSpeech(sdp, of: bytes, line: line, codecs: speechNames(leg))
+    if !hasCommon, !theirs.isEmpty {
       speech.replacement = own.best?.described
     } else if leg.media?.answered != nil {
-      speech.withheld = encodings(of: ownFormats(sdp, bytes, of: line, source), without: own)
+      speech.withheld = encodings(of: theirs, without: own)
     }
     return speech
   }
@@ -89,13 +91,20 @@ extension Shard {
     var speech = SDPSpeech()
     let common = own.common(with: theirs)
     leg.media?.answered = common
-    leg.media?.isConverted = false
     guard common.isEmpty, !theirs.isEmpty, let best = own.best else { return speech }
     leg.media?.answered = SpeechFormats(best)
     guard !hasCommon else { return speech }
-    leg.media?.isConverted = true
     speech.replacement = best.described
     return speech
+  }
+
+  /// The codecs that the leg's peer has named last.
+  private func speechNames(_ leg: Leg) -> CodecFilter {
+    let bytes = blocks.bytes(leg.description)
+    guard (try? SessionDescription.parse(bytes, into: &known)) != nil,
+      let line = speechLine(known, leg)
+    else { return .all }
+    return CodecFilter(formatNames(known, bytes) { $0 == line })
   }
 
   private func encodings(
