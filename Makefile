@@ -17,6 +17,7 @@ MINUTES ?= 30
 RATE    ?= 200
 N       ?= 10000
 PHONES  ?= 100000
+MEDIA   ?= 0
 
 .PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche core-test build clean
 
@@ -68,10 +69,10 @@ fuzz: ## Fuzz every parser and the shard's receive, T seconds each (T=60)
 	@scripts/ensure.sh fuzz
 	@scripts/fuzz.sh "$(T)"
 
-soak: ## Calls for MINUTES=30 at RATE=200 a second: nothing grows, each call has one record
+soak: ## Calls for MINUTES=30 at RATE=200 a second, MEDIA=0 at a time with speech: nothing grows or is lost
 	@scripts/ensure.sh bench
 	@$(BUILD) --product demarc
-	@$(PYTHON) scripts/soak.py --demarc $(BIN)/demarc --minutes $(MINUTES) --rate $(RATE)
+	@$(PYTHON) scripts/soak.py --demarc $(BIN)/demarc --minutes $(MINUTES) --rate $(RATE) --media $(MEDIA)
 
 edits: ## N=10000 random edits of the resources while calls run; SEED=number repeats a run
 	@scripts/ensure.sh bench

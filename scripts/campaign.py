@@ -103,6 +103,7 @@ def sample(demarc):
         "ports_free": metrics['demarc_media_ports{state="free"}'],
         "ports_leased": metrics['demarc_media_ports{state="leased"}'],
         "media_transports": metrics["demarc_media_transports"],
+        "kernel_flows": metrics["demarc_media_kernel_flows"],
         "calls_active": metrics["demarc_calls_active"],
         "trunk_calls": total("demarc_trunk_calls"),
         "transactions": metrics["demarc_sip_transactions"],
@@ -119,8 +120,8 @@ def sample(demarc):
 
 
 # Those that are back where they were when no call is left.
-AT_REST = ("descriptors", "ports_free", "ports_leased", "media_transports", "calls_active", "trunk_calls",
-           "transactions", "timers", "facts_unconfirmed", "store_waiting")
+AT_REST = ("descriptors", "ports_free", "ports_leased", "media_transports", "kernel_flows", "calls_active",
+           "trunk_calls", "transactions", "timers", "facts_unconfirmed", "store_waiting")
 
 
 def at_rest(demarc, before, seconds=TIME_TO_REST, what=AT_REST):
