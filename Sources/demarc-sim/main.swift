@@ -1,12 +1,13 @@
 import Glibc
 import Simulation
 
-// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [messages]         one run, with the ladder of what failed first
-// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [messages]   many runs, a line for each
+// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [messages] [crash]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [messages] [crash]   many runs, a line for each
 //
 // TRANSFERS: how many of a hundred calls phones hand on; 0 where it is missing.
 // tcp: a third of the phones, the PBX and a carrier speak by connections.
 // messages: behind the ladder all of it, whole.
+// crash: the engine is dropped at some instant, and another goes on with what the store kept.
 //
 // Exit code 0 when every invariant held, 1 when one did not, 2 for arguments that make no sense.
 
@@ -29,6 +30,12 @@ func run(
     settings.transfers = Double(transfers) / 100
     settings.streams = words.contains("tcp")
     settings.tellsMessages = words.contains("messages")
+    if words.contains("crash") {
+      let report = try Swarm(settings).runWithCrash()
+      print("seed \(seed): " + (report.isEmpty ? "all held" : report))
+      clean = clean && report.isEmpty
+      continue
+    }
     let outcome = try Swarm(settings).run()
     clean = clean && outcome.isClean
     print(
@@ -52,7 +59,7 @@ func run(
   return clean
 }
 
-let words: Set = ["tcp", "messages"]
+let words: Set = ["tcp", "messages", "crash"]
 let all = CommandLine.arguments.dropFirst()
 let arguments = all.filter { !words.contains($0) }
 let numbers = arguments.dropFirst().map { Int($0) }
@@ -60,7 +67,7 @@ guard let seeds = arguments.first.flatMap(parse), numbers.count <= 2, !numbers.c
   let calls = numbers.first ?? 260, calls > 0, let transfers = numbers.dropFirst().first ?? 0,
   (0...100).contains(transfers)
 else {
-  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]] [tcp] [messages]")
+  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]] [tcp] [messages] [crash]")
   exit(2)
 }
 exit(try run(seeds, calls: calls, transfers: transfers, words: words.intersection(all)) ? 0 : 1)

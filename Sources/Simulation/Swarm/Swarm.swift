@@ -286,7 +286,10 @@ package final class Swarm {
   /// Everything needed to look at a failure: how to repeat it, the plan and the ladder of its call.
   fileprivate func report(_ violation: Violation) -> String {
     var text = "seed \(settings.seed), \(settings.calls) calls, link \(link)\n\(violation)\n"
-    guard let index = planIndex(ofCallID: violation.callID) else { return text }
+    guard let index = planIndex(ofCallID: violation.callID) else {
+      return settings.tellsMessages
+        ? text + world.messages(ofCalls: [violation.callID]) : text
+    }
     let plan = plans[index]
     text += "call \(index): \(plan.kind) to \(plan.number)\n  caller \(plan.script)\n"
     for callee in plan.callees { text += "  callee \(callee)\n" }

@@ -154,6 +154,9 @@ package final class World {
   /// The process is gone between two instructions: all that it had not stored goes with it.
   package func crash() {
     shard = nil
+    for agent in agents {
+      for call in agent.calls { call.isCutOff = true }
+    }
     epoch += 1
     store.crash()
     media.crash()
@@ -424,7 +427,10 @@ package final class World {
       guard network.lives(flow, of: agent) else { return }
     }
     if let agent = agentsByAddress[datagram.to] {
-      if let message = datagram.message { agent.receive(message, from: datagram.from) }
+      guard let message = datagram.message else { return }
+      agent.receive(message, from: datagram.from)
+      // Whoever hears of a call after the engine's end has nobody to end it with.
+      if shard == nil { agent.calls(message.callID)?.isCutOff = true }
     } else if let listener = listenersByAddress[datagram.to], let shard {
       guard service != nil else { return hand(datagram, listener, shard) }
       guard backlog.count < backlogLimit else { return shard.kernelDropped(at: now) }
