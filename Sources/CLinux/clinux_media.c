@@ -123,7 +123,9 @@ int clmedia_unmute(int fd) {
     getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
     if (domain == AF_INET6) {
         int none = 0;
-        return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none) < 0 ? -errno : 0;
+        // One that is not muted has no filter.
+        if (setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none) == 0) return 0;
+        return errno == ENOENT ? 0 : -errno;
     }
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     return connect(fd, &nobody, sizeof nobody) < 0 ? -errno : 0;

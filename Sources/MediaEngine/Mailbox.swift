@@ -22,10 +22,12 @@ final class Mailbox: Sendable {
   private let published = Mutex(MediaCounters())
   private let dropped = Mutex<UInt64>(0)
   private let limit: Int
+  private let doors: PortSockets
   let signal: Signal
 
-  init(limit: Int) throws(SystemError) {
+  init(limit: Int, doors: PortSockets) throws(SystemError) {
     self.limit = max(limit, 1)
+    self.doors = doors
     signal = try Signal()
   }
 
@@ -45,6 +47,10 @@ final class Mailbox: Sendable {
       return !contents.commands.isEmpty && contents.takesWakeup()
     }
     if !refused.isEmpty { dropped.withLock { $0 += UInt64(refused.count) } }
+    for case .open(let id, let media) in commands
+    where refused.isEmpty || !refused.contains(.open(id, media)) {
+      doors.unmute(media)
+    }
     if wake { signal.raise() }
     return refused
   }

@@ -54,7 +54,7 @@ package final class MediaPlane: Sendable {
       var ports = try PortTable(addresses, settings: settings)
       var poller: Int32 = -1
       do throws(SystemError) {
-        let mailbox = try Mailbox(limit: settings.maxQueuedCommands)
+        let mailbox = try Mailbox(limit: settings.maxQueuedCommands, doors: ports.doors)
         mailbox.post(announcements.withLock { $0 })
         poller = try Poller.makeDescriptor()
         let facts = ports.takeFacts()

@@ -24,6 +24,8 @@ struct PortTable: Sendable {
   private(set) var blocks: [Block] = []
   /// RTP socket of slot i at 2i, its RTCP socket after it; -1 where there is none.
   private(set) var sockets: [Int32] = []
+  /// The same for those who post commands.
+  let doors = PortSockets()
   private(set) var readiness = MediaReadiness()
 
   var slots: Int { sockets.count / 2 }
@@ -94,6 +96,7 @@ struct PortTable: Sendable {
       let bound = try bindPair(SocketAddress(blocks[index].address.bound, port))
       let slot = blocks[index].firstSlot + pair
       (sockets[2 * slot], sockets[2 * slot + 1]) = bound
+      doors.add(LocalMedia(address: UInt16(index), port: port), bound.0)
       readiness.bound += 1
     } catch {
       blocks[index].failed.append(port)
@@ -141,7 +144,10 @@ struct PortTable: Sendable {
     return facts
   }
 
-  func close() { for socket in sockets where socket >= 0 { MediaSocket.close(socket) } }
+  func close() {
+    doors.removeAll()
+    for socket in sockets where socket >= 0 { MediaSocket.close(socket) }
+  }
 
   /// The slot of a leased pair; nil when it is none of ours or another process holds it.
   func slot(of media: LocalMedia) -> Int? {

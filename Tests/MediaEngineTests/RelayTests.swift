@@ -16,6 +16,25 @@ private func packets(of compound: [UInt8]) -> [RTCPPacket] {
 }
 
 @Suite(.serialized) struct RelayTests {
+  /// Whoever learns of a port may send to it at once: the worker need not have had its turn.
+  @Test(arguments: [IPAddress.loopbackV4, .loopbackV6])
+  func aPortHearsFromTheMomentThatItIsNamed(address: IPAddress) throws {
+    let rig = try Rig(address, pairs: 120)
+    for round in 1...60 {
+      let (alice, bob) = (try Peer(address), try Peer(address))
+      let (near, far) = (try #require(rig.lease()), try #require(rig.lease()))
+      let ids = (MediaTransportID(raw: UInt64(round)), MediaTransportID(raw: UInt64(round + 100)))
+      rig.plane.submit([
+        .open(ids.0, near), .open(ids.1, far), .remote(ids.0, RemoteMedia(alice.address)),
+        .remote(ids.1, RemoteMedia(bob.address)), .bridge(ids.0, ids.1),
+      ])
+      alice.send(rtp(round), to: SocketAddress(address, near.port))
+      #expect(bob.receive()?.bytes == rtp(round), "round \(round)")
+      // The worker is asleep when the next one comes.
+      usleep(2_000)
+    }
+  }
+
   @Test(arguments: [IPAddress.loopbackV4, .loopbackV6])
   func packetsPassBothWaysUnchanged(ip: IPAddress) throws {
     let rig = try Rig(ip)

@@ -8,8 +8,11 @@ import RTPWire
 extension Worker {
   mutating func receiveMedia(_ slot: Int) {
     guard let arrival = buffer.receive(from: ports.sockets[2 * slot]) else { return }
-    // Only a socket that could not be muted hears anything then.
-    guard transports[slot].isOpen else { return }
+    if !transports[slot].isOpen {
+      // The command that opens it was posted before its socket could hear anything.
+      _ = handleMailbox()
+      guard transports[slot].isOpen else { return }
+    }
     counters.received &+= 1
     if transports[slot].isProtected { return receiveProtected(arrival, slot) }
     if transports[slot].remote.proto == .udptl { return receiveDatagram(arrival, slot) }
