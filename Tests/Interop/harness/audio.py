@@ -22,13 +22,15 @@ def read_wav(path):
 
 
 def read_growing_wav(path):
-    """Samples of a file whose header may not yet, or never, tell its length (the writer was killed)."""
+    """Samples, at our rate, of a file whose header may not yet, or never, tell its length (the writer was killed)."""
     data = pathlib.Path(path).read_bytes()
     start = data.find(b"data")
-    if start < 0:
+    if start < 28:
         return numpy.zeros(0)
     body = data[start + 8:]
-    return numpy.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(float)
+    samples = numpy.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(float)
+    rate = int.from_bytes(data[24:28], "little")
+    return samples if rate == RATE else resample(samples, rate, RATE)
 
 
 def write_wav(path, samples, rate=RATE):

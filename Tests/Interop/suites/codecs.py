@@ -8,8 +8,9 @@ from harness.process import expect
 FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
 SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
 
-# What is left of speech: of waves of G.711 and G.722 nearly all, of those of GSM the coarse shape.
-WAVES, SHAPE = {"correlation": 0.98, "window": 0.85}, {"correlation": 0.80, "window": 0.50}
+# What is left of speech: of its waves nearly all by G.711, most by G.722, and by GSM the coarse shape.
+EXACT, WAVES, SHAPE = ({"correlation": low, "window": window} for low, window in (
+    (0.98, 0.90), (0.95, 0.80), (0.80, 0.50)))
 
 
 def speak(t, ours, theirs, limits):
@@ -33,8 +34,9 @@ def speak(t, ours, theirs, limits):
     call = world.live(world.extension("bob"))
     alice.hang_up()
     bob.closed()
-    one = audio.check_likeness("alice heard", b, alice.heard(), **limits)
-    other = audio.check_likeness("bob heard", a, bob.heard(), **limits)
+    # As each phone has put it into its codec: baresip's way from 8 to 16 kHz and back is its own.
+    one = audio.check_likeness("alice heard", bob.said(), alice.heard(), **limits)
+    other = audio.check_likeness("bob heard", alice.said(), bob.heard(), **limits)
     record = world.ended(call["id"])
     names = [codec.split("/")[0] for codec in (ours, theirs)]
     expect(f"speech is converted: {names[0]} and {names[1]}" in record["notes"], f"{record['notes']}")
@@ -49,7 +51,7 @@ def speak(t, ours, theirs, limits):
 @test("laws", 40)
 def laws(t):
     """PCMA alone calls PCMU alone"""
-    speak(t, "PCMA/8000/1", "PCMU/8000/1", WAVES)
+    speak(t, "PCMA/8000/1", "PCMU/8000/1", EXACT)
 
 
 @test("gsm", 40)
