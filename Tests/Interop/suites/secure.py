@@ -89,6 +89,18 @@ def bridged(t):
     expect("caller by SRTP" in notes(record) and "callee by SRTP" not in notes(record), f"notes: {notes(record)}")
 
 
+@test("converted", 60)
+def converted(t):
+    """A phone with SRTP that has PCMA alone talks with one of plain RTP that has PCMU alone"""
+    world = SecureWorld(t)
+    (a, a_says), (b, b_says) = audio.spoken(WORDS), audio.spoken(BACK)
+    carol = world.phone(t, "carol", b_says, secure=False, more="", answer="auto", codecs="PCMU/8000/1")
+    alice = world.phone(t, "alice", a_says, codecs="PCMA/8000/1")
+    record = talk(t, world, alice, carol, a, b)
+    expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
+    expect("speech is converted: PCMA and PCMU" in notes(record), f"notes: {notes(record)}")
+
+
 @test("optional", 60)
 def optional(t):
     """A phone that offers a key beside plain RTP gets SRTP; the echo is heard"""
