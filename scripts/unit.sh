@@ -34,7 +34,7 @@ fi
 printf 'unit: tried once more by itself: %s\n' "${failed[*]}"
 for name in "${failed[@]}"; do
   : >"$log"
-  SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=1 tests --filter "\.$name\(" || exit "$status"
+  SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=1 tests --filter "[./]$name\(" || exit "$status"
   grep -q '^✔ Test '"$name"'(' "$log" || exit "$status"
 done
 printf 'unit: held at a second try only: %s\n' "${failed[*]}"
