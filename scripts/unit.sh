@@ -23,11 +23,8 @@ SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=3 tests --filter "$clocked" || st
 (($(grep -c '^. Test run with' "$log") == 2)) || exit "$status"
 # `✘ Test name(label:) failed after …`, and with how many cases where it has arguments.
 mapfile -t failed < <(sed -nE 's/^✘ Test ([A-Za-z0-9_]+)\(.*\) .*failed after.*/\1/p' "$log" | sort -u)
-lines=$(grep -c '^✘ Test .* failed after' "$log")
-# Two of the lines are those of the runs, or one where the other passed.
-runs=$(grep -c '^✘ Test run with' "$log")
-if [[ -n ${STRICT:-} ]] || ((${#failed[@]} == 0 || ${#failed[@]} > second_tries)) ||
-  ((lines - runs != ${#failed[@]})); then
+# One that is called by a text has no name to find it by again.
+if [[ -n ${STRICT:-} ]] || ((${#failed[@]} == 0 || ${#failed[@]} > second_tries)) || grep -q '^✘ Test "' "$log"; then
   exit "$status"
 fi
 
