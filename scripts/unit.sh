@@ -20,7 +20,7 @@ SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=3 tests --filter "$clocked" || st
 ((status == 0)) && exit 0
 
 # A run that did not come to its end (a trap, a hang) is no matter of time.
-(($(grep -c '^. Test run with' "$log") == 2)) || exit "$status"
+(($(grep -cE '^[^ ]+ Test run with' "$log") == 2)) || exit "$status"
 # `✘ Test name(label:) failed after …`, and with how many cases where it has arguments.
 mapfile -t failed < <(sed -nE 's/^✘ Test ([A-Za-z0-9_]+)\(.*\) .*failed after.*/\1/p' "$log" | sort -u)
 # One that is called by a text has no name to find it by again.
