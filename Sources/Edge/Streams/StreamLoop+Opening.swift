@@ -193,7 +193,8 @@ extension StreamLoop {
     watchTime(connection)
     touch(connection)
     guard let tls = connection.tls else { return }
-    let domains = tls.provenDomains
+    // Of the listener's authorities alone: one that a trunk of ours is checked by could name any other trunk.
+    let domains = connection.isOurs ? [] : tls.provenDomains
     if !domains.isEmpty {
       connection.isKnown = true
       arrivals.add(
