@@ -19,7 +19,7 @@ N       ?= 10000
 PHONES  ?= 100000
 MEDIA   ?= 0
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche core-test build clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche tsan core-test build clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -89,6 +89,10 @@ avalanche: ## PHONES=100000 register, Demarc dies, and all of them come back at 
 	@$(BUILD) --product demarc
 	@$(PYTHON) scripts/avalanche.py --demarc $(BIN)/demarc --phones $(PHONES)
 
+tsan: ## Real peers against a build under ThreadSanitizer (ONLY=name for some)
+	@scripts/ensure.sh test
+	@PYTHON=$(PYTHON) scripts/tsan.sh $(ONLY)
+
 lint: ## Check the code's format and the scripts' syntax
 	@scripts/ensure.sh lint
 	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -103,4 +107,4 @@ build: ## Build the program alone
 	@$(BUILD) --product demarc
 
 clean: ## Remove what was built and what was run
-	rm -rf .build .build-core .build-fuzz run
+	rm -rf .build .build-core .build-fuzz .build-tsan run

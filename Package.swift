@@ -9,15 +9,19 @@ import PackageDescription
 // the protocol, the engine and the simulator then build and test in seconds.
 let coreOnly = ProcessInfo.processInfo.environment["DEMARC_CORE"] == "1"
 
-let settings: [SwiftSetting] = [
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-  .enableExperimentalFeature("Lifetimes"),
-  .strictMemorySafety(),
-  .treatAllWarnings(as: .error),
-]
+// For ThreadSanitizer (`make tsan`): mutexes that it understands.
+let underThreadSanitizer = ProcessInfo.processInfo.environment["DEMARC_TSAN"] == "1"
+
+let settings: [SwiftSetting] =
+  [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+  ] + (underThreadSanitizer ? [.define("SANITIZE_THREAD")] : [])
 
 // One thread owns a shard, so the run-time check of overlapping accesses to a class's properties can only
 // cost (a fifth of the engine's instructions); what the compiler proves at build time stays.
@@ -33,6 +37,8 @@ struct Layer {
 }
 
 let layers: [Layer] = [
+  // 0
+  Layer(name: "Locking", imports: []),
   // 1
   Layer(name: "Base", imports: []),
   Layer(name: "CryptoCore", imports: ["Base", "COpenSSL"]),
@@ -54,19 +60,20 @@ let layers: [Layer] = [
   Layer(
     name: "MediaEngine",
     imports: [
-      "Base", "CLinux", "CKernelPath", "CPrompts", "CSpanDSP", "CryptoCore", "RTPWire",
+      "Base", "CLinux", "Locking", "CKernelPath", "CPrompts", "CSpanDSP", "CryptoCore", "RTPWire",
       "MediaControl",
     ]),
   Layer(
     name: "Edge",
     imports: [
-      "Base", "CLinux", "COpenSSL", "SIPWire", "CryptoCore", "CallCore", "MediaControl", "Policy",
+      "Base", "CLinux", "Locking", "COpenSSL", "SIPWire", "CryptoCore", "CallCore", "MediaControl",
+      "Policy",
       "Resolution",
     ]),
   Layer(
     name: "Persistence",
     imports: [
-      "Base", "SIPCore", "Policy", "CallCore", "MediaControl",
+      "Base", "Locking", "SIPCore", "Policy", "CallCore", "MediaControl",
       .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "GRDBSQLite", package: "GRDB.swift"),
     ],
@@ -75,7 +82,8 @@ let layers: [Layer] = [
   Layer(
     name: "Operations",
     imports: [
-      "Base", "CLinux", "CryptoCore", "SIPWire", "SIPCore", "RTPWire", "MediaControl", "Policy",
+      "Base", "CLinux", "Locking", "CryptoCore", "SIPWire", "SIPCore", "RTPWire", "MediaControl",
+      "Policy",
       "Resolution", "CallCore",
       "MediaEngine", "Edge", "Persistence",
       .product(name: "Hummingbird", package: "hummingbird"),
@@ -173,7 +181,7 @@ if !coreOnly {
     .executableTarget(
       name: "demarc",
       dependencies: [
-        "Base", "Policy", "CallCore", "Persistence", "Operations",
+        "Base", "Locking", "Policy", "CallCore", "Persistence", "Operations",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings))

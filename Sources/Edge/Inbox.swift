@@ -1,6 +1,6 @@
 internal import Base
 internal import CallCore
-internal import Synchronization
+internal import Locking
 
 /// Inputs on their way to a shard from other threads, in order.
 final class Inbox: Sendable {

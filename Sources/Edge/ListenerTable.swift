@@ -1,7 +1,7 @@
 internal import Base
 internal import CallCore
 internal import SIPWire
-internal import Synchronization
+internal import Locking
 
 /// The listeners of a shard, as the server that changes them and the shard's thread that closes them both see
 /// them. A place in the list is never given to another listener.

@@ -1,6 +1,6 @@
 internal import Base
 package import Resolution
-internal import Synchronization
+internal import Locking
 
 /// Our own resolver on its own thread: it is told which names are wanted, keeps them fresh, and tells of
 /// each whenever it comes to something else. Nobody ever waits for it.

@@ -5,6 +5,7 @@ package import Policy
 internal import SIPWire
 package import Resolution
 internal import Synchronization
+internal import struct Locking.Mutex
 
 /// Where a shard's effects go. Called on the shard's thread, in order; they must not block it, and must not
 /// call back into the edge other than by `UDPEdge.post`.

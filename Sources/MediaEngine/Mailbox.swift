@@ -1,5 +1,5 @@
 import MediaControl
-import Synchronization
+import Locking
 
 /// What other threads leave for a worker, and what it leaves for them. Both sides hold the locks for a
 /// swap or a copy, never while they work.

@@ -1,6 +1,6 @@
 package import MediaControl
 import Base
-import Synchronization
+import Locking
 
 /// The media plane in user space: port pairs bound at the start, and a thread that relays between them,
 /// feeds applications and measures.

@@ -1,5 +1,5 @@
 import MediaControl
-import Synchronization
+import Locking
 
 /// The RTP sockets of the pairs that are bound, for whoever posts commands: a port takes packets from the moment that its
 /// `.open` is on its way to the worker, because the peer may hear of it before the worker has had its turn.

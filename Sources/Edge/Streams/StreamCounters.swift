@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locking
 
 /// What the streams count, readable from any thread.
 package final class StreamCounters: Sendable {

@@ -1,7 +1,7 @@
 internal import Base
 internal import CallCore
 internal import SIPWire
-internal import Synchronization
+internal import Locking
 
 /// What has arrived by streams, on its way to the shard: one copy from the connection's buffer, in order.
 struct StreamBatch: Sendable {

@@ -3,7 +3,7 @@ package import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
-import Synchronization
+import Locking
 
 /// An HTTP listener that is up when `start` returns, and gone when `stop` does.
 package final class APIServer: Sendable {

@@ -4,7 +4,7 @@ package import MediaControl
 package import Persistence
 package import Policy
 package import SIPWire
-import Synchronization
+import Locking
 
 /// The resources that are in force, and the only way to change them: a document that was compiled first
 /// and stored next, whole or not at all.

@@ -1,7 +1,7 @@
 package import CallCore
 import Dispatch
 import Foundation
-import Synchronization
+import Locking
 
 /// What became of the facts that were offered to a reader.
 package struct FactReaderCounters: Hashable, Sendable {

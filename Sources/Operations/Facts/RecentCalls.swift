@@ -1,5 +1,5 @@
 package import CallCore
-import Synchronization
+import Locking
 
 /// The calls that ended lately, for those who ask about a call that the shard has already forgotten
 /// and the store may not have yet.

@@ -1,6 +1,6 @@
 import CallCore
 import Edge
-import Synchronization
+import Locking
 
 /// The log as a reader of the stream.
 final class FactLogReader: Sendable {

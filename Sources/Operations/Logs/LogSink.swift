@@ -1,6 +1,6 @@
 import Dispatch
 import Glibc
-import Synchronization
+import Locking
 
 /// The one way to the log's descriptor: a bounded buffer and a thread that writes it.
 ///

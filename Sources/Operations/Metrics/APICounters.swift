@@ -1,4 +1,4 @@
-import Synchronization
+import Locking
 
 package struct APIRequestCount: Hashable, Sendable {
   package var method: String

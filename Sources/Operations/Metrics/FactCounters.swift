@@ -2,7 +2,7 @@ import Base
 package import CallCore
 import MediaControl
 import Policy
-import Synchronization
+import Locking
 
 /// What only the stream of facts can tell: how calls ended and how long they took.
 package struct FactTally: Hashable, Sendable {

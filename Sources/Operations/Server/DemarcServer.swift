@@ -7,6 +7,7 @@ import MediaEngine
 import Persistence
 import Policy
 import Synchronization
+import struct Locking.Mutex
 
 /// A whole server: settings in, calls through. Made by `start`, ended by `drain` and `stop`.
 ///

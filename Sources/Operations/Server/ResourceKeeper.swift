@@ -5,7 +5,7 @@ import MediaControl
 import MediaEngine
 import Persistence
 import Policy
-import Synchronization
+import Locking
 
 /// The resources that calls are routed by, and their way into the shard and the media plane: whole or not
 /// at all.

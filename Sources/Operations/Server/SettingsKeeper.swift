@@ -1,5 +1,5 @@
 import Edge
-import Synchronization
+import Locking
 
 /// What a process was started with, and what of it has been changed since.
 final class SettingsKeeper: Sendable {

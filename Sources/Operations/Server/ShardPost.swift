@@ -1,6 +1,6 @@
 import CallCore
 import Edge
-import Synchronization
+import Locking
 
 /// The way to a shard for those who were there before its edge: media, whose ports are ready first, and the
 /// store. What comes too early waits, what comes too late is dropped.

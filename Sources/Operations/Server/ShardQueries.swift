@@ -1,6 +1,6 @@
 package import CallCore
 import Dispatch
-import Synchronization
+import Locking
 
 /// Questions to a shard from outside its thread: a query goes in as an input and comes back as an answer.
 package final class ShardQueries: Sendable {

@@ -1,6 +1,6 @@
 import Dispatch
 import Glibc
-import Synchronization
+import Locking
 
 /// The orders that a process gets: to end by SIGINT, SIGTERM and, when its terminal goes, SIGHUP. Without a
 /// terminal, or when it was started to outlive it (as `nohup` does), SIGHUP is the order to read files again.

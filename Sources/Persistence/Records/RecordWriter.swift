@@ -2,7 +2,7 @@ internal import Base
 package import CallCore
 internal import Dispatch
 internal import Foundation
-internal import Synchronization
+internal import Locking
 
 /// Between a shard, which must never wait, and the store, which waits for the disk.
 ///

@@ -1,6 +1,6 @@
 internal import Foundation
 internal import Glibc
-internal import Synchronization
+internal import Locking
 
 /// Holds a file beside the store for as long as the process lives. Two processes on one store would close
 /// each other's calls as interrupted; the kernel lets go of the lock when its holder dies, however.

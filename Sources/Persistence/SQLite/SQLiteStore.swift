@@ -1,6 +1,7 @@
 internal import Foundation
 internal import GRDB
 internal import Synchronization
+internal import struct Locking.Mutex
 
 /// The embedded store: one SQLite file with a write-ahead log, and nobody else's while we run.
 package final class SQLiteStore: CallStore {

@@ -3,7 +3,7 @@ import Base
 import Foundation
 import Glibc
 import Operations
-import Synchronization
+import Locking
 
 struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
