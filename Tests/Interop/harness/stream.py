@@ -69,6 +69,14 @@ class Connection:
             self.transport = "TLS"
         self.buffer = b""
 
+    @classmethod
+    def over(cls, connected):
+        """One that Demarc has opened."""
+        self = cls.__new__(cls)
+        self.socket, self.buffer = connected, b""
+        self.transport = "TLS" if isinstance(connected, ssl.SSLSocket) else "TCP"
+        return self
+
     def close(self):
         self.socket.close()
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from harness import audio, kamailio
+from harness.agent import token
 from harness.case import test
 from harness.linphone import Linphone
 from harness.ports import free_port
@@ -314,6 +315,31 @@ def known_by_certificate(t):
     refused(connect(t, world, "tcp"))
     expect(len(world.records(number)) == 5 or all(
         record["from"] != "trunk:by-certificate" for record in world.records(number)[5:]), "a stranger's call was taken")
+
+
+@test("certificate-of-a-callee", 40)
+def certificate_of_a_callee(t):
+    """A carrier that Demarc has connected to does not become a PBX by the name in its certificate"""
+    world = StreamWorld(t)
+    number = world.number("+4950")
+    both = make_certificate(t.folder, "both", [NAME, "client.test"], world.authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*map(str, both))
+    with socket.create_server(("127.0.0.1", world.ports["kamailio"])) as server:
+        server.settimeout(15)
+        # A probe or the call that is its occasion, whichever comes first.
+        t.caller("pbx", uac_refused(480), port=world.ports["pbx"], remote=world.sip, service=world.number("+4951"))
+        plain, _ = server.accept()
+    carrier = Connection.over(context.wrap_socket(plain, server_side=True))
+    t.defer(carrier.close)
+    while (request := carrier.receive(8)).method != "INVITE":
+        carrier.answer(request, 200, "OK", token())
+    carrier.answer(request, 480, "Nobody", token())
+    carrier.expect_request("ACK")
+    t.caller("north", uas_refuses(486, "Busy"), port=world.ports["north-tcp"], extra=["-t", "t1"])
+    carrier.send(carrier.request("INVITE", f"sip:{number}@127.0.0.1"))
+    record = world.record(number)
+    expect(record["from"] == "trunk:kamailio", f"the carrier's call is from {record['from']}")
 
 
 @test("reload", 60)
