@@ -12,6 +12,7 @@ import Testing
     static let crashSeeds = 3
     static let transferSeeds = 1
     static let streamSeeds = 1
+    static let lampSeeds = 1
     static let found = 2
   #else
     static let worlds = 160
@@ -19,6 +20,7 @@ import Testing
     static let crashSeeds = 12
     static let transferSeeds = 16
     static let streamSeeds = 16
+    static let lampSeeds = 8
     static let found = SwarmTests.findings.count
   #endif
   static let callsPerWorld = 260
@@ -58,6 +60,25 @@ import Testing
       #expect(outcome.isClean, "\n\(outcome.report)")
       #expect(outcome.answered > outcome.calls / 10)
     }
+  }
+
+  /// Phones watch one another's calls, and hand some on.
+  @Test(arguments: 0..<2) func lamps(part: Int) throws {
+    var seen = (lit: 0, dark: 0)
+    for number in 0..<SwarmTests.lampSeeds {
+      var settings = SwarmSettings(
+        seed: UInt64(68_000 + part * 1_000 + number), calls: SwarmTests.callsPerWorld)
+      settings.lamps = 20
+      settings.transfers = part == 0 ? 0 : 0.3
+      let swarm = try Swarm(settings)
+      let outcome = swarm.run()
+      #expect(outcome.isClean, "\n\(outcome.report)")
+      seen.lit += swarm.lampsSeen.lit
+      seen.dark += swarm.lampsSeen.dark
+    }
+    #if !DEBUG
+      #expect(seen.lit > 0 && seen.dark > 0)
+    #endif
   }
 
   /// Worlds in which something was found, and of how many of a hundred calls were handed on.
@@ -131,5 +152,15 @@ import Testing
     #expect(
       outcome.violations.contains { $0.text.contains("NOTIFY") },
       "nothing noticed that \(bug.name)")
+  }
+
+  @Test(arguments: 0..<PlantedBugs.ofLamps.count) func plantedBugOfLamps(number: Int) throws {
+    let bug = PlantedBugs.ofLamps[number]
+    var settings = SwarmSettings(seed: 79, calls: 120)
+    settings.link = .perfect
+    settings.lamps = 20
+    settings.mutation = bug.make
+    let outcome = try Swarm(settings).run()
+    #expect(!outcome.isClean, "nothing noticed that \(bug.name)")
   }
 }

@@ -22,6 +22,23 @@ package enum PlantedBugs {
     },
   ]
 
+  /// What only swarms with lamps can notice.
+  package static let ofLamps: [(name: String, make: Maker)] = [
+    editing("a call that is answered rings on", { isNotify($0) }) { _, text in
+      // As long as before.
+      replace(&text, "<state>confirmed</state>", "<state>early</state>    ")
+    },
+    editing("a call that is over goes on", { isNotify($0) }) { _, text in
+      replace(&text, "<state>terminated</state>", "<state>confirmed</state> ")
+    },
+    editing("documents are not numbered", { isNotify($0) }) { _, text in
+      for digit in 1...9 { replace(&text, " version=\"\(digit)\"", " version=\"0\"") }
+    },
+    dropping("nobody is told that a lamp is out") {
+      isNotify($0) && $0.value(.subscriptionState)?.hasPrefix("terminated") == true
+    },
+  ]
+
   private static func isNotify(_ message: AgentMessage) -> Bool {
     message.isRequest && message.method == .notify
   }

@@ -17,6 +17,8 @@ package struct SwarmSettings: Sendable {
   package var transfers = 0.0
   /// Some agents speak by connections, which break now and then.
   package var streams = false
+  /// How many lamps phones have for one another.
+  package var lamps = 0
   /// A report has every message of its call behind the ladder.
   package var tellsMessages = false
   package var mutation: (@Sendable () -> Mutation)?
@@ -58,6 +60,7 @@ package final class Swarm {
   private var troubled = false
   /// Until when an agent is left in peace.
   private var quietUntil: [Int: Instant] = [:]
+  private var watchers: Watchers?
 
   package init(_ settings: SwarmSettings) throws(ConfigurationProblems) {
     self.settings = settings
@@ -83,6 +86,10 @@ package final class Swarm {
     // Registration is tested elsewhere: the calls need it done.
     for phone in world.agents.prefix(office.phones) { phone.register(expires: 7_200) }
     world.run(for: .seconds(5))
+    if settings.lamps > 0 {
+      watchers = Watchers(world, office, count: settings.lamps, random: &random)
+      world.run(for: .seconds(5))
+    }
     world.setLinks(link)
     world.mutation = settings.mutation?()
   }
@@ -105,6 +112,9 @@ package final class Swarm {
   package var transfersDone: Int {
     world.agents.flatMap(\.calls).count { $0.notified.contains { $0.status == 200 } }
   }
+
+  /// How often a lamp was found to show its phone's calls, and none where there was none.
+  package var lampsSeen: (lit: Int, dark: Int) { watchers?.seen ?? (0, 0) }
 
   // MARK: Which call is which
 
@@ -148,6 +158,7 @@ package final class Swarm {
     world.setLinks(.perfect)
     endAbandonedHolds()
     world.settle(within: .seconds(900))
+    watchers?.end()
   }
 
   /// A call on hold whose peers all died is silent by right: nothing but an operator ends it before a session timer
@@ -167,6 +178,7 @@ package final class Swarm {
   fileprivate func step(_ index: Int) {
     place(index)
     world.run(for: .milliseconds(random.below(settings.spacing)))
+    watchers?.step(&random)
     if settings.noise, settings.temper == .wild {
       makeNoise()
       makeTrouble()
