@@ -43,12 +43,6 @@ static inline int64_t copenssl_expiry(const X509 *certificate) {
     return (int64_t)timegm(&date);
 }
 
-static inline int copenssl_text_is(const ASN1_STRING *text, const char *name, size_t count) {
-    // A length and not a terminator: a name with a zero octet in it is none that we look for.
-    return (size_t)ASN1_STRING_length(text) == count &&
-           strncasecmp((const char *)ASN1_STRING_get0_data(text), name, count) == 0;
-}
-
 /// RFC 5922 §7.1: the SIP domains that a certificate is of, each behind the other with a zero octet at its end: those of
 /// its URIs `sip:domain`; where there is none its DNS names; where there is neither its common name. The octets that
 /// they take, which is what has been written to `list` where that has room for `room` of them.
@@ -91,47 +85,6 @@ static inline size_t copenssl_domains(X509 *certificate, char *list, size_t room
     }
     if (names) GENERAL_NAMES_free(names);
     return count;
-}
-
-/// RFC 5922 §7: whether a certificate is one of a SIP domain: by a URI `sip:domain` among its subject
-/// alternative names; where there is no sip URI by a DNS name; where there is neither by its common name.
-/// Names are compared whole: wildcards mean nothing (§7.2). An address is looked for among the addresses.
-static inline int copenssl_is_of_domain(X509 *certificate, const char *domain) {
-    size_t count = strlen(domain);
-    int has_uri = 0, has_dns = 0, found_uri = 0, found_dns = 0, found_address = 0;
-    ASN1_OCTET_STRING *address = a2i_IPADDRESS(domain);
-    GENERAL_NAMES *names =
-        (GENERAL_NAMES *)X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        if (name->type == GEN_URI) {
-            const ASN1_STRING *uri = name->d.uniformResourceIdentifier;
-            const char *text = (const char *)ASN1_STRING_get0_data(uri);
-            size_t length = (size_t)ASN1_STRING_length(uri);
-            if (length < 5 || strncasecmp(text, "sip:", 4) != 0) continue;
-            // §7.1: a URI with a user part names a person, not a domain.
-            if (memchr(text, '@', length)) continue;
-            has_uri = 1;
-            if (length - 4 == count && strncasecmp(text + 4, domain, count) == 0) found_uri = 1;
-        } else if (name->type == GEN_DNS) {
-            has_dns = 1;
-            if (copenssl_text_is(name->d.dNSName, domain, count)) found_dns = 1;
-        } else if (name->type == GEN_IPADD && address) {
-            if (ASN1_OCTET_STRING_cmp(name->d.iPAddress, address) == 0) found_address = 1;
-        }
-    }
-    int result = found_address || (has_uri ? found_uri : found_dns);
-    if (!names || (!has_uri && !has_dns && !result && !address)) {
-        const X509_NAME *subject = X509_get_subject_name(certificate);
-        int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-        if (at >= 0) {
-            const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, at);
-            result = copenssl_text_is(X509_NAME_ENTRY_get_data(entry), domain, count);
-        }
-    }
-    if (names) GENERAL_NAMES_free(names);
-    if (address) ASN1_OCTET_STRING_free(address);
-    return result;
 }
 
 // HMAC-SHA-1 (RFC 2104) for SRTP, by the digest's own calls and not by EVP: a provider's context is allocated

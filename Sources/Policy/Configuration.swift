@@ -130,9 +130,9 @@ extension Configuration {
   /// of them.
   package func trunk(clientName: String, source: SocketAddress, network: Int) -> Int? {
     guard let found = tables.trunksByClientName[TenantKey(network, clientName)],
-      found.sources?.matches(source) ?? true
+      allows(source, proofOfTrunk: found)
     else { return nil }
-    return found.trunk
+    return found
   }
 
   /// The domain, in lower case, of which a trunk's connections must show a certificate.
@@ -140,8 +140,8 @@ extension Configuration {
     tables.clientNames.isEmpty ? nil : tables.clientNames[trunk]
   }
 
-  /// Whether a trunk's credentials are good from there: a trunk that names its sources is nowhere else.
-  package func allows(_ source: SocketAddress, credentialsOfTrunk trunk: Int) -> Bool {
+  /// Whether a trunk's certificate or credentials are good from there: one that names its sources is nowhere else.
+  package func allows(_ source: SocketAddress, proofOfTrunk trunk: Int) -> Bool {
     tables.sourcesOfTrunk[trunk]?.matches(source) ?? true
   }
 

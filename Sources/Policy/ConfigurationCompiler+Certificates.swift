@@ -3,7 +3,7 @@ import Base
 // Trunks that are known by the certificate that their connections show (RFC 5922 §7), and by what else.
 
 extension ConfigurationCompiler {
-  /// `tls.clientName` of a trunk, and the sources that its credentials are good from.
+  /// `tls.clientName` of a trunk, and the sources that its certificate and its credentials are good from.
   mutating func compileProofs(of trunk: Trunk, index: Int, network: Int, at path: [PathElement]) {
     if !trunk.sources.isEmpty { tables.sourcesOfTrunk[index] = SourceSet(trunk.sources) }
     guard let name = trunk.clientName.map(asciiLowercased) else { return }
@@ -25,11 +25,9 @@ extension ConfigurationCompiler {
     if let holder = tables.trunksByClientName[key] {
       return reportDuplicate(
         here, "a certificate of `\(name)`",
-        firstIn: "trunk `\(resources.trunks[holder.trunk].name)`")
+        firstIn: "trunk `\(resources.trunks[holder].name)`")
     }
-    tables.trunksByClientName[key] = (
-      index, trunk.sources.isEmpty ? nil : SourceSet(trunk.sources)
-    )
+    tables.trunksByClientName[key] = index
   }
 }
 

@@ -112,9 +112,9 @@ struct ConfigurationTables: Sendable {
   var headerTrunks: [[HeaderTrunk]] = []
   /// Trunks that the certificate of their connections tells, by network and domain in lower case; and which domain a
   /// trunk has to show, those that a header tells apart included.
-  var trunksByClientName: [TenantKey: (trunk: Int, sources: SourceSet?)] = [:]
+  var trunksByClientName: [TenantKey: Int] = [:]
   var clientNames: [Int: String] = [:]
-  /// By trunk: from where alone its credentials are good.
+  /// By trunk: from where alone its certificate and its credentials are good.
   var sourcesOfTrunk: [Int: SourceSet] = [:]
   /// By the `line` of our Contact.
   var trunksByLine: [String: Int] = [:]

@@ -94,7 +94,7 @@ extension Shard {
     if let trunk = configuration.trunk(username: name, tenant: tenant),
       configuration.network(ofTrunk: trunk) == network,
       shows(arrival, certificateOf: trunk),
-      configuration.allows(arrival.source, credentialsOfTrunk: trunk),
+      configuration.allows(arrival.source, proofOfTrunk: trunk),
       let secret = configuration.trunks[trunk].authentication
     {
       return (secret.password, .trunk(trunk))

@@ -188,10 +188,12 @@ final class TLSSession {
     return isOfItsDomain ? .done : .failed(.wrongName)
   }
 
+  /// Names are compared whole: wildcards mean nothing (RFC 5922 §7.2). An address may stand among the addresses.
   private var isOfItsDomain: Bool {
     guard !domain.isEmpty else { return true }
     guard let certificate = unsafe SSL_get0_peer_certificate(session) else { return false }
-    return unsafe copenssl_is_of_domain(certificate, domain) == 1
+    return unsafe domains(of: certificate).contains(domain.lowercased())
+      || X509_check_ip_asc(certificate, domain, 0) == 1
   }
 
   /// A client that showed a certificate of our authorities (RFC 5923 §8: only such a one may have its
@@ -200,16 +202,20 @@ final class TLSSession {
     unsafe SSL_get0_peer_certificate(session) != nil && SSL_get_verify_result(session) == X509_V_OK
   }
 
-  /// The SIP domains that the peer has proven to be (RFC 5922 §7.1), in lower case. Empty: none, or more than a
-  /// peer of ours would have.
+  /// The SIP domains that the peer has proven to be, in lower case.
   var provenDomains: [String] {
     guard hasProvenPeer, let certificate = unsafe SSL_get0_peer_certificate(session) else {
       return []
     }
-    var list = [CChar](repeating: 0, count: 4_096)
-    let count = unsafe copenssl_domains(certificate, &list, list.count)
-    guard count <= list.count else { return [] }
-    return list[..<count].split(separator: 0).map {
+    return unsafe domains(of: certificate)
+  }
+
+  /// RFC 5922 §7.1, in lower case. OpenSSL takes no chain of more than 100 kB, so their length has a bound.
+  private func domains(of certificate: OpaquePointer) -> [String] {
+    let count = unsafe copenssl_domains(certificate, nil, 0)
+    var list = [CChar](repeating: 0, count: count)
+    _ = unsafe copenssl_domains(certificate, &list, count)
+    return list.split(separator: 0).map {
       String(decoding: $0.map { UInt8(bitPattern: $0) }, as: UTF8.self).lowercased()
     }
   }

@@ -111,12 +111,7 @@ def told(end):
 
 def speaks_on(one, other):
     """What the two that are left say to one another."""
-    for end, far in ((one, other), (other, one)):
-        end.offer(audio(free_port()))
-        invite = far.asked()
-        answered(far, invite, 200, audio(free_port()))
-        expect(end.outcome().status == 200, "the re-INVITE was refused")
-        far.acknowledged(invite)
+    between(one, other)
     hang_up(one, other)
 
 
