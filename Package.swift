@@ -140,6 +140,7 @@ let tests: [Layer] = [
     imports: [
       "Base", "SIPWire", "Policy", "CallCore", "MediaControl", "MediaEngine", "Edge", "Persistence",
       "Operations",
+      .product(name: "GRDB", package: "GRDB.swift"),
     ],
     core: false),
 ]

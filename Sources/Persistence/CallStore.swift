@@ -27,7 +27,12 @@ package protocol CallStore: Sendable {
   func latestResources() throws(StoreError) -> ResourceRevision?
   func resources(revision: UInt64) throws(StoreError) -> ResourceRevision?
 
+  /// Counts row by row: the more is stored, the longer it takes and the more comes into memory.
   func sizes() throws(StoreError) -> StoreSizes
+
+  /// On the disk, the log of what is still to be put in its place included; 0 for a file that is gone.
+  /// Costs the same whatever is stored, so it may be asked every few seconds.
+  var bytes: Int64 { get }
 
   /// After this nothing else may be called.
   func close()
@@ -86,8 +91,6 @@ package struct StoreSizes: Hashable, Sendable {
   package var openCalls = 0
   package var records = 0
   package var bindings = 0
-  /// The database with its write-ahead log.
-  package var bytes: Int64 = 0
   /// Rows inserted, changed and removed by facts since the store was opened.
   package var rowsWritten: Int64 = 0
   package init() {}

@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import Foundation
+import GRDB
 import MediaControl
 import Operations
 import Synchronization
@@ -215,6 +216,20 @@ struct HandCall: Sendable {
         page.contains("\ndemarc_calls_ended_total{cause=\"normal-clearing\",by=\"caller\"} 1\n"))
       #expect(page.contains("\ndemarc_trunk_attempts_total{tenant=\"acme\",trunk=\"pbx\"} 1\n"))
       #expect(page.contains("\ndemarc_calls_active 0\n"))
+    }
+  }
+
+  /// They are asked for every few seconds, and a store may have many millions of records.
+  @Test func metricsReadNoRecords() async throws {
+    try await ServerRig.with { rig in
+      let store = try DatabaseQueue(path: rig.settings.store)
+      try await store.write { db in
+        try db.execute(sql: "ALTER TABLE call_record RENAME TO somewhere_else")
+      }
+      try store.close()
+      let page = await rig.server.metrics()
+      #expect(page.contains("\ndemarc_store_bytes "))
+      #expect(!page.contains("\ndemarc_store_bytes 0\n"))
     }
   }
 

@@ -34,6 +34,7 @@ private final class FlakyStore: CallStore {
   func latestResources() throws(StoreError) -> ResourceRevision? { nil }
   func resources(revision: UInt64) throws(StoreError) -> ResourceRevision? { nil }
   func sizes() throws(StoreError) -> StoreSizes { StoreSizes() }
+  var bytes: Int64 { 0 }
   func close() {}
 
   var sequences: [UInt64] { state.withLock { $0.batches.flatMap { $0.map(\.sequence) } } }

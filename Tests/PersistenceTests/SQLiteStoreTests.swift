@@ -84,6 +84,25 @@ struct SQLiteStoreTests {
     #expect(try store.setting("journal_mode") == "wal")
   }
 
+  @Test func itsBytesAreToldWithoutARead() throws {
+    let folder = try Folder()
+    let store = try SQLiteStore(path: folder.store)
+    defer { store.close() }
+    var make = FactMaker()
+    try store.write([make.attempted(1)], clock: TestClock().clock)
+    let queue = try DatabaseQueue(path: folder.store)
+    try queue.write { db in
+      try db.execute(sql: "ALTER TABLE call_record RENAME TO somewhere_else")
+    }
+    try queue.close()
+    #expect(throws: StoreError.self) { try store.sizes() }
+    let files = try [folder.store, folder.store + "-wal"].map { path in
+      try Data(contentsOf: URL(filePath: path)).count
+    }
+    #expect(files.allSatisfy { $0 > 0 })
+    #expect(store.bytes == Int64(files.reduce(0, +)))
+  }
+
   @Test func aCallWithinABatchIsOneRow() throws {
     let folder = try Folder()
     let store = try SQLiteStore(path: folder.store)

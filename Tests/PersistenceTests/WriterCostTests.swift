@@ -71,7 +71,7 @@ struct WriterCostTests {
     print(
       "records at 500 calls/s: \(written - baseline) µs CPU a call (\(baseline) without writing), "
         + "\(batches) batches, durable after \(latency)")
-    print("the store: \(try store.sizes())")
+    print("the store: \(try store.sizes()), \(store.bytes) bytes")
   }
 
   /// Seconds of CPU of all the process's threads.

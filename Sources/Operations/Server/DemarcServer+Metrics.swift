@@ -34,7 +34,7 @@ extension DemarcServer {
     page.streams = edge.streamCounters
     page.names = names.counters
     page.store = writer.counters
-    page.storeBytes = (try? store.sizes().bytes) ?? 0
+    page.storeBytes = store.bytes
     (page.logLines, page.logDropped) = log.counters
     page.requests = requests.current
     return page.render()

@@ -57,11 +57,14 @@ extension SQLiteStore {
       return sizes
     }
     sizes.rowsWritten = rowsWritten.load(ordering: .relaxed)
-    for file in [path, path + "-wal"] {
-      let attributes = try? FileManager.default.attributesOfItem(atPath: file)
-      sizes.bytes += (attributes?[.size] as? NSNumber)?.int64Value ?? 0
-    }
     return sizes
+  }
+
+  package var bytes: Int64 {
+    [path, path + "-wal"].reduce(0) { sum, file in
+      let attributes = try? FileManager.default.attributesOfItem(atPath: file)
+      return sum + ((attributes?[.size] as? NSNumber)?.int64Value ?? 0)
+    }
   }
 }
 
