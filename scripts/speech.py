@@ -47,7 +47,7 @@ class Line(Agent):
 
     def __init__(self, board, user):
         self.socket, self.port, self.server, self.domain = board.socket, board.port, board.server, board.domain
-        self.address, self.user, self.password = "127.0.0.1", user, None
+        self.address, self.user, self.password, self.mark = "127.0.0.1", user, None, ""
         self.inbox, self.queue, self.board = [], queue.SimpleQueue(), board
         board.lines[user] = self
 
