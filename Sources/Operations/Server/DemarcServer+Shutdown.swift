@@ -3,6 +3,7 @@ import CallCore
 import Edge
 import MediaEngine
 import Persistence
+import Locking
 import Synchronization
 
 extension DemarcServer {

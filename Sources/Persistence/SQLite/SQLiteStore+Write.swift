@@ -4,6 +4,7 @@ internal import GRDB
 internal import MediaControl
 internal import Policy
 internal import SIPCore
+internal import Locking
 internal import Synchronization
 
 extension SQLiteStore {

@@ -1,3 +1,5 @@
+import Base
+
 /// A subscription of an agent's, as RFC 6665 §4.1 has it: a dialog without a call.
 package final class AgentSubscription {
   unowned let agent: Agent
@@ -13,6 +15,7 @@ package final class AgentSubscription {
   /// Final answers to its SUBSCRIBEs, and what came to it.
   package internal(set) var answers: [AgentMessage] = []
   package internal(set) var notified: [AgentMessage] = []
+  private(set) var notifiedAt = Instant.zero
   /// What its NOTIFYs get.
   package var answer = 200
   package var isDeaf = false
@@ -66,6 +69,7 @@ package final class AgentSubscription {
 
   func receiveNotify(_ message: AgentMessage, _ transaction: AgentServerTransaction) {
     notified.append(message)
+    notifiedAt = agent.world.now
     guard !isDeaf else { return }
     agent.answer(message, transaction, status: answer, tag: localTag)
   }

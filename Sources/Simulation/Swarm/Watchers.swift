@@ -53,9 +53,14 @@ final class Watchers {
 
   init(_ world: World, _ office: SwarmOffice, count: Int, random: inout SeededRandom) {
     self.world = world
-    lamps = (0..<count).map { _ in
+    // A second one of a phone for the same other would take the place of the first.
+    var pairs: Set<[Int]> = []
+    while pairs.count < count {
       let watcher = random.below(office.phones)
-      let watched = (watcher + 1 + random.below(office.phones - 1)) % office.phones
+      pairs.insert([watcher, (watcher + 1 + random.below(office.phones - 1)) % office.phones])
+    }
+    lamps = pairs.sorted { $0.lexicographicallyPrecedes($1) }.map { pair in
+      let (watcher, watched) = (pair[0], pair[1])
       return Lamp(
         world.agents[watcher], world.agents[watched],
         uri: "sip:\(office.phoneExtension(watched))@trunk.example")
@@ -97,18 +102,20 @@ final class Watchers {
     }
   }
 
-  /// Where nothing gets lost, a lamp follows its phone.
+  /// Where nothing gets lost, a lamp follows its phone. What it has just been told may be of a call that has not reached
+  /// the phone yet.
   private func compare() {
     let now = world.now
     for lamp in lamps
     where lamp.isOn && lamp.isSubscribed && isLongAgo(lamp.since, now)
-      && world.isReliable(lamp.watcher)
+      && isLongAgo(lamp.subscription.notifiedAt, now) && world.isReliable(lamp.watcher)
       && world.isReliable(lamp.watched) && world.link(of: lamp.watched).isReliable
       && world.link(of: lamp.watcher).isReliable
     {
       let calls = lamp.watched.calls
       let isInACall = calls.contains { call in
-        call.state == .answered && call.answeredAt.map { isLongAgo($0, now) } ?? false
+        call.state == .answered && !call.died && !call.isCutOff
+          && call.answeredAt.map { isLongAgo($0, now) } ?? false
       }
       if isInACall {
         seen.lit += 1
@@ -155,7 +162,10 @@ final class Watchers {
     }
     world.run(for: .seconds(40))
     for lamp in lamps where lamp.subscription.states.last?.hasPrefix("terminated") != true {
-      complain(lamp, "was not told that it is out: \(lamp.subscription.states.suffix(2))")
+      complain(
+        lamp,
+        "was not told that it is out: \(lamp.subscription.statuses) \(lamp.subscription.states.suffix(2))"
+      )
     }
     world.run(for: .seconds(Watchers.life))
     let left = world.counters.subscriptions
