@@ -38,12 +38,15 @@ func run(
       clean = clean && report.isEmpty
       continue
     }
-    let outcome = try Swarm(settings).run()
+    let swarm = try Swarm(settings)
+    let outcome = swarm.run()
     clean = clean && outcome.isClean
+    let (lit, dark) = swarm.lampsSeen
     print(
       "seed \(seed): \(outcome.calls) calls, \(outcome.answered) answered, "
         + "\(outcome.succeeded) of \(outcome.expected) as promised, \(outcome.datagrams) datagrams, "
-        + "\(outcome.virtualSeconds) s, \(outcome.violations.count) violations")
+        + "\(outcome.virtualSeconds) s, \(outcome.violations.count) violations"
+        + (settings.lamps > 0 ? ", lamps right \(lit) times lit and \(dark) dark" : ""))
     if seeds.count == 1 {
       for violation in outcome.violations { print(violation) }
       print(outcome.report)

@@ -77,7 +77,7 @@ import Testing
       seen.dark += swarm.lampsSeen.dark
     }
     #if !DEBUG
-      #expect(seen.lit > 0 && seen.dark > 0)
+      #expect(seen.lit > 100 && seen.dark > 100)
     #endif
   }
 

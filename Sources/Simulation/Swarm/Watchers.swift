@@ -66,6 +66,15 @@ final class Watchers {
         uri: "sip:\(office.phoneExtension(watched))@trunk.example")
     }
     for lamp in lamps { keep(lamp) }
+    look()
+  }
+
+  private func look() {
+    world.after(.milliseconds(500)) { [self] in
+      guard !isOver else { return }
+      compare()
+      look()
+    }
   }
 
   private func keep(_ lamp: Lamp) {
@@ -87,7 +96,6 @@ final class Watchers {
   // MARK: The run
 
   func step(_ random: inout SeededRandom) {
-    compare()
     guard random.chance(0.1) else { return }
     let lamp = lamps[random.below(lamps.count)]
     guard lamp.isOn, lamp.watcher.alive else { return }
@@ -120,7 +128,9 @@ final class Watchers {
       if isInACall {
         seen.lit += 1
         if !lamp.shown.contains("confirmed") { complain(lamp, "is not lit in a call") }
-      } else if calls.allSatisfy({ $0.endedAt.map { isLongAgo($0, now) } ?? false }) {
+      } else if calls.allSatisfy({
+        $0.isKnownToBeOver && $0.endedAt.map { isLongAgo($0, now) } ?? false
+      }) {
         seen.dark += 1
         if !lamp.shown.isEmpty { complain(lamp, "shows \(lamp.shown), and there is no call") }
       }
@@ -170,5 +180,16 @@ final class Watchers {
     world.run(for: .seconds(Watchers.life))
     let left = world.counters.subscriptions
     if left != 0 { world.violate(.rest, "\(left) subscriptions at rest", "") }
+  }
+}
+
+extension AgentCall {
+  /// The other side was told of its end, or said it.
+  fileprivate var isKnownToBeOver: Bool {
+    guard !died, !isCutOff else { return false }
+    return switch ending {
+    case .hungUpHere, .hungUpThere, .refused, .cancelled: true
+    case .neverAcknowledged, .timedOut, .died, nil: false
+    }
   }
 }
