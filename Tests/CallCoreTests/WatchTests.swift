@@ -303,6 +303,29 @@ import Testing
     scene.expectRest()
   }
 
+  /// Who hands a call on and hangs up at once is in no call any more, however long the next one rings.
+  @Test func aTransferorThatLeavesIsDark() throws {
+    let scene = try scene()
+    scene.register(scene.alice, scene.bob, scene.carol)
+    scene.bob.onInvite = { _ in .answering(after: .seconds(1)) }
+    scene.carol.onInvite = { _ in
+      CalleeScript().with { $0.steps = [CalleeStep(after: .seconds(1), status: 180)] }
+    }
+    let lamp = watch(scene.carol, "101")
+    scene.world.run(for: .seconds(2))
+    let call = scene.alice.call("102")
+    scene.world.run(for: .seconds(4))
+    #expect(states(lamp).last == ["confirmed"])
+    call.transfer(to: "103")
+    scene.world.run(for: .seconds(3))
+    #expect(states(lamp).last == ["confirmed"])
+    call.hangUp()
+    scene.world.run(for: .seconds(3))
+    #expect(states(lamp).last == ["terminated"])
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// Of a group, every phone that rings, and only the one that answered; a transfer moves the lamp.
   @Test func groupAndTransfer() throws {
     let scene = try scene {

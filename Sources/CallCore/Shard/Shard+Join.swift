@@ -300,6 +300,8 @@ extension Shard {
         ringBack(transfer)
       }
       withdrawOffers(leg, session)
+      // The call goes on without it, so nothing else tells its watchers.
+      if !subscriptions.isEmpty { noteCall(session.record) }
       return true
     }
     guard handover.hasLeft(leg) else { return false }

@@ -121,18 +121,21 @@ final class Watchers {
       && world.link(of: lamp.watcher).isReliable
     {
       let calls = lamp.watched.calls
-      let isInACall = calls.contains { call in
-        call.state == .answered && !call.died && !call.isCutOff
+      let current = calls.first { call in
+        call.state == .answered && call.isAgreed && !call.died && !call.isCutOff
           && call.answeredAt.map { isLongAgo($0, now) } ?? false
       }
-      if isInACall {
+      if let current {
         seen.lit += 1
-        if !lamp.shown.contains("confirmed") { complain(lamp, "is not lit in a call") }
+        if !lamp.shown.contains("confirmed") { complain(lamp, "is not lit in a call", current) }
       } else if calls.allSatisfy({
         $0.isKnownToBeOver && $0.endedAt.map { isLongAgo($0, now) } ?? false
       }) {
         seen.dark += 1
-        if !lamp.shown.isEmpty { complain(lamp, "shows \(lamp.shown), and there is no call") }
+        if !lamp.shown.isEmpty {
+          let last = calls.max { $0.endedAt ?? .zero < $1.endedAt ?? .zero }
+          complain(lamp, "shows \(lamp.shown), and there is no call", last)
+        }
       }
     }
   }
@@ -141,10 +144,11 @@ final class Watchers {
     now - instant > Watchers.patience
   }
 
-  private func complain(_ lamp: Lamp, _ what: String) {
+  /// Of the call that it is about, or of the lamp's own subscription.
+  private func complain(_ lamp: Lamp, _ what: String, _ call: AgentCall? = nil) {
     world.violate(
       .method, "\(lamp.watcher.name)'s lamp for \(lamp.watched.name) \(what)",
-      lamp.subscription.callID)
+      call?.callID ?? lamp.subscription.callID)
   }
 
   /// When all calls are over and nothing gets lost any more: each lamp is dark, goes out when asked to, and leaves nothing
@@ -184,6 +188,9 @@ final class Watchers {
 }
 
 extension AgentCall {
+  /// Its ACK was sent, or has come: one without is over for the other side before it is told so.
+  fileprivate var isAgreed: Bool { isCaller ? !acks.isEmpty : acknowledged }
+
   /// The other side was told of its end, or said it.
   fileprivate var isKnownToBeOver: Bool {
     guard !died, !isCutOff else { return false }
