@@ -60,8 +60,8 @@ let layers: [Layer] = [
   Layer(
     name: "MediaEngine",
     imports: [
-      "Base", "CLinux", "Locking", "CKernelPath", "CPrompts", "CSpanDSP", "CryptoCore", "RTPWire",
-      "MediaControl",
+      "Base", "CLinux", "Locking", "CG729", "CKernelPath", "COpus", "CPrompts", "CSpanDSP",
+      "CryptoCore", "RTPWire", "MediaControl",
     ]),
   Layer(
     name: "Edge",
@@ -155,6 +155,9 @@ var targets: [Target] = [
   .target(name: "CPrompts", exclude: ["prompts.inc", "prompts.ulaw", "regenerate.py"]),
   .systemLibrary(
     name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
+  .target(name: "CG729"),
+  .systemLibrary(
+    name: "COpus", pkgConfig: "opus", providers: [.apt(["libopus-dev"])]),
   .systemLibrary(
     name: "CSpanDSP", pkgConfig: "spandsp", providers: [.apt(["libspandsp-dev"])]),
 ]

@@ -16,12 +16,12 @@ fail() { say "$@"; exit 1; }
 # What the Swift toolchain itself links with and calls, and then what Demarc does.
 swift=(binutils ca-certificates git libc6-dev libcurl4 libncurses6 libsqlite3-0 libstdc++-12-dev libxml2)
 lint=("${swift[@]}" python3)
-build=("${swift[@]}" libspandsp-dev libssl-dev libsqlite3-dev pkg-config)
+build=("${swift[@]}" libopus-dev libspandsp-dev libssl-dev libsqlite3-dev pkg-config)
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc iproute2 python3 python3-numpy rtpengine-daemon sip-tester valgrind)
 # gcc, spandsp and libtiff make the fax terminal.
-test=("${demo[@]}" conntrack dnsmasq-base ethtool gcc iproute2 kamailio kamailio-tls-modules libspandsp-dev libsrtp2-1 libtiff-dev linphone-cli
+test=("${demo[@]}" conntrack dnsmasq-base ethtool gcc iproute2 kamailio kamailio-tls-modules libspandsp-dev libbcg729-0 libsrtp2-1 libtiff-dev linphone-cli
   nftables openssl sipsak)
 case $purpose in
   lint) packages=("${lint[@]}") ;;

@@ -7,3 +7,4 @@
 #include <spandsp/bit_operations.h>
 #include <spandsp/g722.h>
 #include <spandsp/gsm0610.h>
+#include <spandsp/plc.h>

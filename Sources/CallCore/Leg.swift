@@ -132,6 +132,8 @@ final class Leg {
   var streams = SDPStreams.all
   /// Its speech may be converted.
   var transcodes = true
+  /// It has refused an offer of less than all that its speech could be made of.
+  var offersAll = false
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()

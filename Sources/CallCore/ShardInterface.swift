@@ -35,6 +35,8 @@ package struct ShardSettings: Sendable {
   package var listeners: [Listener]
   package var mediaAddresses: [MediaAddress]
   package var serverName = "Demarc"
+  /// Of its codecs the one that the media plane speaks only where its library is installed.
+  package var speaksG729 = false
   package var limits = ShardLimits()
   package init(
     incarnation: UInt64, secret: [UInt8], listeners: [Listener], mediaAddresses: [MediaAddress]

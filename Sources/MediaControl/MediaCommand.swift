@@ -46,9 +46,6 @@ package enum MediaLimits {
   package static let latchWindow = 5
 }
 
-/// Codecs that this process can speak itself; everything else is relayed without being understood.
-package enum AudioCodec: UInt8, Sendable, CaseIterable { case unknown, pcmu, pcma, g722, gsm }
-
 /// How a stream goes over the wire (SDP's proto).
 package enum MediaProtocol: UInt8, Sendable {
   /// RTP and RTCP, under keys or not.
@@ -60,19 +57,23 @@ package enum MediaProtocol: UInt8, Sendable {
 /// What SDP said of the far end of a transport. Sent again whole on each re-offer: the transport's
 /// port, SSRCs and counters stay, and its latch stays too unless `rtp` changed.
 package struct RemoteMedia: Hashable, Sendable {
+  // In an order that leaves no holes: a far end is kept three times in a call.
+
   /// Of UDPTL: where it all goes; there is nothing for `rtcp` then.
   package var rtp: SocketAddress
+  package var clockRate: UInt32
   package var rtcp: SocketAddress
+  /// Milliseconds of speech in a packet that it wants, and the most that it takes; 0: not said, and 20 is assumed.
+  package var packetTime: UInt16
+  package var maxPacketTime: UInt8 = 0
+  package var payloadType: UInt8
   package var signallingSource: IPAddress
   package var latch: LatchPolicy
   /// Whether we may send to the far end, and whether it may send to us (SDP direction, seen from us).
   package var weSend: Bool
   package var weReceive: Bool
-  /// The first audio format both sides agreed on, and the packet time in ms (0: not said, 20 assumed).
+  /// The first audio format both sides agreed on.
   package var codec: AudioCodec
-  package var payloadType: UInt8
-  package var clockRate: UInt32
-  package var packetTime: UInt16
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
   package var proto: MediaProtocol
@@ -86,8 +87,9 @@ package struct RemoteMedia: Hashable, Sendable {
   package init(
     rtp: SocketAddress, rtcp: SocketAddress, signallingSource: IPAddress, latch: LatchPolicy,
     weSend: Bool, weReceive: Bool, codec: AudioCodec, payloadType: UInt8, clockRate: UInt32,
-    packetTime: UInt16, telephoneEvent: UInt8, security: MediaSecurity? = nil,
-    proto: MediaProtocol = .rtp, speech: SpeechFormats = SpeechFormats()
+    packetTime: UInt16, maxPacketTime: UInt8 = 0, telephoneEvent: UInt8,
+    security: MediaSecurity? = nil, proto: MediaProtocol = .rtp,
+    speech: SpeechFormats = SpeechFormats()
   ) {
     self.proto = proto
     self.speech = speech
@@ -101,6 +103,7 @@ package struct RemoteMedia: Hashable, Sendable {
     self.payloadType = payloadType
     self.clockRate = clockRate
     self.packetTime = packetTime
+    self.maxPacketTime = maxPacketTime
     self.telephoneEvent = telephoneEvent
     self.security = security
   }

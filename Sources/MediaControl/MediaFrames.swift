@@ -50,8 +50,10 @@ struct FrameWriter {
     put(remote.payloadType)
     put(remote.clockRate)
     put(remote.packetTime)
+    put(remote.maxPacketTime)
     put(remote.telephoneEvent)
-    put(remote.speech.word)
+    put(remote.speech.words.low)
+    put(remote.speech.words.high)
     put(UInt8(remote.security == nil ? 0 : 1))
     if let security = remote.security {
       put(security.sending)
@@ -211,8 +213,8 @@ struct FrameReader {
       latch: try valid(LatchPolicy(rawValue: u8(bytes))), weSend: try flag(bytes),
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
-      telephoneEvent: u8(bytes), proto: proto)
-    remote.speech = try valid(SpeechFormats(word: u64(bytes)))
+      maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
+    remote.speech = try valid(SpeechFormats(words: (u64(bytes), u64(bytes))))
     if try flag(bytes) { remote.security = try security(bytes) }
     return remote
   }

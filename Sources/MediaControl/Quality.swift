@@ -100,8 +100,10 @@ private struct CodecModel {
   init?(_ codec: AudioCodec) {
     switch codec {
     case .pcmu, .pcma: (impairment, robustness) = (0, 25.1)
-    // No model of narrow-band speech is published for these two that tells of loss as well.
-    case .g722, .gsm, .unknown: return nil
+    // G.729A with VAD.
+    case .g729: (impairment, robustness) = (11, 19)
+    // No model of narrow-band speech is published for these that tells of loss as well.
+    case .g722, .gsm, .l16, .l16Wide, .opus, .unknown: return nil
     }
   }
 

@@ -8,12 +8,21 @@ package struct SpeechFormats: Hashable, Sendable {
       self.codec = codec
       self.payloadType = payloadType
     }
+
+    fileprivate var bits: UInt64 { UInt64(payloadType) << 8 | UInt64(codec.rawValue) }
+
+    /// Of the lowest 16 bits.
+    fileprivate init(bits: UInt64) {
+      codec = AudioCodec(rawValue: UInt8(bits & 0xff)) ?? .unknown
+      payloadType = UInt8(bits >> 8 & 0x7f)
+    }
   }
 
-  package static let limit = 4
+  /// As many as there are codecs.
+  package static let limit = 8
 
-  /// A word of 16 bits each, the codec below its payload type, the first one lowest; 0 ends them.
-  package private(set) var word: UInt64 = 0
+  /// 16 bits each, the codec below its payload type, the first one lowest; 0 ends them.
+  package private(set) var words: (low: UInt64, high: UInt64) = (0, 0)
 
   package init() {}
 
@@ -21,34 +30,43 @@ package struct SpeechFormats: Hashable, Sendable {
     for format in formats { append(format) }
   }
 
-  /// Nil where it could not have come about by `append`.
-  package init?(word: UInt64) {
-    var rest = word
-    while rest != 0 {
-      guard let codec = AudioCodec(rawValue: UInt8(rest & 0xff)), codec != .unknown,
-        rest & 0xffff < 0x8000
-      else { return nil }
-      append(Format(codec, UInt8(rest >> 8 & 0x7f)))
-      rest >>= 16
+  /// Nil where they could not have come about by `append`.
+  package init?(words: (low: UInt64, high: UInt64)) {
+    for i in 0..<Self.limit {
+      let bits = (i < 4 ? words.low : words.high) >> UInt64(16 * (i & 3)) & 0xffff
+      if bits == 0 { break }
+      append(Format(bits: bits))
     }
-    guard self.word == word else { return nil }
+    guard self.words == words else { return nil }
   }
 
-  package var isEmpty: Bool { word == 0 }
+  package static func == (a: SpeechFormats, b: SpeechFormats) -> Bool { a.words == b.words }
 
-  package var count: Int { (64 - word.leadingZeroBitCount + 15) / 16 }
+  package func hash(into hasher: inout Hasher) {
+    hasher.combine(words.low)
+    hasher.combine(words.high)
+  }
+
+  package var isEmpty: Bool { words.low == 0 }
+
+  package var count: Int {
+    words.high == 0
+      ? (64 - words.low.leadingZeroBitCount + 15) / 16
+      : 4 + (64 - words.high.leadingZeroBitCount + 15) / 16
+  }
 
   package subscript(i: Int) -> Format {
-    let bits = word >> UInt64(16 * i)
-    return Format(AudioCodec(rawValue: UInt8(bits & 0xff)) ?? .unknown, UInt8(bits >> 8 & 0x7f))
+    Format(bits: (i < 4 ? words.low : words.high) >> UInt64(16 * (i & 3)))
   }
 
   /// A codec counts where it is named first.
   package mutating func append(_ format: Format) {
+    let count = count
     guard format.codec != .unknown, format.payloadType < 128, count < Self.limit,
       self[format.codec] == nil
     else { return }
-    word |= (UInt64(format.payloadType) << 8 | UInt64(format.codec.rawValue)) << UInt64(16 * count)
+    let bits = format.bits << UInt64(16 * (count & 3))
+    if count < 4 { words.low |= bits } else { words.high |= bits }
   }
 
   package subscript(codec: AudioCodec) -> Format? {
@@ -68,11 +86,14 @@ package struct SpeechFormats: Hashable, Sendable {
     return found
   }
 
-  /// What something else is best turned into: G.711 takes nothing away from the speech of a telephone, G.722 costs more,
-  /// and GSM is heard.
-  package var best: Format? {
+  /// The first of them that a wide band comes in.
+  package var hasWide: Bool { (0..<count).contains { self[$0].codec.isWide } }
+
+  /// What speech of the band is best turned into; of two that are alike the one that was named first.
+  package func best(isWide: Bool) -> Format? {
     var best: Format?
-    for i in 0..<count where best.map({ self[i].codec.cost < $0.codec.cost }) ?? true {
+    for i in 0..<count
+    where best.map({ self[i].codec.cost(isWide: isWide) < $0.codec.cost(isWide: isWide) }) ?? true {
       best = self[i]
     }
     return best
@@ -82,20 +103,10 @@ package struct SpeechFormats: Hashable, Sendable {
   package func conversion(of payloadType: UInt8, for other: SpeechFormats) -> (
     from: Format, to: Format
   )? {
-    guard let from = self[payloadType: payloadType], other[from.codec] == nil, let to = other.best
+    guard let from = self[payloadType: payloadType], other[from.codec] == nil,
+      let to = other.best(isWide: from.codec.isWide)
     else { return nil }
     return (from, to)
-  }
-}
-
-extension AudioCodec {
-  fileprivate var cost: Int {
-    switch self {
-    case .pcmu, .pcma: 0
-    case .g722: 1
-    case .gsm: 2
-    case .unknown: 3
-    }
   }
 }
 
@@ -107,6 +118,7 @@ extension RemoteMedia {
     if codec != .unknown, formats[codec] == nil, !formats.isEmpty {
       remote.codec = formats[0].codec
       remote.payloadType = formats[0].payloadType
+      remote.clockRate = remote.codec.clockRate
     }
     return remote
   }

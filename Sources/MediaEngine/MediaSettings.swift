@@ -104,6 +104,8 @@ package struct MediaCounters: Hashable, Sendable {
   /// Packets of speech that left in another codec than they came in, and those that held no speech of theirs.
   package var converted: UInt64 = 0
   package var unconvertible: UInt64 = 0
+  /// Dropped: its place in a converted flow was filled already.
+  package var convertedLate: UInt64 = 0
   /// Dropped: it would have come through ourselves a second time, or faster than an echo of speech does.
   package var looped: UInt64 = 0
   /// Dropped: the kernel did not take it.

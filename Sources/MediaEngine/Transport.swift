@@ -14,6 +14,8 @@ struct Transport: Sendable {
   var isRenumbered = false
   /// The far end sends codecs that the other end of the bridge has not named.
   var converts = false
+  /// A flow of it or for it is made anew here: RTCP does not pass, and reports are ours.
+  var endsReports = false
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
   /// Whether the kernel relays what the far end sends.

@@ -43,7 +43,7 @@ func packageTargets(_ manifest: String) -> [String: Set<String>] {
   // `Layer(name: "X", imports: [...])`, `.executableTarget(name: "X", dependencies: [...])`,
   // and C targets, which depend on nothing.
   let declaration =
-    #/(?:Layer|\.executableTarget|\.target|\.systemLibrary)\(\s*name: "(?<name>[A-Za-z-]+)"(?<rest>[^\[]*?(?:imports|dependencies): \[(?<list>[^\]]*)\])?/#
+    #/(?:Layer|\.executableTarget|\.target|\.systemLibrary)\(\s*name: "(?<name>[A-Za-z0-9-]+)"(?<rest>[^\[]*?(?:imports|dependencies): \[(?<list>[^\]]*)\])?/#
   for match in manifest.matches(of: declaration) {
     let list = (match.output.list ?? "").replacing(#/package: "[^"]+"/#, with: "")
     let names = list.matches(of: #/"(?<name>[A-Za-z0-9-]+)"/#)

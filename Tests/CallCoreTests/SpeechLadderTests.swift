@@ -85,6 +85,62 @@ import Testing
     #expect(speech(scene, near) == [.pcma])
   }
 
+  /// A callee that has nothing of an offer with G.711 in it is asked again with the rest, the wide ones first where the
+  /// caller has one; and an offer that has everything is refused once.
+  @Test func askedOnceMore() throws {
+    let scene = try scene([9])
+    let near = call(scene, speaking(120, 101))
+    #expect(scene.north.calls.count == 2)
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == [120, 101, 0, 8])
+    let far = try #require(scene.north.calls.last)
+    #expect(far.remoteSDP?.payloads == [120, 101, 9, 0, 8, 3, 127, 126])
+    #expect(near.state == .answered && near.remoteSDP?.payloads == [120])
+    #expect(speech(scene, near) == [.opus] && speech(scene, far) == [.g722])
+    scene.finish()
+    let notes = scene.records.first?.notes ?? []
+    #expect(notes.contains("speech is converted: opus and G722"))
+    #expect(scene.records.first?.attempts.count == 1)
+    scene.expectRest()
+  }
+
+  @Test func refusedOnceMore() throws {
+    let scene = try scene([97])
+    scene.south.onInvite = { _ in .refusing(404) }
+    let near = call(scene, speaking(8, 101))
+    #expect(scene.north.calls.count == 2 && near.state != .answered)
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// G.729 is spoken where its library is installed, and passes between two that have it otherwise.
+  @Test(arguments: [true, false]) func whereItsLibraryIs(installed: Bool) throws {
+    var settings = Scene.settings(resources: Scene.resources())
+    settings.speaksG729 = installed
+    let scene = try Scene(settings)
+    scene.register(scene.alice)
+    scene.north.onInvite = { _ in CalleeScript.answering().with { $0.payloads = [0] } }
+    scene.south.onInvite = { _ in .refusing(404) }
+    let near = call(scene, speaking(18))
+    #expect((near.state == .answered) == installed)
+    #expect(
+      scene.north.calls.first?.remoteSDP?.payloads == (installed ? [18, 0, 8] : [18]))
+    scene.north.onInvite = { _ in CalleeScript.answering().with { $0.payloads = [18] } }
+    let alike = call(scene, speaking(18, 101))
+    #expect(alike.state == .answered && alike.remoteSDP?.payloads == [18])
+    #expect(speech(scene, alike) == (installed ? [.g729] : []))
+  }
+
+  /// Linear samples are told apart by their rate; an application speaks what there is.
+  @Test func applicationsSpeakWhatThereIs() throws {
+    let scene = try scene([0])
+    let echo = scene.alice.call("*43", speaking(121, 120))
+    scene.world.run(for: .seconds(2))
+    #expect(echo.state == .answered && echo.remoteSDP?.payloads == [121])
+    #expect(scene.world.media.remote(of: echo.media)?.codec == .l16Wide)
+    scene.finish()
+    #expect(scene.records.first?.codec == "L16/16000")
+  }
+
   /// Switched off on either side, or for codecs that we do not speak, it is as it was.
   @Test(arguments: ["trunk", "user", "G729"])
   func nothingIsConverted(why: String) throws {

@@ -20,12 +20,18 @@ import Testing
   }
 
   @Test func wordsComeBack() {
-    let all = formats((.g722, 9), (.pcma, 8), (.gsm, 127), (.pcmu, 0))
-    #expect(SpeechFormats(word: all.word) == all && SpeechFormats(word: 0) == formats())
+    let all = formats(
+      (.g722, 9), (.pcma, 8), (.gsm, 127), (.pcmu, 0), (.opus, 111), (.l16, 96), (.l16Wide, 97),
+      (.g729, 18))
+    #expect(all.count == SpeechFormats.limit && all[4].codec == .opus && all[7].payloadType == 18)
+    #expect(SpeechFormats(words: all.words) == all && SpeechFormats(words: (0, 0)) == formats())
     // No codec, a payload type beyond 127, a gap, and a codec twice.
     for word in [0x00ff, 0x8001, 0x0001_0000, 0x0101_0001] as [UInt64] {
-      #expect(SpeechFormats(word: word) == nil, "\(word)")
+      #expect(SpeechFormats(words: (word, 0)) == nil, "\(word)")
     }
+    // A gap between the two, and a codec that the first had.
+    #expect(SpeechFormats(words: (0x0001, 0x0802)) == nil)
+    #expect(SpeechFormats(words: (all.words.low, 0x0903)) == nil)
   }
 
   @Test func onlyWhatTheOtherHasNotNamedIsConverted() {
@@ -40,6 +46,10 @@ import Testing
     #expect(
       formats((.gsm, 3)).conversion(of: 3, for: formats((.g722, 9), (.pcmu, 0)))?.to.codec == .pcmu)
     #expect(law.conversion(of: 0, for: formats((.gsm, 3), (.g722, 9)))?.to.codec == .g722)
+    // A wide band stays one where that is possible.
+    let wideband = formats((.pcmu, 0), (.opus, 96), (.g722, 9))
+    #expect(formats((.l16Wide, 97)).conversion(of: 97, for: wideband)?.to.codec == .opus)
+    #expect(formats((.g729, 18)).conversion(of: 18, for: wideband)?.to.codec == .pcmu)
     #expect(wide.common(with: formats((.pcma, 8), (.g722, 9))) == formats((.g722, 9), (.pcma, 8)))
   }
 }

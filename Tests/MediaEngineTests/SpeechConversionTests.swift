@@ -5,13 +5,16 @@ import MediaEngine
 import RTPWire
 import Testing
 
-/// Two ends that have no codec in common hear each other; the flow is the one that came.
+/// Two ends that have no codec in common hear each other, in a flow of our own.
 @Suite(.serialized) struct SpeechConversionTests {
-  private static let types: [AudioCodec: UInt8] = [.pcmu: 0, .gsm: 3, .pcma: 8, .g722: 9]
+  private static let types: [AudioCodec: UInt8] = [
+    .pcmu: 0, .gsm: 3, .pcma: 8, .g722: 9, .g729: 18, .l16: 96, .l16Wide: 97, .opus: 111,
+  ]
 
   private func remote(_ peer: Peer, _ codecs: AudioCodec...) -> RemoteMedia {
     var remote = RemoteMedia(peer.address, codec: codecs[0])
     remote.payloadType = Self.types[codecs[0]] ?? 255
+    remote.clockRate = codecs[0].clockRate
     for codec in codecs {
       remote.speech.append(SpeechFormats.Format(codec, Self.types[codec] ?? 255))
     }
@@ -37,40 +40,70 @@ import Testing
 
   private func payload(_ packet: [UInt8]) -> [UInt8] { Array(packet.dropFirst(RTPHeader.size)) }
 
-  /// G.711 needs no memory: each packet for itself, bit for bit.
+  /// The counters, once all that was sent has been counted.
+  private func counters(
+    _ rig: Rig, until isDone: (MediaCounters) -> Bool
+  ) -> MediaCounters {
+    for _ in 0..<200 where !isDone(rig.plane.counters) { usleep(5_000) }
+    return rig.plane.counters
+  }
+
+  /// G.711 needs no memory: each packet for itself, bit for bit. The flow is one of ours, in the time of the one that came.
   @Test func lawsBothWays() throws {
     let rig = try Rig()
     let (alice, bob) = (try Peer(), try Peer())
     let (a, b) = try rig.bridge(remote(alice, .pcmu), remote(bob, .pcma))
+    var before: RTPHeader?
     for number in 1...3 {
       let samples = tone(number)
       alice.send(packet(number, type: 0, samples.map(G711.ulaw)), to: a.media)
-      let heard = try #require(bob.receive()?.bytes)
-      let sent = packet(
-        number, type: 8, samples.map { G711.alaw(linear: G711.linear(ulaw: G711.ulaw(linear: $0))) }
-      )
-      #expect(heard == sent)
+      let heard = try #require(bob.packet())
+      let law = samples.map { G711.alaw(linear: G711.linear(ulaw: G711.ulaw(linear: $0))) }
+      #expect(heard.payload == law && heard.header.payloadType == 8)
+      #expect(heard.header.marker == (number == 1) && heard.header.ssrc != 0x1111_2222)
+      if let before {
+        #expect(heard.header.sequence == before.sequence &+ 1)
+        #expect(heard.header.timestamp == before.timestamp &+ 160)
+        #expect(heard.header.ssrc == before.ssrc)
+      }
+      before = heard.header
       bob.send(packet(number, type: 8, samples.map(G711.alaw)), to: b.media)
-      let back = try #require(alice.receive()?.bytes)
-      #expect(back.count == 172 && back[1] & 0x7f == 0)
+      let back = try #require(alice.packet())
+      #expect(back.payload.count == 160 && back.header.payloadType == 0)
     }
-    #expect(rig.plane.counters.converted == 6 && rig.plane.counters.unconvertible == 0)
+    let counted = counters(rig) { $0.converted == 6 }
+    #expect(counted.converted == 6 && counted.unconvertible == 0)
     #expect(rig.measure(a)?.packets == 3 && rig.measure(b)?.sent == 3)
   }
 
-  /// CSRCs stay in front of the payload; padding does not stay behind it; digits pass as they are.
-  @Test func whatIsNoSpeechStays() throws {
+  /// CSRCs and padding do not come along; digits do, at their place in the time of the new flow.
+  @Test func whatIsNoSpeechKeepsItsPlace() throws {
     let rig = try Rig()
     let (alice, bob) = (try Peer(), try Peer())
-    let (a, _) = try rig.bridge(remote(alice, .pcmu), remote(bob, .pcma))
+    let (a, _) = try rig.bridge(remote(alice, .pcmu), remote(bob, .opus))
     let speech = tone(0).map(G711.ulaw)
     let source: [UInt8] = [1, 2, 3, 4]
     alice.send(packet(1, type: 0, source + speech, first: 0xa1, tail: [0, 0, 3]), to: a.media)
     let heard = try #require(bob.receive()?.bytes)
-    #expect(heard.count == 12 + 4 + 160 && heard[0] == 0x81 && Array(heard[12..<16]) == source)
-    let digits = packet(2, type: 101, [5, 10, 0, 160])
-    alice.send(digits, to: a.media)
-    #expect(bob.receive()?.bytes == digits)
+    #expect(heard[0] == 0x80 && heard[1] == 0x80 | 111)
+    let first = try #require(parse(heard)).header
+    // A digit that began with packet 2 and is told of in 2 and 3.
+    for number in [2, 3] {
+      var digit = packet(number, type: 101, [5, 10, 0, 160])
+      digit.replaceSubrange(4..<8, with: [0, 0, 1, 64])
+      alice.send(digit, to: a.media)
+      let told = try #require(bob.packet())
+      #expect(told.payload == [5, 10, 0, 160] && told.header.ssrc == first.ssrc)
+      #expect(told.header.timestamp == first.timestamp &+ 960)
+      #expect(told.header.sequence == first.sequence &+ UInt16(number - 1))
+    }
+    // And the speech behind it stands where it would have without.
+    alice.send(packet(4, type: 0, speech), to: a.media)
+    let next = try #require(bob.packet()).header
+    #expect(next.timestamp == first.timestamp &+ 3 * 960 && next.sequence == first.sequence &+ 3)
+    // Comfort noise of another clock says nothing to it.
+    alice.send(packet(5, type: 13, [60]), to: a.media)
+    #expect(bob.receiveAll() == [])
   }
 
   /// What both have named is not touched, whatever else they have; and it changes with what they say.
@@ -82,38 +115,191 @@ import Testing
     alice.send(packet(1, type: 0, speech.map(G711.ulaw)), to: a.media)
     #expect(bob.receive()?.bytes == packet(1, type: 0, speech.map(G711.ulaw)))
     bob.send(packet(1, type: 8, speech.map(G711.alaw)), to: b.media)
-    #expect(alice.receive()?.bytes[1] == 0x80)
+    let first = try #require(alice.packet())
+    #expect(first.header.payloadType == 0)
     rig.plane.submit([.remote(a.id, remote(alice, .pcma))])
     rig.measure(a)
+    // The same flow goes on for who has heard it.
     bob.send(packet(2, type: 8, speech.map(G711.alaw)), to: b.media)
-    #expect(alice.receive()?.bytes == packet(2, type: 8, speech.map(G711.alaw)))
+    let second = try #require(alice.packet())
+    #expect(second.header.ssrc == first.header.ssrc && second.payload == speech.map(G711.alaw))
+    #expect(second.header.sequence == first.header.sequence &+ 1)
+    #expect(second.header.payloadType == 8)
     alice.send(packet(2, type: 8, speech.map(G711.alaw)), to: a.media)
     #expect(bob.receive()?.bytes[1] == 8)
-    #expect(rig.plane.counters.converted == 1)
+    #expect(counters(rig) { $0.converted == 1 }.converted == 1)
   }
 
   /// A payload that is no speech of its codec goes nowhere, and nothing is harmed.
   @Test func badPayloads() throws {
     let rig = try Rig()
     let (alice, bob) = (try Peer(), try Peer())
-    let (a, _) = try rig.bridge(remote(alice, .gsm, .pcmu), remote(bob, .pcma))
+    let (a, _) = try rig.bridge(
+      remote(alice, .gsm, .pcmu, .opus, .l16, .g729), remote(bob, .pcma))
     for size in [1, 32, 34, 1_400] {
       alice.send(packet(size, type: 3, [UInt8](repeating: 0xd0, count: size)), to: a.media)
     }
     alice.send(packet(2, type: 0, [UInt8](repeating: 1, count: 9_000)), to: a.media)
+    // Opus: a frame count of none, and frames that are not there. L16: half a sample. G.729: half a frame.
+    alice.send(packet(3, type: 111, [0xff, 0x00]), to: a.media)
+    alice.send(packet(4, type: 111, [0x03, 0x3f]), to: a.media)
+    alice.send(packet(5, type: 96, [1, 2, 3]), to: a.media)
+    alice.send(packet(6, type: 18, [1, 2, 3, 4, 5]), to: a.media)
     #expect(bob.receiveAll() == [])
-    #expect(rig.plane.counters.unconvertible == 5)
-    alice.send(packet(3, type: 0, []), to: a.media)
-    #expect(bob.receive()?.bytes == packet(3, type: 8, []))
+    #expect(counters(rig) { $0.unconvertible == 9 }.unconvertible == 9)
+    alice.send(packet(7, type: 0, tone(0).map(G711.ulaw)), to: a.media)
+    #expect(bob.packet()?.payload.count == 160)
+  }
+
+  /// Packets of the length that the far end wants, and no longer than it takes, whatever comes.
+  @Test(arguments: [
+    (AudioCodec.pcma, 30, 0, 240), (.pcma, 10, 0, 80), (.pcma, 60, 0, 480), (.pcma, 60, 40, 320),
+    (.pcma, 200, 0, 480), (.gsm, 30, 0, 33), (.gsm, 60, 0, 99), (.g722, 30, 0, 240),
+    (.l16, 20, 0, 320),
+    (.l16, 0, 10, 160),
+  ])
+  func packetTimes(codec: AudioCodec, wanted: Int, longest: Int, size: Int) throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    var far = remote(bob, codec)
+    far.packetTime = UInt16(wanted)
+    far.maxPacketTime = UInt8(longest)
+    let (a, _) = try rig.bridge(remote(alice, .pcmu), far)
+    for number in 0..<6 {
+      alice.send(packet(number, type: 0, tone(number).map(G711.ulaw)), to: a.media)
+    }
+    let made = bob.receiveAll().compactMap { parse($0) }
+    let milliseconds = codec.packetMilliseconds(ofBytes: size)
+    #expect(made.count == 120 / milliseconds && made.allSatisfy { $0.payload.count == size })
+    for (first, second) in zip(made, made.dropFirst()) {
+      #expect(second.header.sequence == first.header.sequence &+ 1)
+      #expect(second.header.timestamp == first.header.timestamp &+ UInt32(8 * milliseconds))
+    }
+  }
+
+  /// The same codec in packets that are too long for the far end is cut anew; what is short enough is not touched.
+  @Test func tooLongForTheFarEnd() throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    var far = remote(bob, .pcma)
+    far.maxPacketTime = 20
+    let (a, b) = try rig.bridge(remote(alice, .pcma), far)
+    let long = (tone(0) + tone(1)).map(G711.alaw)
+    alice.send(packet(1, type: 8, tone(0).map(G711.alaw)), to: a.media)
+    #expect(bob.receive()?.bytes == packet(1, type: 8, tone(0).map(G711.alaw)))
+    alice.send(packet(3, type: 8, long), to: a.media)
+    let made = bob.receiveAll().compactMap { parse($0) }
+    #expect(made.map(\.payload) == [Array(long.prefix(160)), Array(long.suffix(160))])
+    bob.send(packet(1, type: 8, tone(0).map(G711.alaw)), to: b.media)
+    #expect(alice.packet()?.payload == tone(0).map(G711.alaw))
+  }
+
+  /// A packet or two that are missing are concealed and the flow goes on; longer ones are a pause in the time stamps; what
+  /// comes late is dropped.
+  @Test func gaps() throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    let (a, _) = try rig.bridge(remote(alice, .pcmu), remote(bob, .opus))
+    func say(_ numbers: Int...) -> [RTPHeader] {
+      for number in numbers {
+        alice.send(packet(number, type: 0, tone(number).map(G711.ulaw)), to: a.media)
+      }
+      return bob.receiveAll().compactMap { parse($0)?.header }
+    }
+    let first = try #require(say(1, 2).last)
+    let concealed = say(4, 3, 7, 8)
+    #expect(concealed.count == 6, "\(concealed)")
+    for (i, header) in concealed.enumerated() {
+      #expect(header.sequence == first.sequence &+ UInt16(i + 1) && !header.marker)
+      #expect(header.timestamp == first.timestamp &+ UInt32(960 * (i + 1)))
+    }
+    #expect(counters(rig) { $0.convertedLate == 1 }.convertedLate == 1)
+    let last = try #require(concealed.last)
+    let after = try #require(say(19).first)
+    #expect(after.sequence == last.sequence &+ 1 && after.marker)
+    #expect(after.timestamp == last.timestamp &+ 11 * 960)
+  }
+
+  /// Silence that is not sent shows as a pause, also where it begins in the middle of a packet that is being made.
+  @Test func pausesInTheMiddleOfAPacket() throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    var far = remote(bob, .pcma)
+    far.packetTime = 60
+    let (a, _) = try rig.bridge(remote(alice, .pcmu), far)
+    func say(_ number: Int, at block: Int) {
+      var speech = packet(number, type: 0, tone(block).map(G711.ulaw))
+      let time = UInt32(block * 160)
+      speech.replaceSubrange(4..<8, with: (0..<4).map { UInt8(time >> UInt32(24 - 8 * $0) & 0xff) })
+      alice.send(speech, to: a.media)
+    }
+    // 20 ms of speech, 180 of nothing with no number missing, and 60 more.
+    say(1, at: 0)
+    for i in 0..<3 { say(2 + i, at: 10 + i) }
+    let made = bob.receiveAll().compactMap { parse($0) }
+    #expect(made.count == 2)
+    guard made.count == 2 else { return }
+    #expect(made[0].payload.suffix(320).allSatisfy { $0 == G711.alaw(linear: 0) })
+    #expect(made[1].header.timestamp == made[0].header.timestamp &+ 1_600 && made[1].header.marker)
+    #expect(made[1].header.sequence == made[0].header.sequence &+ 1)
+  }
+
+  private func firstPacket(of compound: [UInt8]) -> RTCPPacket? {
+    var reader = RTCPReader()
+    return reader.next(in: compound.rawSpan)
+  }
+
+  /// Nobody else can report of flows that begin and end here.
+  @Test func reportsAreOurs() throws {
+    var settings = MediaSettings()
+    settings.reportInterval = .milliseconds(120)
+    let rig = try Rig(settings: settings)
+    let (alice, bob) = (try Peer(), try Peer())
+    let (ears, mouth) = (try Peer(), try Peer())
+    var near = remote(alice, .pcmu)
+    near.rtcp = ears.address
+    var far = remote(bob, .opus)
+    far.rtcp = mouth.address
+    let (a, b) = try rig.bridge(near, far)
+    for number in 1...5 {
+      alice.send(packet(number, type: 0, tone(number).map(G711.ulaw)), to: a.media)
+    }
+    let made = try #require(bob.packet()).header
+    let theirs = rtcp { writer, packet in
+      writer.receiverReport(ssrc: 0x1111_2222, block: nil, to: &packet)
+      writer.canonicalName(ssrc: 0x1111_2222, name: 1, to: &packet)
+    }
+    ears.send(theirs, to: a.control)
+    // Bob hears of the flow that he gets, and Alice of the one that she sends.
+    let report = try #require(mouth.receive()?.bytes)
+    let sender = try #require(firstPacket(of: report))
+    #expect(sender.type == RTCPType.senderReport && report.count != theirs.count)
+    let info = sender.senderInfo(in: report.rawSpan)
+    let name = report.rawSpan.bigEndian32(at: 4)
+    #expect(info?.packets == 5 && name == made.ssrc)
+    let back = try #require(ears.receive()?.bytes)
+    let receiver = try #require(firstPacket(of: back))
+    let block = receiver.reportBlock(0, in: back.rawSpan)
+    #expect(receiver.type == RTCPType.receiverReport && block?.ssrc == 0x1111_2222)
+    rig.plane.submit([.close(b.id)])
+    var types: [UInt8] = []
+    while let last = mouth.receive()?.bytes {
+      var reader = RTCPReader()
+      while let packet = reader.next(in: last.rawSpan) { types.append(packet.type) }
+    }
+    #expect(types.last == RTCPType.bye)
   }
 
   /// A tone that goes from µ-law through each pair and back to µ-law is the tone, some samples later. Of a tone GSM
   /// keeps little more than the pitch, as it does of speech.
-  @Test(
-    arguments: [
-      ([AudioCodec.pcma], 30.0), ([.g722], 20), ([.gsm], 7), ([.pcma, .g722], 20),
-      ([.pcma, .gsm], 7), ([.g722, .gsm], 7), ([.gsm, .g722], 7), ([.g722, .pcma], 20),
-    ])
+  private static let paths: [([AudioCodec], Double)] = [
+    ([.pcma], 30), ([.g722], 20), ([.gsm], 7), ([.pcma, .g722], 20), ([.pcma, .gsm], 7),
+    ([.g722, .gsm], 7), ([.gsm, .g722], 7), ([.g722, .pcma], 20), ([.l16], 30), ([.l16Wide], 30),
+    ([.opus], 7), ([.g729], 5), ([.opus, .g722], 7), ([.l16Wide, .opus], 7),
+    ([.l16Wide, .g722, .l16], 20), ([.opus, .g729], 5),
+  ]
+
+  @Test(arguments: paths)
   func aToneComesThrough(codecs: [AudioCodec], decibels: Double) throws {
     let rig = try Rig(pairs: 8)
     let path = [.pcmu] + codecs + [.pcmu]
@@ -131,7 +317,7 @@ import Testing
       heard += payload(passed).map { G711.linear(ulaw: $0) }
     }
     let said = (0..<25).flatMap(tone)
-    let best = (0..<60).map { signalToNoise(said, heard, shift: $0) }.max() ?? 0
+    let best = (0..<160).map { signalToNoise(said, heard, shift: $0) }.max() ?? 0
     #expect(best > decibels, "\(best) dB")
   }
 
@@ -144,5 +330,15 @@ import Testing
       noise += (wanted - got) * (wanted - got)
     }
     return 10 * log10(signal / max(noise, 1))
+  }
+}
+
+extension AudioCodec {
+  fileprivate func packetMilliseconds(ofBytes count: Int) -> Int {
+    switch self {
+    case .gsm: count / 33 * 20
+    case .l16: count / 16
+    default: count / 8
+    }
   }
 }

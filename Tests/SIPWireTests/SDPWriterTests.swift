@@ -252,15 +252,28 @@ private let canaries = """
   private func choice(_ text: String) throws -> SDPChoice? {
     var sdp = SessionDescription()
     try SessionDescription.parse(Array(text.utf8).rawSpan, into: &sdp)
-    return SDPWriter.choose(from: sdp)
+    return SDPWriter.choose(from: sdp, speaking: isSpoken)
+  }
+
+  /// Stands for an engine that has the laws and Opus.
+  private func isSpoken(_ format: SDPFormat) -> Bool {
+    switch format.encoding {
+    case .pcmu, .pcma: format.clockRate == 8_000 && format.channels == 1
+    case .opus: format.clockRate == 48_000 && format.channels == 2
+    default: false
+    }
   }
 
   @Test func choosesTheFirstCodecThatWeSpeak() throws {
     #expect(
       try choice(canaries.replacing("0 8 111 9 13 101", with: "111 9 8 0 101"))
-        == SDPChoice(line: 0, encoding: .pcma, payloadType: 8, telephoneEvent: 101))
+        == SDPChoice(
+          line: 0, codec: SDPSpeech.Format(.pcma, 8), telephoneEvent: 101))
     #expect(
-      try choice(canaries.replacing("0 8 111 9 13 101", with: "9 111")) == nil)
+      try choice(canaries.replacing("0 8 111 9 13 101", with: "9 111"))
+        == SDPChoice(
+          line: 0, codec: SDPSpeech.Format(.opus, 111, clockRate: 48_000), telephoneEvent: nil))
+    #expect(try choice(canaries.replacing("0 8 111 9 13 101", with: "9")) == nil)
     // A payload type of our number with another meaning.
     #expect(
       try choice(
@@ -269,7 +282,7 @@ private let canaries = """
         == nil)
     #expect(
       try choice(canaries.replacing("0 8 111 9 13 101", with: "0"))
-        == SDPChoice(line: 0, encoding: .pcmu, payloadType: 0, telephoneEvent: nil))
+        == SDPChoice(line: 0, codec: SDPSpeech.Format(.pcmu, 0), telephoneEvent: nil))
   }
 
   @Test func offer() {
@@ -296,7 +309,7 @@ private let canaries = """
     let bytes = Array(canaries.replacing("telephone-event", with: "TELEPHONE-EVENT").utf8)
     var sdp = SessionDescription()
     try SessionDescription.parse(bytes.rawSpan, into: &sdp)
-    let choice = try unwrap(SDPWriter.choose(from: sdp))
+    let choice = try unwrap(SDPWriter.choose(from: sdp, speaking: isSpoken))
     let ours = SDPSession(id: 1, version: 2, address: .loopbackV4)
     let text = written { out in
       SDPWriter.answer(

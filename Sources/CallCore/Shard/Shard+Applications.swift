@@ -59,22 +59,36 @@ extension Shard {
     if session.offer.isNone { return writeOffer(leg) }
     let text = blocks.bytes(session.offer)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil,
-      let choice = SDPWriter.choose(from: offered)
+      let choice = chooseForApplication()
     else { return false }
     return answerApplication(session, leg, text, choice)
+  }
+
+  /// Of the offer that was read last.
+  func chooseForApplication() -> SDPChoice? {
+    SDPWriter.choose(from: offered, speaking: { speaks($0.codec) })
+  }
+
+  /// The application speaks to the leg's far end what was chosen; its name, as records have it.
+  func adopt(_ choice: SDPChoice, _ leg: Leg) -> String {
+    if var remote = leg.media?.remote {
+      let format = offered.formats(of: choice.line).first {
+        $0.payloadType == choice.codec.payloadType
+      }
+      remote.codec = format?.codec ?? .unknown
+      remote.payloadType = choice.codec.payloadType
+      remote.clockRate = choice.codec.clockRate
+      remote.telephoneEvent = choice.telephoneEvent ?? 255
+      follow(remote, leg)
+    }
+    return "\(choice.codec.encoding.name)/\(choice.codec.clockRate)"
   }
 
   private func answerApplication(
     _ session: Session, _ leg: Leg, _ text: RawSpan, _ choice: SDPChoice
   ) -> Bool {
     guard let media = leg.media else { return false }
-    if var remote = media.remote {
-      remote.codec = choice.encoding == .pcmu ? .pcmu : .pcma
-      remote.payloadType = choice.payloadType
-      remote.telephoneEvent = choice.telephoneEvent ?? 255
-      follow(remote, leg)
-    }
-    session.record.codec = "\(choice.encoding.name)/8000"
+    session.record.codec = adopt(choice, leg)
     guard case .some(let protection) = ownProtection(leg) else { return false }
     body.begin()
     SDPWriter.answer(
@@ -93,7 +107,7 @@ extension Shard {
       guard writeOffer(leg) else { return refuseForApplication(leg, transaction) }
     } else {
       guard let remote = readDescription(message, leg),
-        let choice = SDPWriter.choose(from: offered)
+        let choice = chooseForApplication()
       else {
         return refuseForApplication(leg, transaction)
       }

@@ -181,18 +181,12 @@ extension Shard {
 
   /// What the application sends is what the transferee has chosen.
   private func answerForTarget(_ transfer: Transfer) -> Bool {
-    guard let choice = SDPWriter.choose(from: offered), let line = transfer.attempt else {
+    guard let choice = chooseForApplication(), let line = transfer.attempt else {
       return false
     }
     let leg = transfer.transferee
-    if var remote = leg.media?.remote {
-      remote.codec = choice.encoding == .pcmu ? .pcmu : .pcma
-      remote.payloadType = choice.payloadType
-      remote.telephoneEvent = choice.telephoneEvent ?? 255
-      follow(remote, leg)
-    }
     let next = transfer.next
-    next.record.codec = "\(choice.encoding.name)/8000"
+    next.record.codec = adopt(choice, leg)
     endAttempt(next, line, 200, nil)
     transfer.attempt = nil
     giveUp(next, Failure(487, .completedElsewhere))

@@ -143,9 +143,10 @@ extension Shard {
       rtp: rtp, rtcp: rtcpAddress(sdp, line, rtp),
       signallingSource: leg.source.ip, latch: leg.wideLatching ? .window : .signalled,
       weSend: description.direction.receives && !onHold, weReceive: description.direction.sends,
-      codec: speech.encoding.codec,
+      codec: speaks(speech.codec) ? speech.codec : .unknown,
       payloadType: speech.payloadType, clockRate: speech.clockRate,
       packetTime: description.packetTime,
+      maxPacketTime: UInt8(clamping: description.maxPacketTime),
       telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255,
       security: security,
       speech: leg.transcodes ? ownFormats(sdp, bytes, of: line, leg) : SpeechFormats())

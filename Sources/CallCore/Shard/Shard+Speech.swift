@@ -23,16 +23,47 @@ extension Shard {
     let own = ownFormats(sdp, bytes, of: line, source)
     guard !own.isEmpty else { return speech }
     // Who is not held to a list speaks G.711 at least.
-    for codec in AudioCodec.allCases where own[codec] == nil {
-      let isWanted = leg.codecs.isEmpty ? codec.isG711 : leg.codecs.contains { codec.isNamed($0) }
-      guard isWanted, let type = codec.encoding.assignedType,
-        !sdp.formats(of: line).contains(where: {
-          $0.payloadType == type && $0.encoding != codec.encoding
-        })
+    for codec in AudioCodec.preferred(isWide: own.hasWide)
+    where own[codec] == nil && speaks(codec) {
+      let isWanted =
+        leg.codecs.isEmpty
+        ? codec.isG711 || leg.offersAll : leg.codecs.contains { codec.isNamed($0) }
+      guard isWanted, let type = payloadType(for: codec, among: sdp.formats(of: line), speech.added)
       else { continue }
-      speech.added.append(SDPSpeech.Format(codec.encoding, type))
+      speech.added.append(SpeechFormats.Format(codec, type).described)
     }
     return speech
+  }
+
+  /// Whether one who is held to no list, and has refused what there was, may do with the rest of what we could make. An
+  /// offer of everything at once would be long, and what it names would be chosen by some for no need.
+  func offersAll(_ leg: Leg, _ session: Session) -> Bool {
+    guard !leg.offersAll, leg.codecs.isEmpty, let caller = session.caller, !session.offer.isNone
+    else { return false }
+    let bytes = blocks.bytes(session.offer)
+    guard (try? SessionDescription.parse(bytes, into: &offered)) != nil else { return false }
+    let before = speechOffer(offered, bytes, from: caller, to: leg).added.count
+    leg.offersAll = true
+    return speechOffer(offered, bytes, from: caller, to: leg).added.count > before
+  }
+
+  func speaks(_ codec: AudioCodec) -> Bool {
+    codec != .unknown && (codec != .g729 || settings.speaksG729)
+  }
+
+  /// The payload type that RFC 3551 assigns where it is free, else a dynamic one; nil: all of them are taken.
+  private func payloadType(
+    for codec: AudioCodec, among formats: ArraySlice<SDPFormat>, _ added: [SDPSpeech.Format]
+  ) -> UInt8? {
+    func isFree(_ type: UInt8) -> Bool {
+      !formats.contains { $0.payloadType == type } && !added.contains { $0.payloadType == type }
+    }
+    if let type = codec.encoding.assignedType {
+      if isFree(type) { return type }
+      let same = formats.first { $0.payloadType == type }
+      return same?.encoding == codec.encoding ? type : nil
+    }
+    return (UInt8(96)...127).last(where: isFree)
   }
 
   /// For an answer of `source`'s to what `leg` has offered.
@@ -56,7 +87,7 @@ extension Shard {
     let theirs = ownFormats(sdp, bytes, of: line, source)
     let hasCommon = SDPWriter.keepsSpeech(sdp, of: bytes, line: line, codecs: speechNames(leg))
     if !hasCommon, !theirs.isEmpty {
-      speech.replacement = own.best?.described
+      speech.replacement = own.best(isWide: theirs.hasWide)?.described
     } else if leg.media?.answered != nil {
       speech.withheld = encodings(of: theirs, without: own)
     }
@@ -78,7 +109,7 @@ extension Shard {
     let theirs = ownFormats(sdp, bytes, of: line, source)
     // What is answered and is none of ours was offered.
     let hasOther = sdp.formats(of: line).contains {
-      $0.encoding.isSpeech && $0.encoding.codec == .unknown
+      $0.encoding.isSpeech && !speaks($0.codec)
     }
     var speech = answer(leg, own, theirs, hasCommon: hasOther)
     speech.withheld = encodings(of: theirs, without: own)
@@ -91,7 +122,9 @@ extension Shard {
     var speech = SDPSpeech()
     let common = own.common(with: theirs)
     leg.media?.answered = common
-    guard common.isEmpty, !theirs.isEmpty, let best = own.best else { return speech }
+    guard common.isEmpty, !theirs.isEmpty, let best = own.best(isWide: theirs.hasWide) else {
+      return speech
+    }
     leg.media?.answered = SpeechFormats(best)
     guard !hasCommon else { return speech }
     speech.replacement = best.described
@@ -128,9 +161,9 @@ extension Shard {
   ) -> SpeechFormats {
     let allowed = leg.codecs.isEmpty ? .all : CodecFilter(leg.codecs)
     var own = SpeechFormats()
-    for format in sdp.formats(of: line)
-    where format.clockRate == 8_000 && format.channels == 1 && allowed.allows(format, in: bytes) {
-      own.append(SpeechFormats.Format(format.encoding.codec, format.payloadType))
+    for format in sdp.formats(of: line) where allowed.allows(format, in: bytes) {
+      let codec = format.codec
+      if speaks(codec) { own.append(SpeechFormats.Format(codec, format.payloadType)) }
     }
     return own
   }
@@ -149,7 +182,8 @@ extension Shard {
       if let leg, leg.media?.answered != nil, let remote = leg.media?.remote { follow(remote, leg) }
     }
     guard let mine = one?.media?.remote?.speech, let theirs = other?.media?.remote?.speech,
-      mine.common(with: theirs).isEmpty, let near = mine.best, let far = theirs.best
+      mine.common(with: theirs).isEmpty, let near = mine.best(isWide: theirs.hasWide),
+      let far = theirs.best(isWide: mine.hasWide)
     else { return }
     noteOnce(
       "speech is converted: \(near.codec.encoding.name) and \(far.codec.encoding.name)", session)
@@ -157,18 +191,30 @@ extension Shard {
 }
 
 extension SpeechFormats.Format {
-  fileprivate var described: SDPSpeech.Format { SDPSpeech.Format(codec.encoding, payloadType) }
+  fileprivate var described: SDPSpeech.Format {
+    SDPSpeech.Format(codec.encoding, payloadType, clockRate: codec.clockRate)
+  }
 }
 
-extension AudioEncoding {
+extension SDPFormat {
+  /// What it is of ours, by its name, its clock and its channels.
   var codec: AudioCodec {
-    switch self {
-    case .pcmu: .pcmu
-    case .pcma: .pcma
-    case .g722: .g722
-    case .gsm: .gsm
-    case .other, .g723, .g728, .g729, .ilbc, .opus, .comfortNoise, .telephoneEvent: .unknown
+    let codec: AudioCodec =
+      switch encoding {
+      case .pcmu: .pcmu
+      case .pcma: .pcma
+      case .g722: .g722
+      case .gsm: .gsm
+      case .g729: .g729
+      case .l16: clockRate == AudioCodec.l16Wide.clockRate ? .l16Wide : .l16
+      case .opus: .opus
+      case .other, .g723, .g728, .ilbc, .comfortNoise, .telephoneEvent: .unknown
+      }
+    // Opus is written with two channels whatever it has (RFC 7587 §7).
+    guard codec.clockRate == clockRate, channels == (codec == .opus ? 2 : 1) else {
+      return .unknown
     }
+    return codec
   }
 }
 
@@ -180,6 +226,9 @@ extension AudioCodec {
     case .pcma: .pcma
     case .g722: .g722
     case .gsm: .gsm
+    case .l16, .l16Wide: .l16
+    case .g729: .g729
+    case .opus: .opus
     }
   }
 

@@ -26,12 +26,16 @@ extension Worker {
   /// Nil unless everything that a packet of `slot` needs is to leave by `peer`.
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
-    guard near.isOpen, far.isOpen, !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
+    guard converters[slot] == nil, near.isOpen, far.isOpen, !near.isProtected, !far.isProtected,
+      fastPath.hasEntry(slot),
       near.remote.isRelayedPlain(to: far.remote)
     else { return nil }
     guard near.latch.state == .fixed, far.latch.state == .fixed, !far.target.isNowhere else {
       return nil
     }
+    // Packets that are too long for the far end are cut anew.
+    let longest = UInt16(far.remote.maxPacketTime)
+    guard longest == 0 || near.remote.packetTime <= longest else { return nil }
     let (source, target) = (near.latch.address, far.latch.address)
     // What goes to ourselves or comes from there meets the program again on its way.
     guard !destinations.isOwn(source), !destinations.isOwn(target) else { return nil }

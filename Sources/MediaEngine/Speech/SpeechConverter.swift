@@ -2,45 +2,176 @@ import Base
 import MediaControl
 import RTPWire
 
-/// Turns the speech of one flow into another codec, packet by packet: what comes has its place and its time in the flow,
-/// and so has what leaves, so numbers and time stamps are those of what came. All these codecs have a clock of 8 kHz.
+/// Turns the speech of one flow into packets of another: another codec, another clock, packets of another length. What
+/// comes out is a flow of our own. Its time is that of what came in, whatever the two clocks are; its numbers count the
+/// packets that we make.
 ///
-/// What is lost stays lost: the far end hears the gap and conceals it by its own means, which know more of it.
-final class SpeechConverter {
-  /// A packet of more is none of speech: a quarter of a second.
-  static let longest = 2_000
+/// There is no buffer for what comes late: the far end has one, and two would add their delays. What is missing for up to
+/// 60 ms is concealed, since only the decoder knows how; what is missing for longer is a pause, which the time stamps
+/// show. What comes behind its successor is dropped, since its place is filled.
+struct SpeechConverter {
+  /// A gap of more is no pause, but another clock.
+  private static let longestPause = 10_000
+  private static let longestConcealed = 60
+
+  enum Taken { case taken, late, unusable }
+
+  /// A packet made of it, without its header.
+  struct Made {
+    var size: Int
+    var timestamp: UInt32
+    var marker: Bool
+  }
 
   let from: SpeechFormats.Format
   let to: SpeechFormats.Format
+  /// Milliseconds in a packet that is made.
+  let packetMilliseconds: Int
+  private let band: SpeechBand
   private let decoder: SpeechDecoder
   private let encoder: SpeechEncoder
-  private var samples = [Int16](repeating: 0, count: longest)
 
-  init?(from: SpeechFormats.Format, to: SpeechFormats.Format) {
-    guard let decoder = SpeechDecoder(from.codec), let encoder = SpeechEncoder(to.codec) else {
-      return nil
-    }
+  /// Decoded and not sent yet.
+  private var samples: [Int16]
+  private var filled = 0
+  /// Of the first sample of `samples`, on the clock of what leaves.
+  private var timestamp: UInt32
+  private var isAfterPause = true
+  /// Where in `samples` a pause lies, and how long it is; nil: none.
+  private var pauseAt: Int?
+  private var pausedTicks: UInt32 = 0
+
+  private var hasBegun = false
+  private var source: UInt32 = 0
+  /// What the next packet has when nothing is missing.
+  private var nextSequence: UInt16 = 0
+  private var nextTimestamp: UInt32 = 0
+
+  /// `timestamp`: of the first packet that is made.
+  init?(
+    from: SpeechFormats.Format, to: SpeechFormats.Format, packetMilliseconds: Int,
+    timestamp: UInt32
+  ) {
+    let band = SpeechBand.between(from.codec, to.codec)
+    guard let decoder = SpeechDecoder(from.codec, band), let encoder = SpeechEncoder(to.codec, band)
+    else { return nil }
     self.from = from
     self.to = to
+    self.packetMilliseconds = packetMilliseconds
+    self.band = band
     self.decoder = decoder
     self.encoder = encoder
+    self.timestamp = timestamp
+    samples = [Int16](repeating: 0, count: 2 * SpeechDecoder.longest)
   }
 
-  /// The packet's new length; nil: its payload is no speech of the codec. `packet` has room for what comes of it.
-  func convert(_ packet: inout MutableRawSpan, _ header: RTPHeader) -> Int? {
-    let payload = header.payload
-    guard let count = SpeechDecoder.samples(Int(payload.count), of: from.codec),
-      count <= Self.longest,
-      let size = SpeechEncoder.bytes(count, of: to.codec),
-      payload.start &+ size <= packet.byteCount
-    else { return nil }
-    decoder.decode(packet.bytes.extracting(payload), into: &samples)
-    encoder.encode(samples, count: count, into: &packet, at: payload.start)
-    // No padding is left behind the payload.
-    let first = packet.bytes.byte(at: 0)
-    packet.storeBytes(of: first & ~0x20, toByteOffset: 0, as: UInt8.self)
-    let marker: UInt8 = header.marker ? 0x80 : 0
-    packet.storeBytes(of: to.payloadType | marker, toByteOffset: 1, as: UInt8.self)
-    return payload.start &+ size
+  private var packetSamples: Int { packetMilliseconds * band.perMillisecond }
+
+  private func ticks(ofSamples count: Int) -> UInt32 {
+    UInt32(truncatingIfNeeded: count * Int(to.codec.clockRate) / band.rawValue)
+  }
+
+  // MARK: In
+
+  /// A packet of `from`; what can be made then comes by `next`.
+  mutating func take(_ header: RTPHeader, _ payload: RawSpan) -> Taken {
+    if !hasBegun || header.ssrc != source || isFarAway(header.sequence) {
+      restart(header)
+    } else if Int16(bitPattern: header.sequence &- nextSequence) < 0 {
+      return .late
+    }
+    bridgeGap(to: header)
+    guard let count = decoder.decode(payload) else { return .unusable }
+    append(count)
+    nextSequence = header.sequence &+ 1
+    let rate = Int(from.codec.clockRate)
+    nextTimestamp =
+      header.timestamp &+ UInt32(truncatingIfNeeded: count * rate / band.rawValue)
+    return .taken
+  }
+
+  /// Speech of our own, which nothing is missing of.
+  mutating func takeNext(_ payload: RawSpan) {
+    if let count = decoder.decode(payload) { append(count) }
+  }
+
+  /// Nothing is said for so long.
+  mutating func pause(milliseconds: Int) { pause(samples: milliseconds * band.perMillisecond) }
+
+  /// The time, on the clock of what leaves, of a packet of the same source that is no speech, such as a digit.
+  mutating func time(beside header: RTPHeader) -> UInt32 {
+    guard hasBegun, header.ssrc == source else { return timestamp }
+    if Int16(bitPattern: header.sequence &- nextSequence) >= 0 {
+      nextSequence = header.sequence &+ 1
+    }
+    let ahead = Int(Int32(bitPattern: header.timestamp &- nextTimestamp))
+    let moved = ahead * Int(to.codec.clockRate) / Int(from.codec.clockRate)
+    return timestamp &+ ticks(ofSamples: filled) &+ UInt32(truncatingIfNeeded: moved)
+  }
+
+  private func isFarAway(_ sequence: UInt16) -> Bool {
+    abs(Int(Int16(bitPattern: sequence &- nextSequence))) > ReceptionStatistics.maxMisorder
+  }
+
+  private mutating func restart(_ header: RTPHeader) {
+    if hasBegun { pause(samples: 0) }
+    hasBegun = true
+    source = header.ssrc
+    nextSequence = header.sequence
+    nextTimestamp = header.timestamp
+  }
+
+  private mutating func bridgeGap(to header: RTPHeader) {
+    let ahead = Int(Int32(bitPattern: header.timestamp &- nextTimestamp))
+    let missing = ahead * 1_000 / Int(from.codec.clockRate)
+    guard missing > 0, missing <= Self.longestPause else { return }
+    if header.sequence != nextSequence, missing <= Self.longestConcealed {
+      append(decoder.conceal(milliseconds: missing))
+    } else {
+      pause(samples: ahead * band.rawValue / Int(from.codec.clockRate))
+    }
+  }
+
+  /// Nothing is said for a time: what was begun is filled up with silence, and the rest shows in the time stamps alone.
+  private mutating func pause(samples count: Int) {
+    let rest = count - fillUp()
+    pauseAt = filled
+    pausedTicks = rest > 0 ? ticks(ofSamples: rest) : 0
+  }
+
+  @discardableResult
+  private mutating func fillUp() -> Int {
+    guard filled > 0, filled < packetSamples else { return 0 }
+    let silent = packetSamples - filled
+    for i in filled..<packetSamples { samples[i] = 0 }
+    filled = packetSamples
+    return silent
+  }
+
+  private mutating func append(_ count: Int) {
+    let count = min(count, samples.count - filled)
+    for i in 0..<count { samples[filled + i] = decoder.samples[i] }
+    filled += count
+  }
+
+  // MARK: Out
+
+  /// The next packet's payload, written to `packet` from `offset` on; nil: not enough has been taken yet.
+  mutating func next(into packet: inout MutableRawSpan, at offset: Int) -> Made? {
+    if pauseAt == 0 {
+      timestamp &+= pausedTicks
+      isAfterPause = true
+      pauseAt = nil
+    }
+    let count = packetSamples
+    guard filled >= count else { return nil }
+    let size = encoder.encode(samples, count: count, into: &packet, at: offset)
+    let made = Made(size: size, timestamp: timestamp, marker: isAfterPause)
+    for i in 0..<filled - count { samples[i] = samples[count + i] }
+    filled -= count
+    pauseAt = pauseAt.map { $0 - count }
+    timestamp &+= ticks(ofSamples: count)
+    isAfterPause = false
+    return made
   }
 }

@@ -22,6 +22,7 @@ extension Worker {
   }
 
   mutating func stopApplication(_ slot: Int) {
+    if applications[slot].isActive { converters[slot] = nil }
     applications[slot] = Application()
     transports[slot].isEcho = false
     timers.cancel(timer(.application, slot))
@@ -64,14 +65,16 @@ extension Worker {
     guard late > Self.longestCatchUp else { return }
     let missed = late.nanoseconds / period.nanoseconds
     applications[slot].due = applications[slot].due + period * Int(missed)
-    streams[slot].outgoing.timestamp &+=
-      UInt32(truncatingIfNeeded: Int(missed) * transports[slot].packetMilliseconds * 8)
+    let milliseconds = Int(missed) * transports[slot].packetMilliseconds
+    streams[slot].outgoing.timestamp &+= UInt32(truncatingIfNeeded: milliseconds * 8)
+    converters[slot]?.pause(milliseconds: milliseconds)
   }
 
   /// False when the application has nothing more to say.
   private mutating func sendFrame(_ slot: Int) -> Bool {
     let remote = transports[slot].remote
     let samples = transports[slot].packetMilliseconds * 8
+    if remote.codec != .pcmu, remote.codec != .pcma { return sendCoded(samples, slot) }
     guard applications[slot].fill(&buffer, count: samples, alaw: remote.codec == .pcma) else {
       return false
     }
@@ -84,6 +87,27 @@ extension Worker {
     buffer.write(header)
     applications[slot].isFirst = false
     sendOwn(RTPHeader.size + samples, payload: samples, slot)
+    return true
+  }
+
+  /// In a codec other than G.711, in which clips and tones are kept.
+  private mutating func sendCoded(_ samples: Int, _ slot: Int) -> Bool {
+    guard applications[slot].fill(&buffer, count: samples, alaw: false) else { return false }
+    let remote = transports[slot].remote
+    let to = SpeechFormats.Format(remote.codec, remote.payloadType)
+    if converters[slot]?.to != to {
+      converters[slot] = SpeechConverter(
+        from: SpeechFormats.Format(.pcmu, 0), to: to,
+        packetMilliseconds: remote.codec.packetMilliseconds(
+          wanted: Int(remote.packetTime), longest: Int(remote.maxPacketTime)),
+        timestamp: streams[slot].outgoing.timestamp)
+    }
+    // Out of the table while it is used: it owns its memory, and a copy would be one too many.
+    guard var converter = converters[slot].take() else { return false }
+    buffer.takeFrame(samples, &converter)
+    applications[slot].isFirst = false
+    sendMade(&converter, slot, isOurs: true)
+    converters[slot] = converter
     return true
   }
 
@@ -105,7 +129,7 @@ extension Worker {
     sendOwn(length, payload: Int(header.payload.count), slot)
   }
 
-  private mutating func sendOwn(_ length: Int, payload: Int, _ slot: Int) {
+  mutating func sendOwn(_ length: Int, payload: Int, _ slot: Int) {
     guard let length = sealed(length, slot) else { return }
     guard buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) else {
       counters.sendFailures &+= 1
@@ -120,21 +144,26 @@ extension Worker {
 extension Worker {
   /// Between half and one and a half of the interval, so that the reports of many legs spread
   /// (RFC 3550 §6.3.1); `halves` of it.
-  private mutating func reportDelay(halves: Int) -> Interval {
+  mutating func reportDelay(halves: Int) -> Interval {
     let half = Int(settings.reportInterval.nanoseconds / 2)
     let spread = half / 2 + random.next(below: half + 1)
     return Interval(nanoseconds: Int64(spread)) * halves
   }
 
+  /// The far end's flows end here, so that nobody else can report of them.
+  private func makesReports(_ slot: Int) -> Bool {
+    applications[slot].isActive || transports[slot].endsReports
+  }
+
   mutating func sendReport(_ slot: Int) {
-    guard transports[slot].isOpen, applications[slot].isActive else { return }
+    guard transports[slot].isOpen, makesReports(slot) else { return }
     sendControl(slot, goodbye: false)
     timers.arm(timer(.report, slot), at: now + reportDelay(halves: 2))
   }
 
   /// BYE, when anything was sent before (§6.3.7).
   mutating func sayGoodbye(_ slot: Int) {
-    guard applications[slot].isActive else { return }
+    guard makesReports(slot) else { return }
     let outgoing = streams[slot].outgoing
     if outgoing.packets > 0 || outgoing.reports > 0 { sendControl(slot, goodbye: true) }
   }
@@ -182,7 +211,12 @@ extension Worker {
 }
 
 extension PacketBuffer {
-  fileprivate mutating func write(_ header: RTPHeader) {
+  fileprivate func takeFrame(_ count: Int, _ converter: inout SpeechConverter) {
+    let frame = bytes(RTPHeader.size + count)
+    converter.takeNext(frame.extracting(RTPHeader.size..<frame.byteCount))
+  }
+
+  mutating func write(_ header: RTPHeader) {
     var packet = mutableBytes(RTPHeader.size)
     header.write(to: &packet)
   }

@@ -1,7 +1,9 @@
+import Base
 import MediaControl
 import RTPWire
 
-// Speech that the other end of a bridge would not understand.
+// Speech that the other end of a bridge would not understand, or in packets that are too long for it. What leaves is a
+// flow of our own then, and so RTCP ends here: either side has reports of ours, about what we heard and what we send.
 
 extension Worker {
   /// Looks after a change of either end whether packets of `slot` and of what it is bridged with have to be converted.
@@ -10,12 +12,14 @@ extension Worker {
     guard peer >= 0 else { return }
     for (from, to) in [(slot, peer), (peer, slot)] {
       let (near, far) = (transports[from].remote.speech, transports[to].remote.speech)
-      transports[from].converts = !far.isEmpty && near.common(with: far) != near
+      transports[from].converts =
+        !far.isEmpty
+        && (near.common(with: far) != near || transports[to].remote.maxPacketTime != 0)
       // A codec that is no longer the right one is not waited for.
       if let converter = converters[from],
-        near.conversion(of: converter.from.payloadType, for: far).map({
+        conversion(of: converter.from.payloadType, from, to).map({
           $0.from != converter.from || $0.to != converter.to
-        }) ?? true
+        }) ?? true || packetMilliseconds(converter.to.codec, to) != converter.packetMilliseconds
       {
         converters[from] = nil
       }
@@ -25,29 +29,152 @@ extension Worker {
   mutating func endConversion(_ slot: Int) {
     transports[slot].converts = false
     converters[slot] = nil
+    if transports[slot].endsReports {
+      transports[slot].endsReports = false
+      timers.cancel(timer(.report, slot))
+    }
   }
 
-  /// The packet of `slot` in the buffer as `peer` understands it, and its length; nil: it says nothing.
-  mutating func converted(_ header: RTPHeader, _ length: Int, of slot: Int, for peer: Int) -> Int? {
-    if converters[slot]?.from.payloadType != header.payloadType {
-      guard
-        let conversion = transports[slot].remote.speech.conversion(
-          of: header.payloadType, for: transports[peer].remote.speech)
-      else { return length }
-      converters[slot] = SpeechConverter(from: conversion.from, to: conversion.to)
+  private func packetMilliseconds(_ codec: AudioCodec, _ slot: Int) -> Int {
+    let remote = transports[slot].remote
+    return codec.packetMilliseconds(
+      wanted: Int(remote.packetTime), longest: Int(remote.maxPacketTime))
+  }
+
+  /// What a packet of `source` has to become for the far end of `slot`; nil: it goes as it is. Where its codec may stay
+  /// it may still be too long, which only a look at it shows.
+  private func conversion(
+    of payloadType: UInt8, _ source: Int, _ slot: Int
+  ) -> (from: SpeechFormats.Format, to: SpeechFormats.Format)? {
+    let (near, far) = (transports[source].remote.speech, transports[slot].remote.speech)
+    if let conversion = near.conversion(of: payloadType, for: far) { return conversion }
+    guard transports[slot].remote.maxPacketTime != 0, let from = near[payloadType: payloadType],
+      let to = far[from.codec]
+    else { return nil }
+    return (from, to)
+  }
+
+  /// Takes the packet of `source` in the buffer for the far end of `slot`, where it has to be converted, and sends what
+  /// comes of it. False: it is to go as it is.
+  mutating func convert(_ header: RTPHeader, _ length: Int, of source: Int, for slot: Int) -> Bool {
+    if converters[source]?.from.payloadType != header.payloadType {
+      guard let conversion = conversion(of: header.payloadType, source, slot) else {
+        return passBeside(header, length, of: source, for: slot)
+      }
+      if conversion.from.codec == conversion.to.codec, !isTooLong(header, conversion.from, slot) {
+        return false
+      }
+      begin(conversion, of: source, for: slot)
     }
-    guard let converter = converters[slot], let length = buffer.convert(header, converter) else {
+    // Out of the table while it is used: it owns its memory, and a copy would be one too many.
+    guard var converter = converters[source].take() else {
       counters.unconvertible &+= 1
-      return nil
+      return true
     }
-    counters.converted &+= 1
-    return length
+    switch buffer.take(header, &converter) {
+    case .taken: sendMade(&converter, slot, isOurs: false)
+    case .late: counters.convertedLate &+= 1
+    case .unusable: counters.unconvertible &+= 1
+    }
+    converters[source] = converter
+    return true
+  }
+
+  private func isTooLong(_ header: RTPHeader, _ format: SpeechFormats.Format, _ slot: Int) -> Bool {
+    let longest = Int(transports[slot].remote.maxPacketTime)
+    return format.codec.milliseconds(inBytes: Int(header.payload.count)) > longest
+  }
+
+  private mutating func begin(
+    _ conversion: (from: SpeechFormats.Format, to: SpeechFormats.Format), of source: Int,
+    for slot: Int
+  ) {
+    for end in [source, slot] where !transports[end].endsReports {
+      beginOwnFlow(end)
+      transports[end].endsReports = true
+      timers.arm(timer(.report, end), at: now + reportDelay(halves: 1))
+    }
+    let milliseconds = packetMilliseconds(conversion.to.codec, slot)
+    let gap = silence(slot, atLeast: milliseconds) &* UInt64(conversion.to.codec.clockRate) / 1_000
+    converters[source] = SpeechConverter(
+      from: conversion.from, to: conversion.to, packetMilliseconds: milliseconds,
+      timestamp: streams[slot].outgoing.timestamp &+ UInt32(truncatingIfNeeded: gap))
+  }
+
+  /// `isOurs`: an application has spoken it.
+  mutating func sendMade(_ converter: inout SpeechConverter, _ slot: Int, isOurs: Bool) {
+    while let made = buffer.make(&converter) {
+      guard made.size > 0 else {
+        counters.unconvertible &+= 1
+        continue
+      }
+      streams[slot].outgoing.sequence &+= 1
+      streams[slot].outgoing.timestamp = made.timestamp
+      streams[slot].outgoing.isMapped = false
+      buffer.write(
+        RTPHeader(
+          payloadType: converter.to.payloadType, marker: made.marker,
+          sequence: streams[slot].outgoing.sequence, timestamp: made.timestamp,
+          ssrc: streams[slot].outgoing.ssrc))
+      if isOurs {
+        sendOwn(RTPHeader.size + made.size, payload: made.size, slot)
+        continue
+      }
+      streams[slot].outgoing.count(octets: made.size, wall: wall)
+      counters.converted &+= 1
+      guard let length = sealed(RTPHeader.size + made.size, slot) else { continue }
+      send(length, slot: slot)
+    }
+  }
+
+  /// A digit, or another packet that is no speech of ours, in the midst of a flow that we make: at its place in the time
+  /// of that flow. False: no such flow has begun.
+  private mutating func passBeside(
+    _ header: RTPHeader, _ length: Int, of source: Int, for slot: Int
+  ) -> Bool {
+    guard converters[source] != nil, let timestamp = converters[source]?.time(beside: header) else {
+      return false
+    }
+    // Comfort noise of 8 kHz (RFC 3389 §4) is nothing to who has another clock.
+    let clocksDiffer = transports[source].remote.clockRate != transports[slot].remote.clockRate
+    guard !clocksDiffer || header.payloadType != 13 else { return true }
+    var mapped = header
+    streams[slot].outgoing.sequence &+= 1
+    streams[slot].outgoing.isMapped = false
+    mapped.sequence = streams[slot].outgoing.sequence
+    mapped.timestamp = timestamp
+    mapped.ssrc = streams[slot].outgoing.ssrc
+    buffer.writeMapping(mapped)
+    streams[slot].outgoing.count(octets: Int(header.payload.count), wall: wall)
+    guard let length = sealed(length, slot) else { return true }
+    send(length, slot: slot)
+    return true
+  }
+}
+
+extension AudioCodec {
+  /// How long the speech is that so many bytes of it hold; 0 where only a decoder can tell.
+  fileprivate func milliseconds(inBytes count: Int) -> Int {
+    switch self {
+    case .pcmu, .pcma, .g722: count / 8
+    case .l16: count / 16
+    case .l16Wide: count / 32
+    case .gsm: count / 33 * 20
+    case .g729: count / 10 * 10
+    case .opus, .unknown: 0
+    }
   }
 }
 
 extension PacketBuffer {
-  fileprivate mutating func convert(_ header: RTPHeader, _ converter: SpeechConverter) -> Int? {
-    var packet = mutableBytes(Self.capacity)
-    return converter.convert(&packet, header)
+  fileprivate func take(_ header: RTPHeader, _ converter: inout SpeechConverter)
+    -> SpeechConverter.Taken
+  {
+    converter.take(header, bytes(header.payload.end).extracting(header.payload))
+  }
+
+  fileprivate mutating func make(_ converter: inout SpeechConverter) -> SpeechConverter.Made? {
+    var packet = mutableBytes(RTPHeader.size + SpeechEncoder.longest)
+    return converter.next(into: &packet, at: RTPHeader.size)
   }
 }

@@ -53,7 +53,7 @@ extension Worker {
 
   /// What leaves under a key of ours is numbered by us, so that no source of the other side can make a number come
   /// twice under it. It begins below 2^15: a receiver that misses the beginning still counts right (§3.3.1).
-  private mutating func beginOwnFlow(_ slot: Int) {
+  mutating func beginOwnFlow(_ slot: Int) {
     let peer = Int(transports[slot].peer)
     if peer >= 0 { keepFlow(slot, of: peer) }
     if streams[slot].outgoing.canonicalName == 0 {

@@ -133,18 +133,14 @@ extension Worker {
       counters.unsendable &+= 1
       return
     }
-    var length = length
-    if transports[source].converts {
-      guard let converted = converted(header, length, of: source, for: slot) else { return }
-      length = converted
-    }
+    if transports[source].converts, convert(header, length, of: source, for: slot) { return }
     if transports[slot].isRenumbered { renumber(header, slot) }
     guard let length = sealed(length, slot) else { return }
     send(length, slot: slot)
   }
 
   /// The packet in the buffer.
-  private mutating func send(_ length: Int, slot: Int) {
+  mutating func send(_ length: Int, slot: Int) {
     if buffer.send(length, from: ports.sockets[2 * slot], to: transports[slot].target) {
       transports[slot].sent &+= 1
       counters.relayed &+= 1
@@ -156,11 +152,15 @@ extension Worker {
   private mutating func renumber(_ header: RTPHeader, _ slot: Int) {
     // A change of source shows how long nothing was heard, and at least as a packet.
     let rate = UInt64(transports[slot].clockRate(header.payloadType))
-    let silence = (wall &- min(streams[slot].outgoing.wall, wall)) / 1_000_000
-    let gap = max(silence, UInt64(transports[slot].packetMilliseconds)) &* rate / 1_000
+    let gap = silence(slot, atLeast: transports[slot].packetMilliseconds) &* rate / 1_000
     let mapped = streams[slot].outgoing.map(header, gap: UInt32(truncatingIfNeeded: gap))
     buffer.writeMapping(mapped)
-    streams[slot].outgoing.wall = wall
+    streams[slot].outgoing.count(octets: Int(header.payload.count), wall: wall)
+  }
+
+  /// Milliseconds since the far end of `slot` was sent anything.
+  func silence(_ slot: Int, atLeast milliseconds: Int) -> UInt64 {
+    max((wall &- min(streams[slot].outgoing.wall, wall)) / 1_000_000, UInt64(milliseconds))
   }
 
   /// Works out anew where packets for the far end of `slot` go.
@@ -212,7 +212,7 @@ extension Worker {
     transports[slot].controlPackets &+= 1
     readControl(arrival, slot)
     let peer = Int(transports[slot].peer)
-    guard peer >= 0 else { return }
+    guard peer >= 0, !transports[slot].endsReports else { return }
     if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
     guard !transports[peer].controlTarget.isNowhere else {
       counters.unsendable &+= 1
@@ -265,7 +265,9 @@ extension Worker {
       if let info = packet.senderInfo(in: buffer.bytes(arrival.length)) {
         let mark = ReportMark(middle: info.middle, wall: time)
         transports[slot].reportHeard = mark
-        if peer >= 0 { transports[peer].reportSent = ReportMark(middle: info.middle, wall: wall) }
+        if peer >= 0, !transports[slot].endsReports {
+          transports[peer].reportSent = ReportMark(middle: info.middle, wall: wall)
+        }
       }
       var index = 0
       while let block = packet.reportBlock(index, in: buffer.bytes(arrival.length)) {

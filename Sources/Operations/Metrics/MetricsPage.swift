@@ -346,7 +346,7 @@ package struct MetricsPage: Sendable {
         ("unauthentic", media.unauthentic), ("replayed", media.replayed),
         ("unprotectable", media.unprotectable),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
-        ("unconvertible", media.unconvertible),
+        ("unconvertible", media.unconvertible), ("convertedLate", media.convertedLate),
         ("looped", media.looped), ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),
       ])

@@ -165,6 +165,7 @@ struct ServerParts {
       listeners: settings.listeners, mediaAddresses: settings.media)
     shard.node = settings.node
     shard.limits = settings.limits
+    shard.speaksG729 = SpeechLibraries.hasG729
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let names = names
     let edge = try UDPEdge(

@@ -4,41 +4,42 @@ package import Base
 package struct SDPChoice: Hashable, Sendable {
   /// Position of the m-line.
   package var line: Int
-  /// PCMU or PCMA.
-  package var encoding: AudioEncoding
-  package var payloadType: UInt8
+  package var codec: SDPSpeech.Format
   /// Nil: the far end sends digits in no way that we read.
   package var telephoneEvent: UInt8?
 
-  package init(line: Int, encoding: AudioEncoding, payloadType: UInt8, telephoneEvent: UInt8?) {
+  package init(line: Int, codec: SDPSpeech.Format, telephoneEvent: UInt8?) {
     self.line = line
-    self.encoding = encoding
-    self.payloadType = payloadType
+    self.codec = codec
     self.telephoneEvent = telephoneEvent
   }
 }
 
-// Descriptions for our own applications, which speak PCMU, PCMA and telephone-event, 20 ms a packet.
+// Descriptions for our own applications, 20 ms a packet.
 extension SDPWriter {
   /// Payload type of telephone-event in our own offers.
   package static let telephoneEvent: UInt8 = 101
 
-  /// The first offered codec that we speak, in the first audio line; nil where there is none.
-  package static func choose(from sdp: SessionDescription) -> SDPChoice? {
+  /// What the first audio line offers that we speak: the first law of G.711, which is what our clips are kept in, else the
+  /// first of the others; nil where there is none.
+  package static func choose(
+    from sdp: SessionDescription, speaking isSpoken: (SDPFormat) -> Bool
+  ) -> SDPChoice? {
     guard let line = sdp.firstAudio else { return nil }
     let formats = sdp.formats(of: line)
-    let isOurs = { (format: SDPFormat) in
-      (format.encoding == .pcmu || format.encoding == .pcma) && format.clockRate == 8_000
-        && format.channels == 1
-    }
-    guard let codec = formats.first(where: isOurs) else { return nil }
+    let isLaw = { (format: SDPFormat) in format.encoding == .pcmu || format.encoding == .pcma }
+    guard
+      let codec = formats.first(where: { isLaw($0) && isSpoken($0) })
+        ?? formats.first(where: isSpoken)
+    else { return nil }
     let digits = formats.first { $0.encoding == .telephoneEvent && $0.clockRate == 8_000 }
     return SDPChoice(
-      line: line, encoding: codec.encoding, payloadType: codec.payloadType,
+      line: line,
+      codec: SDPSpeech.Format(codec.encoding, codec.payloadType, clockRate: codec.clockRate),
       telephoneEvent: digits?.payloadType)
   }
 
-  /// An offer of one audio line with all that we speak.
+  /// An offer of one audio line with both laws of G.711.
   package static func offer(
     as session: SDPSession, port: UInt16, direction: SDPDirection = .sendrecv,
     protection: SDPProtection? = nil, into out: inout OutputBuffer
@@ -48,8 +49,8 @@ extension SDPWriter {
     out.append(decimal: Int(port))
     transport(protection, feedback: false, &out)
     out.append(" 0 8 101\r\n")
-    map(0, .pcmu, &out)
-    map(8, .pcma, &out)
+    describe(SDPSpeech.Format(.pcmu, 0), &out)
+    describe(SDPSpeech.Format(.pcma, 8), &out)
     digits(telephoneEvent, &out)
     times(20, 0, &out)
     keys(protection, &out)
@@ -72,13 +73,13 @@ extension SDPWriter {
       out.append(decimal: Int(port))
       transport(protection, feedback: media.transport.hasFeedback, &out)
       out.append(" ")
-      out.append(decimal: Int(choice.payloadType))
+      out.append(decimal: Int(choice.codec.payloadType))
       if let event = choice.telephoneEvent {
         out.append(" ")
         out.append(decimal: Int(event))
       }
       out.append("\r\n")
-      map(choice.payloadType, choice.encoding, &out)
+      describe(choice.codec, &out)
       if let event = choice.telephoneEvent { digits(event, &out) }
       times(20, 0, &out)
       keys(protection, &out)
@@ -89,22 +90,40 @@ extension SDPWriter {
     }
   }
 
-  /// Of an encoding with a clock of 8000 Hz.
-  static func map(
-    _ payloadType: UInt8, _ encoding: AudioEncoding, _ out: inout OutputBuffer
+  /// A format of ours, with its parameters where it needs any.
+  static func describe(_ format: SDPSpeech.Format, _ out: inout OutputBuffer) {
+    map(format.payloadType, format.encoding, format.clockRate, &out)
+    // Silence is coded as speech is: the default of the other side would be annex B (RFC 4856 §2.1.9).
+    if format.encoding == .g729 {
+      parameters(format.payloadType, &out)
+      out.append("annexb=no\r\n")
+    }
+  }
+
+  private static func map(
+    _ payloadType: UInt8, _ encoding: AudioEncoding, _ clockRate: UInt32, _ out: inout OutputBuffer
   ) {
     out.append("a=rtpmap:")
     out.append(decimal: Int(payloadType))
     out.append(" ")
     out.append(encoding.name)
-    out.append("/8000\r\n")
+    out.append("/")
+    out.append(decimal: Int(clockRate))
+    // Always written so, however many channels there are (RFC 7587 §7).
+    if encoding == .opus { out.append("/2") }
+    out.append("\r\n")
+  }
+
+  private static func parameters(_ payloadType: UInt8, _ out: inout OutputBuffer) {
+    out.append("a=fmtp:")
+    out.append(decimal: Int(payloadType))
+    out.append(" ")
   }
 
   /// The events 0 to 15: the sixteen digits (RFC 4733 §2.4.1).
   private static func digits(_ payloadType: UInt8, _ out: inout OutputBuffer) {
-    map(payloadType, .telephoneEvent, &out)
-    out.append("a=fmtp:")
-    out.append(decimal: Int(payloadType))
-    out.append(" 0-15\r\n")
+    map(payloadType, .telephoneEvent, 8_000, &out)
+    parameters(payloadType, &out)
+    out.append("0-15\r\n")
   }
 }

@@ -58,10 +58,12 @@ package struct SDPSpeech: Sendable {
   package struct Format: Hashable, Sendable {
     package var encoding: AudioEncoding
     package var payloadType: UInt8
+    package var clockRate: UInt32
 
-    package init(_ encoding: AudioEncoding, _ payloadType: UInt8) {
+    package init(_ encoding: AudioEncoding, _ payloadType: UInt8, clockRate: UInt32 = 8_000) {
       self.encoding = encoding
       self.payloadType = payloadType
+      self.clockRate = clockRate
     }
   }
 
@@ -182,13 +184,11 @@ package enum SDPWriter {
     }
     for format in own.added { type(format.payloadType, &out) }
     out.append("\r\n")
-    if let replacement = own.replacement {
-      map(replacement.payloadType, replacement.encoding, &out)
-    }
+    if let replacement = own.replacement { describe(replacement, &out) }
     for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
       describe(format, bytes, &out)
     }
-    for format in own.added { map(format.payloadType, format.encoding, &out) }
+    for format in own.added { describe(format, &out) }
   }
 
   private static func type(_ payloadType: UInt8, _ out: inout OutputBuffer) {

@@ -163,7 +163,7 @@ package struct SDPFormat: Hashable, Sendable {
 /// Encodings that decisions depend on; all others are told apart by their names only.
 @frozen
 package enum AudioEncoding: UInt8, Sendable, CaseIterable {
-  case other, pcmu, pcma, gsm, g722, g723, g728, g729, ilbc, opus, comfortNoise, telephoneEvent
+  case other, pcmu, pcma, gsm, g722, g723, g728, g729, ilbc, l16, opus, comfortNoise, telephoneEvent
 
   /// The name of rtpmap; empty for `.other`.
   package var name: StaticString {
@@ -177,6 +177,7 @@ package enum AudioEncoding: UInt8, Sendable, CaseIterable {
     case .g728: "G728"
     case .g729: "G729"
     case .ilbc: "iLBC"
+    case .l16: "L16"
     case .opus: "opus"
     case .comfortNoise: "CN"
     case .telephoneEvent: "telephone-event"
@@ -212,7 +213,8 @@ package enum AudioEncoding: UInt8, Sendable, CaseIterable {
     case .comfortNoise: 13
     case .g728: 15
     case .g729: 18
-    case .other, .ilbc, .opus, .telephoneEvent: nil
+    // L16's 10 and 11 have 44 100 Hz, which is nothing that we have a use for.
+    case .other, .ilbc, .l16, .opus, .telephoneEvent: nil
     }
   }
 
@@ -228,7 +230,7 @@ package enum AudioEncoding: UInt8, Sendable, CaseIterable {
   private static func namedInAnyCase(_ name: RawSpan) -> AudioEncoding {
     for encoding in [
       AudioEncoding.pcmu, .pcma, .telephoneEvent, .g722, .g729, .opus, .comfortNoise, .gsm, .ilbc,
-      .g723, .g728,
+      .g723, .g728, .l16,
     ] where name.equalsIgnoringCase(encoding.name) {
       return encoding
     }

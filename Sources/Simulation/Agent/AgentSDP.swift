@@ -82,6 +82,7 @@ package struct AgentSDP: Hashable, Sendable {
 
   private static let names = [
     0: "PCMU/8000", 8: "PCMA/8000", 9: "G722/8000", 18: "G729/8000", 101: "telephone-event/8000",
+    3: "GSM/8000", 120: "opus/48000/2", 121: "L16/16000", 122: "L16/8000",
   ]
 
   /// Formats with much to say about them: ten make a message that is too long for a datagram.

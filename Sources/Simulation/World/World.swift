@@ -33,6 +33,7 @@ package struct WorldSettings: Sendable {
   /// The address that a NAT shows in place of a listener's, both ways.
   package var natted: [ListenerIndex: IPAddress] = [:]
   package var limits = ShardLimits()
+  package var speaksG729 = false
   package init() {}
 }
 
@@ -121,6 +122,7 @@ package final class World {
       incarnation: UInt64(1_700_000_000_000 + epoch), secret: random.bytes(32),
       listeners: settings.listeners, mediaAddresses: settings.mediaAddresses)
     engine.limits = settings.limits
+    engine.speaksG729 = settings.speaksG729
     shard = Shard(settings: engine, configuration: configuration, now: now)
     drain()
     media.start()

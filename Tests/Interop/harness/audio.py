@@ -28,7 +28,8 @@ def read_growing_wav(path):
     if start < 28:
         return numpy.zeros(0)
     body = data[start + 8:]
-    samples = numpy.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(float)
+    channels = max(1, int.from_bytes(data[22:24], "little"))
+    samples = numpy.frombuffer(body[: len(body) // (2 * channels) * 2 * channels], dtype="<i2")[::channels].astype(float)
     rate = int.from_bytes(data[24:28], "little")
     return samples if rate == RATE else resample(samples, rate, RATE)
 
