@@ -10,7 +10,8 @@ import Foundation
 let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
-  ("parse", parseBench), ("relay", relayBench), ("srtp", srtpBench), ("engine", engineBench),
+  ("parse", parseBench), ("relay", relayBench), ("srtp", srtpBench), ("speech", speechBench),
+  ("engine", engineBench),
   ("register", registerBench), ("overload", overloadBench),
   ("relay-comparison", relayComparisonBench),
 ]

@@ -226,9 +226,8 @@ struct Exercise: ~Copyable {
   }
 
   private mutating func writeAnswer(_ bytes: RawSpan, _ ours: SDPSession) {
-    guard let choice = SDPWriter.choose(from: sdp, speaking: { $0.encoding == .pcmu || $0.encoding == .opus }) else {
-      return
-    }
+    let isSpoken = { (format: SDPFormat) in format.encoding == .pcmu || format.encoding == .opus }
+    guard let choice = SDPWriter.choose(from: sdp, speaking: isSpoken) else { return }
     out.begin()
     SDPWriter.answer(to: sdp, of: bytes, choice: choice, as: ours, port: 40_000, into: &out)
     var again = SessionDescription()

@@ -1,8 +1,8 @@
 /// Halves or doubles the rate of samples by a low-pass filter of 47 taps: flat within 0.02 dB to 0.2125 of the higher
 /// rate (3.4 of 16 kHz), 54 dB down from 0.2875 on, and 24 samples of the higher rate late. It knows the samples before,
 /// so that packets join without a seam.
-struct HalfBand: Sendable {
-  enum Direction: Sendable { case halving, doubling }
+package struct HalfBand: Sendable {
+  package enum Direction: Sendable { case halving, doubling }
 
   /// A sinc under a Kaiser window (beta 5.2), times 2^15: the odd taps of one side. The middle one is a half, and
   /// every other even one is 0.
@@ -15,7 +15,7 @@ struct HalfBand: Sendable {
   private var line: [Int16]
   private let past: Int
 
-  init(_ direction: Direction, longest: Int) {
+  package init(_ direction: Direction, longest: Int) {
     self.direction = direction
     past = direction == .halving ? 47 : 23
     line = Array(repeating: 0, count: past + longest)
@@ -23,7 +23,7 @@ struct HalfBand: Sendable {
 
   /// Replaces the first `count` samples, an even number where they are halved, by what comes of them; how many that
   /// are. `samples` has the room.
-  mutating func convert(_ samples: inout [Int16], _ count: Int) -> Int {
+  package mutating func convert(_ samples: inout [Int16], _ count: Int) -> Int {
     let count = min(count, line.count - past)
     for i in 0..<count { line[past + i] = samples[i] }
     let made =

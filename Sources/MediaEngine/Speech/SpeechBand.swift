@@ -1,16 +1,16 @@
-import MediaControl
+package import MediaControl
 
 /// How many samples a second stand for speech between a decoder and an encoder.
-enum SpeechBand: Int, Sendable {
+package enum SpeechBand: Int, Sendable {
   case narrow = 8_000
   case wide = 16_000
 
   /// No more than both have.
-  static func between(_ from: AudioCodec, _ to: AudioCodec) -> SpeechBand {
+  package static func between(_ from: AudioCodec, _ to: AudioCodec) -> SpeechBand {
     from.isWide && to.isWide ? .wide : .narrow
   }
 
-  var perMillisecond: Int { rawValue / 1_000 }
+  package var perMillisecond: Int { rawValue / 1_000 }
 }
 
 extension AudioCodec {

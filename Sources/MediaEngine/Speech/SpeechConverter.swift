@@ -1,6 +1,6 @@
 import Base
-import MediaControl
-import RTPWire
+package import MediaControl
+package import RTPWire
 
 /// Turns the speech of one flow into packets of another: another codec, another clock, packets of another length. What
 /// comes out is a flow of our own. Its time is that of what came in, whatever the two clocks are; its numbers count the
@@ -9,24 +9,24 @@ import RTPWire
 /// There is no buffer for what comes late: the far end has one, and two would add their delays. What is missing for up to
 /// 60 ms is concealed, since only the decoder knows how; what is missing for longer is a pause, which the time stamps
 /// show. What comes behind its successor is dropped, since its place is filled.
-struct SpeechConverter {
+package struct SpeechConverter {
   /// A gap of more is no pause, but another clock.
   private static let longestPause = 10_000
   private static let longestConcealed = 60
 
-  enum Taken { case taken, late, unusable }
+  package enum Taken { case taken, late, unusable }
 
   /// A packet made of it, without its header.
-  struct Made {
-    var size: Int
-    var timestamp: UInt32
-    var marker: Bool
+  package struct Made {
+    package var size: Int
+    package var timestamp: UInt32
+    package var marker: Bool
   }
 
-  let from: SpeechFormats.Format
-  let to: SpeechFormats.Format
+  package let from: SpeechFormats.Format
+  package let to: SpeechFormats.Format
   /// Milliseconds in a packet that is made.
-  let packetMilliseconds: Int
+  package let packetMilliseconds: Int
   private let band: SpeechBand
   private let decoder: SpeechDecoder
   private let encoder: SpeechEncoder
@@ -48,7 +48,7 @@ struct SpeechConverter {
   private var nextTimestamp: UInt32 = 0
 
   /// `timestamp`: of the first packet that is made.
-  init?(
+  package init?(
     from: SpeechFormats.Format, to: SpeechFormats.Format, packetMilliseconds: Int,
     timestamp: UInt32
   ) {
@@ -74,7 +74,7 @@ struct SpeechConverter {
   // MARK: In
 
   /// A packet of `from`; what can be made then comes by `next`.
-  mutating func take(_ header: RTPHeader, _ payload: RawSpan) -> Taken {
+  package mutating func take(_ header: RTPHeader, _ payload: RawSpan) -> Taken {
     if !hasBegun || header.ssrc != source || isFarAway(header.sequence) {
       restart(header)
     } else if Int16(bitPattern: header.sequence &- nextSequence) < 0 {
@@ -157,7 +157,7 @@ struct SpeechConverter {
   // MARK: Out
 
   /// The next packet's payload, written to `packet` from `offset` on; nil: not enough has been taken yet.
-  mutating func next(into packet: inout MutableRawSpan, at offset: Int) -> Made? {
+  package mutating func next(into packet: inout MutableRawSpan, at offset: Int) -> Made? {
     if pauseAt == 0 {
       timestamp &+= pausedTicks
       isAfterPause = true

@@ -2,7 +2,7 @@ import Base
 import CG729
 import COpus
 import CSpanDSP
-import MediaControl
+package import MediaControl
 import RTPWire
 
 /// Which codecs depend on what is installed.
@@ -14,9 +14,9 @@ package enum SpeechLibraries {
 /// Payloads of one codec to samples of 16 bits in a band. It has a memory of what went before where the codec has one, and
 /// puts something in the place of what is lost.
 @safe
-final class SpeechDecoder {
+package final class SpeechDecoder {
   /// A packet of more is none of speech: a quarter of a second of the wide band.
-  static let longest = 4_000
+  package static let longest = 4_000
 
   @safe private enum Kind {
     case ulaw, alaw, linear
@@ -30,13 +30,13 @@ final class SpeechDecoder {
   private let band: SpeechBand
   private let kind: Kind
   /// What was decoded last, from its start.
-  private(set) var samples = [Int16](repeating: 0, count: longest)
+  package private(set) var samples = [Int16](repeating: 0, count: longest)
   /// Of codecs that know no concealment of their own.
   private let concealment: UnsafeMutablePointer<plc_state_t>
   private var resampler: HalfBand?
 
   /// Nil: a codec that we do not speak, one whose library is not installed, or no memory.
-  init?(_ codec: AudioCodec, _ band: SpeechBand) {
+  package init?(_ codec: AudioCodec, _ band: SpeechBand) {
     guard let concealment = unsafe plc_init(nil) else { return nil }
     guard let kind = Self.kind(codec, band) else {
       _ = unsafe plc_free(concealment)
@@ -47,7 +47,7 @@ final class SpeechDecoder {
     self.kind = kind
     unsafe self.concealment = concealment
     switch (codec, band) {
-    case (.l16Wide, .narrow): resampler = HalfBand(.halving, longest: Self.longest)
+    case (.l16Wide, .narrow), (.g722, .narrow): resampler = HalfBand(.halving, longest: Self.longest)
     case (.pcmu, .wide), (.pcma, .wide), (.l16, .wide), (.gsm, .wide), (.g729, .wide):
       resampler = HalfBand(.doubling, longest: Self.longest / 2)
     default: resampler = nil
@@ -60,9 +60,9 @@ final class SpeechDecoder {
     case .pcma: return .alaw
     case .l16, .l16Wide: return .linear
     case .g722:
-      // Of the narrow band the lower half of its own, without a resampler.
-      let rate = band == .wide ? 0 : Int32(G722_SAMPLE_RATE_8000)
-      return unsafe g722_decode_init(nil, 64_000, rate).map { unsafe .g722($0) }
+      // Both halves of its band also for a narrow one: what its filters fold into the lower half, only the upper half
+      // takes away again.
+      return unsafe g722_decode_init(nil, 64_000, 0).map { unsafe .g722($0) }
     case .gsm:
       return unsafe gsm0610_init(nil, Int32(GSM0610_PACKING_VOIP)).map { unsafe .gsm($0) }
     case .g729: return unsafe cg729_decoder_new().map { unsafe .g729($0) }
@@ -89,7 +89,7 @@ final class SpeechDecoder {
     switch kind {
     case .ulaw, .alaw: return bytes
     case .linear: return bytes % 2 == 0 ? bytes / 2 : nil
-    case .g722: return band == .wide ? 2 * bytes : bytes
+    case .g722: return 2 * bytes
     case .gsm: return bytes % 33 == 0 ? bytes / 33 * 160 : nil
     // Frames of 10 bytes, and behind them one silence descriptor of 2 at most (RFC 3551 §4.5.6).
     case .g729: return bytes % 10 == 0 || bytes % 10 == 2 ? (bytes + 8) / 10 * 80 : nil
@@ -104,7 +104,7 @@ final class SpeechDecoder {
   }
 
   /// How many `samples` the payload makes; nil: it is none of this codec's.
-  func decode(_ payload: RawSpan) -> Int? {
+  package func decode(_ payload: RawSpan) -> Int? {
     guard let count = count(payload), count <= Self.longest / 2 || resampler == nil,
       count <= Self.longest
     else { return nil }
@@ -154,8 +154,9 @@ final class SpeechDecoder {
   }
 
   /// How many `samples` stand for so many milliseconds that were lost.
-  func conceal(milliseconds: Int) -> Int {
-    let rate = codec == .l16Wide ? 16 : resampler == nil ? band.perMillisecond : 8
+  package func conceal(milliseconds: Int) -> Int {
+    let isDoubled = resampler != nil && band == .wide
+    let rate = isDoubled ? 8 : codec == .l16Wide || codec == .g722 ? 16 : band.perMillisecond
     let count = min(milliseconds * rate, Self.longest / 2)
     switch kind {
     case .ulaw, .alaw, .linear, .g722, .gsm:

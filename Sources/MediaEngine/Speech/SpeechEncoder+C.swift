@@ -2,14 +2,14 @@ import Base
 import CG729
 import COpus
 import CSpanDSP
-import MediaControl
+package import MediaControl
 import RTPWire
 
 /// Samples of 16 bits in a band to payloads of one codec.
 @safe
-final class SpeechEncoder {
+package final class SpeechEncoder {
   /// The longest payload that is made: 60 ms of linear samples in the wide band.
-  static let longest = 60 * 16 * 2
+  package static let longest = 60 * 16 * 2
 
   @safe private enum Kind {
     case ulaw, alaw, linear
@@ -25,7 +25,7 @@ final class SpeechEncoder {
   private var payload = [UInt8](repeating: 0, count: longest)
 
   /// Nil: a codec that we do not speak, one whose library is not installed, or no memory.
-  init?(_ codec: AudioCodec, _ band: SpeechBand) {
+  package init?(_ codec: AudioCodec, _ band: SpeechBand) {
     guard let kind = Self.kind(codec, band) else { return nil }
     self.kind = kind
     switch (codec, band) {
@@ -74,7 +74,7 @@ final class SpeechEncoder {
 
   /// The payload of the first `count` of `speech`, whole frames of the codec, written to `packet` from `offset` on; how
   /// many bytes that are. 0: none could be made.
-  func encode(
+  package func encode(
     _ speech: [Int16], count: Int, into packet: inout MutableRawSpan, at offset: Int
   ) -> Int {
     guard count <= samples.count, count <= speech.count else { return 0 }
