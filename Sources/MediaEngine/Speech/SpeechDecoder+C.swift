@@ -47,7 +47,8 @@ package final class SpeechDecoder {
     self.kind = kind
     unsafe self.concealment = concealment
     switch (codec, band) {
-    case (.l16Wide, .narrow), (.g722, .narrow): resampler = HalfBand(.halving, longest: Self.longest)
+    case (.l16Wide, .narrow), (.g722, .narrow):
+      resampler = HalfBand(.halving, longest: Self.longest)
     case (.pcmu, .wide), (.pcma, .wide), (.l16, .wide), (.gsm, .wide), (.g729, .wide):
       resampler = HalfBand(.doubling, longest: Self.longest / 2)
     default: resampler = nil
