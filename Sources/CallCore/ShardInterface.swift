@@ -232,6 +232,11 @@ package struct ShardCounters: Hashable, Sendable {
   /// NOTIFYs that told watchers something, and those that were refused or lost.
   package var notifies: UInt64 = 0
   package var notifiesFailed: UInt64 = 0
+  /// Reports of quality that were sent to collectors, of those the ones that were refused or lost, and those for which
+  /// too many had no answer yet.
+  package var qualityReports: UInt64 = 0
+  package var qualityReportsFailed: UInt64 = 0
+  package var qualityReportsDropped: UInt64 = 0
   /// Registrations that are carried to PBXs.
   package var passing = PassingCounters()
   package var unconfirmedFacts = 0

@@ -178,6 +178,8 @@ package struct StreamQuality: Hashable, Sendable {
   package var roundTrip: UInt32 = 0
   /// What it says that this is like to listen to in a conversation (MOS-CQ of RFC 3611 §4.7.5) x 100; 0: not said.
   package var remoteMOS: UInt16 = 0
+  /// Of what was sent to it; 0: nothing was.
+  package var sentSSRC: UInt32 = 0
   package var first: Instant = .zero
   package var last: Instant = .zero
 

@@ -102,6 +102,7 @@ struct FrameWriter {
     put(quality.remoteJitter)
     put(quality.roundTrip)
     put(quality.remoteMOS)
+    put(quality.sentSSRC)
     put(quality.first.nanoseconds)
     put(quality.last.nanoseconds)
   }
@@ -301,6 +302,7 @@ struct FrameReader {
     quality.remoteJitter = u32(bytes)
     quality.roundTrip = u32(bytes)
     quality.remoteMOS = u16(bytes)
+    quality.sentSSRC = u32(bytes)
     quality.first = Instant(nanoseconds: u64(bytes))
     quality.last = Instant(nanoseconds: u64(bytes))
     return quality

@@ -17,6 +17,8 @@ package struct Tenant: Hashable, Sendable {
   /// Calls of all its users and trunks, at once and a second. Nil: unlimited.
   package var maxCalls: Int?
   package var callsPerSecond: Int?
+  /// The trunk that is told what was heard of each call (RFC 6035). Nil: nobody.
+  package var qualityCollector: String?
 
   package init(
     name: String, domains: [String] = [], digestAlgorithms: [DigestAlgorithm] = [.md5]

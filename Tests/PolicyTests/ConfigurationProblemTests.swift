@@ -73,6 +73,10 @@ struct ConfigurationProblemTests {
       "carrier of a route", "routes[0].carriers[1].trunk",
       "no trunk of tenant `acme` is named `betta`", suggestion: "beta"
     ) { $0.routes[0].carriers[1].trunk = "betta" },
+    Case(
+      "unknown collector of quality", "tenants[0].qualityCollector",
+      "no trunk of tenant `acme` is named `betta`", suggestion: "beta"
+    ) { $0.tenants[0].qualityCollector = "betta" },
     Case("another tenant's trunk", "routes[0].carriers[0].trunk", "no trunk of tenant `acme`") {
       $0.tenants.append(Tenant(name: "other"))
       $0.routes.removeLast()

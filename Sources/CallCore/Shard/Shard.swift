@@ -94,6 +94,7 @@ package final class Shard {
   var emergencyCalls: [String: Int] = [:]
   var targets: TrunkTargets
   let started: Instant
+  var qualityReportsPending = 0
   var load: LoadMeter
   var loadTimer = TimerID.none
   /// Listeners that are leaving, and since when no leg has used them.

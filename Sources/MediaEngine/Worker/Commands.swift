@@ -215,6 +215,7 @@ extension Worker {
     quality.remoteJitter = transport.remoteJitter
     quality.roundTrip = transport.roundTrip
     quality.remoteMOS = transport.remoteMOS
+    quality.sentSSRC = transport.sent > 0 ? sentSource(slot) : 0
     quality.first = transport.firstMedia
     quality.last = transport.lastMedia
     return quality

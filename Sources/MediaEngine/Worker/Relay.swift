@@ -254,12 +254,17 @@ extension Worker {
     }
   }
 
+  /// What the far end of `slot` knows the flow by that it gets.
+  func sentSource(_ slot: Int) -> UInt32 {
+    let peer = Int(transports[slot].peer)
+    return peer >= 0 && !transports[slot].isRenumbered
+      ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
+  }
+
   private mutating func readControl(_ arrival: Arrival, _ slot: Int) {
     let time = arrival.stamp == 0 ? wall : arrival.stamp
     let peer = Int(transports[slot].peer)
-    let sentSource =
-      peer >= 0 && !transports[slot].isRenumbered
-      ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
+    let sentSource = sentSource(slot)
     var reader = RTCPReader()
     while let packet = reader.next(in: buffer.bytes(arrival.length)) {
       if let info = packet.senderInfo(in: buffer.bytes(arrival.length)) {

@@ -82,6 +82,7 @@ private struct ResourceWriter {
       ("numbers", tenant.numbers.map { .group($0.documentPairs) }),
       ("maxCalls", tenant.maxCalls.map { .bare($0) }),
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
+      ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
     ])
   }
 

@@ -148,7 +148,10 @@ struct ResourceReader {
 
 extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
-    let keys = ["name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond"]
+    let keys = [
+      "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
+      "qualityCollector",
+    ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var tenant = Tenant(
       name: name(fields),
@@ -158,6 +161,8 @@ extension ResourceReader {
     tenant.numbers = numberPlan(fields)
     tenant.maxCalls = reader.optional(fields, "maxCalls", .number(example: 100))
     tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
+    tenant.qualityCollector = reader.optional(
+      fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
     return tenant
   }
 

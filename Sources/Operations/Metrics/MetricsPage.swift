@@ -128,6 +128,13 @@ package struct MetricsPage: Sendable {
     text.single(
       "notifies_failed_total", .counter, "Those that were refused or never answered.",
       shard.notifiesFailed)
+    text.each(
+      "quality_reports_total", .counter, "Reports on calls for collectors (RFC 6035), by outcome.",
+      by: "outcome",
+      [
+        ("sent", shard.qualityReports), ("failed", shard.qualityReportsFailed),
+        ("dropped", shard.qualityReportsDropped),
+      ])
     text.single(
       "passed_bindings", .gauge, "Contacts of phones whose registration a PBX keeps.",
       shard.passing.contacts)

@@ -283,7 +283,7 @@ package final class AgentCall {
       agent.answer(message, transaction, status: 200, tag: localTag)
     case .notify:
       receiveNotify(message, transaction)
-    case .ack, .cancel, .register, .refer, .subscribe, .other:
+    case .ack, .cancel, .publish, .register, .refer, .subscribe, .other:
       agent.answer(message, transaction, status: 501, tag: localTag)
     }
   }
