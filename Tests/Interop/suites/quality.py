@@ -25,7 +25,7 @@ class Watched(World):
         address = f"127.0.0.1:{self.collector_port}"
         document["trunks"].append(
             {"name": "collector", "tenant": "test", "kind": "pbx", "network": "loopback", "targets": [address],
-             "sources": [address], "probe": {"interval": "off"}})
+             "sources": [address], "probe": {"enabled": False}})
         return document
 
 
