@@ -291,9 +291,24 @@ final class Reoffer {
 /// A leg's end of the media path.
 struct LegMedia {
   var transport: MediaTransportID
+  // In an order that leaves no holes.
   var local: LocalMedia
-  var remote: RemoteMedia?
-  /// What our answer has left of the codecs that the peer has offered; nil: it has answered an offer of ours.
-  var answered: SpeechFormats?
   var closed = false
+  private var hasAnswered = false
+  var remote: RemoteMedia?
+  private var left = SpeechFormats()
+
+  init(transport: MediaTransportID, local: LocalMedia) {
+    self.transport = transport
+    self.local = local
+  }
+
+  /// What our answer has left of the codecs that the peer has offered; nil: it has answered an offer of ours.
+  var answered: SpeechFormats? {
+    get { hasAnswered ? left : nil }
+    set {
+      hasAnswered = newValue != nil
+      left = newValue ?? SpeechFormats()
+    }
+  }
 }

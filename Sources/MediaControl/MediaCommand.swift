@@ -174,10 +174,10 @@ package struct StreamQuality: Hashable, Sendable {
   package var rtcpPackets: UInt64 = 0
   /// What the far end says of our stream (RTCP report blocks): fraction lost in 1/256, jitter, round trip.
   package var remoteFractionLost: UInt8 = 0
-  package var remoteJitter: UInt32 = 0
-  package var roundTrip: UInt32 = 0
   /// What it says that this is like to listen to in a conversation (MOS-CQ of RFC 3611 §4.7.5) x 100; 0: not said.
   package var remoteMOS: UInt16 = 0
+  package var remoteJitter: UInt32 = 0
+  package var roundTrip: UInt32 = 0
   /// Of what was sent to it; 0: nothing was.
   package var sentSSRC: UInt32 = 0
   package var first: Instant = .zero

@@ -35,7 +35,7 @@ extension Shard {
       return false
     }
     session.offer = stored
-    session.offerLines = offered.media.count
+    session.offerLines = UInt8(clamping: offered.media.count)
     session.offerSpeech = leg.media?.remote?.speech ?? SpeechFormats()
     return true
   }
