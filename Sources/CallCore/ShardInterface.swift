@@ -37,6 +37,8 @@ package struct ShardSettings: Sendable {
   package var serverName = "Demarc"
   /// Of its codecs the one that the media plane speaks only where its library is installed.
   package var speaksG729 = false
+  /// SHA-256 of the certificate that media shows in DTLS handshakes; empty: it has none, and DTLS-SRTP is refused.
+  package var certificateFingerprint: [UInt8] = []
   package var limits = ShardLimits()
   package init(
     incarnation: UInt64, secret: [UInt8], listeners: [Listener], mediaAddresses: [MediaAddress]

@@ -23,8 +23,8 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// Commands and facts as bytes, so that the media plane can live in another process.
 ///
 /// A frame is a 32-bit length of what follows it, a version byte, a kind byte and the fields in the order
-/// of their declaration, all little-endian and of fixed size but for the list in `.ready` and the keys of
-/// `.remote`. A reader
+/// of their declaration, all little-endian and of fixed size but for the list in `.ready` and the keys or
+/// fingerprints of `.remote`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
   package static let version: UInt8 = 4
@@ -88,6 +88,9 @@ package enum MediaCoding {
     case .evidence(let id, let evidence):
       writer.begin(8, id)
       writer.put(evidence)
+    case .handshake(let id, let outcome):
+      writer.begin(9, id)
+      writer.put(outcome)
     }
     bytes = writer.finish()
   }
@@ -152,6 +155,9 @@ package enum MediaCoding {
     case 8:
       let id = reader.id(bytes)
       fact = .evidence(id, try reader.evidence(bytes))
+    case 9:
+      let id = reader.id(bytes)
+      fact = .handshake(id, try reader.outcome(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()

@@ -82,8 +82,9 @@ package struct RemoteMedia: Hashable, Sendable {
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
   package var speech: SpeechFormats
-  /// The keys of SRTP and SRTCP; nil: plain RTP, and nothing else. The same key keeps its context, and with it
-  /// the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
+  /// The keys of SRTP and SRTCP, or the handshake that brings them; nil: plain RTP, and nothing else. The same key
+  /// keeps its context, and with it the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
+  /// The same handshake keeps what it has brought.
   package var security: MediaSecurity?
 
   package init(
@@ -199,6 +200,8 @@ package enum MediaFact: Hashable, Sendable {
   case latched(MediaTransportID, SocketAddress, at: Instant)
   case silent(MediaTransportID, last: Instant)
   case evidence(MediaTransportID, MediaEvidence)
+  /// The handshake of a transport's RTP has ended; a wrong fingerprint is told once.
+  case handshake(MediaTransportID, HandshakeOutcome)
   case quality(MediaTransportID, StreamQuality)
   case applicationEnded(MediaTransportID)
   case closed(MediaTransportID)

@@ -55,10 +55,33 @@ struct FrameWriter {
     put(UInt8(remote.wantsMetrics ? 1 : 0))
     put(remote.speech.words.low)
     put(remote.speech.words.high)
-    put(UInt8(remote.security == nil ? 0 : 1))
-    if let security = remote.security {
-      put(security.sending)
-      put(security.receiving)
+    switch remote.security?.keying {
+    case nil: put(UInt8(0))
+    case .given(let sending, let receiving):
+      put(UInt8(1))
+      put(sending)
+      put(receiving)
+    case .handshake(let handshake):
+      put(UInt8(2))
+      put(handshake)
+    }
+  }
+
+  private mutating func put(_ handshake: MediaHandshake) {
+    put(handshake.role.rawValue)
+    put(UInt8(handshake.fingerprints.count))
+    for fingerprint in handshake.fingerprints {
+      put(fingerprint.algorithm.rawValue)
+      for byte in fingerprint.bytes { put(byte) }
+    }
+  }
+
+  mutating func put(_ outcome: HandshakeOutcome) {
+    switch outcome {
+    case .agreed(let suite):
+      put(UInt8(0))
+      put(suite.rawValue)
+    case .wrongFingerprint: put(UInt8(1))
     }
   }
 
@@ -118,6 +141,7 @@ struct FrameWriter {
     put(evidence.controlPackets)
     put(UInt8(evidence.isAimed ? 1 : 0))
     put(evidence.reportedLoss)
+    put(evidence.handshake.rawValue)
   }
 
   mutating func finish() -> [UInt8] {
@@ -219,14 +243,44 @@ struct FrameReader {
       maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
     remote.wantsMetrics = try flag(bytes)
     remote.speech = try valid(SpeechFormats(words: (u64(bytes), u64(bytes))))
-    if try flag(bytes) { remote.security = try security(bytes) }
+    remote.security = try security(bytes)
     return remote
   }
 
   private mutating func security(
     _ bytes: borrowing RawSpan
-  ) throws(MediaCodingError) -> MediaSecurity {
-    MediaSecurity(sending: try key(bytes), receiving: try key(bytes))
+  ) throws(MediaCodingError) -> MediaSecurity? {
+    switch u8(bytes) {
+    case 0: return nil
+    case 1: return MediaSecurity(sending: try key(bytes), receiving: try key(bytes))
+    case 2: return MediaSecurity(try handshake(bytes))
+    default: throw error(.badValue)
+    }
+  }
+
+  private mutating func handshake(
+    _ bytes: borrowing RawSpan
+  ) throws(MediaCodingError) -> MediaHandshake {
+    let role = try valid(MediaHandshake.Role(rawValue: u8(bytes)))
+    let count = Int(u8(bytes))
+    guard count <= MediaHandshake.maxFingerprints else { throw error(.badValue) }
+    var fingerprints: [CertificateFingerprint] = []
+    for _ in 0..<count {
+      let algorithm = try valid(CertificateFingerprint.Algorithm(rawValue: u8(bytes)))
+      var digest: [UInt8] = []
+      digest.reserveCapacity(algorithm.size)
+      for _ in 0..<algorithm.size { digest.append(u8(bytes)) }
+      fingerprints.append(try valid(CertificateFingerprint(algorithm, digest)))
+    }
+    return try valid(MediaHandshake(role, fingerprints))
+  }
+
+  mutating func outcome(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> HandshakeOutcome {
+    switch u8(bytes) {
+    case 0: return .agreed(try valid(SRTPSuite(rawValue: u8(bytes))))
+    case 1: return .wrongFingerprint
+    default: throw error(.badValue)
+    }
   }
 
   private mutating func key(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> SRTPKey {
@@ -277,6 +331,7 @@ struct FrameReader {
     evidence.controlPackets = u64(bytes)
     evidence.isAimed = try flag(bytes)
     evidence.reportedLoss = u8(bytes)
+    evidence.handshake = try valid(HandshakeProgress(rawValue: u8(bytes)))
     return evidence
   }
 

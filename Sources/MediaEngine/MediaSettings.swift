@@ -19,6 +19,9 @@ package struct MediaSettings: Sendable {
   /// Whether the kernel relays what needs nothing else.
   package var fastPath = FastPathMode.off
 
+  /// Our certificate of DTLS-SRTP; nil: a transport that wants a handshake is refused.
+  package var identity: DTLSIdentity?
+
   package init() {}
 }
 
@@ -95,6 +98,17 @@ package struct MediaCounters: Hashable, Sendable {
   package var replayed: UInt64 = 0
   /// Not sent: its place in the key stream is used up, or the key is.
   package var unprotectable: UInt64 = 0
+  /// Dropped, on their way in or out: no handshake has brought a key yet.
+  package var unkeyed: UInt64 = 0
+  /// Handshakes of DTLS that brought keys, that came to nothing, that somebody else finished than whom SDP names, and
+  /// that were not begun because there were too many.
+  package var handshakesDone: UInt64 = 0
+  package var handshakesFailed: UInt64 = 0
+  package var handshakesOfOthers: UInt64 = 0
+  package var handshakesRefused: UInt64 = 0
+  /// Datagrams of DTLS that belong to no handshake, and ClientHellos that a cookie was asked of.
+  package var handshakesStray: UInt64 = 0
+  package var helloCookies: UInt64 = 0
   /// Dropped: the far end had been told not to send.
   package var unwanted: UInt64 = 0
   /// Dropped: no other side yet.

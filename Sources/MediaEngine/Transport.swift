@@ -22,6 +22,8 @@ struct Transport: Sendable {
   var passage = Passage.socket
   /// It has keys: what is not protected by them neither comes in nor goes out.
   var isProtected = false
+  /// Its keys come, or have come, by DTLS.
+  var hasHandshake = false
   /// Slot of the transport that this one is bridged with; -1: none.
   var peer: Int32 = -1
   var remote = RemoteMedia.nobody

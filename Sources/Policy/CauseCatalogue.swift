@@ -323,7 +323,7 @@ extension Cause {
       CauseRow(
         "srtp-required", 488, 65,
         "SRTP is required on this side of the call, and its far end offered or answered plain RTP.",
-        "Switch SRTP with keys in SDP (SDES) on in the phone or PBX, or set its srtp to allow.")
+        "Switch SRTP (SDES, or DTLS) on in the phone or PBX, or set its srtp to allow.")
     case .srtpRefused:
       CauseRow(
         "srtp-refused", 488, 65,

@@ -22,6 +22,19 @@ private func protected(_ suite: SRTPSuite) -> MediaCommand {
       payloadType: 0, clockRate: 8_000, packetTime: 20, telephoneEvent: 255, security: security))
 }
 
+private func handshake(_ role: MediaHandshake.Role) -> MediaCommand {
+  let fingerprints = CertificateFingerprint.Algorithm.allCases.compactMap { algorithm in
+    CertificateFingerprint(algorithm, (0..<algorithm.size).map { UInt8($0) &* 3 })
+  }
+  return .remote(
+    id,
+    RemoteMedia(
+      rtp: SocketAddress(.loopbackV4, 4_000), rtcp: SocketAddress(.loopbackV4, 4_001),
+      signallingSource: .loopbackV4, latch: .signalled, weSend: true, weReceive: true, codec: .pcmu,
+      payloadType: 0, clockRate: 8_000, packetTime: 20, telephoneEvent: 255,
+      security: MediaHandshake(role, fingerprints).map { MediaSecurity($0) }))
+}
+
 private let commands: [MediaCommand] = [
   .open(id, LocalMedia(address: 3, port: 40_002)),
   .remote(
@@ -38,7 +51,7 @@ private let commands: [MediaCommand] = [
   .play(id, .ringback),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
-  protected(.aesCM128HMAC80), protected(.aeadAES256GCM),
+  protected(.aesCM128HMAC80), protected(.aeadAES256GCM), handshake(.client), handshake(.server),
 ]
 
 private var facts: [MediaFact] {
@@ -75,13 +88,15 @@ private var facts: [MediaFact] {
   evidence.controlPackets = 7
   evidence.isAimed = true
   evidence.reportedLoss = 8
+  evidence.handshake = .wrongFingerprint
   return [
     .ready(address: 1, ports: 20_000...20_099, failed: [20_002, 20_008]),
     .ready(address: 1, ports: 0...65_535, failed: Array(stride(from: 0, to: 65_535, by: 2))),
     .opened(id), .refused(id),
     .latched(id, SocketAddress(.loopbackV6, 5), at: Instant(nanoseconds: 77)),
     .silent(id, last: Instant(nanoseconds: .max)), .quality(id, quality), .applicationEnded(id),
-    .closed(id), .evidence(id, evidence),
+    .closed(id), .evidence(id, evidence), .handshake(id, .agreed(.aeadAES128GCM)),
+    .handshake(id, .wrongFingerprint),
   ]
 }
 
@@ -114,7 +129,7 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
     #expect(try decodeFacts(bytes) == facts)
   }
 
-  /// The form on the wire is a contract between releases: this one is version 2.
+  /// The form on the wire is a contract between releases.
   @Test func theBytesOfVersionFour() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)

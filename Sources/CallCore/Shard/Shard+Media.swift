@@ -354,6 +354,8 @@ extension Shard {
       guard let leg = leg(transport) else { return }
       tell(.mediaLatched(leg.side, address), call: leg.call)
       heardAfterAll(leg)
+    case .handshake(let transport, let outcome):
+      if let leg = leg(transport) { handshakeEnded(leg, outcome) }
     case .evidence(let transport, let evidence):
       if let leg = leg(transport) { examined(leg, evidence) }
     case .silent(let transport, last: _):

@@ -37,6 +37,7 @@ extension Worker {
     }
     let (rtp, rtcp) = (ports.sockets[2 * slot], ports.sockets[2 * slot + 1])
     transports[slot] = Transport()
+    handshakes[slot] = nil
     streams[slot] = RTPStream()
     applications[slot] = Application()
     transports[slot].id = id
@@ -57,6 +58,7 @@ extension Worker {
     takeBack(slot)
     guard secure(slot, remote.security) else { return false }
     let before = transports[slot].remote
+    if transports[slot].hasRemote, before.rtp != remote.rtp { renewHandshakes(slot) }
     let isElsewhere = before.rtp != remote.rtp || before.signallingSource != remote.signallingSource
     if !transports[slot].hasRemote || isElsewhere {
       transports[slot].latch = SourceLatch()
@@ -69,6 +71,7 @@ extension Worker {
     transports[slot].hasRemote = true
     noteConversions(slot)
     aim(slot)
+    followHandshakes(slot)
     offerPassage(slot)
     return true
   }
@@ -86,6 +89,8 @@ extension Worker {
     transports[second].peer = Int32(first)
     noteConversions(first)
     offerPassage(first)
+    driveHandshakes(first)
+    driveHandshakes(second)
     return true
   }
 
@@ -95,6 +100,7 @@ extension Worker {
     unbridge(slot)
     stopApplication(slot)
     startApplication(slot, prepared)
+    driveHandshakes(slot)
     return true
   }
 
@@ -102,6 +108,7 @@ extension Worker {
     guard let slot = slots[id] else { return false }
     transports[slot].watchMilliseconds = milliseconds
     transports[slot].watchStart = now
+    hastenHandshakes(slot)
     if milliseconds == 0 {
       timers.cancel(timer(.watch, slot))
     } else {
@@ -123,6 +130,7 @@ extension Worker {
     facts.append(.quality(id, quality(slot)))
     facts.append(.closed(id))
     sayGoodbye(slot)
+    endHandshakes(slot)
     unbridge(slot)
     stopApplication(slot)
     timers.cancel(timer(.watch, slot))
@@ -149,6 +157,9 @@ extension Worker {
     MediaSocket.mute(ports.sockets[2 * slot + 1], own: SocketAddress(address.ip, address.port + 1))
     transports[slot].isOpen = false
     protections[slot] = nil
+    controlProtections[slot] = nil
+    handshakes[slot] = nil
+    timers.cancel(timer(.handshake, slot))
   }
 
   private mutating func unbridge(_ slot: Int) {

@@ -17,6 +17,7 @@ extension Worker {
     if transports[slot].isProtected { return receiveProtected(arrival, slot) }
     if transports[slot].remote.proto == .udptl { return receiveDatagram(arrival, slot) }
     guard let header = RTPHeader(buffer.bytes(arrival.length)) else {
+      if keepEarlyHello(arrival, slot, control: false) { return }
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
       return
@@ -195,9 +196,11 @@ extension Worker {
     guard transports[slot].isOpen else { return }
     counters.controlReceived &+= 1
     let isProtected = transports[slot].isProtected
+    if isHandshake(arrival, slot) { return receiveHandshake(arrival, slot, control: true) }
     guard arrival.length <= Self.largestControl,
       isProtected || RTCPReader.isValid(buffer.bytes(arrival.length))
     else {
+      if keepEarlyHello(arrival, slot, control: true) { return }
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
       return

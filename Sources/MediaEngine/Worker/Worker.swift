@@ -41,6 +41,13 @@ struct Worker: ~Copyable {
   var applications: [Application]
   /// Contexts of the transports that have keys (`Transport.isProtected`).
   var protections: [MediaProtection?]
+  /// The same for RTCP.
+  var controlProtections: [MediaProtection?]
+  /// Of the transports whose keys come by DTLS (`Transport.hasHandshake`).
+  var handshakes: [TransportHandshakes?]
+  let cookies: DTLSCookies
+  var handshakeBudget = TokenBucket(
+    rate: Worker.handshakesPerSecond, burst: Worker.handshakesPerSecond / 4)
   /// Made by the first packet that needs one (`Transport.converts`).
   var converters: [SpeechConverter?]
   var timers: DeadlineHeap
@@ -73,6 +80,13 @@ struct Worker: ~Copyable {
     streams = Array(repeating: RTPStream(), count: ports.slots)
     applications = Array(repeating: Application(), count: ports.slots)
     protections = Array(repeating: nil, count: ports.slots)
+    controlProtections = Array(repeating: nil, count: ports.slots)
+    handshakes = Array(repeating: nil, count: ports.slots)
+    cookies = DTLSCookies(
+      secret: (0..<4).flatMap { _ in
+        let word = Process.random()
+        return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) }
+      })
     converters = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
@@ -162,6 +176,7 @@ struct Worker: ~Copyable {
       case .report: sendReport(slot)
       case .watch: checkSilence(slot)
       case .examine: giveEvidence(slot)
+      case .handshake: driveHandshakes(slot)
       case nil: break
       }
     }
@@ -184,7 +199,7 @@ struct Worker: ~Copyable {
 }
 
 /// The timers of a slot.
-enum TimerKind: Int, CaseIterable { case application, report, watch, examine }
+enum TimerKind: Int, CaseIterable { case application, report, watch, examine, handshake }
 
 /// Packets per second over the last tenth of a second, and the tick that follows from it.
 struct LoadGauge: Sendable {

@@ -189,7 +189,8 @@ extension ResourceReader {
       "mediaTimeout", "numbers",
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
-      "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
+      "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
+      "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -344,7 +345,7 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "transcode", "srtp", "srtpWithoutTLS",
+      "maxCalls", "callsPerSecond", "streams", "transcode", "srtp", "srtpKeys", "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(

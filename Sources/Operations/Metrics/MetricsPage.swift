@@ -351,12 +351,24 @@ package struct MetricsPage: Sendable {
       [
         ("refused", media.refused), ("malformed", media.malformed), ("unwanted", media.unwanted),
         ("unauthentic", media.unauthentic), ("replayed", media.replayed),
-        ("unprotectable", media.unprotectable),
+        ("unprotectable", media.unprotectable), ("unkeyed", media.unkeyed),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
         ("unconvertible", media.unconvertible), ("convertedLate", media.convertedLate),
         ("looped", media.looped), ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),
       ])
+    text.each(
+      "media_handshakes_total", .counter,
+      "DTLS handshakes of media, by what became of them; refused: there were too many at a time.",
+      by: "outcome",
+      [
+        ("done", media.handshakesDone), ("failed", media.handshakesFailed),
+        ("wrongFingerprint", media.handshakesOfOthers), ("refused", media.handshakesRefused),
+      ])
+    text.each(
+      "media_handshake_datagrams_total", .counter,
+      "Datagrams of DTLS that cost no handshake, by kind: of nobody's, and hellos that a cookie was asked of.",
+      by: "kind", [("stray", media.handshakesStray), ("hello", media.helloCookies)])
     text.single(
       "media_commands_refused_total", .counter, "Commands that media could not follow.",
       media.commandsRefused &+ media.commandsDropped)

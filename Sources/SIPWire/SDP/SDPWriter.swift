@@ -227,18 +227,21 @@ package enum SDPWriter {
     _ protection: SDPProtection?, feedback: Bool, _ out: inout OutputBuffer
   ) {
     let profile =
-      protection.map { $0.transport ?? (feedback ? .rtpSAVPF : .rtpSAVP) }
+      protection.map { $0.transport ?? $0.profile(feedback: feedback) }
       ?? (feedback ? .rtpAVPF : .rtpAVP)
     switch profile {
     case .rtpSAVP: out.append(" RTP/SAVP")
     case .rtpSAVPF: out.append(" RTP/SAVPF")
     case .rtpAVPF: out.append(" RTP/AVPF")
-    case .rtpAVP, .dtlsSAVP, .dtlsSAVPF, .udptl, .other: out.append(" RTP/AVP")
+    case .dtlsSAVP: out.append(" UDP/TLS/RTP/SAVP")
+    case .dtlsSAVPF: out.append(" UDP/TLS/RTP/SAVPF")
+    case .rtpAVP, .udptl, .other: out.append(" RTP/AVP")
     }
   }
 
-  /// RFC 4568 §9.1. No lifetime and no MKI: both may be left out, and some peers read neither.
+  /// RFC 4568 §9.1, RFC 8122 §5. No lifetime and no MKI: both may be left out, and some peers read neither.
   static func keys(_ protection: SDPProtection?, _ out: inout OutputBuffer) {
+    if let handshake = protection?.handshake { self.handshake(handshake, &out) }
     for line in protection?.lines ?? [] {
       out.append("a=crypto:")
       out.append(decimal: Int(line.tag))
@@ -249,6 +252,21 @@ package enum SDPWriter {
       out.append("\r\n")
     }
   }
+
+  private static func handshake(_ own: SDPOwnHandshake, _ out: inout OutputBuffer) {
+    out.append("a=fingerprint:sha-256 ")
+    for (i, byte) in own.fingerprint.enumerated() {
+      if i > 0 { out.append(byte: UInt8(ascii: ":")) }
+      // RFC 8122 §5: the letters are large.
+      out.append(byte: upperDigits[Int(byte >> 4)])
+      out.append(byte: upperDigits[Int(byte & 15)])
+    }
+    out.append("\r\na=setup:")
+    out.append(own.setup.name)
+    out.append("\r\n")
+  }
+
+  private static let upperDigits = Array("0123456789ABCDEF".utf8)
 
   /// Rejects the m-lines of `sdp` from `line` on: what an answer that is too short leaves out.
   package static func reject(

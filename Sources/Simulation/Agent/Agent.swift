@@ -27,6 +27,7 @@ package final class Agent {
   package var domain = "trunk.example"
   /// Nil: it knows plain RTP alone.
   package var srtp: AgentSRTP?
+  package var dtls: AgentDTLS?
   /// What it takes beside speech, and in its place.
   package var takes = Set(AgentLine.Kind.allCases)
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }

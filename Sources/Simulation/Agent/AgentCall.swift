@@ -320,6 +320,9 @@ package final class AgentCall {
     if let srtp = agent.srtp, !srtp.offers.isEmpty {
       sdp.profile = srtp.profile
       sdp.crypto = srtp.offers
+    } else if let dtls = agent.dtls {
+      sdp.profile = dtls.profile
+      sdp.handshake = AgentSDP.Handshake(dtls, setup: dtls.setup)
     }
     return sdp.text(canary: agent.canary, version: sdpVersion)
   }

@@ -77,7 +77,7 @@ package final class SimulatedMedia {
   // MARK: Agents
 
   /// An address that an agent may put into SDP.
-  func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
+  package func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
 
   package func talk(_ media: SocketAddress, at now: Instant) {
     guard var flow = flows[media], !flow.talking else { return }
@@ -189,7 +189,11 @@ package final class SimulatedMedia {
       }
       flows[remote.rtp]?.heardBy = id
     }
+    let before = transports[id]?.remote?.security?.handshake
     transports[id]?.remote = remote
+    if let handshake = remote.security?.handshake, handshake != before {
+      report(.handshake(id, .agreed(.aeadAES128GCM)), after: random.interval(5...60))
+    }
     if flows[remote.rtp]?.talking == true { latch(id) }
   }
 
@@ -257,6 +261,7 @@ package final class SimulatedMedia {
     world.after(after ?? random.interval(0...2)) { [self] in
       guard epoch == world.epoch else { return }
       if case .latched(let id, _, _) = fact, transports[id] == nil { return }
+      if case .handshake(let id, _) = fact, transports[id] == nil { return }
       world.input(.media(fact))
     }
   }
