@@ -102,6 +102,8 @@ final class DTLSAssociation {
   /// nobody has asked for. Records that are not authentic it drops by itself.
   private func read() -> Step {
     ERR_clear_error()
+    guard wake() else { return .done }
+    defer { rest() }
     var result: Int32 = 1
     var budget = 16
     while result > 0, budget > 0 {
@@ -146,14 +148,17 @@ final class DTLSAssociation {
 
   /// Says that it is over (close_notify); to be sent as everything else.
   func finish() {
-    guard isDone else { return }
+    guard isDone, wake() else { return }
     ERR_clear_error()
     _ = unsafe SSL_shutdown(session)
     ERR_clear_error()
   }
 
-  /// Gives back what only a handshake needs: some ten thousand bytes.
+  /// Gives back the memory for records, tens of thousands of bytes that an association which stands needs for an alert
+  /// or two. libssl does not ask for it by itself, so whatever writes or reads must `wake` it.
   func rest() { _ = unsafe SSL_free_buffers(session) }
+
+  private func wake() -> Bool { unsafe SSL_alloc_buffers(session) == 1 }
 
   // MARK: What it has come to
 

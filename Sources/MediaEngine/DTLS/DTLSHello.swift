@@ -69,6 +69,9 @@ struct DTLSHello {
 
 /// Cookies that a ClientHello must bring back before anything is spent on it (RFC 6347 §4.2.1): whoever does has its
 /// address, and what it has cost us is one digest. Nothing is kept of whom they were given to.
+///
+/// They are bound to address and socket alone, not to what else the hello says: somebody who forges a hello of the far
+/// end's address makes us send it a cookie, and a client that believes the first one must get through with that.
 struct DTLSCookies {
   static let size = 20
   /// A cookie is good for this minute and the next one.
@@ -86,10 +89,10 @@ struct DTLSCookies {
     guard hello.cookie.count == Self.size else { return false }
     let shown = datagram.slice(hello.cookie.lowerBound, hello.cookie.upperBound)
     let window = now.nanoseconds / UInt64(Self.window.nanoseconds)
-    let given = value(hello, source, socket, window)
+    let given = value(source, socket, window)
     if constantTimeEquals(given.rawSpan.slice(0, Self.size), shown) { return true }
     guard window > 0 else { return false }
-    let earlier = value(hello, source, socket, window &- 1)
+    let earlier = value(source, socket, window &- 1)
     return constantTimeEquals(earlier.rawSpan.slice(0, Self.size), shown)
   }
 
@@ -99,7 +102,7 @@ struct DTLSCookies {
     into packet: inout MutableRawSpan
   ) -> Int {
     let window = now.nanoseconds / UInt64(Self.window.nanoseconds)
-    let cookie = value(hello, source, socket, window)
+    let cookie = value(source, socket, window)
     // Version 1.0 whatever will be spoken (RFC 6347 §4.2.1).
     var head: [UInt8] = [22, 0xfe, 0xff, 0, 0]
     for shift in stride(from: 40, through: 0, by: -8) {
@@ -119,10 +122,8 @@ struct DTLSCookies {
     return length
   }
 
-  private func value(
-    _ hello: DTLSHello, _ source: SocketAddress, _ socket: Int, _ window: UInt64
-  ) -> DigestValue {
-    var input = InlineArray<72, UInt8>(repeating: 0)
+  private func value(_ source: SocketAddress, _ socket: Int, _ window: UInt64) -> DigestValue {
+    var input = InlineArray<40, UInt8>(repeating: 0)
     func put(_ word: UInt64, at place: Int) {
       for i in 0..<8 { input[8 * place + i] = UInt8(truncatingIfNeeded: word >> UInt64(8 * i)) }
     }
@@ -131,7 +132,6 @@ struct DTLSCookies {
     put(UInt64(source.port) << 8 | UInt64(source.ip.family.rawValue), at: 2)
     put(UInt64(truncatingIfNeeded: socket), at: 3)
     put(window, at: 4)
-    for i in 0..<4 { put(hello.random.words[i], at: 5 + i) }
     return mac.authenticate(input.span.rawSpan)
   }
 }

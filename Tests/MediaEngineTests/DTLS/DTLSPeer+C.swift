@@ -93,6 +93,16 @@ final class DTLSPeer {
     step()
   }
 
+  /// The next packet of RTP; what comes of DTLS before it is taken in.
+  func packet() -> [UInt8]? {
+    for _ in 0..<20 {
+      guard let packet = socket.receive() else { return nil }
+      if packet.bytes.first.map({ $0 >> 6 }) == 2 { return packet.bytes }
+      take(packet.bytes)
+    }
+    return nil
+  }
+
   private func step() {
     ERR_clear_error()
     if isDone {

@@ -48,8 +48,8 @@ import Testing
       peer.socket.send(try mouth.protect(rtp(number, ssrc: 9)).get(), to: b.media)
       #expect(plain.receive()?.bytes == rtp(number, ssrc: 9), sourceLocation: sourceLocation)
       plain.send(rtp(number), to: a.media)
-      let heard = try #require(peer.socket.receive(), sourceLocation: sourceLocation)
-      let opened = try ear.unprotect(heard.bytes).get()
+      let heard = try #require(peer.packet(), sourceLocation: sourceLocation)
+      let opened = try ear.unprotect(heard).get()
       #expect(opened[12...] == rtp(number)[12...], sourceLocation: sourceLocation)
     }
   }
