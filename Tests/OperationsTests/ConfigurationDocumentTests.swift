@@ -32,6 +32,7 @@ struct ConfigurationDocumentTests {
         codecs: [PCMA, PCMU]
         wideLatching: true
         srtp: off
+        srtpKeys: dtls
         mediaTimeout: 90s
         sessionTimers: off
         sessionExpires: 10m
@@ -111,6 +112,7 @@ struct ConfigurationDocumentTests {
         mediaTimeout: .seconds(90))
     ]
     r.trunks[0].srtp.policy = .off
+    r.trunks[0].srtp.keys = .dtls
     r.trunks[0].sessionTimers = false
     r.trunks[0].sessionExpires = .seconds(600)
     r.trunks[0].minSessionExpires = .seconds(120)
