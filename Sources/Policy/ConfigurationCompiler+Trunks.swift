@@ -180,8 +180,8 @@ extension ConfigurationCompiler {
     report(
       path + ["srtp"],
       "trunk `\(trunk.name)` requires SRTP by \(trunk.transport.rawValue), which shows the keys",
-      remedy: "Write `transport: tls` for the trunk, `srtpKeys: dtls` to agree on keys elsewhere, or"
-        + " `srtpWithoutTLS: true` to have it so.")
+      remedy: "Write `transport: tls` for the trunk, `srtpKeys: dtls` to agree on keys elsewhere,"
+        + " or `srtpWithoutTLS: true` to have it so.")
   }
 
   private mutating func checkSecurity(of trunk: Trunk, at path: [PathElement]) {

@@ -54,8 +54,8 @@ extension ConfigurationCompiler {
     report(
       path,
       "user `\(user.name)` requires SRTP, and its phones may come without TLS, which shows the keys",
-      remedy: "Write `transport: tls` for the user, `srtpKeys: dtls` to agree on keys elsewhere, or"
-        + " `srtpWithoutTLS: true` to have it so.")
+      remedy: "Write `transport: tls` for the user, `srtpKeys: dtls` to agree on keys elsewhere,"
+        + " or `srtpWithoutTLS: true` to have it so.")
   }
 
   private mutating func checkTransport(of user: User, network: Int, at path: [PathElement]) {

@@ -25,6 +25,8 @@ final class ComponentHandshakes {
   /// A client whose handshake has failed begins again after so long, so many times.
   static let retryDelay = Interval.seconds(1)
   static let maxRetries = 10
+  /// Of RTCP, as there are far ends that shake hands for RTP alone.
+  static let maxControlRetries = 1
 
   struct Pending {
     let association: DTLSAssociation

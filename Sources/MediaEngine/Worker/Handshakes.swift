@@ -212,17 +212,21 @@ extension Worker {
       }
     case .failed:
       counters.handshakesFailed &+= 1
-      drop(association, component)
+      drop(association, component, control: control)
     case .ended:
       // Closed by the far end, which has said so under its key: the packets that are still on their way are its own.
       component.drop(association)
     }
   }
 
-  private mutating func drop(_ association: DTLSAssociation, _ component: ComponentHandshakes) {
+  private mutating func drop(
+    _ association: DTLSAssociation, _ component: ComponentHandshakes, control: Bool
+  ) {
     let wasOurs = association.role == .client && component.isPending(association)
     component.drop(association)
-    guard wasOurs, component.retries < ComponentHandshakes.maxRetries else { return }
+    let limit =
+      control ? ComponentHandshakes.maxControlRetries : ComponentHandshakes.maxRetries
+    guard wasOurs, component.retries < limit else { return }
     component.retries += 1
     component.begins = now + ComponentHandshakes.retryDelay
   }
@@ -236,7 +240,7 @@ extension Worker {
       counters.handshakesOfOthers &+= 1
       association.finish()
       flush(association, slot, control: control)
-      drop(association, component)
+      drop(association, component, control: control)
       if !known.toldWrongFingerprint {
         known.toldWrongFingerprint = true
         facts.append(.handshake(transports[slot].id, .wrongFingerprint))
@@ -247,7 +251,7 @@ extension Worker {
       let protection = MediaProtection(sending: keys.sending, receiving: keys.receiving)
     else {
       counters.handshakesFailed &+= 1
-      return drop(association, component)
+      return drop(association, component, control: control)
     }
     counters.handshakesDone &+= 1
     component.settle(on: association)

@@ -49,7 +49,8 @@ package struct SDPFingerprint: Hashable, Sendable {
     digest.reserveCapacity(algorithm.size)
     for i in 0..<algorithm.size {
       let at = text.start &+ 3 &* i
-      guard let high = bytes.byte(at: at).hexDigitValue, let low = bytes.byte(at: at &+ 1).hexDigitValue,
+      guard let high = bytes.byte(at: at).hexDigitValue,
+        let low = bytes.byte(at: at &+ 1).hexDigitValue,
         i == 0 || bytes.byte(at: at &- 1) == UInt8(ascii: ":")
       else { return nil }
       digest.append(high &<< 4 | low)

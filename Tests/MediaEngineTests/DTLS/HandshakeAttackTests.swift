@@ -30,6 +30,7 @@ import Testing
     let hello = try #require(strayHello())
     let other = try #require(PeerIdentity())
     let alert: [UInt8] = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 2, 40]
+    let garbage: [UInt8] = [22, 0xfe, 0xfd]
     let rounds = 200
     var slowest = 0
     for round in 0..<rounds {
@@ -41,7 +42,7 @@ import Testing
       func disturb() {
         stranger.send(hello, to: end.media)
         stranger.send(alert, to: end.media)
-        stranger.send([22, 0xfe, 0xfd] + [UInt8](repeating: UInt8(round), count: 60), to: end.media)
+        stranger.send(garbage + [UInt8](repeating: UInt8(round), count: 60), to: end.media)
         // From the far end's own address, as whoever can forge that sends it.
         secure.send(hello, to: end.media)
         secure.send(alert, to: end.media)

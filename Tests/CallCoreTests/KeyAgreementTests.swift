@@ -7,7 +7,7 @@ import Simulation
 import Testing
 
 /// SRTP with keys by DTLS (RFC 5763): each side of a call for itself.
-@Suite struct HandshakeTests {
+@Suite struct KeyAgreementTests {
   /// Phones by UDP and carriers by UDP: nothing that the signalling says of DTLS has to be hidden.
   private func scene(
     users: SRTPPolicy = .allow, carriers: SRTPPolicy = .allow, keys: SRTPKeying = .dtls,
@@ -165,7 +165,7 @@ import Testing
 
   /// SHA-1 proves nothing, no fingerprint proves nothing, and who will not begin has nothing to go on with.
   @Test(arguments: [
-    (["sha-1 A0:A1:A2:A3:A4:A5:A6:A7:A8:A9:AA:AB:AC:AD:AE:AF:B0:B1:B2:B3"], "actpass"), ([], "active"),
+    (["sha-1 " + String(AgentDTLS.text(0xa0).prefix(59))], "actpass"), ([], "active"),
     (["sha-256 " + AgentDTLS.text(0xa0)], "holdconn"),
   ])
   func unusable(fingerprints: [String], setup: String) throws {
