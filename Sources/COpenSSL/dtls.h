@@ -61,12 +61,12 @@ static inline int copenssl_no_cookie(SSL *session, unsigned char *cookie, unsign
     return 0;
 }
 
-/// Microseconds until the next retransmission: 250 ms at first and twice as many each time, at most 4 s. RFC 6347
-/// §4.2.4.1 has 1 s, and lets those begin earlier who need to: somebody waits for the first word.
+/// Microseconds until the next retransmission: 250 ms at first and twice as many each time, at most 1 s. RFC 6347
+/// §4.2.4.1 has 1 s to 60 s, and lets those be faster who need to: somebody waits for the first word.
 static inline unsigned int copenssl_dtls_wait(SSL *session, unsigned int before) {
     (void)session;
     if (before == 0) return 250000;
-    return before >= 2000000 ? 4000000 : before * 2;
+    return before >= 500000 ? 1000000 : before * 2;
 }
 
 /// DTLS 1.2, ephemeral keys and authenticated encryption alone; no tickets, no sessions, no renegotiation.

@@ -250,6 +250,17 @@ struct ConfigurationProblemTests {
     #expect(problem.remedy.hasSuffix("."))
   }
 
+  /// By DTLS no key stands in the signalling, so nothing has to hide it.
+  @Test func keysByDTLSNeedNoTLS() {
+    let problems = Fixtures.problems {
+      $0.trunks.append(Fixtures.carrier("delta", "192.0.2.9:5060"))
+      $0.trunks[4].srtp.policy = .require
+      $0.trunks[4].srtp.keys = .dtls
+      $0.users[0].srtp = $0.trunks[4].srtp
+    }
+    #expect(problems.isEmpty)
+  }
+
   @Test func everyProblemIsReported() {
     let problems = Fixtures.problems {
       $0.users[0].network = "nowhere"

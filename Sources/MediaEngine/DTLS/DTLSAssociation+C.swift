@@ -31,6 +31,9 @@ final class DTLSAssociation {
   private let session: OpaquePointer
   let role: MediaHandshake.Role
   private var isDone = false
+  /// The client's first flight, until somebody answers: it may be said again as it is, which whoever has heard it takes
+  /// for a repeated record.
+  private var firstFlight: [UInt8] = []
   /// Something has come from the far end.
   private(set) var isHeard = false
 
@@ -51,7 +54,24 @@ final class DTLSAssociation {
   // MARK: In
 
   /// The client's first message.
-  func begin() -> Step { shakeHands() }
+  func begin() -> Step {
+    let step = shakeHands()
+    var first: UnsafePointer<UInt8>?
+    let count = Int(clamping: unsafe copenssl_dtls_output(session, &first))
+    if let bytes = unsafe first {
+      firstFlight = unsafe Array(UnsafeBufferPointer(start: bytes, count: max(count, 0)))
+    }
+    return step
+  }
+
+  /// Writes the first flight into `packet`, which it fits into whole; its length, 0 when it has been answered.
+  func repeated(into packet: inout MutableRawSpan) -> Int {
+    guard firstFlight.count <= min(packet.byteCount, Self.mtu) else { return 0 }
+    for (i, byte) in firstFlight.enumerated() {
+      packet.storeBytes(of: byte, toByteOffset: i, as: UInt8.self)
+    }
+    return firstFlight.count
+  }
 
   /// The server's beginning, with a ClientHello whose cookie is good.
   func accept(_ datagram: RawSpan) -> Step {
@@ -62,6 +82,7 @@ final class DTLSAssociation {
 
   func receive(_ datagram: RawSpan) -> Step {
     isHeard = true
+    firstFlight = []
     guard feed(datagram) else { return isDone ? .done : .failed }
     return isDone ? read() : shakeHands()
   }

@@ -19,6 +19,9 @@ final class TransportHandshakes {
 final class ComponentHandshakes {
   /// Handshakes under way at a time.
   static let limit = 2
+  /// The first of further repetitions comes after so long, and none after more than this.
+  static let firstNudge = Interval.milliseconds(50)
+  static let lastNudge = Interval.milliseconds(500)
   /// How long a handshake may take: ours are repeated by us, those of others are a stranger's until they are over.
   static let clientPatience = Interval.seconds(30)
   static let serverPatience = Interval.seconds(10)
@@ -40,6 +43,9 @@ final class ComponentHandshakes {
   /// As the client: when to begin, once there is somebody to speak for; nil: not again.
   var begins: Instant?
   var retries = 0
+  /// As the client: when to say again what nobody has answered, beside libssl's own repetitions, and how long after that.
+  var nudges: Instant?
+  var nudgeDelay = Interval.zero
 
   /// The association that a datagram from there belongs to, other than a ClientHello.
   func association(with source: SocketAddress) -> DTLSAssociation? {
@@ -89,7 +95,15 @@ final class ComponentHandshakes {
   }
 
   /// Those under way go; what stands does not.
-  func dropPending() { pending = [] }
+  func dropPending() {
+    pending = []
+    nudges = nil
+  }
+
+  /// What of ours nobody has answered.
+  var unheard: DTLSAssociation? {
+    pending.first { $0.association.role == .client && !$0.association.isHeard }?.association
+  }
 
   /// It stands from now on, and whatever else was under way is over.
   func settle(on association: DTLSAssociation) {
@@ -97,12 +111,14 @@ final class ComponentHandshakes {
     pending = []
     early = nil
     begins = nil
+    nudges = nil
     retries = 0
   }
 
   /// When there is something to do next.
   func next(after now: Instant, mayBegin: Bool) -> Instant {
     var next = mayBegin ? begins ?? .distantFuture : .distantFuture
+    next = min(next, nudges ?? .distantFuture)
     for item in pending {
       let association = item.association
       next = min(next, association.began + patience(association))

@@ -48,15 +48,18 @@ extension Worker {
     return true
   }
 
-  /// Now is when the far end listens, at the latest: a beginning of ours that nobody has answered is made anew, for the
-  /// next repetition may be seconds away.
+  /// Now is when the far end begins to listen: what nobody has answered is said again several times, for libssl's next
+  /// repetition may be a second away.
   mutating func hastenHandshakes(_ slot: Int) {
     guard let known = handshakes[slot], known.wanted?.role == .client else { return }
     for component in [known.media, known.control] where component.done == nil {
-      guard component.pending.allSatisfy({ !$0.association.isHeard }) else { continue }
-      component.dropPending()
       component.retries = 0
-      component.begins = now
+      if component.pending.isEmpty {
+        component.begins = component.begins ?? now
+      } else if component.unheard != nil {
+        component.nudges = now + ComponentHandshakes.firstNudge
+        component.nudgeDelay = ComponentHandshakes.firstNudge
+      }
     }
     driveHandshakes(slot)
   }
@@ -316,8 +319,22 @@ extension Worker {
       if let begins = component.begins, begins <= now, isInUse(slot) {
         beginHandshake(slot, component, control: isControl)
       }
+      if let nudges = component.nudges, nudges <= now {
+        nudge(component, slot, control: isControl)
+      }
     }
     armHandshakes(slot)
+  }
+
+  private mutating func nudge(_ component: ComponentHandshakes, _ slot: Int, control: Bool) {
+    component.nudges = nil
+    guard let association = component.unheard else { return }
+    let length = buffer.repeated(association)
+    if length > 0 { send(length, to: association.peer, slot, control: control) }
+    component.nudgeDelay = component.nudgeDelay * 2
+    if component.nudgeDelay <= ComponentHandshakes.lastNudge {
+      component.nudges = now + component.nudgeDelay
+    }
   }
 
   /// Before there is another side, the far end has no answer of ours and does not listen.
@@ -378,6 +395,11 @@ extension PacketBuffer {
   fileprivate mutating func load(_ association: DTLSAssociation, from offset: inout Int) -> Int {
     var packet = mutableBytes(Self.capacity)
     return association.datagram(from: &offset, into: &packet)
+  }
+
+  fileprivate mutating func repeated(_ association: DTLSAssociation) -> Int {
+    var packet = mutableBytes(Self.capacity)
+    return association.repeated(into: &packet)
   }
 
   fileprivate mutating func request(

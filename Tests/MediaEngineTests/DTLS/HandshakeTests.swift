@@ -209,12 +209,29 @@ import Testing
     #expect(secure.receiveAll() == [])
     rig.plane.submit([.play(end.id, .echo)])
     #expect(secure.receive() != nil)
-    // Two repetitions later the next is 1 s away.
-    usleep(800_000)
+    // Three repetitions later the next is a second away.
+    usleep(2_000_000)
     _ = secure.receiveAll(quiet: 10)
     rig.plane.submit([.watch(end.id, silenceMilliseconds: 60_000)])
     let peer = try #require(DTLSPeer(.server, far, on: secure, to: end.media))
-    #expect(peer.shake(milliseconds: 300))
+    #expect(peer.shake(milliseconds: 400))
+    for _ in 0..<100 where outcomes(end).isEmpty { peer.listen(20) }
+    #expect(outcomes(end).count == 1)
+  }
+
+  /// Said again at the moment of the answer, to somebody who has heard it: that is no second handshake.
+  @Test func hasteDisturbsNoHandshake() throws {
+    let far = try #require(PeerIdentity())
+    let end = try rig.open()
+    rig.plane.submit([
+      .remote(end.id, try remote(.client, far.fingerprint)), .play(end.id, .echo),
+      .watch(end.id, silenceMilliseconds: 60_000),
+    ])
+    usleep(500_000)
+    let peer = try #require(DTLSPeer(.server, far, on: secure, to: end.media))
+    #expect(peer.shake(milliseconds: 400))
+    for _ in 0..<100 where outcomes(end).isEmpty { peer.listen(20) }
+    #expect(outcomes(end).count == 1 && rig.plane.counters.handshakesFailed == 0)
   }
 
   /// RFC 8842 §3.1: the same description keeps the association and the contexts; another certificate begins anew.
