@@ -139,6 +139,27 @@ import Testing
     scene.expectRest()
   }
 
+  /// Between two users, with feedback, and keys that may be read on their way.
+  @Test func bridgedWithKeysInSDPOfAUser() throws {
+    let scene = try scene {
+      $0.resources.users[1].srtp.policy = .require
+      $0.resources.users[1].srtp.keys = .sdes
+      $0.resources.users[1].srtp.withoutTLS = true
+    }
+    scene.alice.dtls = AgentDTLS()
+    scene.alice.dtls?.profile = "UDP/TLS/RTP/SAVPF"
+    scene.bob.srtp = AgentSRTP()
+    let call = scene.alice.call("102", talk)
+    scene.world.run(for: .seconds(5))
+    let far = try #require(scene.bob.calls.last)
+    #expect(call.state == .answered && far.remoteSDP?.profile == "RTP/SAVP")
+    #expect(call.remoteSDP?.profile == "UDP/TLS/RTP/SAVPF")
+    _ = try handshake(scene, call)
+    #expect(scene.world.media.security(of: far.media)?.sending != nil)
+    scene.finish()
+    scene.expectRest()
+  }
+
   @Test(arguments: [true, false])
   func plainIsRefusedWhereItIsRequired(asCaller: Bool) throws {
     let scene = try scene(

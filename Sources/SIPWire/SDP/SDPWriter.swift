@@ -32,6 +32,8 @@ package struct SDPLines: Sendable {
   private var lines = InlineArray<16, Line>(repeating: Line())
   /// Of the line of speech; nil: plain RTP.
   package var protection: SDPProtection?
+  /// Of the line of speech: it is without RTCP feedback, whatever the description says.
+  package var dropsFeedback = false
   package var speech = SDPSpeech()
 
   /// Every line is rejected.
@@ -177,7 +179,8 @@ package enum SDPWriter {
   ) {
     out.append("m=audio ")
     out.append(decimal: Int(port))
-    transport(lines.protection, feedback: media.transport.hasFeedback, &out)
+    transport(
+      lines.protection, feedback: media.transport.hasFeedback && !lines.dropsFeedback, &out)
     let own = lines.speech
     if let replacement = own.replacement { type(replacement.payloadType, &out) }
     for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {

