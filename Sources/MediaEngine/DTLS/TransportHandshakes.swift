@@ -8,6 +8,8 @@ final class TransportHandshakes {
   var wanted: MediaHandshake?
   let media = ComponentHandshakes()
   let control = ComponentHandshakes()
+  /// Since when there are keys for RTP.
+  var keyedAt = Instant.zero
   /// The engine has been told of a wrong certificate.
   var toldWrongFingerprint = false
 

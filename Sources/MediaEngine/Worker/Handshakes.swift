@@ -103,6 +103,13 @@ extension Worker {
     timers.cancel(timer(.handshake, slot))
   }
 
+  /// The far end has its keys a little later than we do, and there are phones that speak before: what cannot be opened
+  /// then is no sign of a wrong key.
+  func isNewlyKeyed(_ slot: Int) -> Bool {
+    guard transports[slot].hasHandshake, let known = handshakes[slot] else { return false }
+    return now - known.keyedAt < .seconds(1)
+  }
+
   /// For whoever asks why nothing is heard.
   func handshakeProgress(_ slot: Int) -> HandshakeProgress {
     guard transports[slot].hasHandshake, protections[slot] == nil else { return .settled }
@@ -266,6 +273,7 @@ extension Worker {
       return
     }
     protections[slot] = protection
+    known.keyedAt = now
     known.toldWrongFingerprint = false
     let isElsewhere =
       transports[slot].latch.state == .fixed && transports[slot].latch.address != source

@@ -145,6 +145,7 @@ extension Worker {
     case .replayed:
       transports[slot].replayed &+= 1
       counters.replayed &+= 1
+    case .unauthentic where isNewlyKeyed(slot): counters.unkeyed &+= 1
     case .unauthentic, .exhausted:
       transports[slot].unauthentic &+= 1
       counters.unauthentic &+= 1

@@ -42,6 +42,8 @@ final class DTLSPeer {
   /// Which of its datagrams, counted from 0, are lost on their way out and in.
   var losesSent: Set<Int> = []
   var losesHeard: Set<Int> = []
+  /// What is made of a datagram on its way out.
+  var changesSent: (([UInt8]) -> [UInt8])?
   private(set) var sent = 0
   private(set) var heard = 0
   private(set) var largest = 0
@@ -135,7 +137,9 @@ final class DTLSPeer {
       let end = min(at + 13 + Int(output[at + 11]) << 8 + Int(output[at + 12]), output.count)
       let datagram = Array(output[at..<end])
       lastSent.append(datagram)
-      if !losesSent.contains(sent) { socket.send(datagram, to: target) }
+      if !losesSent.contains(sent) {
+        socket.send(changesSent?(datagram) ?? datagram, to: target)
+      }
       sent += 1
       at = end
     }
