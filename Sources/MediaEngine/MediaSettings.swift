@@ -21,6 +21,9 @@ package struct MediaSettings: Sendable {
 
   /// Our certificate of DTLS-SRTP; nil: a transport that wants a handshake is refused.
   package var identity: DTLSIdentity?
+  /// Handshakes that a worker begins in a second, with those who have shown a cookie and by itself, a tenth of them at
+  /// once: each costs a signature and two points of a curve, half a millisecond in which no packet is relayed.
+  package var handshakesPerSecond = 400
 
   package init() {}
 }

@@ -74,6 +74,8 @@ struct DTLSHello {
 /// end's address makes us send it a cookie, and a client that believes the first one must get through with that.
 struct DTLSCookies {
   static let size = 20
+  /// Of a HelloVerifyRequest: what stands before the cookie.
+  private static let head = 28
   /// A cookie is good for this minute and the next one.
   private static let window = Interval.seconds(60)
 
@@ -103,21 +105,27 @@ struct DTLSCookies {
   ) -> Int {
     let window = now.nanoseconds / UInt64(Self.window.nanoseconds)
     let cookie = value(source, socket, window)
-    // Version 1.0 whatever will be spoken (RFC 6347 §4.2.1).
-    var head: [UInt8] = [22, 0xfe, 0xff, 0, 0]
-    for shift in stride(from: 40, through: 0, by: -8) {
-      head.append(UInt8(truncatingIfNeeded: hello.number >> UInt64(shift)))
-    }
-    let body = UInt8(3 + Self.size)
-    head += [0, 12 + body, 3, 0, 0, body, 0, 0, 0, 0, 0, 0, 0, body, 0xfe, 0xff, UInt8(Self.size)]
-    let length = head.count + Self.size
+    let length = Self.head + Self.size
     guard length <= packet.byteCount, cookie.rawSpan.byteCount >= Self.size else { return 0 }
-    for (i, byte) in head.enumerated() {
-      packet.storeBytes(of: byte, toByteOffset: i, as: UInt8.self)
+    func put(_ byte: Int, at place: Int, into packet: inout MutableRawSpan) {
+      packet.storeBytes(of: UInt8(truncatingIfNeeded: byte), toByteOffset: place, as: UInt8.self)
     }
+    for i in 0..<Self.head { put(0, at: i, into: &packet) }
+    let body = 3 + Self.size
+    put(22, at: 0, into: &packet)
+    // Version 1.0 whatever will be spoken (RFC 6347 §4.2.1).
+    put(0xfe, at: 1, into: &packet)
+    put(0xff, at: 2, into: &packet)
+    put(0xfe, at: 25, into: &packet)
+    put(0xff, at: 26, into: &packet)
+    for i in 0..<6 { put(Int(hello.number >> UInt64(40 - 8 * i)), at: 5 + i, into: &packet) }
+    put(12 + body, at: 12, into: &packet)
+    put(3, at: 13, into: &packet)
+    put(body, at: 16, into: &packet)
+    put(body, at: 24, into: &packet)
+    put(Self.size, at: 27, into: &packet)
     for i in 0..<Self.size {
-      packet.storeBytes(
-        of: cookie.rawSpan.byte(at: i), toByteOffset: head.count + i, as: UInt8.self)
+      put(Int(cookie.rawSpan.byte(at: i)), at: Self.head + i, into: &packet)
     }
     return length
   }

@@ -38,6 +38,11 @@ final class ComponentHandshakes {
     let rank: SourceRank
   }
 
+  /// What one socket may ask for: so many calls cost so much, whoever knows their ports. Strangers cannot use up what is
+  /// for the address that SDP names.
+  private var fromStrangers = TokenBucket(rate: 2, burst: 4)
+  private var fromItsAddress = TokenBucket(rate: 5, burst: 10)
+
   var done: DTLSAssociation?
   private(set) var pending: [Pending] = []
   /// The last ClientHello that came before it was said whom to expect.
@@ -67,6 +72,11 @@ final class ComponentHandshakes {
       $0.association.peer == source && $0.association.hello == hello
     }
     return isPending || done?.peer == source && done?.hello == hello
+  }
+
+  /// Whether its handshakes are not too many.
+  func mayBegin(_ rank: SourceRank, at now: Instant) -> Bool {
+    rank == .address ? fromItsAddress.take(at: now) : fromStrangers.take(at: now)
   }
 
   /// Whether one more of this rank may begin. It takes the place of one of its own address, else of a stranger's that

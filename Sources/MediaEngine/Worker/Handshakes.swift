@@ -10,12 +10,9 @@ import MediaControl
 //                                                                                  another: that handshake is gone
 //
 // Nothing that cannot be attributed ends anything: alerts without protection, hellos of strangers, and records of
-// addresses that have no handshake are counted and dropped (RELIABILITY of handshakes: only the far end's own counts).
+// addresses that have no handshake are counted and dropped.
 
 extension Worker {
-  /// Handshakes that begin in a second, with a valid cookie or from us: each costs a signature and two points of a
-  /// curve, a third of a millisecond that no packet is relayed in.
-  static var handshakesPerSecond: Int { 200 }
   /// How long a beginning of ours is put off when there are more.
   private static var budgetDelay: Interval { .milliseconds(50) }
 
@@ -178,7 +175,8 @@ extension Worker {
     // libssl repeats its flight by itself.
     guard !component.knows(hello.random, from: arrival.source) else { return }
     let rank = rank(arrival.source, slot, control: control)
-    guard component.makeRoom(for: arrival.source, rank, at: now), handshakeBudget.take(at: now)
+    guard component.mayBegin(rank, at: now),
+      component.makeRoom(for: arrival.source, rank, at: now), handshakeBudget.take(at: now)
     else {
       counters.handshakesRefused &+= 1
       return

@@ -46,8 +46,7 @@ struct Worker: ~Copyable {
   /// Of the transports whose keys come by DTLS (`Transport.hasHandshake`).
   var handshakes: [TransportHandshakes?]
   let cookies: DTLSCookies
-  var handshakeBudget = TokenBucket(
-    rate: Worker.handshakesPerSecond, burst: Worker.handshakesPerSecond / 4)
+  var handshakeBudget: TokenBucket
   /// Made by the first packet that needs one (`Transport.converts`).
   var converters: [SpeechConverter?]
   var timers: DeadlineHeap
@@ -80,6 +79,8 @@ struct Worker: ~Copyable {
     streams = Array(repeating: RTPStream(), count: ports.slots)
     applications = Array(repeating: Application(), count: ports.slots)
     protections = Array(repeating: nil, count: ports.slots)
+    handshakeBudget = TokenBucket(
+      rate: settings.handshakesPerSecond, burst: max(settings.handshakesPerSecond / 10, 1))
     controlProtections = Array(repeating: nil, count: ports.slots)
     handshakes = Array(repeating: nil, count: ports.slots)
     cookies = DTLSCookies(

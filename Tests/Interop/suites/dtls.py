@@ -7,6 +7,7 @@ import time
 from harness import audio, dtls, srtp
 from harness.agent import token
 from harness.case import test
+from harness.linphone import Linphone
 from harness.ports import free_range
 from harness.process import expect, wait_until
 from harness.world import World
@@ -119,6 +120,27 @@ def hold(t):
     sent, received = alice.packets()
     heard = record["quality"]["fromCaller"]["packets"]
     expect(received > 230 and heard > 230, f"{received} packets to the phone and {heard} from it, of {sent}")
+
+
+@test("linphone", 60)
+def linphone(t):
+    """linphone with mandatory DTLS hears its own words from the echo application"""
+    world = HandshakeWorld(t)
+    words, says = audio.spoken(WORDS)
+    phone = Linphone(
+        t.folder, "alice", world.users["alice"]["password"], world.sip, world.domain,
+        audio.numpy.concatenate([says, audio.silence(2)]), sip="media_encryption=dtls\nmedia_encryption_mandatory=1\n")
+    t.defer(phone.stop)
+    phone.registered()
+    phone.type(f"call sip:9001@{world.domain}")
+    call = world.live("9001", 10)
+    time.sleep(len(words) / audio.RATE + 2)
+    phone.type("terminate all")
+    record = World.ended(world, call["id"], 5)
+    expect(agreed(record, "caller"), f"notes: {notes(record)}")
+    # It writes its recording when it ends.
+    phone.stop()
+    t.remark = f"{audio.check_likeness('echo', words, phone.heard())}; {notes(record)}"
 
 
 # --- far ends of our own ------------------------------------------------------------------------------------
