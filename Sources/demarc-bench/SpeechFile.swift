@@ -73,10 +73,6 @@ private final class SpeechPath {
     number += 1
     if isLost { return [] }
     _ = converter.take(header, raw.bytes.extracting(0..<size))
-    return drain(&raw)
-  }
-
-  private func drain(_ raw: inout MutableRawSpan) -> [Int16] {
     var heard: [Int16] = []
     while let made = converter.next(into: &raw, at: 0) {
       let count = decoder.decode(raw.bytes.extracting(0..<made.size)) ?? 0
