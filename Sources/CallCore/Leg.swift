@@ -134,6 +134,12 @@ final class Leg {
   var transcodes = true
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
+  /// How digits are to go to it.
+  var dtmf = DTMFPolicy.auto
+  /// What its peer's speech has last named as telephone-event, 255: nothing; nil: there was none yet.
+  var telephoneEvent: UInt8?
+  /// Digits that go to it in INFO.
+  var infoDigits: InfoQueue?
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()

@@ -121,6 +121,7 @@ struct CallTarget {
   var codecs: [String]
   var streams = SDPStreams.all
   var transcodes = true
+  var dtmf = DTMFPolicy.auto
   var wideLatching: Bool
   var followsSource: Bool
   var credentials: Credentials?
@@ -157,5 +158,6 @@ extension CallTarget {
     srtp = peer.srtp
     streams = peer.streams
     transcodes = peer.transcode
+    dtmf = peer.dtmf
   }
 }

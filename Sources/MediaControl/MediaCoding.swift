@@ -56,6 +56,9 @@ package enum MediaCoding {
     case .examine(let id, let milliseconds):
       writer.begin(7, id)
       writer.put(milliseconds)
+    case .digit(let id, let digit):
+      writer.begin(8, id)
+      writer.put(digit)
     }
     bytes = writer.finish()
   }
@@ -91,6 +94,9 @@ package enum MediaCoding {
     case .handshake(let id, let outcome):
       writer.begin(9, id)
       writer.put(outcome)
+    case .digit(let id, let digit):
+      writer.begin(10, id)
+      writer.put(digit)
     }
     bytes = writer.finish()
   }
@@ -124,6 +130,9 @@ package enum MediaCoding {
     case 7:
       let id = reader.id(bytes)
       command = .examine(id, afterMilliseconds: reader.u32(bytes))
+    case 8:
+      let id = reader.id(bytes)
+      command = .digit(id, try reader.digit(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()
@@ -158,6 +167,9 @@ package enum MediaCoding {
     case 9:
       let id = reader.id(bytes)
       fact = .handshake(id, try reader.outcome(bytes))
+    case 10:
+      let id = reader.id(bytes)
+      fact = .digit(id, try reader.digit(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()

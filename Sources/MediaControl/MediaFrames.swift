@@ -52,6 +52,7 @@ struct FrameWriter {
     put(remote.packetTime)
     put(remote.maxPacketTime)
     put(remote.telephoneEvent)
+    put(remote.digits.rawValue)
     put(UInt8(remote.wantsMetrics ? 1 : 0))
     put(remote.speech.words.low)
     put(remote.speech.words.high)
@@ -102,6 +103,12 @@ struct FrameWriter {
     case .qualityTest: put(UInt8(3))
     case .ringback: put(UInt8(4))
     }
+  }
+
+  mutating func put(_ digit: MediaDigit) {
+    put(digit.event.exposed)
+    put(digit.milliseconds)
+    put(digit.kind.rawValue)
   }
 
   mutating func put(_ quality: StreamQuality) {
@@ -241,6 +248,7 @@ struct FrameReader {
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
       maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
+    remote.digits = try valid(DigitKind(rawValue: u8(bytes)))
     remote.wantsMetrics = try flag(bytes)
     remote.speech = try valid(SpeechFormats(words: (u64(bytes), u64(bytes))))
     remote.security = try security(bytes)
@@ -305,6 +313,14 @@ struct FrameReader {
     case 4: .ringback
     default: throw error(.badValue)
     }
+  }
+
+  mutating func digit(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaDigit {
+    let event = u8(bytes)
+    guard event <= MediaDigit.flash else { throw error(.badValue) }
+    let milliseconds = u16(bytes)
+    return MediaDigit(
+      event: event, milliseconds: milliseconds, kind: try valid(DigitKind(rawValue: u8(bytes))))
   }
 
   mutating func ready(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaFact {

@@ -167,7 +167,7 @@ extension MediaCommand {
   var transport: MediaTransportID {
     switch self {
     case .open(let id, _), .remote(let id, _), .bridge(let id, _), .play(let id, _),
-      .watch(let id, _), .examine(let id, _), .measure(let id), .close(let id):
+      .watch(let id, _), .examine(let id, _), .digit(let id, _), .measure(let id), .close(let id):
       id
     }
   }

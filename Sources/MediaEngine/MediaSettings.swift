@@ -123,6 +123,11 @@ package struct MediaCounters: Hashable, Sendable {
   package var unconvertible: UInt64 = 0
   /// Dropped: its place in a converted flow was filled already.
   package var convertedLate: UInt64 = 0
+  /// Digits that were said in another way than they came, those that were not because too many came at once or nobody
+  /// was there for them, and packets that were dropped because a digit was said in their place.
+  package var digitsConverted: UInt64 = 0
+  package var digitsRefused: UInt64 = 0
+  package var replacedByDigits: UInt64 = 0
   /// Dropped: it would have come through ourselves a second time, or faster than an echo of speech does.
   package var looped: UInt64 = 0
   /// Dropped: the kernel did not take it.

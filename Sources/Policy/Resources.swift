@@ -131,6 +131,8 @@ package struct Trunk: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// Speech of it, and for it, may be turned into another codec where the two sides of a call have none in common.
   package var transcode = true
+  /// How digits go to it, and come from it in its speech.
+  package var dtmf = DTMFPolicy.auto
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
@@ -201,6 +203,19 @@ package struct Trunk: Hashable, Sendable {
   }
 }
 
+/// How digits go to a peer. Those that it says itself by telephone-event or in INFO are taken whatever this is.
+package enum DTMFPolicy: String, Sendable, CaseIterable {
+  /// As telephone-event (RFC 4733) where offer and answer have it; else as tones where the speech carries them; else in
+  /// INFO where the peer's Allow has that.
+  case auto
+  /// As `auto`, but never in INFO.
+  case rtp
+  /// In INFO.
+  case info
+  /// As tones; telephone-event is neither offered nor agreed to.
+  case inband
+}
+
 package enum SessionRefresher: String, Sendable, CaseIterable { case auto, us, them }
 
 /// What a caller gets of a callee's media before the answer: what comes; ringing of its own; or what the
@@ -235,6 +250,7 @@ package struct User: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// As for trunks.
   package var transcode = true
+  package var dtmf = DTMFPolicy.auto
   /// What its phones' media may be.
   package var srtp = SRTPRules()
   /// How its phones must come.

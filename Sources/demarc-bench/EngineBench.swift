@@ -174,7 +174,7 @@ struct EngineRecorder {
       case .close(let id):
         input(.media(.quality(id, StreamQuality())))
         input(.media(.closed(id)))
-      case .bridge, .play, .watch, .examine, .measure: break
+      case .bridge, .play, .watch, .examine, .digit, .measure: break
       }
     }
   }

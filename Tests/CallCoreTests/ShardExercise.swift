@@ -292,7 +292,7 @@ struct ShardExercise {
     case .close(let id):
       shard.handle(.media(.quality(id, StreamQuality())), at: now)
       shard.handle(.media(.closed(id)), at: now)
-    case .remote, .bridge, .play, .watch, .examine: break
+    case .remote, .bridge, .play, .watch, .examine, .digit: break
     }
   }
 

@@ -45,13 +45,15 @@ private let commands: [MediaCommand] = [
       signallingSource: IPAddress(v4: 0xc633_6401), latch: .window, weSend: true,
       weReceive: false, codec: .pcma, payloadType: 8, clockRate: 8_000, packetTime: 30,
       telephoneEvent: 101,
-      speech: SpeechFormats(SpeechFormats.Format(.pcma, 8), SpeechFormats.Format(.g722, 9)))),
+      speech: SpeechFormats(SpeechFormats.Format(.pcma, 8), SpeechFormats.Format(.g722, 9)),
+      digits: .tones)),
   .bridge(id, MediaTransportID(raw: 9)),
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
   .play(id, .ringback),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
   protected(.aesCM128HMAC80), protected(.aeadAES256GCM), handshake(.client), handshake(.server),
+  .digit(id, MediaDigit(event: 11, milliseconds: 160, kind: .info)),
 ]
 
 private var facts: [MediaFact] {
@@ -97,6 +99,7 @@ private var facts: [MediaFact] {
     .silent(id, last: Instant(nanoseconds: .max)), .quality(id, quality), .applicationEnded(id),
     .closed(id), .evidence(id, evidence), .handshake(id, .agreed(.aeadAES128GCM)),
     .handshake(id, .wrongFingerprint),
+    .digit(id, MediaDigit(event: 16, milliseconds: 65_535, kind: .tones)),
   ]
 }
 

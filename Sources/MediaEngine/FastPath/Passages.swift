@@ -27,8 +27,8 @@ extension Worker {
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
     guard converters[slot] == nil, near.isOpen, far.isOpen, !near.isProtected, !far.isProtected,
-      fastPath.hasEntry(slot),
-      near.remote.isRelayedPlain(to: far.remote)
+      fastPath.hasEntry(slot), near.remote.isRelayedPlain(to: far.remote),
+      near.digits.isDisjoint(with: [.tones, .replaced])
     else { return nil }
     guard near.latch.state == .fixed, far.latch.state == .fixed, !far.target.isNowhere else {
       return nil

@@ -22,6 +22,7 @@ extension Worker {
       case .play(let id, let application): play(id, application)
       case .watch(let id, let milliseconds): watch(id, milliseconds)
       case .examine(let id, let milliseconds): examine(id, milliseconds)
+      case .digit(let id, let digit): say(id, digit)
       case .measure(let id): measure(id)
       case .close(let id): close(id)
       }
@@ -63,6 +64,7 @@ extension Worker {
     if !transports[slot].hasRemote || isElsewhere {
       transports[slot].latch = SourceLatch()
       transports[slot].controlLatch = SourceLatch()
+      transports[slot].saysDigits = .unknown
     } else if before.rtcp != remote.rtcp {
       transports[slot].controlLatch = SourceLatch()
     }
@@ -70,6 +72,7 @@ extension Worker {
     transports[slot].remote.security = nil
     transports[slot].hasRemote = true
     noteConversions(slot)
+    noteDigits(slot)
     aim(slot)
     followHandshakes(slot)
     offerPassage(slot)
@@ -88,6 +91,7 @@ extension Worker {
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)
     noteConversions(first)
+    noteDigits(first)
     offerPassage(first)
     driveHandshakes(first)
     driveHandshakes(second)
@@ -101,6 +105,7 @@ extension Worker {
     stopApplication(slot)
     startApplication(slot, prepared)
     driveHandshakes(slot)
+    noteDigits(slot)
     return true
   }
 
@@ -160,6 +165,7 @@ extension Worker {
     controlProtections[slot] = nil
     handshakes[slot] = nil
     timers.cancel(timer(.handshake, slot))
+    endDigits(slot)
   }
 
   private mutating func unbridge(_ slot: Int) {
@@ -172,6 +178,8 @@ extension Worker {
     transports[peer].peer = -1
     endConversion(slot)
     endConversion(peer)
+    endDigits(slot)
+    endDigits(peer)
   }
 
   /// What the far end of `slot` has heard from that of `peer` is the flow that it knows from now on, whoever feeds it.

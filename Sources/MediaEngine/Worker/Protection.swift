@@ -63,7 +63,7 @@ extension Worker {
     return true
   }
 
-  /// What leaves under a key of ours is numbered by us, so that no source of the other side can make a number come
+  /// What leaves under a key of ours, or with packets of ours in between, is numbered by us, so that no source of the other side can make a number come
   /// twice under it. It begins below 2^15: a receiver that misses the beginning still counts right (§3.3.1).
   mutating func beginOwnFlow(_ slot: Int) {
     let peer = Int(transports[slot].peer)

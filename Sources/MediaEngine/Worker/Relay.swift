@@ -35,12 +35,21 @@ extension Worker {
     let rate = transports[slot].clockRate(header.payloadType)
     streams[slot].reception.receive(
       header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
+    if header.payloadType == transports[slot].remote.telephoneEvent,
+      transports[slot].saysDigits == .unknown
+    {
+      transports[slot].saysDigits = .events
+    }
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
       forwardMedia(header, length, of: slot, to: peer)
       if transports[slot].passage == .offered { handOver(header, length, slot) }
-    } else if transports[slot].isEcho {
+      return
+    }
+    let isHeard = !transports[slot].digits.isEmpty
+    if isHeard, !passesDigits(header, length, slot), !transports[slot].isEcho { return }
+    if transports[slot].isEcho {
       echo(header, length, slot)
     } else if !applications[slot].isActive {
       counters.unbridged &+= 1
@@ -134,8 +143,9 @@ extension Worker {
       counters.unsendable &+= 1
       return
     }
+    if !transports[source].digits.isEmpty, !passesDigits(header, length, source) { return }
     if transports[source].converts, convert(header, length, of: source, for: slot) { return }
-    if transports[slot].isRenumbered { renumber(header, slot) }
+    if transports[slot].isRenumbered, !renumber(header, slot) { return }
     guard let length = sealed(length, slot) else { return }
     send(length, slot: slot)
   }
@@ -150,13 +160,21 @@ extension Worker {
     }
   }
 
-  private mutating func renumber(_ header: RTPHeader, _ slot: Int) {
+  /// False: it has no place in the flow any more.
+  private mutating func renumber(_ header: RTPHeader, _ slot: Int) -> Bool {
     // A change of source shows how long nothing was heard, and at least as a packet.
     let rate = UInt64(transports[slot].clockRate(header.payloadType))
-    let gap = silence(slot, atLeast: transports[slot].packetMilliseconds) &* rate / 1_000
+    let packet = transports[slot].packetMilliseconds
+    let gap = silence(slot, atLeast: packet) &* rate / 1_000
+    let least = UInt32(truncatingIfNeeded: UInt64(packet) &* rate / 1_000)
+    guard streams[slot].outgoing.resume(header, least: least) else {
+      counters.replacedByDigits &+= 1
+      return false
+    }
     let mapped = streams[slot].outgoing.map(header, gap: UInt32(truncatingIfNeeded: gap))
     buffer.writeMapping(mapped)
     streams[slot].outgoing.count(octets: Int(header.payload.count), wall: wall)
+    return true
   }
 
   /// Milliseconds since the far end of `slot` was sent anything.

@@ -49,6 +49,8 @@ struct Worker: ~Copyable {
   var handshakeBudget: TokenBucket
   /// Made by the first packet that needs one (`Transport.converts`).
   var converters: [SpeechConverter?]
+  /// Made by the first digit that needs one (`Transport.digits`).
+  var digitEnds: [DigitEnd?]
   var timers: DeadlineHeap
   var slots: [MediaTransportID: Int] = [:]
   var announcements = AnnouncementTable()
@@ -89,6 +91,7 @@ struct Worker: ~Copyable {
         return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) }
       })
     converters = Array(repeating: nil, count: ports.slots)
+    digitEnds = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
     wall = Clock.wall
@@ -178,6 +181,8 @@ struct Worker: ~Copyable {
       case .watch: checkSilence(slot)
       case .examine: giveEvidence(slot)
       case .handshake: driveHandshakes(slot)
+      case .digits: sayDigits(slot)
+      case .digitWatch: watchDigits(slot)
       case nil: break
       }
     }
@@ -200,7 +205,9 @@ struct Worker: ~Copyable {
 }
 
 /// The timers of a slot.
-enum TimerKind: Int, CaseIterable { case application, report, watch, examine, handshake }
+enum TimerKind: Int, CaseIterable {
+  case application, report, watch, examine, handshake, digits, digitWatch
+}
 
 /// Packets per second over the last tenth of a second, and the tick that follows from it.
 struct LoadGauge: Sendable {

@@ -115,7 +115,7 @@ private struct ResourceWriter {
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
-      ("transcode", .bare(trunk.transcode)),
+      ("transcode", .bare(trunk.transcode)), ("dtmf", .text(trunk.dtmf.rawValue)),
       ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("profile", trunk.profile.map { .text($0) }),
@@ -201,7 +201,7 @@ private struct ResourceWriter {
       ("transfer", .text(user.transfer.rawValue)), ("busyLamp", .text(user.busyLamp.rawValue)),
       ("pickup", .texts(user.pickup)),
       ("transport", .text(user.transport.rawValue)), ("streams", user.streams.document),
-      ("transcode", .bare(user.transcode)),
+      ("transcode", .bare(user.transcode)), ("dtmf", .text(user.dtmf.rawValue)),
     ]
     return .group(fields + user.srtp.fields)
   }

@@ -185,7 +185,7 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "transcode", "streams", "wideLatching",
+      "maxCalls", "callsPerSecond", "codecs", "transcode", "dtmf", "streams", "wideLatching",
       "mediaTimeout", "numbers",
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
@@ -229,6 +229,7 @@ extension ResourceReader {
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
     trunk.transcode ?= reader.optional(fields, "transcode", .flag)
+    trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     return trunk
   }
 
@@ -345,7 +346,8 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "transcode", "srtp", "srtpKeys", "srtpWithoutTLS",
+      "maxCalls", "callsPerSecond", "streams", "transcode", "dtmf", "srtp", "srtpKeys",
+      "srtpWithoutTLS",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -368,6 +370,7 @@ extension ResourceReader {
     user.srtp = protection(fields)
     user.streams ?= streams(fields)
     user.transcode ?= reader.optional(fields, "transcode", .flag)
+    user.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))

@@ -32,8 +32,8 @@ package struct FactLog: Sendable {
       .requestRefused, .configurationApplied, .listenerClosed, .drained:
       .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
-    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped,
-      .subscriptionState, .mailboxSet:
+    case .hopTried, .callRinging, .callNoted, .digitPassed, .sessionChanged, .mediaLatched,
+      .messageDropped, .subscriptionState, .mailboxSet:
       .debug
     case .mediaSilent, .audioVerdict, .authenticationFailed: .warning
     case .targetState(_, _, let usable, _): usable ? .info : .warning
@@ -49,7 +49,7 @@ package struct FactLog: Sendable {
     switch event {
     case .authenticationFailed, .requestRefused, .messageDropped: true
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
-      .sessionChanged,
+      .sessionChanged, .digitPassed,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
       .targetState,
       .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .overload,
@@ -71,6 +71,14 @@ package struct FactLog: Sendable {
     case .hopEnded(let attempt): ("hop ended", target(attempt) + outcome(attempt))
     case .callRinging: ("call ringing", [])
     case .callNoted(let text): ("call noted", [LogField("note", .personal(text))])
+    case .digitPassed(let side, let from, let to):
+      (
+        "digit passed",
+        [
+          LogField("side", "\(side)"), LogField("from", from.name),
+          LogField("to", to?.name ?? "application"),
+        ]
+      )
     case .callAnswered(let record, _):
       ("call answered", [LogField("to", record.to), LogField("codec", record.codec)])
     case .sessionChanged: ("session changed", [])

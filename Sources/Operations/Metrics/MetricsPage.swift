@@ -343,6 +343,13 @@ package struct MetricsPage: Sendable {
       "media_packets_converted_total", .counter,
       "Packets of speech that left in another codec than they came in.", media.converted)
     text.single(
+      "media_digits_converted_total", .counter,
+      "Digits that were said in another way than they came.", media.digitsConverted)
+    text.single(
+      "media_digits_refused_total", .counter,
+      "Digits that nobody was there for, or that came faster than they can be said.",
+      media.digitsRefused)
+    text.single(
       "media_packets_played_total", .counter, "Packets that applications sent.",
       media.applicationPackets)
     text.each(
@@ -354,7 +361,8 @@ package struct MetricsPage: Sendable {
         ("unprotectable", media.unprotectable), ("unkeyed", media.unkeyed),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
         ("unconvertible", media.unconvertible), ("convertedLate", media.convertedLate),
-        ("looped", media.looped), ("sendFailure", media.sendFailures),
+        ("replacedByDigits", media.replacedByDigits), ("looped", media.looped),
+        ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),
       ])
     text.each(

@@ -56,8 +56,8 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .mailboxSet: mailboxes.append(position)
-      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-        .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+      case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
+        .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
@@ -91,8 +91,8 @@ extension FactEvent {
     case .callAttempted, .callAnswered, .sessionChanged, .callEnded, .bindingAdded,
       .bindingRemoved, .mailboxSet:
       true
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+      .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
       .drained:
@@ -106,8 +106,8 @@ extension FactEvent {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
     case .sessionChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+      .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
       .drained:

@@ -69,6 +69,14 @@ package struct SDPSpeech: Sendable {
     }
   }
 
+  /// telephone-event (RFC 4733), which is for the one that is written to and its own digits.
+  package enum Events: Hashable, Sendable {
+    case asTheyAre, withheld
+    /// By this payload type; the description that is passed on has none.
+    case added(UInt8)
+  }
+
+  package var events = Events.asTheyAre
   /// Of an offer: behind those that it has.
   package var added: [Format] = []
   /// Of an answer: what only our own addition has brought.
@@ -79,6 +87,7 @@ package struct SDPSpeech: Sendable {
   package init() {}
 
   func keeps(_ format: SDPFormat) -> Bool {
+    if format.encoding == .telephoneEvent { return events == .asTheyAre }
     guard format.encoding.isSpeech else { return true }
     return replacement == nil && !withheld.contains(format.encoding)
   }
@@ -187,12 +196,14 @@ package enum SDPWriter {
       type(format.payloadType, &out)
     }
     for format in own.added { type(format.payloadType, &out) }
+    if case .added(let events) = own.events { type(events, &out) }
     out.append("\r\n")
     if let replacement = own.replacement { describe(replacement, &out) }
     for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
       describe(format, bytes, &out)
     }
     for format in own.added { describe(format, &out) }
+    if case .added(let events) = own.events { digits(events, &out) }
   }
 
   private static func type(_ payloadType: UInt8, _ out: inout OutputBuffer) {

@@ -17,6 +17,8 @@ package final class SimulatedMedia {
     var reported = Instant.zero
     /// Looked at for a verdict, in ms from when it was asked for; 0: not.
     var examination: UInt32 = 0
+    /// What it was told to say.
+    var digits: [MediaDigit] = []
     var closing = false
   }
 
@@ -110,6 +112,8 @@ package final class SimulatedMedia {
       if milliseconds > 0 { check(id, after: .milliseconds(Int(milliseconds)), Int(milliseconds)) }
     case .examine(let id, let milliseconds):
       if known(id, command) { transports[id]?.examination = milliseconds }
+    case .digit(let id, let digit):
+      if known(id, command) { transports[id]?.digits.append(digit) }
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
@@ -129,6 +133,17 @@ package final class SimulatedMedia {
   /// The transport of this agent that a verdict is asked on, and in how many ms.
   package func examination(of media: SocketAddress) -> (MediaTransportID, UInt32)? {
     transports.first { $0.value.remote?.rtp == media }.map { ($0.key, $0.value.examination) }
+  }
+
+  /// The digits that were said to this agent by its media, as events of RFC 4733.
+  package func digits(to media: SocketAddress) -> [UInt8] {
+    transports.first { $0.value.remote?.rtp == media }?.value.digits.map(\.event.exposed) ?? []
+  }
+
+  /// Says a digit as this agent's media would have brought it.
+  package func say(_ event: UInt8, _ kind: DigitKind, by media: SocketAddress) {
+    guard let id = transports.first(where: { $0.value.remote?.rtp == media })?.key else { return }
+    report(.digit(id, MediaDigit(event: event, milliseconds: 100, kind: kind)))
   }
 
   /// What this agent hears in place of somebody.
