@@ -284,7 +284,7 @@ final class Reoffer {
   var open: OpenOffer {
     OpenOffer(
       text: offer, lines: lines, mayBeFax: remote?.main?.proto == .udptl,
-      speech: remote?.main?.speech)
+      speech: remote?.main?.speech, events: remote?.main?.telephoneEvent)
   }
 
   init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {

@@ -61,7 +61,8 @@ extension Shard {
   ) -> SDPSpeech.Events {
     if leg.dtmf == .inband { return .withheld }
     let isThere = sdp.formats(of: line).contains { $0.encoding == .telephoneEvent }
-    if offer != nil {
+    if let offer {
+      guard (offer.events ?? leg.telephoneEvent) != 255 else { return .withheld }
       if isThere { return .asTheyAre }
       guard let kind = source?.media?.remote?.digits, kind == .tones || kind == .info,
         let type = offeredEvents(offer)
@@ -76,8 +77,8 @@ extension Shard {
   }
 
   /// The telephone-event of an offer, of the clock that all our codecs have.
-  private func offeredEvents(_ offer: OpenOffer?) -> UInt8? {
-    guard let offer, (try? SessionDescription.parse(blocks.bytes(offer.text), into: &known)) != nil,
+  private func offeredEvents(_ offer: OpenOffer) -> UInt8? {
+    guard (try? SessionDescription.parse(blocks.bytes(offer.text), into: &known)) != nil,
       let line = known.firstAudio
     else { return nil }
     return known.formats(of: line).first {

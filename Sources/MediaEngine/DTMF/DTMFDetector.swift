@@ -23,8 +23,9 @@ package struct DTMFDetector: Sendable {
   /// Samples of a step.
   static let step = 40
   static let stepsOfWindow = 4
-  /// Windows with the same digit until it is one: 30 ms of tone. ITU-T Q.24 annex A: 40 ms must be found, 23 may not.
-  static let windowsToBegin = 3
+  /// Three clean windows with the same digit make one: 30 ms of tone. ITU-T Q.24: 40 ms must be found, and of AT&T's
+  /// figures there is that 23 may not.
+  static let scoreToBegin = 60
   /// Windows without it until it is over. A window is lost for 20 ms more than the tone is, so an interruption of
   /// 10 ms passes, and a pause of 40 ms ends it (ITU-T Q.24 table 1).
   static let windowsToEnd = 8
@@ -46,10 +47,17 @@ package struct DTMFDetector: Sendable {
   private static let tangents = SIMD8<Float>(
     0.5799, 0.6560, 0.7483, 0.8587, 1.2905, 1.5828, 2.0328, 2.8311)
 
+  /// The same of 1 percent: how steady a tone is from window to window. A voice glides faster.
+  private static let steadyTangents = SIMD8<Float>(
+    0.2225, 0.2467, 0.2742, 0.3045, 0.3992, 0.4462, 0.5005, 0.5633)
+
   /// Of a tone's energy in a window, twice: -40 dBm0.
   private static let leastEnergy: Float = 4.1e6
   /// Of the two tones against everything.
   private static let leastShare: Float = 0.86
+  /// The less of it they are, the more windows it takes: 3, 4 or 5.
+  private static let cleanShare: Float = 0.94
+  private static let fairShare: Float = 0.90
   /// The low tone may be stronger by 8 dB, the high one by 4 (ITU-T Q.24 table 1), and by as much as they are misread.
   private static let normalTwist: Float = 9
   private static let reverseTwist: Float = 3.3
@@ -68,9 +76,10 @@ package struct DTMFDetector: Sendable {
   private var lastReal = SIMD8<Float>(repeating: 0)
   private var lastImaginary = SIMD8<Float>(repeating: 0)
 
-  private static let none: UInt8 = 255
-  private var candidate = none
+  /// The first of the windows in a row that agree, how many they are, and how much that is.
+  private var candidate: Window?
   private var hits = 0
+  private var score = 0
   private var misses = 0
   private var unknown = 0
   /// The digit that is heard.
@@ -138,8 +147,8 @@ package struct DTMFDetector: Sendable {
     return judge(window())
   }
 
-  /// The event of the window that ends with this step.
-  private mutating func window() -> UInt8? {
+  /// What the window that ends with this step holds; nil: no digit.
+  private mutating func window() -> Window? {
     var (re, im) = (real[3], imaginary[3])
     for i in [2, 1, 0] {
       // Horner: each step turned by one less than the one before it.
@@ -162,11 +171,37 @@ package struct DTMFDetector: Sendable {
     if known == Self.stepsOfWindow { (driftReal, driftImaginary) = driftWithin() }
     let lowEnergy = tone(low, driftReal[low], driftImaginary[low])
     let highEnergy = tone(high, driftReal[high], driftImaginary[high])
+    let share = (lowEnergy + highEnergy) / energies.sum()
     guard lowEnergy > Self.leastEnergy, highEnergy > Self.leastEnergy,
       lowEnergy < highEnergy * Self.normalTwist, highEnergy < lowEnergy * Self.reverseTwist,
-      lowEnergy + highEnergy > energies.sum() * Self.leastShare
+      share > Self.leastShare
     else { return nil }
-    return Self.events[low * 4 + high - 4]
+    return Window(
+      event: Self.events[low * 4 + high - 4],
+      score: share > Self.cleanShare ? 20 : share > Self.fairShare ? 15 : 12,
+      low: low, high: high, lowDrift: SIMD2(driftReal[low], driftImaginary[low]),
+      highDrift: SIMD2(driftReal[high], driftImaginary[high]))
+  }
+
+  /// What a window says: a digit, how sure it is, and how far its tones are from their nominal frequencies.
+  private struct Window {
+    var event: UInt8
+    /// In sixtieths of what makes a digit.
+    var score: Int
+    var low: Int
+    var high: Int
+    var lowDrift: SIMD2<Float>
+    var highDrift: SIMD2<Float>
+
+    func isSteady(after other: Window) -> Bool {
+      event == other.event && Self.agree(low, lowDrift, other.lowDrift)
+        && Self.agree(high, highDrift, other.highDrift)
+    }
+
+    private static func agree(_ i: Int, _ a: SIMD2<Float>, _ b: SIMD2<Float>) -> Bool {
+      let real = a.x * b.x + a.y * b.y
+      return real > 0 && abs(a.y * b.x - a.x * b.y) <= real * steadyTangents[i]
+    }
   }
 
   /// Of a window that has none before it: how its halves turn. Less exact, since a half tells tones apart less well.
@@ -214,32 +249,43 @@ package struct DTMFDetector: Sendable {
     1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15,
   ]
 
-  private mutating func judge(_ found: UInt8?) -> Change? {
-    if let found, found == digit {
+  private mutating func judge(_ found: Window?) -> Change? {
+    if let found, found.event == digit {
       misses = 0
       unknown = 0
-      hits = 0
+      forgetCandidate()
       lastHit = steps
       return nil
     }
     misses += 1
     if let found {
-      hits = found == candidate ? hits + 1 : 1
-      candidate = found
+      if let candidate, found.isSteady(after: candidate) {
+        hits += 1
+        score += found.score
+      } else {
+        candidate = found
+        hits = 1
+        score = found.score
+      }
     } else {
-      hits = 0
-      candidate = Self.none
+      forgetCandidate()
     }
     if digit == nil, hits == 1 { unknown = 0 }
-    if digit != nil, misses >= Self.windowsToEnd || hits >= Self.windowsToBegin { return end() }
-    guard digit == nil, hits >= Self.windowsToBegin else { return nil }
-    digit = candidate
+    if digit != nil, misses >= Self.windowsToEnd || score >= Self.scoreToBegin { return end() }
+    guard digit == nil, score >= Self.scoreToBegin, let candidate else { return nil }
+    digit = candidate.event
     steps = Self.stepsOfWindow + hits - 1
     lastHit = steps
     misses = 0
-    hits = 0
     unknown = 0
-    return .began(candidate)
+    forgetCandidate()
+    return .began(candidate.event)
+  }
+
+  private mutating func forgetCandidate() {
+    candidate = nil
+    hits = 0
+    score = 0
   }
 
   private mutating func end() -> Change? {

@@ -57,7 +57,8 @@ struct BatchPlan {
         }
       case .mailboxSet: mailboxes.append(position)
       case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
-        .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+        .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
+        .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue

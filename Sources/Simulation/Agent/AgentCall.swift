@@ -107,6 +107,7 @@ package final class AgentCall {
   package internal(set) var updatesReceived = 0
   package internal(set) var refreshesReceived = 0
   package internal(set) var infos: [String] = []
+  package var answersInfo = true
   /// The session timer as it was agreed: who refreshes, and when it was last done.
   package internal(set) var session: (seconds: Int, isOurs: Bool, at: Instant)?
   var sessionTurn = 0
@@ -278,6 +279,7 @@ package final class AgentCall {
       receiveUpdate(message, transaction)
     case .info:
       infos.append(message.bodyText)
+      guard answersInfo else { return }
       agent.answer(message, transaction, status: 200, tag: localTag)
     case .options:
       agent.answer(message, transaction, status: 200, tag: localTag)

@@ -463,7 +463,8 @@ def refusals(t):
 def digits(t):
     """Of an INFO with a digit the digit passes, and its time; not what else its sender has written into the body"""
     pair = Pair(t, t.world.number("+4938"))
-    pair.connect([audio(free_port())], [audio(free_port())])
+    # Of speech that nobody here speaks, and without telephone-event: so INFO stays INFO.
+    pair.connect([audio(free_port(), "18")], [audio(free_port(), "18")])
     for one, other in ((pair.caller, pair.callee), (pair.callee, pair.caller)):
         one.sequence += 1
         one.agent.send(one.agent.request(

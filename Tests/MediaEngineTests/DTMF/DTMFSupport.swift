@@ -53,7 +53,8 @@ struct SoundMaker {
   }
 
   /// Voiced speech as a source of pulses through three resonances, whose pitch and vowels wander: what is nearest to
-  /// two tones in the sounds of people.
+  /// two tones in the sounds of people. As of people, no period is quite as long as the next (1 %), and some breath
+  /// goes with it.
   mutating func voice(seconds: Double) -> [Double] {
     var samples: [Double] = []
     samples.reserveCapacity(Int(seconds * 8_000))
@@ -71,7 +72,7 @@ struct SoundMaker {
         phase += now / 8_000
         var sample = 0.0
         if phase >= 1 {
-          phase -= 1
+          phase -= 1 + 0.01 * noise()
           sample = 9_000
         }
         for (f, (frequency, width)) in formants.enumerated() {
@@ -81,7 +82,7 @@ struct SoundMaker {
           states[f] = SIMD2(next, states[f].x)
           sample = next
         }
-        samples.append(sample)
+        samples.append(sample + 60 * noise())
       }
       pitch = target
       if random.next(below: 3) == 0 { samples += silence(uniform(20..<200)) }
