@@ -119,6 +119,10 @@ final class Leg {
   /// Q.850 number in our BYE; 0: none.
   var byeReason: UInt8 = 0
   var passesInfo = true
+  /// How digits are to go to it.
+  var dtmf = DTMFPolicy.auto
+  /// What its peer's speech has last named as telephone-event, 255: nothing; nil: there was none yet.
+  var telephoneEvent: UInt8?
   /// The peer's INFO that the other side is asked about.
   var infoServer: ServerTransaction?
   /// The session timer (RFC 4028), and what it was asked for.
@@ -134,12 +138,6 @@ final class Leg {
   var transcodes = true
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
-  /// How digits are to go to it.
-  var dtmf = DTMFPolicy.auto
-  /// What its peer's speech has last named as telephone-event, 255: nothing; nil: there was none yet.
-  var telephoneEvent: UInt8?
-  /// Digits that go to it in INFO.
-  var infoDigits: InfoQueue?
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()

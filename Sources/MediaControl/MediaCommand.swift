@@ -80,10 +80,10 @@ package struct RemoteMedia: Hashable, Sendable {
   package var weReceive: Bool
   /// The first audio format both sides agreed on.
   package var codec: AudioCodec
-  /// Payload type of telephone-event (RFC 4733); 255: none.
-  package var telephoneEvent: UInt8
   /// How digits go to the far end, and come from there.
   package var digits: DigitKind
+  /// Payload type of telephone-event (RFC 4733); 255: none.
+  package var telephoneEvent: UInt8
   package var proto: MediaProtocol
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.

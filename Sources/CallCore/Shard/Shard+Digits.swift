@@ -131,8 +131,8 @@ extension Shard {
 
   private func sayByInfo(_ session: Session, _ leg: Leg, _ digits: InfoDigits?) {
     guard let digits, leg.passesInfo, leg.state == .confirmed else { return }
-    let queue = leg.infoDigits ?? InfoQueue()
-    leg.infoDigits = queue
+    let queue = infoQueues[leg.handle] ?? InfoQueue()
+    infoQueues[leg.handle] = queue
     guard queue.waiting.count < InfoQueue.limit else {
       return noteOnce("digits were lost: INFO is not answered fast enough", session)
     }
@@ -142,7 +142,7 @@ extension Shard {
 
   /// The next of the digits that wait, unless an INFO is under way.
   func sayNext(_ leg: Leg) {
-    guard let queue = leg.infoDigits, !queue.isAsked, let next = queue.waiting.first,
+    guard let queue = infoQueues[leg.handle], !queue.isAsked, let next = queue.waiting.first,
       leg.state == .confirmed, leg.session?.other(leg)?.infoServer == nil
     else { return }
     queue.waiting.removeFirst()
@@ -151,7 +151,7 @@ extension Shard {
 
   /// What became of one of ours; false: it was none.
   func ownInfoAnswered(_ leg: Leg, _ status: Int) -> Bool {
-    guard let queue = leg.infoDigits, queue.isAsked else { return false }
+    guard let queue = infoQueues[leg.handle], queue.isAsked else { return false }
     queue.isAsked = false
     if status >= 300, let session = leg.session {
       noteOnce("digits in INFO were answered with \(status)", session)

@@ -35,7 +35,7 @@ extension Shard {
       return replyInDialog(message, fields, key, 405, leg, arrival)
     }
     // One at a time: digits must not overtake each other.
-    guard leg.infoServer == nil, other.infoDigits?.isAsked != true else {
+    guard leg.infoServer == nil, infoQueues[other.handle]?.isAsked != true else {
       return replyInDialog(message, fields, key, 500, leg, arrival, retryAfter: 1)
     }
     guard let transaction = makeServer(message, fields, key, arrival) else {
@@ -67,7 +67,7 @@ extension Shard {
 
   /// The dialog is over before the other side has answered: no transaction may stay without a final response.
   func refuseInfo(_ leg: Leg) {
-    leg.infoDigits = nil
+    if !infoQueues.isEmpty { infoQueues[leg.handle] = nil }
     guard let server = leg.infoServer else { return }
     leg.infoServer = nil
     if server.isProceeding { respond(server, 487, leg: leg) }

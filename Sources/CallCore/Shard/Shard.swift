@@ -68,6 +68,8 @@ package final class Shard {
   var legs: Slab<Leg?>
   var sessions: Slab<Session?>
   var sessionsBySerial: [UInt64: Session] = [:]
+  /// Digits that go to a leg in INFO; few legs ever have any.
+  var infoQueues: [SlabHandle: InfoQueue] = [:]
   /// Calls whose record the store has not confirmed, in order of their facts.
   var awaitingRecord: [(sequence: UInt64, session: Session)] = []
   /// Calls whose record is confirmed and whose first hop has not begun yet: a store that comes back after a

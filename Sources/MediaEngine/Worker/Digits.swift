@@ -130,7 +130,8 @@ extension Worker {
     if end.isSending || now < end.echoUntil { return pass(receiver.forget(), .tones, of: slot) }
     let steps = receiver.take(buffer.bytes(length), header)
     end.lastHeard = now
-    if receiver.isSuspicious {
+    // An echo or an announcement is not disturbed by it.
+    if receiver.isSuspicious, transports[slot].peer >= 0 {
       var packet = buffer.mutableBytes(length)
       receiver.silence(&packet, header)
     }
