@@ -165,8 +165,8 @@ extension AudioCodec {
   /// Two tones come out of it as two tones.
   fileprivate var carriesTones: Bool {
     switch self {
-    case .pcmu, .pcma, .g722: true
-    case .unknown, .gsm: false
+    case .pcmu, .pcma, .g722, .l16, .l16Wide: true
+    case .unknown, .gsm, .g729, .opus: false
     }
   }
 }
