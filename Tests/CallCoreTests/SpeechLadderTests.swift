@@ -94,7 +94,7 @@ import Testing
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [120, 101, 0, 8])
     let far = try #require(scene.north.calls.last)
     #expect(far.remoteSDP?.payloads == [120, 101, 9, 0, 8, 3, 127, 126])
-    #expect(near.state == .answered && near.remoteSDP?.payloads == [120])
+    #expect(near.state == .answered && near.remoteSDP?.payloads == [120, 101])
     #expect(speech(scene, near) == [.opus] && speech(scene, far) == [.g722])
     scene.finish()
     let notes = scene.records.first?.notes ?? []
@@ -123,10 +123,10 @@ import Testing
     let near = call(scene, speaking(18))
     #expect((near.state == .answered) == installed)
     #expect(
-      scene.north.calls.first?.remoteSDP?.payloads == (installed ? [18, 0, 8] : [18]))
+      scene.north.calls.first?.remoteSDP?.payloads == (installed ? [18, 0, 8, 101] : [18, 101]))
     scene.north.onInvite = { _ in CalleeScript.answering().with { $0.payloads = [18] } }
     let alike = call(scene, speaking(18, 101))
-    #expect(alike.state == .answered && alike.remoteSDP?.payloads == [18])
+    #expect(alike.state == .answered && alike.remoteSDP?.payloads == [18, 101])
     #expect(speech(scene, alike) == (installed ? [.g729] : []))
   }
 
