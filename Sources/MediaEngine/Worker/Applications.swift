@@ -42,6 +42,7 @@ extension Worker {
       return
     }
     guard transports[slot].remote.codec != .unknown else {
+      if transports[slot].hearsNotice { return noticeFailed(slot) }
       facts.append(.refused(transports[slot].id))
       counters.commandsRefused &+= 1
       stopApplication(slot)
@@ -53,6 +54,7 @@ extension Worker {
     }
     guard sendFrame(slot) else {
       applications[slot].end()
+      if transports[slot].hearsNotice { return noticeHeard(slot) }
       facts.append(.applicationEnded(transports[slot].id))
       return
     }

@@ -34,9 +34,11 @@ extension Worker {
     let rate = transports[slot].clockRate(header.payloadType)
     streams[slot].reception.receive(
       header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
+    if transports[slot].recorder >= 0 { noteSpeech(header, stamp, slot) }
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
+      if transports[peer].hearsNotice { return }
       forwardMedia(header, length, of: slot, to: peer)
       if transports[slot].passage == .offered { handOver(header, length, slot) }
     } else if transports[slot].isEcho {
