@@ -77,6 +77,8 @@ package struct RemoteMedia: Hashable, Sendable {
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
   package var proto: MediaProtocol
+  /// It asks for VoIP metrics in RTCP XR (RFC 3611 §5.1).
+  package var wantsMetrics = false
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
   package var speech: SpeechFormats
@@ -181,6 +183,8 @@ package struct StreamQuality: Hashable, Sendable {
   package var remoteFractionLost: UInt8 = 0
   package var remoteJitter: UInt32 = 0
   package var roundTrip: UInt32 = 0
+  /// What it says that this is like to listen to in a conversation (MOS-CQ of RFC 3611 §4.7.5) x 100; 0: not said.
+  package var remoteMOS: UInt16 = 0
   package var first: Instant = .zero
   package var last: Instant = .zero
 

@@ -52,6 +52,7 @@ struct FrameWriter {
     put(remote.packetTime)
     put(remote.maxPacketTime)
     put(remote.telephoneEvent)
+    put(UInt8(remote.wantsMetrics ? 1 : 0))
     put(remote.speech.words.low)
     put(remote.speech.words.high)
     put(UInt8(remote.security == nil ? 0 : 1))
@@ -100,6 +101,7 @@ struct FrameWriter {
     put(quality.remoteFractionLost)
     put(quality.remoteJitter)
     put(quality.roundTrip)
+    put(quality.remoteMOS)
     put(quality.first.nanoseconds)
     put(quality.last.nanoseconds)
   }
@@ -214,6 +216,7 @@ struct FrameReader {
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
       maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
+    remote.wantsMetrics = try flag(bytes)
     remote.speech = try valid(SpeechFormats(words: (u64(bytes), u64(bytes))))
     if try flag(bytes) { remote.security = try security(bytes) }
     return remote
@@ -297,6 +300,7 @@ struct FrameReader {
     quality.remoteFractionLost = u8(bytes)
     quality.remoteJitter = u32(bytes)
     quality.roundTrip = u32(bytes)
+    quality.remoteMOS = u16(bytes)
     quality.first = Instant(nanoseconds: u64(bytes))
     quality.last = Instant(nanoseconds: u64(bytes))
     return quality

@@ -59,6 +59,7 @@ struct Transport: Sendable {
   var remoteFractionLost: UInt8 = 0
   var remoteJitter: UInt32 = 0
   var roundTrip: UInt32 = 0
+  var remoteMOS: UInt16 = 0
   /// The counters when `MediaCommand.examine` came.
   var examined = MediaEvidence()
   /// The last SR that went to the far end, for its round trip, and the last that came from it, for our

@@ -10,6 +10,8 @@ package enum RTCPType {
   /// RFC 4585 §6.1.
   package static let transportFeedback: UInt8 = 205
   package static let payloadFeedback: UInt8 = 206
+  /// RFC 3611 §2.
+  package static let extendedReport: UInt8 = 207
 }
 
 /// One packet of a compound, as a place in it. Everything it says of lengths has been checked.

@@ -20,7 +20,7 @@ extension RTCPReader {
   /// Makes a valid compound, in place, speak of flows as its receiver knows them. Lengths stay.
   ///
   /// Sources in SR, RR, SDES, BYE and APP (RFC 3550 §6) and the two of a feedback message (RFC 4585 §6.1) change;
-  /// what a feedback message and an XR say further stays.
+  /// what a feedback message says further stays. Of an XR (RFC 3611) its sender's source and those that its blocks are about.
   ///
   /// - Parameters:
   ///   - sent: how the flow of the compound's sender is mapped for its receiver; nil: it is not.
@@ -55,7 +55,39 @@ extension RTCPReader {
       case RTCPType.transportFeedback, RTCPType.payloadFeedback:
         replace(sent?.source, by: sent?.shown, start + 4, packet, &compound)
         replace(heard?.shown, by: heard?.source, start + 8, packet, &compound)
+      case RTCPType.extendedReport:
+        replace(sent?.source, by: sent?.shown, start + 4, packet, &compound)
+        if let heard { replaceInBlocks(of: packet, heard, &compound) }
       default: replace(sent?.source, by: sent?.shown, start + 4, packet, &compound)
+      }
+    }
+  }
+
+  /// Of an XR: the source that a block is about, and the range of its numbers where it has one (RFC 3611 §4.1 to §4.7).
+  private static func replaceInBlocks(
+    of packet: RTCPPacket, _ heard: RTPMapping, _ compound: inout MutableRawSpan
+  ) {
+    var walk = XRBlocks(of: packet)
+    while let block = walk.next(in: compound.bytes) {
+      let start = block.bytes.start
+      switch block.type {
+      // Losses, duplicates and times of receipt by number, and the summary of them.
+      case 1, 2, 3, 6:
+        guard block.bytes.count >= 12,
+          replace(heard.shown, by: heard.source, start + 4, packet, &compound)
+        else { continue }
+        for at in [start + 8, start + 10] {
+          let number = compound.bytes.bigEndian16(at: at) &- heard.sequenceOffset
+          compound.storeBytes(of: number.bigEndian, toByteOffset: at, as: UInt16.self)
+        }
+      case VoIPMetrics.blockType:
+        replace(heard.shown, by: heard.source, start + 4, packet, &compound)
+      // Delays since the reports of receivers, twelve bytes for each.
+      case 5:
+        for at in stride(from: start + 4, to: block.bytes.end - 11, by: 12) {
+          replace(heard.shown, by: heard.source, at, packet, &compound)
+        }
+      default: continue
       }
     }
   }

@@ -47,6 +47,16 @@ package struct RTCPWriter: Sendable {
     put(byte: 0, &packet)
   }
 
+  /// An XR with one VoIP Metrics block (RFC 3611 §2, §4.7).
+  package mutating func extendedReport(
+    ssrc: UInt32, _ metrics: VoIPMetrics, to packet: inout MutableRawSpan
+  ) {
+    guard begin(RTCPType.extendedReport, 0, 8 + VoIPMetrics.size, &packet) else { return }
+    put(ssrc, &packet)
+    let words = metrics.words
+    for i in words.indices { put(words[i], &packet) }
+  }
+
   package mutating func bye(ssrc: UInt32, to packet: inout MutableRawSpan) {
     guard begin(RTCPType.bye, 1, 8, &packet) else { return }
     put(ssrc, &packet)

@@ -49,6 +49,10 @@ package struct ReceptionStatistics: Sendable, BitwiseCopyable {
   private var reportedExpected: UInt64 = 0
   private var reportedReceived: UInt64 = 0
 
+  /// Of the packets that nothing can come late for any more (`settled` behind the highest).
+  private var bursts = BurstMeter()
+  private static let settled = 32
+
   package init() {}
 
   /// One valid packet. `arrival` is any clock in nanoseconds; `clockRate` is in Hz, 0 when the jitter of
@@ -105,10 +109,36 @@ package struct ReceptionStatistics: Sendable, BitwiseCopyable {
   }
 
   private mutating func advance(by step: UInt64) {
+    settle(step)
     highest &+= step
     unique &+= 1
     if step > 1 { lossRuns &+= 1 }
     window = step >= 128 ? 1 : window << UInt128(step) | 1
+  }
+
+  /// The next `step` packets are behind by so much that they will not come any more.
+  private mutating func settle(_ step: UInt64) {
+    for ahead in 0..<min(step, UInt64(Self.maxDropout)) {
+      let number = highest &+ ahead &- UInt64(Self.settled)
+      guard number >= base else { continue }
+      bursts.count(isLost: isMissing(number))
+    }
+  }
+
+  private func isMissing(_ number: UInt64) -> Bool {
+    number > highest || window & UInt128(1) << UInt128(highest &- number) == 0
+  }
+
+  /// Bursts and gaps of losses up to now; those of an earlier run included.
+  package var burstFigures: BurstMeter.Figures {
+    guard started else { return BurstMeter().figures }
+    var all = bursts
+    var number = max(base, highest &- UInt64(Self.settled))
+    while number <= highest {
+      all.count(isLost: isMissing(number))
+      number &+= 1
+    }
+    return all.figures
   }
 
   /// A packet from before the highest one: late, or seen already.

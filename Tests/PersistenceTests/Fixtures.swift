@@ -128,6 +128,9 @@ struct FactMaker {
     quality.remoteFractionLost = 7
     quality.remoteJitter = 8
     quality.roundTrip = 42_000
+    quality.unauthentic = 6
+    quality.replayed = 7
+    quality.remoteMOS = 410
     return quality
   }
 

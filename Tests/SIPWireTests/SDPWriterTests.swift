@@ -247,6 +247,23 @@ private let canaries = """
     #expect(result.contains("a=rtpmap:111"))
   }
 
+  /// Who wants VoIP metrics gets them from the other side, or from us: one format of those that it may name.
+  @Test(arguments: [
+    ("m", "rcvr-rtt=all:10000 stat-summary=loss voip-metrics"), ("s", "voip-metrics"),
+  ])
+  func metricsAreAskedFor(level: String, value: String) throws {
+    let line = "a=rtcp-xr:\(value)\r\n"
+    let text =
+      level == "m"
+      ? canaries.replacing("a=ptime:20\r\n", with: "a=ptime:20\r\n" + line)
+      : canaries.replacing("a=tool:", with: line + "a=tool:")
+    let result = try passedOn(text)
+    #expect(result.contains("a=rtcp-xr:voip-metrics\r\n") && !result.contains("stat-summary"))
+    #expect(try !passedOn(canaries).contains("rtcp-xr"))
+    #expect(
+      try !passedOn(text.replacing("voip-metrics", with: "voip-metrics-x")).contains("rtcp-xr"))
+  }
+
   // MARK: Our own applications
 
   private func choice(_ text: String) throws -> SDPChoice? {

@@ -139,7 +139,7 @@ extension Shard {
       leg.protection.refusal = error
       return nil
     }
-    return RemoteMedia(
+    var remote = RemoteMedia(
       rtp: rtp, rtcp: rtcpAddress(sdp, line, rtp),
       signallingSource: leg.source.ip, latch: leg.wideLatching ? .window : .signalled,
       weSend: description.direction.receives && !onHold, weReceive: description.direction.sends,
@@ -150,6 +150,8 @@ extension Shard {
       telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255,
       security: security,
       speech: leg.transcodes ? ownFormats(sdp, bytes, of: line, leg) : SpeechFormats())
+    remote.wantsMetrics = description.wantsVoIPMetrics
+    return remote
   }
 
   /// RFC 5761 §5.1.1: a=rtcp-mux is an offer that we do not take up, so RTCP has a port of its own.

@@ -180,8 +180,10 @@ extension Worker {
       transports[slot].reportSent = ReportMark(middle: current.middle, wall: wall)
       info = current
     }
+    let metrics = transports[slot].remote.wantsMetrics ? voipMetrics(slot) : nil
     let length = buffer.writeReport(
-      ssrc: outgoing.ssrc, name: outgoing.canonicalName, info: info, block: block, goodbye: goodbye)
+      ssrc: outgoing.ssrc, name: outgoing.canonicalName, info: info, block: block,
+      metrics: metrics, goodbye: goodbye)
     streams[slot].outgoing.packetsAtReport = outgoing.packets
     streams[slot].outgoing.reports &+= 1
     guard let length = sealedControl(length, slot) else { return }
@@ -200,6 +202,31 @@ extension Worker {
       ntp: ntpTime(unixNanoseconds: wall),
       timestamp: outgoing.timestamp &+ UInt32(truncatingIfNeeded: ticks),
       packets: outgoing.packets, octets: outgoing.octets)
+  }
+
+  /// What RFC 3611 §4.7 asks of who hears the far end. There is no playout here: what comes in time for the next packet is
+  /// played, and nothing else is discarded.
+  private func voipMetrics(_ slot: Int) -> VoIPMetrics? {
+    let reception = streams[slot].reception
+    guard reception.started, reception.expected > 0 else { return nil }
+    let (bursts, rating) = (reception.burstFigures, rating(slot))
+    let packet = Double(transports[slot].packetMilliseconds)
+    var metrics = VoIPMetrics(ssrc: reception.ssrc)
+    metrics.lossRate = UInt8(clamping: reception.lost &* 256 / reception.expected)
+    metrics.burstDensity = UInt8(clamping: Int(bursts.burstDensity * 256))
+    metrics.gapDensity = UInt8(clamping: Int(bursts.gapDensity * 256))
+    metrics.burstDuration = UInt16(clamping: Int(bursts.burstPackets * packet))
+    metrics.gapDuration = UInt16(clamping: Int(bursts.gapPackets * packet))
+    metrics.roundTrip = UInt16(clamping: transports[slot].roundTrip / 1_000)
+    metrics.endSystemDelay = UInt16(clamping: Int(packet))
+    guard let factor = rating.rating else { return metrics }
+    metrics.rFactor = UInt8(clamping: Int(factor + 0.5))
+    metrics.mosConversational = UInt8(clamping: (Int(rating.mos) + 5) / 10)
+    // Without what delay does to a conversation.
+    var listening = rating
+    listening.roundTrip = 0
+    metrics.mosListening = UInt8(clamping: (Int(listening.mos) + 5) / 10)
+    return metrics
   }
 
   private mutating func receptionBlock(_ slot: Int) -> RTCPReportBlock? {
@@ -230,7 +257,8 @@ extension PacketBuffer {
 
   /// SR or RR, SDES, and BYE at the end; returns the length.
   fileprivate mutating func writeReport(
-    ssrc: UInt32, name: UInt64, info: RTCPSenderInfo?, block: RTCPReportBlock?, goodbye: Bool
+    ssrc: UInt32, name: UInt64, info: RTCPSenderInfo?, block: RTCPReportBlock?,
+    metrics: VoIPMetrics?, goodbye: Bool
   ) -> Int {
     var writer = RTCPWriter()
     var packet = mutableBytes(256)
@@ -240,6 +268,7 @@ extension PacketBuffer {
       writer.receiverReport(ssrc: ssrc, block: block, to: &packet)
     }
     writer.canonicalName(ssrc: ssrc, name: name, to: &packet)
+    if let metrics { writer.extendedReport(ssrc: ssrc, metrics, to: &packet) }
     if goodbye { writer.bye(ssrc: ssrc, to: &packet) }
     return writer.count
   }

@@ -232,6 +232,7 @@ extension Worker {
     quality.remoteFractionLost = transport.remoteFractionLost
     quality.remoteJitter = transport.remoteJitter
     quality.roundTrip = transport.roundTrip
+    quality.remoteMOS = transport.remoteMOS
     quality.first = transport.firstMedia
     quality.last = transport.lastMedia
     return quality

@@ -277,6 +277,11 @@ extension Worker {
         if block.ssrc == sentSource { note(block, at: time, slot) }
         index += 1
       }
+      if let metrics = packet.voipMetrics(of: sentSource, in: buffer.bytes(arrival.length)),
+        (10...50).contains(metrics.mosConversational)
+      {
+        transports[slot].remoteMOS = UInt16(metrics.mosConversational) * 10
+      }
     }
   }
 

@@ -72,6 +72,9 @@ extension StreamQualityResource {
     maxJitterMilliseconds = StreamQualityResource.rounded(Double(quality.maxJitter) / 1_000)
     mos = quality.mos == 0 ? nil : Double(quality.mos) / 100
     refused = quality.refused
+    unauthentic = quality.unauthentic
+    replayed = quality.replayed
+    remoteMOS = quality.remoteMOS == 0 ? nil : Double(quality.remoteMOS) / 100
     sent = quality.sent
     roundTripMilliseconds =
       quality.roundTrip == 0

@@ -77,6 +77,11 @@ package struct StreamQualityResource: Codable, Hashable, Sendable {
   /// 1.0 to 4.5 by G.107; missing where the codec has no published model.
   package var mos: Double?
   package var refused: UInt64
+  /// Refused by SRTP: not under the far end's key, and repeated.
+  package var unauthentic: UInt64
+  package var replayed: UInt64
+  /// What the far end says of the speech that it hears, by RTCP XR.
+  package var remoteMOS: Double?
   package var sent: UInt64
   package var roundTripMilliseconds: Double?
 }

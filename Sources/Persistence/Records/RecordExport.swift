@@ -53,7 +53,7 @@ package enum RecordExport {
 
   private static let qualityNames = [
     "packets", "lost", "duplicates", "reordered", "jitter_ms", "max_jitter_ms", "mos", "sent",
-    "refused", "round_trip_ms",
+    "refused", "round_trip_ms", "unauthentic", "replayed", "remote_mos",
   ]
 
   package static let columns: [String] =
@@ -127,6 +127,8 @@ package enum RecordExport {
       quality.mos == 0 ? .nothing : .centi(Int64(quality.mos)), number(quality.sent),
       number(quality.refused),
       quality.roundTrip == 0 ? .nothing : .milli(Int64(quality.roundTrip)),
+      number(quality.unauthentic), number(quality.replayed),
+      quality.remoteMOS == 0 ? .nothing : .centi(Int64(quality.remoteMOS)),
     ]
   }
 

@@ -163,5 +163,8 @@ extension StreamQuality {
     remoteFractionLost = UInt8(clamping: value("remote_lost_256") ?? 0)
     remoteJitter = UInt32(clamping: value("remote_jitter_us") ?? 0)
     roundTrip = UInt32(clamping: value("round_trip_us") ?? 0)
+    unauthentic = value("unauthentic") ?? 0
+    replayed = value("replayed") ?? 0
+    remoteMOS = UInt16(clamping: value("remote_mos_x100") ?? 0)
   }
 }

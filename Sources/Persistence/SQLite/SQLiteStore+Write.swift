@@ -216,6 +216,9 @@ extension WriterStatements {
     statement.bind(first + 14, Int64(quality.remoteFractionLost))
     statement.bind(first + 15, Int64(quality.remoteJitter))
     statement.bind(first + 16, Int64(quality.roundTrip))
+    statement.bind(first + 17, Int64(clamping: quality.unauthentic))
+    statement.bind(first + 18, Int64(clamping: quality.replayed))
+    statement.bind(first + 19, Int64(quality.remoteMOS))
   }
 
   private func bind(_ index: Int32, _ text: String?, to statement: PreparedStatement) {

@@ -8,7 +8,11 @@ internal import GRDB
 /// says so (`…_after_ms`, `talk_ms`, `total_ms`). `row` is the number of the process's start and the
 /// call's serial within it, so it grows with time.
 enum Schema {
-  static let qualityColumns = [
+  static let qualityColumns =
+    firstQualityColumns + ["unauthentic", "replayed", "remote_mos_x100"]
+
+  /// Those of the first version.
+  private static let firstQualityColumns = [
     "packets", "octets", "lost", "duplicates", "reordered", "jitter_us", "max_jitter_us",
     "mos_x100", "payload_type", "ssrc", "refused", "malformed", "sent", "rtcp_packets",
     "remote_lost_256", "remote_jitter_us", "round_trip_us",
@@ -34,14 +38,16 @@ enum Schema {
   ]
 
   /// Of an ended call besides.
-  static let endColumns: [(name: String, type: String)] =
+  static let endColumns = endColumns(qualityColumns)
+
+  private static func endColumns(_ quality: [String]) -> [(name: String, type: String)] {
     [
       ("end_ms", "INTEGER NOT NULL"), ("talk_ms", "INTEGER"), ("total_ms", "INTEGER NOT NULL"),
       ("released_by", "TEXT"), ("cause", "TEXT"),
-    ]
-    + ["caller", "callee"].flatMap { side in
-      qualityColumns.map { ("\(side)_\($0)", "INTEGER") }
-    }
+    ] + sides.flatMap { side in quality.map { ("\(side)_\($0)", "INTEGER") } }
+  }
+
+  private static let sides = ["caller", "callee"]
 
   static func names(_ columns: [(name: String, type: String)]) -> [String] {
     columns.map(\.name)
@@ -73,6 +79,9 @@ enum Schema {
     migrator.registerMigration("5 mailboxes") { db in
       for sql in version5 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("6 what SRTP refused, and what far ends say") { db in
+      for sql in version6 { try db.execute(sql: sql) }
+    }
     return migrator
   }
 
@@ -81,6 +90,13 @@ enum Schema {
     "expires_ms", "user_agent", "preference", "path", "instance", "number_block", "passed_to",
     "token", "kept_ms",
   ]
+
+  private static var version6: [String] {
+    let new = qualityColumns.dropFirst(firstQualityColumns.count)
+    return sides.flatMap { side in
+      new.map { "ALTER TABLE call_record ADD COLUMN \(side)_\($0) INTEGER" }
+    } + ["DROP VIEW call", view(callColumns, endColumns)]
+  }
 
   /// What waits for whom, as it was said last.
   private static var version5: [String] {
@@ -138,9 +154,9 @@ enum Schema {
       """,
       "INSERT INTO alive VALUES (1, 0, 0)",
       table("open_call", firstCallColumns + openColumns),
-      table("call_record", firstCallColumns + endColumns),
+      table("call_record", firstCallColumns + endColumns(firstQualityColumns)),
       "CREATE INDEX call_record_setup ON call_record (setup_ms)",
-      view(firstCallColumns),
+      view(firstCallColumns, endColumns(firstQualityColumns)),
       """
       CREATE TABLE binding (
         tenant TEXT NOT NULL, user TEXT NOT NULL, contact TEXT NOT NULL, source TEXT NOT NULL,
@@ -159,14 +175,16 @@ enum Schema {
     [
       "ALTER TABLE open_call ADD COLUMN notes TEXT",
       "ALTER TABLE call_record ADD COLUMN notes TEXT",
-      "DROP VIEW call", view(callColumns),
+      "DROP VIEW call", view(callColumns, endColumns(firstQualityColumns)),
     ]
   }
 
-  private static func view(_ columns: [(name: String, type: String)]) -> String {
+  private static func view(
+    _ columns: [(name: String, type: String)], _ end: [(name: String, type: String)]
+  ) -> String {
     let shared = names(columns).joined(separator: ", ")
-    let ended = names(endColumns).joined(separator: ", ")
-    let missing = names(endColumns).map { "NULL AS \($0)" }.joined(separator: ", ")
+    let ended = names(end).joined(separator: ", ")
+    let missing = names(end).map { "NULL AS \($0)" }.joined(separator: ", ")
     return """
       CREATE VIEW call AS SELECT \(shared), \(ended) FROM call_record
         UNION ALL SELECT \(shared), \(missing) FROM open_call

@@ -17,6 +17,8 @@ extension SDPParser {
     }
     if colon == line.end {
       flag(name, bytes, &sdp)
+    } else if bytes.equals(name, "rtcp-xr") {
+      extendedReports(value, bytes, &sdp)
     } else if inMedia {
       try mediaAttribute(name, value, bytes, &sdp)
     }
@@ -54,6 +56,21 @@ extension SDPParser {
       try rtcp(value, bytes, &sdp.media[line])
     } else if bytes.equals(name, "crypto") {
       crypto(value, bytes, &sdp)
+    }
+  }
+
+  /// `format *(SP format)`, of which we know one (RFC 3611 §5.1). Of the session it holds for each line.
+  private mutating func extendedReports(
+    _ value: ByteRange, _ bytes: RawSpan, _ sdp: inout SessionDescription
+  ) {
+    var words = SDPWords(value)
+    while let word = words.next(bytes) {
+      guard bytes.equals(word, "voip-metrics") else { continue }
+      if inMedia {
+        sdp.media[sdp.media.count &- 1].wantsVoIPMetrics = true
+      } else {
+        sessionWantsVoIPMetrics = true
+      }
     }
   }
 

@@ -33,6 +33,7 @@ struct SDPParser {
   var attributes = 0
   var sessionAddress: IPAddress?
   var sessionDirection = SDPDirection.sendrecv
+  var sessionWantsVoIPMetrics = false
   /// Behind an m-line.
   var inMedia = false
   var hasOwnConnection = false
@@ -210,7 +211,8 @@ struct SDPParser {
         kind: SDPMedia.Kind.parse(bytes.extracting(kind)), kindToken: kind, port: number,
         portCount: count, transport: parsed, transportToken: transport,
         formats: first..<sdp.formats.count, address: sessionAddress,
-        direction: sessionDirection, section: ByteRange(at, 0)))
+        direction: sessionDirection, section: ByteRange(at, 0),
+        wantsVoIPMetrics: sessionWantsVoIPMetrics))
     inMedia = true
     hasOwnConnection = false
     seen = 0

@@ -151,6 +151,7 @@ package enum SDPWriter {
       case .speech:
         speech(media, formats, bytes, port: line.port, lines, codecs, &out)
         times(media.packetTime, media.maxPacketTime, &out)
+        if media.wantsVoIPMetrics { out.append("a=rtcp-xr:voip-metrics\r\n") }
         keys(lines.protection, &out)
         attribute(direction.attribute, &out)
       case .fax:

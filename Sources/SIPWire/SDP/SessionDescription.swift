@@ -131,6 +131,8 @@ package struct SDPMedia: Hashable, Sendable {
   package var rtcpPort: UInt16?
   package var rtcpAddress: IPAddress?
   package var hasRTCPMux = false
+  /// Its writer asks for VoIP metrics in RTCP XR (RFC 3611 §5.1).
+  package var wantsVoIPMetrics = false
   /// Positions in `SessionDescription.crypto`.
   package var crypto: Range<Int> = 0..<0
 
