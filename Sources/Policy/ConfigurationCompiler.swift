@@ -33,6 +33,7 @@ struct ConfigurationCompiler {
     compileUsers()
     compileIdentities()
     compileApplications()
+    checkNotices()
     indexNumbers()
     compileRoutes()
     compileChains()

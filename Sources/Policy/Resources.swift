@@ -129,6 +129,9 @@ package struct Trunk: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// Speech of it, and for it, may be turned into another codec where the two sides of a call have none in common.
   package var transcode = true
+  /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
+  package var record = RecordPolicy.off
+  package var recordingNotice: String?
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
@@ -233,6 +236,9 @@ package struct User: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// As for trunks.
   package var transcode = true
+  /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
+  package var record = RecordPolicy.off
+  package var recordingNotice: String?
   /// What its phones' media may be.
   package var srtp = SRTPRules()
   /// How its phones must come.

@@ -174,7 +174,9 @@ struct EngineRecorder {
       case .close(let id):
         input(.media(.quality(id, StreamQuality())))
         input(.media(.closed(id)))
-      case .bridge, .play, .watch, .examine, .measure: break
+      case .bridge, .play, .watch, .examine, .measure, .record, .moveRecording, .pauseRecording,
+        .stopRecording:
+        break
       }
     }
   }

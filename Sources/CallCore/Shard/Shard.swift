@@ -68,6 +68,9 @@ package final class Shard {
   var legs: Slab<Leg?>
   var sessions: Slab<Session?>
   var sessionsBySerial: [UInt64: Session] = [:]
+  /// Calls that are being recorded.
+  var recordings: [RecordingID: Session] = [:]
+  var lastRecording: UInt64 = 0
   /// Calls whose record the store has not confirmed, in order of their facts.
   var awaitingRecord: [(sequence: UInt64, session: Session)] = []
   /// Calls whose record is confirmed and whose first hop has not begun yet: a store that comes back after a

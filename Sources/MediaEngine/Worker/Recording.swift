@@ -209,9 +209,14 @@ extension Worker {
   }
 
   private mutating func finish(_ recorder: Recorder, _ end: RecordingEnd) {
+    let freed = recorder.tapped
     untap(recorder)
     recorders[Int(recorder.index)] = nil
     counters.recordings -= 1
+    // Who could not be recorded for two of them can be now.
+    for slot in freed where transports[slot].peer >= 0 {
+      followRecording(Int(transports[slot].peer))
+    }
     guard recorder.begin != nil else { return refuse(recorder.order.id, end) }
     let before = recorder.lostBlocks
     recordingWriter?.end(recorder, end, at: now)
