@@ -54,12 +54,7 @@ extension Shard {
   /// What both sides have said is in force: the call's recording begins, or hangs on whom the call has now.
   func followRecording(_ session: Session) {
     guard session.state == .answered else { return }
-    if !session.isRecordingDecided {
-      session.isRecordingDecided = true
-      let rule = recordRule(session)
-      if rule.policy == .on { beginByRule(session, rule) }
-      return
-    }
+    if !session.isRecordingDecided { return decideRecording(session) }
     guard let recording = session.recording, !recording.isStopping else { return }
     // Two recordings of one pair of speakers would be one too many.
     if session.handover?.partner?.recording.map({ !$0.isStopping }) ?? false {
@@ -72,11 +67,17 @@ extension Shard {
     outbox.media.append(.moveRecording(recording.id, media.transport, leg.recordedChannel))
   }
 
-  private func beginByRule(_ session: Session, _ rule: RecordRule) {
+  private func decideRecording(_ session: Session) {
+    session.isRecordingDecided = true
+    let rule = recordRule(session)
+    guard rule.policy == .on else { return }
     switch begin(session, rule, .rule, settings.recordingFormat) {
     case .tooMany:
       note("not recorded, though \(rule.by) wants it: as many calls as may be are", session)
-    case .oneSided, .alreadyRecording, .done, .noCall, .notAnswered, .notAllowed, .notRecording,
+    case .oneSided:
+      // The call to whom another is handed on has its other side when they are joined.
+      session.isRecordingDecided = session.handover == nil
+    case .alreadyRecording, .done, .noCall, .notAnswered, .notAllowed, .notRecording,
       .alreadyPaused, .notPaused:
       break
     }

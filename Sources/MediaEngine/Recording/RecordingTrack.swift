@@ -7,8 +7,8 @@ package import RTPWire
 ///
 /// A packet goes where its time stamp says, seen from the packet before it, so that loss and pauses leave room for what
 /// was not said. How far that is from the moment at which it came is watched: of many packets the least late one shows
-/// what the two clocks have drifted, and the place of the next packet is moved by a few samples at a time (the step is
-/// filled with the sample before it, which nobody hears). Only where it is far off, or after another source, is there a
+/// what the two clocks have drifted, and where that comes to 10 ms the place of the next packet is moved by a few samples
+/// at a time (the step is filled with the sample before it, which nobody hears). Only where it is far off, or after another source, is there a
 /// jump. What ends a packet was said when it came, so sides with packets of unlike length stay together.
 package struct RecordingTrack {
   package static let perMillisecond = 8
@@ -20,6 +20,8 @@ package struct RecordingTrack {
   private static let firstWindow = 10
   private static let window = 50
   private static let longestConcealed = 60
+  /// Milliseconds that a side may be off before it is moved.
+  private static let tolerated = 10
 
   package enum Taken: Hashable { case taken, late, unread }
 
@@ -39,6 +41,8 @@ package struct RecordingTrack {
   private var leastLate = Int.max
   private var watched = 0
   private var windowSize = firstWindow
+  /// The places are being moved, a little with each window.
+  private var isMoving = false
 
   package init() {}
 
@@ -96,6 +100,7 @@ package struct RecordingTrack {
     leastLate = .max
     watched = 0
     windowSize = Self.firstWindow
+    isMoving = false
   }
 
   /// Behind its successor: a codec without a memory still has its place, in others it was concealed.
@@ -123,11 +128,17 @@ package struct RecordingTrack {
     let jump = (isFirst ? 5 : 30) * Self.perMillisecond
     if abs(drift) > jump {
       nextPlace += drift
-    } else if drift >= Self.perMillisecond {
+      isMoving = false
+      return
+    }
+    // Most calls are over before their clocks have drifted so far, and are left as they were said.
+    isMoving = abs(drift) >= (isMoving ? 1 : Self.tolerated) * Self.perMillisecond
+    guard isMoving else { return }
+    if drift > 0 {
       let count = min(max(drift / 4, 1), 4)
       for i in 0..<count { put(last, at: nextPlace + i, written: written, mask: mask) }
       nextPlace += count
-    } else if drift <= -Self.perMillisecond {
+    } else {
       nextPlace -= min(max(-drift / 4, 1), 4)
     }
   }

@@ -185,6 +185,7 @@ extension ResourceReader {
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
+      "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -223,6 +224,8 @@ extension ResourceReader {
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
     trunk.transcode ?= reader.optional(fields, "transcode", .flag)
+    trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
+    trunk.recordingNotice = notice(fields)
     return trunk
   }
 
@@ -340,6 +343,7 @@ extension ResourceReader {
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
       "maxCalls", "callsPerSecond", "streams", "transcode", "srtp", "srtpWithoutTLS",
+      "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -362,10 +366,17 @@ extension ResourceReader {
     user.srtp = protection(fields)
     user.streams ?= streams(fields)
     user.transcode ?= reader.optional(fields, "transcode", .flag)
+    user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
+    user.recordingNotice = notice(fields)
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user
+  }
+
+  private mutating func notice(_ fields: DocumentFields) -> String? {
+    reader.optional(
+      fields, "recordingNotice", .text("an announcement's name", example: "recorded"))
   }
 
   private mutating func forwarding(_ parent: DocumentFields) -> Forwarding {

@@ -77,6 +77,7 @@ struct ServerParts {
   ) throws -> MediaPlane {
     var mediaSettings = MediaSettings()
     mediaSettings.fastPath = settings.mediaFastPath
+    mediaSettings.recording = settings.recordingFiles
     let media = try MediaPlane(
       addresses: settings.media, announcements: configuration.announcementSources,
       settings: mediaSettings
@@ -94,6 +95,10 @@ struct ServerParts {
           ]))
     }
     if let line = describe(media.fastPath) { log.write(line) }
+    for name in media.repairedRecordings {
+      log.write(
+        LogLine(.warning, "recording was interrupted by the last end", [LogField("file", name)]))
+    }
     return media
   }
 
@@ -165,6 +170,7 @@ struct ServerParts {
       listeners: settings.listeners, mediaAddresses: settings.media)
     shard.node = settings.node
     shard.limits = settings.limits
+    shard.recordingFormat = settings.recordings.format
     shard.speaksG729 = SpeechLibraries.hasG729
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let names = names

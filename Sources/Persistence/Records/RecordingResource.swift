@@ -1,6 +1,6 @@
 package import Base
 package import CallCore
-package import MediaControl
+import MediaControl
 
 /// A recording as exports, the API and the command tell it: times in RFC 3339, durations in seconds.
 package struct RecordingResource: Codable, Hashable, Sendable {

@@ -20,7 +20,9 @@ extension SQLiteStore {
       let row = try Row.fetchOne(
         db, sql: "SELECT * FROM recording_deleted WHERE name = ?",
         arguments: [record.recordings[index].name])
-      guard let row, let reason = RecordingDeletion.Reason(rawValue: row["reason"]) else { continue }
+      guard let row, let reason = RecordingDeletion.Reason(rawValue: row["reason"]) else {
+        continue
+      }
       record.recordings[index].deletion = RecordingDeletion(at: row["deleted_ms"], reason: reason)
     }
     return record
