@@ -7,7 +7,7 @@ package import RTPWire
 ///
 /// A packet goes where its time stamp says, seen from the packet before it, so that loss and pauses leave room for what
 /// was not said. How far that is from the moment at which it came is watched: of many packets the least late one shows
-/// what the two clocks have drifted, and where that comes to 10 ms the place of the next packet is moved by a few samples
+/// what the two clocks have drifted, and where that comes to 15 ms the place of the next packet is moved by a few samples
 /// at a time (the step is filled with the sample before it, which nobody hears). Only where it is far off, or after another source, is there a
 /// jump. What ends a packet was said when it came, so sides with packets of unlike length stay together.
 package struct RecordingTrack {
@@ -21,7 +21,7 @@ package struct RecordingTrack {
   private static let window = 50
   private static let longestConcealed = 60
   /// Milliseconds that a side may be off before it is moved.
-  private static let tolerated = 10
+  private static let tolerated = 15
 
   package enum Taken: Hashable { case taken, late, unread }
 

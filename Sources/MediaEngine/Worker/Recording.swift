@@ -173,6 +173,9 @@ extension Worker {
     guard recorder.hearers.isEmpty else { return }
     endNotice(recorder)
     facts.append(.recording(recorder.order.id, .announced))
+    // The writer tells of the beginning by itself: this comes before.
+    sink(facts)
+    facts.removeAll(keepingCapacity: true)
     run(recorder)
   }
 

