@@ -39,7 +39,9 @@ private let commands: [MediaCommand] = [
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
   .record(
-    id, RecordingOrder(id: RecordingID(raw: 9), format: .opus, channel: .right, notice: 3, name: "a-1")),
+    id,
+    RecordingOrder(
+      id: RecordingID(raw: 9), format: .opus, channel: .right, notice: 3, name: "a-1")),
   .record(id, RecordingOrder(id: RecordingID(raw: 9), format: .wav, channel: .left, name: "a-2")),
   .moveRecording(RecordingID(raw: 9), id, .left),
   .pauseRecording(RecordingID(raw: 9), isPaused: true),

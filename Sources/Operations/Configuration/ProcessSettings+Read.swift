@@ -27,6 +27,8 @@ extension ProcessSettings {
     "limits.registrations",
     "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
     "limits.connections", "limits.connectionsPerSource", "limits.handshakeTime",
+    "recordings.path", "recordings.format", "recordings.minimumFree", "recordings.retentionDays",
+    "recordings.maximum",
     "limits.messageTime", "limits.idleTime", "limits.connectTime", "limits.connectionOutput",
   ]
 
