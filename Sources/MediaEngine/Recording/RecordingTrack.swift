@@ -7,8 +7,8 @@ package import RTPWire
 ///
 /// A packet goes where its time stamp says, seen from the packet before it, so that loss and pauses leave room for what
 /// was not said. How far that is from the moment at which it came is watched: of many packets the least late one shows
-/// what the two clocks have drifted, and where that comes to 15 ms the place of the next packet is moved by a few samples
-/// at a time (the step is filled with the sample before it, which nobody hears). Only where it is far off, or after another source, is there a
+/// what the two clocks have drifted, and where that comes to 15 ms the next quiet packet is moved; where none comes, any by a
+/// few samples at a time (the step is filled with the sample before it, which is hardly heard). Only where it is far off, or after another source, is there a
 /// jump. What ends a packet was said when it came, so sides with packets of unlike length stay together.
 package struct RecordingTrack {
   package static let perMillisecond = 8
@@ -18,8 +18,11 @@ package struct RecordingTrack {
   package static let farthest = 200 * perMillisecond
   /// Packets that are looked at for the drift of the clocks; a few at first, since the first one may have been late.
   private static let firstWindow = 10
+  private static let secondWindow = 25
   private static let window = 50
   private static let longestConcealed = 60
+  /// Windows in which a quiet packet is waited for.
+  private static let patience = 10
   /// Milliseconds that a side may be off before it is moved.
   private static let tolerated = 15
 
@@ -41,8 +44,9 @@ package struct RecordingTrack {
   private var leastLate = Int.max
   private var watched = 0
   private var windowSize = firstWindow
-  /// The places are being moved, a little with each window.
-  private var isMoving = false
+  /// By how much places are to be moved; 0: not at all. And for how many windows already.
+  private var due = 0
+  private var dueWindows = 0
 
   package init() {}
 
@@ -81,7 +85,16 @@ package struct RecordingTrack {
       place = came
       restart(header)
     }
-    self.place(count, at: place, written: written, mask: mask)
+    var first = 0
+    if due != 0, isQuiet(count) {
+      place += due
+      // What was said before stays as it is.
+      first = max(0, -due)
+      due = 0
+      dueWindows = 0
+      watchAnew(Self.window)
+    }
+    self.place(count, from: first, at: place, written: written, mask: mask)
     nextSequence = header.sequence &+ 1
     nextTimestamp =
       header.timestamp
@@ -97,10 +110,9 @@ package struct RecordingTrack {
   private mutating func restart(_ header: RTPHeader) {
     hasFlow = true
     source = header.ssrc
-    leastLate = .max
-    watched = 0
-    windowSize = Self.firstWindow
-    isMoving = false
+    watchAnew(Self.firstWindow)
+    due = 0
+    dueWindows = 0
   }
 
   /// Behind its successor: a codec without a memory still has its place, in others it was concealed.
@@ -121,31 +133,52 @@ package struct RecordingTrack {
     watched += 1
     guard watched >= windowSize else { return }
     let drift = leastLate
-    let isFirst = windowSize == Self.firstWindow
-    leastLate = .max
-    watched = 0
-    windowSize = Self.window
-    let jump = (isFirst ? 5 : 30) * Self.perMillisecond
+    let jump = (windowSize < Self.window ? 5 : 30) * Self.perMillisecond
+    watchAnew(windowSize == Self.firstWindow ? Self.secondWindow : Self.window)
     if abs(drift) > jump {
       nextPlace += drift
-      isMoving = false
-      return
+      due = 0
+    } else if abs(drift) >= (due == 0 ? Self.tolerated : 1) * Self.perMillisecond {
+      due = drift
+      dueWindows += 1
+      if dueWindows > Self.patience { creep(written: written, mask: mask) }
+    } else {
+      due = 0
     }
-    // Most calls are over before their clocks have drifted so far, and are left as they were said.
-    isMoving = abs(drift) >= (isMoving ? 1 : Self.tolerated) * Self.perMillisecond
-    guard isMoving else { return }
-    if drift > 0 {
-      let count = min(max(drift / 4, 1), 4)
+    if due == 0 { dueWindows = 0 }
+  }
+
+  private mutating func watchAnew(_ size: Int) {
+    leastLate = .max
+    watched = 0
+    windowSize = size
+  }
+
+  /// Nothing quiet has come for long: by half a millisecond, where it is heard least.
+  private mutating func creep(written: Int, mask: Int) {
+    let count = min(max(abs(due) / 4, 1), 4)
+    if due > 0 {
       for i in 0..<count { put(last, at: nextPlace + i, written: written, mask: mask) }
       nextPlace += count
     } else {
-      nextPlace -= min(max(-drift / 4, 1), 4)
+      nextPlace -= count
     }
   }
 
-  private mutating func place(_ count: Int, at place: Int, written: Int, mask: Int) {
-    guard let decoder, count > 0, count <= decoder.samples.count else { return }
-    for i in 0..<count { put(decoder.samples[i], at: place + i, written: written, mask: mask) }
+  /// Of what was decoded last: nobody hears that it is moved.
+  private func isQuiet(_ count: Int) -> Bool {
+    guard let decoder else { return false }
+    for i in 0..<min(count, decoder.samples.count) where abs(Int(decoder.samples[i])) > 256 {
+      return false
+    }
+    return true
+  }
+
+  private mutating func place(
+    _ count: Int, from first: Int = 0, at place: Int, written: Int, mask: Int
+  ) {
+    guard let decoder, count > first, count <= decoder.samples.count else { return }
+    for i in first..<count { put(decoder.samples[i], at: place + i, written: written, mask: mask) }
     last = decoder.samples[count - 1]
   }
 

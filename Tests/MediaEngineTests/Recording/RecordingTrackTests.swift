@@ -23,6 +23,8 @@ import Testing
     private var written = 0
     private var wasLoud = false
     var mask = 0
+    /// Of what is said between the loud samples.
+    var level: Int16 = 0
 
     private var samples: Int { packetMilliseconds * 8 }
 
@@ -32,7 +34,7 @@ import Testing
       let arrival = begin + samples + 400 + jitter(number)
       collect(upTo: arrival - 2_560)
       guard !isLost(number) else { return }
-      var payload = [UInt8](repeating: G711.ulawSilence, count: samples)
+      var payload = [UInt8](repeating: G711.ulaw(linear: level), count: samples)
       if marker {
         for i in 0..<8 { payload[i] = G711.ulaw(linear: 16_000) }
         said.append(begin + 400)
@@ -61,10 +63,11 @@ import Testing
   }
 
   /// Twelve minutes, in which such clocks part by 144 ms.
-  @Test(arguments: [200.0, -200.0])
-  func clocksThatDrift(drift: Double) throws {
+  @Test(arguments: [(200.0, Int16(0)), (-200, 0), (200, 1_000), (-200, 1_000)])
+  func clocksThatDrift(drift: Double, level: Int16) throws {
     var speaker = Speaker()
     speaker.drift = drift
+    speaker.level = level
     speaker.jitter = { $0 % 7 * 24 }
     for number in 0..<36_000 { speaker.say(number, from: 8_000, marker: number % 500 == 250) }
     speaker.collect(upTo: 12 * 60 * 8_000 + 20_000)
