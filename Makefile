@@ -19,7 +19,7 @@ N       ?= 10000
 PHONES  ?= 100000
 MEDIA   ?= 0
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche tsan core-test build clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche tsan speech-quality core-test build clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -88,6 +88,11 @@ avalanche: ## PHONES=100000 register, Demarc dies, and all of them come back at 
 	@scripts/ensure.sh bench
 	@$(BUILD) --product demarc
 	@$(PYTHON) scripts/avalanche.py --demarc $(BIN)/demarc --phones $(PHONES)
+
+speech-quality: ## What conversions leave of speech, rated by PESQ (fetches it from PyPI, and voices from Debian)
+	@scripts/ensure.sh quality
+	@$(BUILD) --product demarc-bench
+	@$(PYTHON) scripts/speech_quality.py --bench $(BIN)/demarc-bench
 
 tsan: ## Real peers against a build under ThreadSanitizer (ONLY=name for some)
 	@scripts/ensure.sh test

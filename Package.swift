@@ -60,8 +60,8 @@ let layers: [Layer] = [
   Layer(
     name: "MediaEngine",
     imports: [
-      "Base", "CLinux", "Locking", "CG729", "CKernelPath", "COpus", "CPrompts", "CSpanDSP",
-      "CryptoCore", "RTPWire", "MediaControl",
+      "Base", "CLinux", "Locking", "CG729", "CKernelPath", "COpenSSL", "COpus", "CPrompts",
+      "CSpanDSP", "CryptoCore", "RTPWire", "MediaControl",
     ]),
   Layer(
     name: "Edge",
@@ -116,7 +116,8 @@ let tests: [Layer] = [
   Layer(
     name: "MediaEngineTests",
     imports: [
-      "Base", "CLinux", "CKernelPath", "CryptoCore", "RTPWire", "MediaControl", "MediaEngine",
+      "Base", "CLinux", "CKernelPath", "COpenSSL", "CryptoCore", "RTPWire", "MediaControl",
+      "MediaEngine",
     ]),
   Layer(
     name: "CallCoreTests",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|limits|bench|fuzz`.
+# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|limits|bench|quality|fuzz`.
 #
 # Where nothing is missing it only looks, and works offline. Otherwise it installs the missing Debian
 # packages by name, as root or with sudo. Swift cannot be had that way: where it is missing this says how.
@@ -20,17 +20,20 @@ build=("${swift[@]}" libopus-dev libspandsp-dev libssl-dev libsqlite3-dev pkg-co
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc iproute2 python3 python3-numpy rtpengine-daemon sip-tester valgrind)
+# What builds PESQ from PyPI, and G.729 beside the codecs that are always there.
+quality=("${build[@]}" gcc libbcg729-0 python3-dev python3-numpy python3-pip)
 # gcc, spandsp and libtiff make the fax terminal.
 test=("${demo[@]}" conntrack dnsmasq-base ethtool gcc iproute2 kamailio kamailio-tls-modules libspandsp-dev libbcg729-0 libsrtp2-1 libtiff-dev linphone-cli
-  nftables openssl sipsak)
+  multimon-ng nftables openssl sipsak)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
   build | fuzz) packages=("${build[@]}") ;;
   demo) packages=("${demo[@]}") ;;
   limits) packages=("${limits[@]}") ;;
   bench) packages=("${bench[@]}") ;;
+  quality) packages=("${quality[@]}") ;;
   test) packages=("${test[@]}") ;;
-  *) fail "unknown purpose '$purpose': lint, build, test, demo, limits, bench or fuzz" ;;
+  *) fail "unknown purpose '$purpose': lint, build, test, demo, limits, bench, quality or fuzz" ;;
 esac
 
 # --- Swift -------------------------------------------------------------------------------------------

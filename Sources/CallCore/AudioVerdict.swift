@@ -15,6 +15,10 @@ package enum SilenceReason: String, Sendable, CaseIterable {
   case payloadType = "payload-type"
   /// What comes is not protected by the key that was agreed on.
   case wrongKey = "wrong-key"
+  /// Nobody has finished the DTLS handshake that brings the keys.
+  case noHandshake = "no-handshake"
+  /// Whoever has finished it has another certificate than SDP names.
+  case wrongFingerprint = "wrong-fingerprint"
   /// What comes is not RTP.
   case notRTP = "not-rtp"
   /// Its RTCP comes, so the way is free, and no RTP.
@@ -27,8 +31,8 @@ package enum SilenceReason: String, Sendable, CaseIterable {
   /// The side itself is not heard; otherwise it hears nothing.
   package var isInbound: Bool {
     switch self {
-    case .natNotLatched, .wrongAddress, .ownAddress, .blocked, .payloadType, .wrongKey, .notRTP,
-      .farEndSilent:
+    case .natNotLatched, .wrongAddress, .ownAddress, .blocked, .payloadType, .wrongKey,
+      .noHandshake, .wrongFingerprint, .notRTP, .farEndSilent:
       true
     case .forbiddenAddress, .notArriving: false
     }
@@ -72,6 +76,11 @@ struct AudioWitness {
     guard evidence.packets == 0 else {
       return isKnown(evidence.payloadType) ? nil : .payloadType
     }
+    switch evidence.handshake {
+    case .settled: break
+    case .unfinished: return .noHandshake
+    case .wrongFingerprint: return .wrongFingerprint
+    }
     if evidence.unopened > 0 { return .wrongKey }
     if evidence.refused > 0 { return remote.rtp.ip.isPrivate ? .natNotLatched : .wrongAddress }
     if evidence.malformed > 0 { return .notRTP }
@@ -103,6 +112,10 @@ struct AudioWitness {
       "it sends payload type \(evidence.payloadType), which no description names"
     case .wrongKey:
       "\(evidence.unopened) packets came that the agreed key does not open: another key, or none at all"
+    case .noHandshake:
+      "the DTLS handshake that brings the keys between \(own) and \(remote.rtp) has not been finished"
+    case .wrongFingerprint:
+      "whoever answered the DTLS handshake with \(own) has another certificate than its SDP names"
     case .notRTP: "\(evidence.malformed) packets came to \(own) that are not RTP"
     case .farEndSilent: "its RTCP comes to \(own), so the way is free, but it sends no RTP"
     case .forbiddenAddress:

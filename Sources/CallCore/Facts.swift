@@ -167,6 +167,9 @@ package enum FactEvent: Sendable {
   case mediaSilent(LegSide)
   /// Why a side is not heard, or hears nothing.
   indirect case audioVerdict(AudioVerdict)
+  /// A digit has come from this side, and gone on to the other; nil: to an application. Which one it was is said to
+  /// nobody.
+  case digitPassed(LegSide, from: DigitKind, to: DigitKind?)
   /// Something was decided on the call's way: a line of the record's notes.
   case callNoted(String)
   /// A recording of the call was begun, paused or ended, or its announcement was heard.

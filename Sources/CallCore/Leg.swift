@@ -119,6 +119,10 @@ final class Leg {
   /// Q.850 number in our BYE; 0: none.
   var byeReason: UInt8 = 0
   var passesInfo = true
+  /// How digits are to go to it.
+  var dtmf = DTMFPolicy.auto
+  /// What its peer's speech has last named as telephone-event, 255: nothing; nil: there was none yet.
+  var telephoneEvent: UInt8?
   /// The peer's INFO that the other side is asked about.
   var infoServer: ServerTransaction?
   /// The session timer (RFC 4028), and what it was asked for.
@@ -278,7 +282,7 @@ final class Reoffer {
   var open: OpenOffer {
     OpenOffer(
       text: offer, lines: lines, mayBeFax: remote?.main?.proto == .udptl,
-      speech: remote?.main?.speech)
+      speech: remote?.main?.speech, events: remote?.main?.telephoneEvent)
   }
 
   init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {
@@ -291,9 +295,24 @@ final class Reoffer {
 /// A leg's end of the media path.
 struct LegMedia {
   var transport: MediaTransportID
+  // In an order that leaves no holes.
   var local: LocalMedia
-  var remote: RemoteMedia?
-  /// What our answer has left of the codecs that the peer has offered; nil: it has answered an offer of ours.
-  var answered: SpeechFormats?
   var closed = false
+  private var hasAnswered = false
+  var remote: RemoteMedia?
+  private var left = SpeechFormats()
+
+  init(transport: MediaTransportID, local: LocalMedia) {
+    self.transport = transport
+    self.local = local
+  }
+
+  /// What our answer has left of the codecs that the peer has offered; nil: it has answered an offer of ours.
+  var answered: SpeechFormats? {
+    get { hasAnswered ? left : nil }
+    set {
+      hasAnswered = newValue != nil
+      left = newValue ?? SpeechFormats()
+    }
+  }
 }

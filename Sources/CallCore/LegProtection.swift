@@ -2,8 +2,8 @@ import MediaControl
 import Policy
 import SIPWire
 
-/// What offer and answer have come to on a leg where SRTP is spoken by the keys of a=crypto (RFC 4568). Each leg has
-/// keys of its own: none passes from one side of a call to the other.
+/// What offer and answer have come to on a leg where SRTP is spoken, by the keys of a=crypto (RFC 4568) or by those of a
+/// DTLS handshake (RFC 5763). Each leg has keys of its own: none passes from one side of a call to the other.
 ///
 /// Of a leg's own lines the keys stay what they are until a suite changes: a new offer or answer with the same key
 /// means the same context (RFC 3711 §3.3.1), and our address, which would ask for a new one (RFC 4568 §7.1.4), does not
@@ -14,10 +14,27 @@ struct LegProtection {
     var key: SRTPKey
   }
 
+  enum Answer {
+    case key(Line, SDPMedia.Transport)
+    /// Our role, which stays what it is while the association does.
+    case handshake(MediaHandshake.Role, SDPMedia.Transport)
+
+    var transport: SDPMedia.Transport {
+      switch self {
+      case .key(_, let transport), .handshake(_, let transport): transport
+      }
+    }
+    var line: Line? {
+      if case .key(let line, _) = self { return line }
+      return nil
+    }
+  }
+
   /// Apart from the leg, because few have it.
   private final class Lines {
     var offered: [Line] = []
-    var answer: (line: Line, transport: SDPMedia.Transport)?
+    var offersHandshake = false
+    var answer: Answer?
   }
 
   var rules = SRTPRules()
@@ -27,19 +44,28 @@ struct LegProtection {
 
   init() {}
 
-  /// Our last offer; empty: plain RTP.
+  /// Our last offer's keys; empty: plain RTP, or DTLS.
   var offered: [Line] { lines?.offered ?? [] }
+  /// Our last offer was of a handshake.
+  var offersHandshake: Bool { lines?.offersHandshake == true }
   /// Our answer to the peer's last offer, and the protocol that it had; nil: plain RTP.
-  var answer: (line: Line, transport: SDPMedia.Transport)? { lines?.answer }
+  var answer: Answer? { lines?.answer }
 
   mutating func offer(_ new: [Line]) {
     if lines == nil, !new.isEmpty { lines = Lines() }
     lines?.offered = new
+    lines?.offersHandshake = false
   }
 
-  mutating func answer(_ line: Line, _ transport: SDPMedia.Transport) {
+  mutating func offerHandshake() {
     if lines == nil { lines = Lines() }
-    lines?.answer = (line, transport)
+    lines?.offered = []
+    lines?.offersHandshake = true
+  }
+
+  mutating func answer(_ answer: Answer) {
+    if lines == nil { lines = Lines() }
+    lines?.answer = answer
   }
 
   mutating func answerPlain() { lines?.answer = nil }

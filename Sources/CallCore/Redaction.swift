@@ -55,6 +55,48 @@ enum Redaction {
     }
   }
 
+  private static let signal = Array("signal".utf8)
+
+  /// The digits in an INFO: what somebody types is a card's number or a code. A mark that is no digit takes their place.
+  static func digits(in bytes: inout [UInt8]) {
+    guard starts(bytes, with: Array("INFO ".utf8)), let body = bodyStart(bytes) else { return }
+    var line = body
+    while line < bytes.count {
+      var end = line
+      while end < bytes.count, bytes[end] != 0x0a { end += 1 }
+      let equals = (line..<end).first { bytes[$0] == UInt8(ascii: "=") }
+      if equals == nil || isSignal(bytes, line..<end) {
+        for i in (equals.map { $0 + 1 } ?? line)..<end where bytes[i] > 0x20 {
+          bytes[i] = UInt8(ascii: "x")
+        }
+      }
+      line = end + 1
+    }
+  }
+
+  private static func starts(_ bytes: [UInt8], with word: [UInt8]) -> Bool {
+    bytes.count >= word.count && bytes.prefix(word.count).elementsEqual(word)
+  }
+
+  /// The name is anything that has this word in it: nobody has standardised the body.
+  private static func isSignal(_ bytes: [UInt8], _ line: Range<Int>) -> Bool {
+    line.contains { start in
+      start + signal.count <= line.upperBound
+        && signal.indices.allSatisfy { bytes[start + $0].asciiLowercased == signal[$0] }
+    }
+  }
+
+  private static func bodyStart(_ bytes: [UInt8]) -> Int? {
+    var i = 0
+    while i + 3 < bytes.count {
+      if bytes[i] == 0x0d, bytes[i + 1] == 0x0a, bytes[i + 2] == 0x0d, bytes[i + 3] == 0x0a {
+        return i + 4
+      }
+      i += 1
+    }
+    return nil
+  }
+
   /// No body: the empty line is the last one.
   private static func endsWithHead(_ bytes: [UInt8], _ end: Int) -> Bool {
     bytes[end - 1] == 0x0a && bytes[end - 2] == 0x0d && bytes[end - 3] == 0x0a

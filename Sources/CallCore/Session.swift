@@ -17,6 +17,10 @@ final class Session {
   let configuration: Configuration
   let tenant: Int
   var state = State.awaitingRecord
+  /// Early dialogs that the caller has been shown so far, over all hops.
+  var forksShown: UInt8 = 0
+  /// The m-lines of the caller's offer: an answer must have as many.
+  var offerLines: UInt8 = 0
   var handle = SlabHandle.none
   var record: CallRecord
   var caller: Leg?
@@ -36,12 +40,8 @@ final class Session {
   var nameTimer = TimerID.none
   /// The caller's SDP, kept until somebody answers: each hop gets it anew.
   var offer = Block.none
-  /// Its m-lines: an answer must have as many.
-  var offerLines = 0
   /// What we speak of it.
   var offerSpeech = SpeechFormats()
-  /// Early dialogs that the caller has been shown so far, over all hops.
-  var forksShown: UInt8 = 0
 
   var patienceTimer = TimerID.none
   var closeTimer = TimerID.none
@@ -106,7 +106,7 @@ extension Session {
   var openOffer: OpenOffer? {
     guard !offer.isNone else { return nil }
     return OpenOffer(
-      text: offer, lines: offerLines, mayBeFax: caller?.media?.remote?.proto == .udptl,
+      text: offer, lines: Int(offerLines), mayBeFax: caller?.media?.remote?.proto == .udptl,
       speech: offerSpeech)
   }
 }
@@ -124,6 +124,7 @@ struct CallTarget {
   var codecs: [String]
   var streams = SDPStreams.all
   var transcodes = true
+  var dtmf = DTMFPolicy.auto
   var wideLatching: Bool
   var followsSource: Bool
   var credentials: Credentials?
@@ -160,5 +161,6 @@ extension CallTarget {
     srtp = peer.srtp
     streams = peer.streams
     transcodes = peer.transcode
+    dtmf = peer.dtmf
   }
 }

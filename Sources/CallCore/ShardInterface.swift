@@ -39,6 +39,8 @@ package struct ShardSettings: Sendable {
   package var speaksG729 = false
   /// Of recordings for which nobody asks for another.
   package var recordingFormat = RecordingFormat.wav
+  /// SHA-256 of the certificate that media shows in DTLS handshakes; empty: it has none, and DTLS-SRTP is refused.
+  package var certificateFingerprint: [UInt8] = []
   package var limits = ShardLimits()
   package init(
     incarnation: UInt64, secret: [UInt8], listeners: [Listener], mediaAddresses: [MediaAddress]
@@ -239,6 +241,11 @@ package struct ShardCounters: Hashable, Sendable {
   /// NOTIFYs that told watchers something, and those that were refused or lost.
   package var notifies: UInt64 = 0
   package var notifiesFailed: UInt64 = 0
+  /// Reports of quality that were sent to collectors, of those the ones that were refused or lost, and those for which
+  /// too many had no answer yet.
+  package var qualityReports: UInt64 = 0
+  package var qualityReportsFailed: UInt64 = 0
+  package var qualityReportsDropped: UInt64 = 0
   /// Registrations that are carried to PBXs.
   package var passing = PassingCounters()
   package var unconfirmedFacts = 0

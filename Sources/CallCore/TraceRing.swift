@@ -78,6 +78,7 @@ struct TraceRing: ~Copyable {
       var copy = Array(bytes[entry.offset..<(entry.offset + entry.count)])
       Redaction.credentials(in: &copy, copy.indices)
       Redaction.keys(in: &copy, copy.indices)
+      Redaction.digits(in: &copy)
       var message = TracedMessage(
         at: entry.at, outgoing: entry.outgoing, leg: entry.leg, local: listener.bound,
         remote: entry.remote, bytes: copy)

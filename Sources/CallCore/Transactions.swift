@@ -68,7 +68,7 @@ final class ClientTransaction {
   /// What its outcome means to the leg.
   enum Purpose {
     case invite, reInvite, bye, cancel, register, prack, update, refresh, info, probe
-    case join, notify
+    case join, notify, report
   }
 
   /// Who sends a request that belongs to no leg and is told of its outcome; none once that is of no interest.
@@ -79,6 +79,8 @@ final class ClientTransaction {
     /// A REGISTER that is carried for a phone.
     case passed(PassedRegister)
     case probe(TrunkTarget)
+    /// What was heard of a leg, for who collects such.
+    case report(TrunkTarget)
   }
 
   var machine: Machine

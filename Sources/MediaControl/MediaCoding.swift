@@ -23,8 +23,8 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// Commands and facts as bytes, so that the media plane can live in another process.
 ///
 /// A frame is a 32-bit length of what follows it, a version byte, a kind byte and the fields in the order
-/// of their declaration, all little-endian and of fixed size but for the list in `.ready`, the keys of
-/// `.remote` and the name in `.record`. A reader
+/// of their declaration, all little-endian and of fixed size but for the list in `.ready`, the keys or
+/// fingerprints of `.remote` and the name in `.record`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
   package static let version: UInt8 = 4
@@ -71,6 +71,9 @@ package enum MediaCoding {
       writer.begin(19)
       writer.put(recording.raw)
       writer.put(end.rawValue)
+    case .digit(let id, let digit):
+      writer.begin(8, id)
+      writer.put(digit)
     }
     bytes = writer.finish()
   }
@@ -107,6 +110,12 @@ package enum MediaCoding {
       writer.begin(16)
       writer.put(recording.raw)
       writer.put(event)
+    case .handshake(let id, let outcome):
+      writer.begin(9, id)
+      writer.put(outcome)
+    case .digit(let id, let digit):
+      writer.begin(10, id)
+      writer.put(digit)
     }
     bytes = writer.finish()
   }
@@ -153,6 +162,9 @@ package enum MediaCoding {
     case 19:
       let recording = RecordingID(raw: reader.u64(bytes))
       command = .stopRecording(recording, try reader.recordingEnd(bytes))
+    case 8:
+      let id = reader.id(bytes)
+      command = .digit(id, try reader.digit(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()
@@ -187,6 +199,12 @@ package enum MediaCoding {
     case 16:
       let recording = RecordingID(raw: reader.u64(bytes))
       fact = .recording(recording, try reader.recordingEvent(bytes))
+    case 9:
+      let id = reader.id(bytes)
+      fact = .handshake(id, try reader.outcome(bytes))
+    case 10:
+      let id = reader.id(bytes)
+      fact = .digit(id, try reader.digit(bytes))
     default: throw reader.error(.unknownKind(reader.kind))
     }
     offset = try reader.finish()

@@ -64,9 +64,15 @@ package struct RemoteMedia: Hashable, Sendable {
   package var clockRate: UInt32
   package var rtcp: SocketAddress
   /// Milliseconds of speech in a packet that it wants, and the most that it takes; 0: not said, and 20 is assumed.
-  package var packetTime: UInt16
+  package var packetTime: UInt16 {
+    get { UInt16(wantedTime) }
+    set { wantedTime = UInt8(clamping: newValue) }
+  }
+  private var wantedTime: UInt8 = 0
   package var maxPacketTime: UInt8 = 0
   package var payloadType: UInt8
+  /// It asks for VoIP metrics in RTCP XR (RFC 3611 §5.1).
+  package var wantsMetrics = false
   package var signallingSource: IPAddress
   package var latch: LatchPolicy
   /// Whether we may send to the far end, and whether it may send to us (SDP direction, seen from us).
@@ -74,16 +80,17 @@ package struct RemoteMedia: Hashable, Sendable {
   package var weReceive: Bool
   /// The first audio format both sides agreed on.
   package var codec: AudioCodec
+  /// How digits go to the far end, and come from there.
+  package var digits: DigitKind
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
   package var proto: MediaProtocol
-  /// It asks for VoIP metrics in RTCP XR (RFC 3611 §5.1).
-  package var wantsMetrics = false
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
   package var speech: SpeechFormats
-  /// The keys of SRTP and SRTCP; nil: plain RTP, and nothing else. The same key keeps its context, and with it
-  /// the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
+  /// The keys of SRTP and SRTCP, or the handshake that brings them; nil: plain RTP, and nothing else. The same key
+  /// keeps its context, and with it the rollover counter (RFC 3711 §3.3.1); a new one begins at 0 (RFC 4568 §7.1.4).
+  /// The same handshake keeps what it has brought.
   package var security: MediaSecurity?
 
   package init(
@@ -91,8 +98,9 @@ package struct RemoteMedia: Hashable, Sendable {
     weSend: Bool, weReceive: Bool, codec: AudioCodec, payloadType: UInt8, clockRate: UInt32,
     packetTime: UInt16, maxPacketTime: UInt8 = 0, telephoneEvent: UInt8,
     security: MediaSecurity? = nil, proto: MediaProtocol = .rtp,
-    speech: SpeechFormats = SpeechFormats()
+    speech: SpeechFormats = SpeechFormats(), digits: DigitKind = .unknown
   ) {
+    self.digits = digits
     self.proto = proto
     self.speech = speech
     self.rtp = rtp
@@ -104,7 +112,7 @@ package struct RemoteMedia: Hashable, Sendable {
     self.codec = codec
     self.payloadType = payloadType
     self.clockRate = clockRate
-    self.packetTime = packetTime
+    wantedTime = UInt8(clamping: packetTime)
     self.maxPacketTime = maxPacketTime
     self.telephoneEvent = telephoneEvent
     self.security = security
@@ -143,6 +151,9 @@ package enum MediaCommand: Hashable, Sendable {
   /// Looks after so many ms whether both sides are heard, from now on, and answers with `.evidence` where something
   /// speaks against it; 0 calls it off.
   case examine(MediaTransportID, afterMilliseconds: UInt32)
+  /// Say a digit to the far end, in the way of its `RemoteMedia.digits`, that its other side has said outside of the
+  /// media. Digits wait for each other, and what comes while too many wait is counted and not said.
+  case digit(MediaTransportID, MediaDigit)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.
@@ -181,10 +192,12 @@ package struct StreamQuality: Hashable, Sendable {
   package var rtcpPackets: UInt64 = 0
   /// What the far end says of our stream (RTCP report blocks): fraction lost in 1/256, jitter, round trip.
   package var remoteFractionLost: UInt8 = 0
-  package var remoteJitter: UInt32 = 0
-  package var roundTrip: UInt32 = 0
   /// What it says that this is like to listen to in a conversation (MOS-CQ of RFC 3611 §4.7.5) x 100; 0: not said.
   package var remoteMOS: UInt16 = 0
+  package var remoteJitter: UInt32 = 0
+  package var roundTrip: UInt32 = 0
+  /// Of what was sent to it; 0: nothing was.
+  package var sentSSRC: UInt32 = 0
   package var first: Instant = .zero
   package var last: Instant = .zero
 
@@ -204,6 +217,10 @@ package enum MediaFact: Hashable, Sendable {
   case latched(MediaTransportID, SocketAddress, at: Instant)
   case silent(MediaTransportID, last: Instant)
   case evidence(MediaTransportID, MediaEvidence)
+  /// The handshake of a transport's RTP has ended; a wrong fingerprint is told once.
+  case handshake(MediaTransportID, HandshakeOutcome)
+  /// The far end has said a digit which goes on in another way, or to an application of ours; at its end.
+  case digit(MediaTransportID, MediaDigit)
   case quality(MediaTransportID, StreamQuality)
   case applicationEnded(MediaTransportID)
   case closed(MediaTransportID)

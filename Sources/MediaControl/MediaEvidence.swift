@@ -20,6 +20,7 @@ package struct MediaEvidence: Hashable, Sendable {
   package var isAimed = false
   /// What the far end last said of our stream: fraction lost in 1/256; 255 is everything.
   package var reportedLoss: UInt8 = 0
+  package var handshake = HandshakeProgress.settled
 
   package init() {}
 

@@ -52,13 +52,37 @@ struct FrameWriter {
     put(remote.packetTime)
     put(remote.maxPacketTime)
     put(remote.telephoneEvent)
+    put(remote.digits.rawValue)
     put(UInt8(remote.wantsMetrics ? 1 : 0))
     put(remote.speech.words.low)
     put(remote.speech.words.high)
-    put(UInt8(remote.security == nil ? 0 : 1))
-    if let security = remote.security {
-      put(security.sending)
-      put(security.receiving)
+    switch remote.security?.keying {
+    case nil: put(UInt8(0))
+    case .given(let sending, let receiving):
+      put(UInt8(1))
+      put(sending)
+      put(receiving)
+    case .handshake(let handshake):
+      put(UInt8(2))
+      put(handshake)
+    }
+  }
+
+  private mutating func put(_ handshake: MediaHandshake) {
+    put(handshake.role.rawValue)
+    put(UInt8(handshake.fingerprints.count))
+    for fingerprint in handshake.fingerprints {
+      put(fingerprint.algorithm.rawValue)
+      for byte in fingerprint.bytes { put(byte) }
+    }
+  }
+
+  mutating func put(_ outcome: HandshakeOutcome) {
+    switch outcome {
+    case .agreed(let suite):
+      put(UInt8(0))
+      put(suite.rawValue)
+    case .wrongFingerprint: put(UInt8(1))
     }
   }
 
@@ -79,6 +103,12 @@ struct FrameWriter {
     case .qualityTest: put(UInt8(3))
     case .ringback: put(UInt8(4))
     }
+  }
+
+  mutating func put(_ digit: MediaDigit) {
+    put(digit.event.exposed)
+    put(digit.milliseconds)
+    put(digit.kind.rawValue)
   }
 
   mutating func put(_ quality: StreamQuality) {
@@ -102,6 +132,7 @@ struct FrameWriter {
     put(quality.remoteJitter)
     put(quality.roundTrip)
     put(quality.remoteMOS)
+    put(quality.sentSSRC)
     put(quality.first.nanoseconds)
     put(quality.last.nanoseconds)
   }
@@ -117,6 +148,7 @@ struct FrameWriter {
     put(evidence.controlPackets)
     put(UInt8(evidence.isAimed ? 1 : 0))
     put(evidence.reportedLoss)
+    put(evidence.handshake.rawValue)
   }
 
   mutating func finish() -> [UInt8] {
@@ -216,16 +248,47 @@ struct FrameReader {
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
       maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
+    remote.digits = try valid(DigitKind(rawValue: u8(bytes)))
     remote.wantsMetrics = try flag(bytes)
     remote.speech = try valid(SpeechFormats(words: (u64(bytes), u64(bytes))))
-    if try flag(bytes) { remote.security = try security(bytes) }
+    remote.security = try security(bytes)
     return remote
   }
 
   private mutating func security(
     _ bytes: borrowing RawSpan
-  ) throws(MediaCodingError) -> MediaSecurity {
-    MediaSecurity(sending: try key(bytes), receiving: try key(bytes))
+  ) throws(MediaCodingError) -> MediaSecurity? {
+    switch u8(bytes) {
+    case 0: return nil
+    case 1: return MediaSecurity(sending: try key(bytes), receiving: try key(bytes))
+    case 2: return MediaSecurity(try handshake(bytes))
+    default: throw error(.badValue)
+    }
+  }
+
+  private mutating func handshake(
+    _ bytes: borrowing RawSpan
+  ) throws(MediaCodingError) -> MediaHandshake {
+    let role = try valid(MediaHandshake.Role(rawValue: u8(bytes)))
+    let count = Int(u8(bytes))
+    guard count <= MediaHandshake.maxFingerprints else { throw error(.badValue) }
+    var fingerprints: [CertificateFingerprint] = []
+    for _ in 0..<count {
+      let algorithm = try valid(CertificateFingerprint.Algorithm(rawValue: u8(bytes)))
+      var digest: [UInt8] = []
+      digest.reserveCapacity(algorithm.size)
+      for _ in 0..<algorithm.size { digest.append(u8(bytes)) }
+      fingerprints.append(try valid(CertificateFingerprint(algorithm, digest)))
+    }
+    return try valid(MediaHandshake(role, fingerprints))
+  }
+
+  mutating func outcome(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> HandshakeOutcome {
+    switch u8(bytes) {
+    case 0: return .agreed(try valid(SRTPSuite(rawValue: u8(bytes))))
+    case 1: return .wrongFingerprint
+    default: throw error(.badValue)
+    }
   }
 
   private mutating func key(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> SRTPKey {
@@ -252,6 +315,14 @@ struct FrameReader {
     }
   }
 
+  mutating func digit(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaDigit {
+    let event = u8(bytes)
+    guard event <= MediaDigit.flash else { throw error(.badValue) }
+    let milliseconds = u16(bytes)
+    return MediaDigit(
+      event: event, milliseconds: milliseconds, kind: try valid(DigitKind(rawValue: u8(bytes))))
+  }
+
   mutating func ready(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaFact {
     let address = u16(bytes)
     let first = u16(bytes)
@@ -276,6 +347,7 @@ struct FrameReader {
     evidence.controlPackets = u64(bytes)
     evidence.isAimed = try flag(bytes)
     evidence.reportedLoss = u8(bytes)
+    evidence.handshake = try valid(HandshakeProgress(rawValue: u8(bytes)))
     return evidence
   }
 
@@ -301,6 +373,7 @@ struct FrameReader {
     quality.remoteJitter = u32(bytes)
     quality.roundTrip = u32(bytes)
     quality.remoteMOS = u16(bytes)
+    quality.sentSSRC = u32(bytes)
     quality.first = Instant(nanoseconds: u64(bytes))
     quality.last = Instant(nanoseconds: u64(bytes))
     return quality

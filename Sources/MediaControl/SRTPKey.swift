@@ -51,20 +51,40 @@ package struct SRTPKey: Hashable, Sendable {
 /// What a protected transport sends under and what it takes in. A value; an object because most have none, and
 /// what holds one should be no larger for it.
 package final class MediaSecurity: Hashable, Sendable {
-  package let sending: SRTPKey
-  package let receiving: SRTPKey
+  package enum Keying: Hashable, Sendable {
+    /// The signalling has brought the keys (RFC 4568).
+    case given(sending: SRTPKey, receiving: SRTPKey)
+    /// The two ends agree on keys on the media path (RFC 5763).
+    case handshake(MediaHandshake)
+  }
 
-  package init(sending: SRTPKey, receiving: SRTPKey) {
-    self.sending = sending
-    self.receiving = receiving
+  package let keying: Keying
+
+  package init(_ keying: Keying) { self.keying = keying }
+
+  package convenience init(sending: SRTPKey, receiving: SRTPKey) {
+    self.init(.given(sending: sending, receiving: receiving))
+  }
+
+  package convenience init(_ handshake: MediaHandshake) { self.init(.handshake(handshake)) }
+
+  /// The keys that the signalling has brought; nil where a handshake brings them.
+  package var sending: SRTPKey? {
+    if case .given(let sending, receiving: _) = keying { return sending }
+    return nil
+  }
+  package var receiving: SRTPKey? {
+    if case .given(sending: _, let receiving) = keying { return receiving }
+    return nil
+  }
+  package var handshake: MediaHandshake? {
+    if case .handshake(let handshake) = keying { return handshake }
+    return nil
   }
 
   package static func == (a: MediaSecurity, b: MediaSecurity) -> Bool {
-    a === b || a.sending == b.sending && a.receiving == b.receiving
+    a === b || a.keying == b.keying
   }
 
-  package func hash(into hasher: inout Hasher) {
-    hasher.combine(sending)
-    hasher.combine(receiving)
-  }
+  package func hash(into hasher: inout Hasher) { hasher.combine(keying) }
 }

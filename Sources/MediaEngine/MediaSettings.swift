@@ -21,6 +21,11 @@ package struct MediaSettings: Sendable {
 
   /// Nil: nothing can be recorded.
   package var recording: RecordingSettings?
+  /// Our certificate of DTLS-SRTP; nil: a transport that wants a handshake is refused.
+  package var identity: DTLSIdentity?
+  /// Handshakes that a worker begins in a second, with those who have shown a cookie and by itself, a tenth of them at
+  /// once: each costs a signature and two points of a curve, half a millisecond in which no packet is relayed.
+  package var handshakesPerSecond = 400
 
   package init() {}
 }
@@ -110,6 +115,17 @@ package struct MediaCounters: Hashable, Sendable {
   package var replayed: UInt64 = 0
   /// Not sent: its place in the key stream is used up, or the key is.
   package var unprotectable: UInt64 = 0
+  /// Dropped, on their way in or out: no handshake has brought a key yet.
+  package var unkeyed: UInt64 = 0
+  /// Handshakes of DTLS that brought keys, that came to nothing, that somebody else finished than whom SDP names, and
+  /// that were not begun because there were too many.
+  package var handshakesDone: UInt64 = 0
+  package var handshakesFailed: UInt64 = 0
+  package var handshakesOfOthers: UInt64 = 0
+  package var handshakesRefused: UInt64 = 0
+  /// Datagrams of DTLS that belong to no handshake, and ClientHellos that a cookie was asked of.
+  package var handshakesStray: UInt64 = 0
+  package var helloCookies: UInt64 = 0
   /// Dropped: the far end had been told not to send.
   package var unwanted: UInt64 = 0
   /// Dropped: no other side yet.
@@ -121,6 +137,11 @@ package struct MediaCounters: Hashable, Sendable {
   package var unconvertible: UInt64 = 0
   /// Dropped: its place in a converted flow was filled already.
   package var convertedLate: UInt64 = 0
+  /// Digits that were said in another way than they came, those that were not because too many came at once or nobody
+  /// was there for them, and packets that were dropped because a digit was said in their place.
+  package var digitsConverted: UInt64 = 0
+  package var digitsRefused: UInt64 = 0
+  package var replacedByDigits: UInt64 = 0
   /// Dropped: it would have come through ourselves a second time, or faster than an echo of speech does.
   package var looped: UInt64 = 0
   /// Dropped: the kernel did not take it.

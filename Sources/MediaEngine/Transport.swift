@@ -16,6 +16,9 @@ struct Transport: Sendable {
   var converts = false
   /// A flow of it or for it is made anew here: RTCP does not pass, and reports are ours.
   var endsReports = false
+  /// What has to be done with the digits of the far end, and the way in which those came first.
+  var digits = DigitHandling()
+  var saysDigits = DigitKind.unknown
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
   /// The recorder that its speech goes to, by index; -1: none. And as what.
@@ -27,6 +30,8 @@ struct Transport: Sendable {
   var passage = Passage.socket
   /// It has keys: what is not protected by them neither comes in nor goes out.
   var isProtected = false
+  /// Its keys come, or have come, by DTLS.
+  var hasHandshake = false
   /// Slot of the transport that this one is bridged with; -1: none.
   var peer: Int32 = -1
   var remote = RemoteMedia.nobody
@@ -113,6 +118,12 @@ struct OutgoingStream: Sendable {
   var mappedSSRC: UInt32 = 0
   var sequenceOffset: UInt16 = 0
   var timestampOffset: UInt32 = 0
+  /// Packets of our own are in between since the last of the incoming flow, which had this number there.
+  private var isInterrupted = false
+  private var lastRelayed: UInt16 = 0
+  /// Where the mapping in force began, in the incoming flow's numbers; of those before it none is left.
+  private var hasFloor = false
+  private var floor: UInt16 = 0
 
   init() {}
 
@@ -139,6 +150,52 @@ struct OutgoingStream: Sendable {
     self.wall = wall
   }
 
+  /// The next number is for a packet of our own; what is passed on goes on behind it.
+  mutating func interrupt() {
+    if !isInterrupted {
+      isInterrupted = true
+      lastRelayed = sequence &- sequenceOffset
+    }
+    sequence &+= 1
+  }
+
+  /// Whether a packet may be passed on by `map`, after an interruption behind what was said then. One that is older than
+  /// that is not: its number has been used for another, which under SRTP would be a place of the key stream used twice.
+  /// `least`: timestamp units from the last packet of ours to it.
+  mutating func resume(_ header: RTPHeader, least: UInt32) -> Bool {
+    guard isInterrupted || hasFloor else { return true }
+    guard isMapped, header.ssrc == mappedSSRC else {
+      isInterrupted = false
+      isMapped = false
+      return true
+    }
+    let first = isInterrupted ? lastRelayed &+ 1 : floor
+    let step = Int(Int16(bitPattern: header.sequence &- first))
+    guard step >= 0 else {
+      if step >= -ReceptionStatistics.maxMisorder { return false }
+      isInterrupted = false
+      isMapped = false
+      return true
+    }
+    if isInterrupted {
+      isInterrupted = false
+      begin(header)
+      let ahead = Int32(bitPattern: header.timestamp &+ timestampOffset &- timestamp)
+      if ahead < Int32(least) {
+        timestampOffset &+= UInt32(bitPattern: Int32(least) &- ahead)
+      }
+    } else if step > ReceptionStatistics.maxMisorder {
+      hasFloor = false
+    }
+    return true
+  }
+
+  private mutating func begin(_ header: RTPHeader) {
+    hasFloor = true
+    floor = header.sequence
+    sequenceOffset = sequence &+ 1 &- header.sequence
+  }
+
   /// The header for a packet that is passed on in this flow. A new source, or a jump that a receiver would
   /// take for one, goes on where the flow was.
   mutating func map(_ header: RTPHeader, gap: UInt32) -> RTPHeader {
@@ -146,7 +203,7 @@ struct OutgoingStream: Sendable {
     if !isMapped || header.ssrc != mappedSSRC || abs(step) > ReceptionStatistics.maxMisorder {
       isMapped = true
       mappedSSRC = header.ssrc
-      sequenceOffset = sequence &+ 1 &- header.sequence
+      begin(header)
       timestampOffset = timestamp &+ gap &- header.timestamp
     }
     var mapped = header

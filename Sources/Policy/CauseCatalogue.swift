@@ -323,7 +323,7 @@ extension Cause {
       CauseRow(
         "srtp-required", 488, 65,
         "SRTP is required on this side of the call, and its far end offered or answered plain RTP.",
-        "Switch SRTP with keys in SDP (SDES) on in the phone or PBX, or set its srtp to allow.")
+        "Switch SRTP (SDES, or DTLS) on in the phone or PBX, or set its srtp to allow.")
     case .srtpRefused:
       CauseRow(
         "srtp-refused", 488, 65,
@@ -332,13 +332,13 @@ extension Cause {
     case .srtpUnsupported:
       CauseRow(
         "srtp-unsupported", 488, 65,
-        "The far end's SRTP has no suite or key in SDP that can be used.",
-        "Let it offer SDES keys with AES_CM_128_HMAC_SHA1_80 or a suite of AES-256 or AES-GCM.")
+        "The far end's SRTP has no key, suite or certificate fingerprint in SDP that can be used.",
+        "Let it offer SDES keys with AES_CM_128_HMAC_SHA1_80, or DTLS with a sha-256 fingerprint.")
     case .srtpWithoutTLS:
       CauseRow(
         "srtp-without-tls", 488, 65,
         "SRTP is required, and its keys would travel in signalling that can be read on its way.",
-        "Reach or register the far end by TLS, or set srtpWithoutTLS to true for it.")
+        "Reach or register the far end by TLS, or set srtpKeys to dtls or srtpWithoutTLS to true.")
     }
   }
 }

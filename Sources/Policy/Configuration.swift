@@ -49,6 +49,11 @@ package final class Configuration: Sendable {
   }
 }
 
+extension Configuration {
+  /// The trunk that hears what a tenant's calls were like.
+  package func qualityCollector(ofTenant tenant: Int) -> Int? { tables.collectors[tenant] }
+}
+
 // MARK: Networks
 
 extension Configuration {

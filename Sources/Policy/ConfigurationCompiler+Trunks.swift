@@ -176,13 +176,12 @@ extension ConfigurationCompiler {
 
   /// The keys of SDES stand in the signalling.
   private mutating func checkProtection(of trunk: Trunk, at path: [PathElement]) {
-    guard trunk.srtp.policy == .require, trunk.transport != .tls, !trunk.srtp.withoutTLS else {
-      return
-    }
+    guard trunk.srtp.showsKeys, trunk.transport != .tls else { return }
     report(
       path + ["srtp"],
       "trunk `\(trunk.name)` requires SRTP by \(trunk.transport.rawValue), which shows the keys",
-      remedy: "Write `transport: tls` for the trunk, or `srtpWithoutTLS: true` to have it so.")
+      remedy: "Write `transport: tls` for the trunk, `srtpKeys: dtls` to agree on keys elsewhere,"
+        + " or `srtpWithoutTLS: true` to have it so.")
   }
 
   private mutating func checkSecurity(of trunk: Trunk, at path: [PathElement]) {

@@ -50,13 +50,12 @@ extension ConfigurationCompiler {
 
   /// The keys of SDES stand in the signalling.
   private mutating func checkProtection(of user: User, at path: [PathElement]) {
-    guard user.srtp.policy == .require, user.transport != .tls, !user.srtp.withoutTLS else {
-      return
-    }
+    guard user.srtp.showsKeys, user.transport != .tls else { return }
     report(
       path,
       "user `\(user.name)` requires SRTP, and its phones may come without TLS, which shows the keys",
-      remedy: "Write `transport: tls` for the user, or `srtpWithoutTLS: true` to have it so.")
+      remedy: "Write `transport: tls` for the user, `srtpKeys: dtls` to agree on keys elsewhere,"
+        + " or `srtpWithoutTLS: true` to have it so.")
   }
 
   private mutating func checkTransport(of user: User, network: Int, at path: [PathElement]) {

@@ -29,6 +29,7 @@ struct ConfigurationCompiler {
     compileTenants()
     compileNetworks()
     compileTrunks()
+    compileCollectors()
     compileSources()
     compileUsers()
     compileIdentities()
@@ -58,6 +59,16 @@ struct ConfigurationCompiler {
 struct SharedConnection: Hashable {
   var network: String
   var address: SocketAddress
+}
+
+extension ConfigurationCompiler {
+  private mutating func compileCollectors() {
+    for (index, tenant) in resources.tenants.enumerated() {
+      guard let name = tenant.qualityCollector else { continue }
+      tables.collectors[index] = trunk(
+        name, tenant: index, at: ["tenants", .index(index), "qualityCollector"])
+    }
+  }
 }
 
 // MARK: Reporting

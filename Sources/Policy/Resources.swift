@@ -17,6 +17,8 @@ package struct Tenant: Hashable, Sendable {
   /// Calls of all its users and trunks, at once and a second. Nil: unlimited.
   package var maxCalls: Int?
   package var callsPerSecond: Int?
+  /// The trunk that is told what was heard of each call (RFC 6035). Nil: nobody.
+  package var qualityCollector: String?
 
   package init(
     name: String, domains: [String] = [], digestAlgorithms: [DigestAlgorithm] = [.md5]
@@ -132,6 +134,8 @@ package struct Trunk: Hashable, Sendable {
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
+  /// How digits go to it, and come from it in its speech.
+  package var dtmf = DTMFPolicy.auto
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
   package var wideLatching: Bool
   package var mediaTimeout: Interval
@@ -202,6 +206,19 @@ package struct Trunk: Hashable, Sendable {
   }
 }
 
+/// How digits go to a peer. Those that it says itself by telephone-event or in INFO are taken whatever this is.
+package enum DTMFPolicy: String, Sendable, CaseIterable {
+  /// As telephone-event (RFC 4733) where offer and answer have it; else as tones where the speech carries them; else in
+  /// INFO where the peer's Allow has that.
+  case auto
+  /// As `auto`, but never in INFO.
+  case rtp
+  /// In INFO.
+  case info
+  /// As tones; telephone-event is neither offered nor agreed to.
+  case inband
+}
+
 package enum SessionRefresher: String, Sendable, CaseIterable { case auto, us, them }
 
 /// What a caller gets of a callee's media before the answer: what comes; ringing of its own; or what the
@@ -239,6 +256,7 @@ package struct User: Hashable, Sendable {
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
+  package var dtmf = DTMFPolicy.auto
   /// What its phones' media may be.
   package var srtp = SRTPRules()
   /// How its phones must come.

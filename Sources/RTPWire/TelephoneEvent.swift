@@ -41,10 +41,11 @@ package struct TelephoneEvent: Hashable, Sendable, BitwiseCopyable {
     }
   }
 
-  package func write(to payload: inout MutableRawSpan) {
-    guard payload.byteCount >= 4 else { return }
-    payload.storeBytes(of: event, toByteOffset: 0, as: UInt8.self)
-    payload.storeBytes(of: volume | (end ? 0x80 : 0), toByteOffset: 1, as: UInt8.self)
-    payload.storeBytes(of: duration.bigEndian, toByteOffset: 2, as: UInt16.self)
+  /// Nothing when it does not fit.
+  package func write(to packet: inout MutableRawSpan, at offset: Int = 0) {
+    guard offset >= 0, offset <= packet.byteCount, packet.byteCount &- offset >= 4 else { return }
+    packet.storeBytes(of: event, toByteOffset: offset, as: UInt8.self)
+    packet.storeBytes(of: volume | (end ? 0x80 : 0), toByteOffset: offset &+ 1, as: UInt8.self)
+    packet.storeBytes(of: duration.bigEndian, toByteOffset: offset &+ 2, as: UInt16.self)
   }
 }

@@ -174,8 +174,8 @@ struct EngineRecorder {
       case .close(let id):
         input(.media(.quality(id, StreamQuality())))
         input(.media(.closed(id)))
-      case .bridge, .play, .watch, .examine, .measure, .record, .moveRecording, .pauseRecording,
-        .stopRecording:
+      case .bridge, .play, .watch, .examine, .digit, .measure, .record, .moveRecording,
+        .pauseRecording, .stopRecording:
         break
       }
     }

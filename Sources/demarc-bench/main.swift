@@ -6,6 +6,7 @@ import Foundation
 // demarc-bench workloads            what can be repeated: a name and two counts, for callgrind, a line
 // demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else
 // demarc-bench record NAME VALUE UNIT   adds a value measured elsewhere to the file
+// demarc-bench speech FROM TO LOSS SEED   16 kHz samples through a conversion, from standard input to output
 
 let resultsPath = "bench/results/latest.json"
 
@@ -55,6 +56,14 @@ case ("record", 4):
   var results = BenchResults()
   results.record(arguments[1], value, arguments[3])
   try results.write(to: resultsPath)
+case ("speech", 5):
+  guard let loss = Double(arguments[3]), let seed = UInt64(arguments[4]) else {
+    fail("no numbers: \(arguments[3]) \(arguments[4])")
+  }
+  speechFile(
+    from: codec(named: arguments[1]), to: codec(named: arguments[2]), loss: loss, seed: seed)
 default:
-  fail("usage: demarc-bench [only NAME | workloads | repeat WORKLOAD N | record NAME VALUE UNIT]")
+  fail(
+    "usage: demarc-bench [only NAME | workloads | repeat WORKLOAD N | record NAME VALUE UNIT"
+      + " | speech FROM TO LOSS SEED]")
 }

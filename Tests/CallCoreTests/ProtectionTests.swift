@@ -46,11 +46,11 @@ import Testing
   ) throws {
     let security = try #require(
       scene.world.media.security(of: call.media), sourceLocation: sourceLocation)
-    #expect(security.sending.suite == suite, sourceLocation: sourceLocation)
+    #expect(security.sending?.suite == suite, sourceLocation: sourceLocation)
     let sent = try key(call.remoteSDP?.crypto.first)
-    #expect(security.sending.secret.exposed == sent, sourceLocation: sourceLocation)
+    #expect(security.sending?.secret.exposed == sent, sourceLocation: sourceLocation)
     let received = try key("inline:" + theirs)
-    #expect(security.receiving.secret.exposed == received, sourceLocation: sourceLocation)
+    #expect(security.receiving?.secret.exposed == received, sourceLocation: sourceLocation)
   }
 
   private func bodies(_ scene: Scene, to agent: Agent) -> String {
@@ -147,9 +147,9 @@ import Testing
     #expect(Set(keys).count == 4)
     let near = try #require(scene.world.media.security(of: call.media))
     let away = try #require(scene.world.media.security(of: far.media))
-    #expect(away.sending.secret.exposed == keys[3])
+    #expect(away.sending?.secret.exposed == keys[3])
     let received = try key("inline:" + AgentSRTP.answered)
-    #expect(away.receiving.secret.exposed == received)
+    #expect(away.receiving?.secret.exposed == received)
     #expect(near.sending != away.sending && near.receiving != away.receiving)
     #expect(!bodies(scene, to: scene.north).contains(AgentSRTP.offered))
     #expect(!bodies(scene, to: scene.alice).contains(AgentSRTP.answered))
@@ -242,7 +242,7 @@ import Testing
     #expect(call.remoteSDP?.profile == "RTP/SAVP" && call.remoteSDP?.crypto.count == 4)
     let near = try #require(scene.world.media.security(of: call.media))
     let sent = try key(call.remoteSDP?.crypto.first)
-    #expect(near.sending.suite == .aeadAES256GCM && near.sending.secret.exposed == sent)
+    #expect(near.sending?.suite == .aeadAES256GCM && near.sending?.secret.exposed == sent)
     try expectKeys(scene, far, theirs: AgentSRTP.offered)
     scene.finish()
     #expect(scene.records.map(\.status) == [200])

@@ -99,6 +99,7 @@ import Testing
   @Test(arguments: [true, false]) func digitsInInfo(passes: Bool) throws {
     var resources = Scene.resources()
     resources.trunks[0].dtmfInfo = passes
+    resources.trunks[0].dtmf = .info
     let scene = try Scene(Scene.settings(resources: resources))
     scene.register(scene.alice)
     scene.north.onInvite = { _ in .answering() }
@@ -118,7 +119,9 @@ import Testing
 
   /// The other side's answer comes after the end: the digits are refused, and nothing stays open.
   @Test func digitsInFlightAtTheEnd() throws {
-    let scene = try Scene()
+    var resources = Scene.resources()
+    resources.trunks[0].dtmf = .info
+    let scene = try Scene(Scene.settings(resources: resources))
     scene.register(scene.alice)
     scene.north.onInvite = { _ in .answering() }
     let call = scene.alice.call("+441234")

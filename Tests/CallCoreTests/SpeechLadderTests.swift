@@ -64,7 +64,7 @@ import Testing
     let scene = try scene([8])
     let near = call(scene, speaking(0, 8, 101))
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [0, 8, 101])
-    #expect(near.remoteSDP?.payloads == [8])
+    #expect(near.remoteSDP?.payloads == [8, 101])
     #expect(speech(scene, near) == [.pcma])
   }
 
@@ -73,14 +73,14 @@ import Testing
     let scene = try scene([8]) { $0.trunks[0].codecs = ["PCMA"] }
     let near = call(scene, speaking(9, 0, 101))
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [101, 8])
-    #expect(near.remoteSDP?.payloads == [0] && speech(scene, near) == [.pcmu])
+    #expect(near.remoteSDP?.payloads == [0, 101] && speech(scene, near) == [.pcmu])
   }
 
   /// A codec that only the trunk's list asks for.
   @Test func whatTheListNames() throws {
     let scene = try scene([9]) { $0.trunks[0].codecs = ["G722"] }
     let near = call(scene, speaking(8))
-    #expect(scene.north.calls.first?.remoteSDP?.payloads == [9])
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == [9, 101])
     #expect(near.remoteSDP?.payloads == [8])
     #expect(speech(scene, near) == [.pcma])
   }
@@ -150,7 +150,8 @@ import Testing
     }
     scene.south.onInvite = { _ in .refusing(404) }
     let near = call(scene, why == "G729" ? speaking(18) : speaking(8))
-    #expect(scene.north.calls.first?.remoteSDP?.payloads == (why == "G729" ? [18] : [8]))
+    #expect(
+      scene.north.calls.first?.remoteSDP?.payloads == (why == "G729" ? [18, 101] : [8, 101]))
     #expect(near.state != .answered)
   }
 

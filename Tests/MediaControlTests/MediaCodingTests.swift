@@ -22,6 +22,19 @@ private func protected(_ suite: SRTPSuite) -> MediaCommand {
       payloadType: 0, clockRate: 8_000, packetTime: 20, telephoneEvent: 255, security: security))
 }
 
+private func handshake(_ role: MediaHandshake.Role) -> MediaCommand {
+  let fingerprints = CertificateFingerprint.Algorithm.allCases.compactMap { algorithm in
+    CertificateFingerprint(algorithm, (0..<algorithm.size).map { UInt8($0) &* 3 })
+  }
+  return .remote(
+    id,
+    RemoteMedia(
+      rtp: SocketAddress(.loopbackV4, 4_000), rtcp: SocketAddress(.loopbackV4, 4_001),
+      signallingSource: .loopbackV4, latch: .signalled, weSend: true, weReceive: true, codec: .pcmu,
+      payloadType: 0, clockRate: 8_000, packetTime: 20, telephoneEvent: 255,
+      security: MediaHandshake(role, fingerprints).map { MediaSecurity($0) }))
+}
+
 private let commands: [MediaCommand] = [
   .open(id, LocalMedia(address: 3, port: 40_002)),
   .remote(
@@ -32,7 +45,8 @@ private let commands: [MediaCommand] = [
       signallingSource: IPAddress(v4: 0xc633_6401), latch: .window, weSend: true,
       weReceive: false, codec: .pcma, payloadType: 8, clockRate: 8_000, packetTime: 30,
       telephoneEvent: 101,
-      speech: SpeechFormats(SpeechFormats.Format(.pcma, 8), SpeechFormats.Format(.g722, 9)))),
+      speech: SpeechFormats(SpeechFormats.Format(.pcma, 8), SpeechFormats.Format(.g722, 9)),
+      digits: .tones)),
   .bridge(id, MediaTransportID(raw: 9)),
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
   .play(id, .ringback),
@@ -46,7 +60,8 @@ private let commands: [MediaCommand] = [
   .moveRecording(RecordingID(raw: 9), id, .left),
   .pauseRecording(RecordingID(raw: 9), isPaused: true),
   .stopRecording(RecordingID(raw: 9), .joined),
-  protected(.aesCM128HMAC80), protected(.aeadAES256GCM),
+  protected(.aesCM128HMAC80), protected(.aeadAES256GCM), handshake(.client), handshake(.server),
+  .digit(id, MediaDigit(event: 11, milliseconds: 160, kind: .info)),
 ]
 
 private var facts: [MediaFact] {
@@ -88,13 +103,16 @@ private var facts: [MediaFact] {
   result.milliseconds = 2
   result.lostMilliseconds = 3
   result.unreadPackets = 4
+  evidence.handshake = .wrongFingerprint
   return [
     .ready(address: 1, ports: 20_000...20_099, failed: [20_002, 20_008]),
     .ready(address: 1, ports: 0...65_535, failed: Array(stride(from: 0, to: 65_535, by: 2))),
     .opened(id), .refused(id),
     .latched(id, SocketAddress(.loopbackV6, 5), at: Instant(nanoseconds: 77)),
     .silent(id, last: Instant(nanoseconds: .max)), .quality(id, quality), .applicationEnded(id),
-    .closed(id), .evidence(id, evidence),
+    .closed(id), .evidence(id, evidence), .handshake(id, .agreed(.aeadAES128GCM)),
+    .handshake(id, .wrongFingerprint),
+    .digit(id, MediaDigit(event: 16, milliseconds: 65_535, kind: .tones)),
     .recording(RecordingID(raw: 9), .announced),
     .recording(RecordingID(raw: 9), .started(wall: 1_795_927_333_250)),
     .recording(RecordingID(raw: 9), .ended(result)),
@@ -130,7 +148,7 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
     #expect(try decodeFacts(bytes) == facts)
   }
 
-  /// The form on the wire is a contract between releases: this one is version 2.
+  /// The form on the wire is a contract between releases.
   @Test func theBytesOfVersionFour() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)

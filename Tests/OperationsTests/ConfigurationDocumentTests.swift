@@ -32,6 +32,7 @@ struct ConfigurationDocumentTests {
         codecs: [PCMA, PCMU]
         wideLatching: true
         srtp: off
+        srtpKeys: dtls
         mediaTimeout: 90s
         sessionTimers: off
         sessionExpires: 10m
@@ -41,6 +42,7 @@ struct ConfigurationDocumentTests {
         earlyOffer: true
         reliableProvisionals: required
         dtmfInfo: false
+        dtmf: info
         probe: {enabled: false, interval: 45s, failures: 2, successes: 4, slowStart: 0s}
         overloadControl: true
     users:
@@ -54,6 +56,7 @@ struct ConfigurationDocumentTests {
         mediaTimeout: 2m
         srtp: require
         srtpWithoutTLS: true
+        dtmf: inband
     applications:
       - {name: greeting, kind: announcement, extension: "*1", file: hello.wav}
     numbers:
@@ -111,6 +114,7 @@ struct ConfigurationDocumentTests {
         mediaTimeout: .seconds(90))
     ]
     r.trunks[0].srtp.policy = .off
+    r.trunks[0].srtp.keys = .dtls
     r.trunks[0].sessionTimers = false
     r.trunks[0].sessionExpires = .seconds(600)
     r.trunks[0].minSessionExpires = .seconds(120)
@@ -119,6 +123,7 @@ struct ConfigurationDocumentTests {
     r.trunks[0].earlyOffer = true
     r.trunks[0].reliableProvisionals = .required
     r.trunks[0].dtmfInfo = false
+    r.trunks[0].dtmf = .info
     r.trunks[0].targets += [
       SIPTarget(name: "sip.example.com"), SIPTarget(name: "pbx.example.com", port: 5_080),
     ]
@@ -136,6 +141,7 @@ struct ConfigurationDocumentTests {
     ]
     r.users[0].srtp.policy = .require
     r.users[0].srtp.withoutTLS = true
+    r.users[0].dtmf = .inband
     r.applications = [
       Application(
         name: "greeting", tenant: "acme", kind: .announcement, extension: "*1", file: "hello.wav")

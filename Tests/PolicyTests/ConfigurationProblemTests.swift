@@ -73,6 +73,10 @@ struct ConfigurationProblemTests {
       "carrier of a route", "routes[0].carriers[1].trunk",
       "no trunk of tenant `acme` is named `betta`", suggestion: "beta"
     ) { $0.routes[0].carriers[1].trunk = "betta" },
+    Case(
+      "unknown collector of quality", "tenants[0].qualityCollector",
+      "no trunk of tenant `acme` is named `betta`", suggestion: "beta"
+    ) { $0.tenants[0].qualityCollector = "betta" },
     Case("another tenant's trunk", "routes[0].carriers[0].trunk", "no trunk of tenant `acme`") {
       $0.tenants.append(Tenant(name: "other"))
       $0.routes.removeLast()
@@ -244,6 +248,17 @@ struct ConfigurationProblemTests {
     #expect(problem.message.contains(test.message), "\(problem.message)")
     #expect(problem.suggestion == test.suggestion)
     #expect(problem.remedy.hasSuffix("."))
+  }
+
+  /// By DTLS no key stands in the signalling, so nothing has to hide it.
+  @Test func keysByDTLSNeedNoTLS() {
+    let problems = Fixtures.problems {
+      $0.trunks.append(Fixtures.carrier("delta", "192.0.2.9:5060"))
+      $0.trunks[4].srtp.policy = .require
+      $0.trunks[4].srtp.keys = .dtls
+      $0.users[0].srtp = $0.trunks[4].srtp
+    }
+    #expect(problems.isEmpty)
   }
 
   @Test func everyProblemIsReported() {

@@ -67,7 +67,8 @@ extension Shard {
         return false
       }
       return reoffer.server.method != .invite
-    case .invite, .bye, .cancel, .register, .refresh, .probe, .join, .notify: return false
+    case .invite, .bye, .cancel, .register, .refresh, .probe, .join, .notify, .report:
+      return false
     }
   }
 

@@ -25,6 +25,7 @@ extension Shard {
       target.srtp = account.srtp
       target.streams = account.streams
       target.transcodes = account.transcode
+      target.dtmf = account.dtmf
       let isFull = waves.last.map { $0.count >= ForkLimits.legsTogether } ?? true
       if isFull || binding.preference != preference {
         waves.append([target])

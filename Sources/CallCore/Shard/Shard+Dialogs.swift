@@ -351,6 +351,7 @@ extension Shard {
     case .subscription(let subscription): return notifyAnswered(subscription, message.status)
     case .passed(let passed): return passedAnswered(passed, message)
     case .probe: return probeAnswered(transaction, message)
+    case .report: return qualityReportAnswered(status: message.status)
     case .none: break
     }
     guard let leg = transaction.leg else { return }
@@ -361,7 +362,7 @@ extension Shard {
     case .refresh: refreshAnswered(leg, transaction, message)
     case .info: infoAnswered(leg, message.status)
     case .notify: notifyAnswered(leg, message.status)
-    case .invite, .reInvite, .join, .cancel, .register, .probe: break
+    case .invite, .reInvite, .join, .cancel, .register, .probe, .report: break
     }
   }
 
@@ -385,11 +386,12 @@ extension Shard {
     case .subscription(let subscription): return notifyAnswered(subscription, 408)
     case .passed(let passed): return passedUnanswered(passed, isTransport: isTransport)
     case .probe: return probeFailed(transaction, isTransport ? .unreachable : .silent)
+    case .report: return qualityReportAnswered(status: isTransport ? 503 : 408)
     case .none: break
     }
     guard let leg = transaction.leg else { return }
     switch transaction.purpose {
-    case .cancel, .register, .probe: break
+    case .cancel, .register, .probe, .report: break
     case .bye:
       strangerUnreached(leg)
       end(leg)

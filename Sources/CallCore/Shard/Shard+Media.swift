@@ -35,7 +35,7 @@ extension Shard {
       return false
     }
     session.offer = stored
-    session.offerLines = offered.media.count
+    session.offerLines = UInt8(clamping: offered.media.count)
     session.offerSpeech = leg.media?.remote?.speech ?? SpeechFormats()
     return true
   }
@@ -178,7 +178,9 @@ extension Shard {
   /// `.remote` when something changed; the same transport, port and counters whatever it was.
   func follow(_ described: RemoteMedia, _ leg: Leg) {
     guard let media = leg.media, !leg.mediaClosing else { return }
-    let remote = media.answered.map(described.left) ?? described
+    var remote = media.answered.map(described.left) ?? described
+    if remote.proto == .rtp { leg.telephoneEvent = remote.telephoneEvent }
+    remote.digits = digitKind(leg, remote)
     guard media.remote != remote else { return }
     leg.media?.remote = remote
     outbox.media.append(.remote(media.transport, remote))
@@ -306,6 +308,7 @@ extension Shard {
     let (one, other) = session.speakers
     connectFurther(session, one, other)
     speechAgreed(session, one, other)
+    digitsAgreed(one, other)
     watchSilence(session)
     followRecording(session)
   }
@@ -355,8 +358,12 @@ extension Shard {
       guard let leg = leg(transport) else { return }
       tell(.mediaLatched(leg.side, address), call: leg.call)
       heardAfterAll(leg)
+    case .handshake(let transport, let outcome):
+      if let leg = leg(transport) { handshakeEnded(leg, outcome) }
     case .evidence(let transport, let evidence):
       if let leg = leg(transport) { examined(leg, evidence) }
+    case .digit(let transport, let digit):
+      if let leg = leg(transport) { digitSaid(leg, digit) }
     case .silent(let transport, last: _):
       guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
         return

@@ -323,6 +323,7 @@ extension Shard {
     session.record.state = .ended
     counters.callsEnded &+= 1
     tell(.callEnded(session.record), call: session.id)
+    reportQuality(session)
     endReferral(session)
     session.handover = nil
     sessionsBySerial[session.id.serial] = nil

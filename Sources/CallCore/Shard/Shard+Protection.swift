@@ -5,7 +5,7 @@ import SIPCore
 import SIPWire
 
 // SRTP by SDP security descriptions (RFC 4568): what a peer's description says of keys, and what ours does. Whether
-// one is an offer or an answer is known by the exchange at hand.
+// one is an offer or an answer is known by the exchange at hand. Keys by DTLS: Shard+Handshakes.
 
 extension Shard {
   // MARK: Reading
@@ -26,11 +26,12 @@ extension Shard {
     let isRequired = leg.protection.rules.policy == .require && leg.session?.emergency == nil
     let transport = sdp.media[line].transport
     if leg.protection.rules.policy == .off {
-      if transport.isSecureRTP { throw .srtpRefused }
+      if transport.isSecureRTP || transport.isDTLS { throw .srtpRefused }
       return nil
     }
+    if sdp.media[line].hasHandshake { return try handshakeOfOffer(sdp, bytes, line: line, leg) }
     let inForce = leg.media?.remote?.security
-    let known = sdp.crypto(of: line).first { $0.suite.media == inForce?.sending.suite }
+    let known = sdp.crypto(of: line).first { $0.suite.media == inForce?.sending?.suite }
     guard let chosen = known ?? sdp.crypto(of: line).first,
       let receiving = SRTPKey(chosen, bytes)
     else {
@@ -42,17 +43,20 @@ extension Shard {
     guard let sending = known == nil ? mediaKeys.next(chosen.suite.media) : inForce?.sending else {
       throw .internalFault
     }
-    leg.protection.answer(LegProtection.Line(tag: chosen.tag, key: sending), transport)
+    leg.protection.answer(.key(LegProtection.Line(tag: chosen.tag, key: sending), transport))
     return MediaSecurity(sending: sending, receiving: receiving)
   }
 
   private func securityOfAnswer(
     _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg
   ) throws(Cause) -> MediaSecurity? {
+    if leg.protection.offersHandshake {
+      return try handshakeOfAnswer(sdp, bytes, line: line, leg)
+    }
     let offered = leg.protection.offered
     guard !offered.isEmpty else {
       // An answer that was not asked for.
-      if sdp.media[line].transport.isSecureRTP { throw .srtpUnsupported }
+      if !sdp.media[line].transport.isPlainRTP { throw .srtpUnsupported }
       return nil
     }
     // §5.1.3: one line of ours, with its tag and suite.
@@ -61,7 +65,7 @@ extension Shard {
       guard let ours, let receiving = SRTPKey(crypto, bytes) else { continue }
       return MediaSecurity(sending: ours.key, receiving: receiving)
     }
-    if sdp.media[line].transport.isSecureRTP { throw .srtpUnsupported }
+    if !sdp.media[line].transport.isPlainRTP { throw .srtpUnsupported }
     // A key beside plain RTP may be left.
     if isOptional(leg), leg.protection.rules.policy != .require { return nil }
     throw .srtpRequired
@@ -81,11 +85,17 @@ extension Shard {
   /// How our description for the leg's peer has its media protected; nil: not at all.
   func protection(for leg: Leg) throws(Cause) -> SDPProtection? {
     if answers(leg) {
-      guard let answer = leg.protection.answer else { return nil }
-      return SDPProtection(transport: answer.transport, lines: [SDPOwnCrypto(answer.line)])
+      switch leg.protection.answer {
+      case nil: return nil
+      case .key(let line, let transport):
+        return SDPProtection(transport: transport, lines: [SDPOwnCrypto(line)])
+      case .handshake(let role, let transport):
+        return ownHandshake(role == .client ? .active : .passive, transport)
+      }
     }
-    if let inForce = leg.media?.remote?.security {
-      keepOffer(of: inForce.sending, leg)
+    if offersHandshake(leg) { return try offerHandshake(leg) }
+    if let inForce = leg.media?.remote?.security?.sending {
+      keepOffer(of: inForce, leg)
     } else if leg.protection.rules.policy != .require {
       leg.protection.offer([])
     } else if leg.protection.offered.isEmpty {
@@ -107,7 +117,7 @@ extension Shard {
     if let line = leg.protection.offered.first(where: { $0.key == key }) {
       leg.protection.offer([line])
     } else {
-      let tag = leg.protection.answer?.line.tag ?? 1
+      let tag = leg.protection.answer?.line?.tag ?? 1
       leg.protection.offer([LegProtection.Line(tag: tag, key: key)])
     }
   }
@@ -145,7 +155,7 @@ extension Shard {
   }
 
   private func noteProtection(_ leg: Leg?, _ side: StaticString, _ session: Session) {
-    guard let suite = leg?.media?.remote?.security?.sending.suite else { return }
+    guard let suite = leg?.media?.remote?.security?.sending?.suite else { return }
     note("\(side) by SRTP, \(suite.sdp.name)", session)
   }
 

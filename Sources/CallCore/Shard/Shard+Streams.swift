@@ -133,6 +133,10 @@ extension Shard {
           case .some(let protection) = ownProtection(leg)
         else { return nil }
         lines.protection = protection
+        // Who speaks DTLS says so with feedback, whatever it has of that; who does not often refuses the name.
+        lines.dropsFeedback =
+          offer == nil && sdp.media[main].transport.isDTLS && protection?.handshake == nil
+        lines.speech.events = events(sdp, main, from: source, to: leg, answering: offer)
       }
       lines[main] = SDPLines.Line(
         port: media.local.port, direction: direction ?? heldDirection(sdp, main))

@@ -155,7 +155,7 @@ extension Shard {
   /// it the target makes the offer.
   private func keepOffer(of leg: Leg, for next: Session) {
     guard writeDescription(of: leg, for: leg) else { return }
-    next.offerLines = offered.media.count
+    next.offerLines = UInt8(clamping: offered.media.count)
     next.offer = body.withOpenBytes { blocks.store($0) } ?? .none
     body.abandon()
   }

@@ -71,6 +71,8 @@ package final class Shard {
   /// Calls that are being recorded.
   var recordings: [RecordingID: Session] = [:]
   var lastRecording: UInt64 = 0
+  /// Digits that go to a leg in INFO; few legs ever have any.
+  var infoQueues: [SlabHandle: InfoQueue] = [:]
   /// Calls whose record the store has not confirmed, in order of their facts.
   var awaitingRecord: [(sequence: UInt64, session: Session)] = []
   /// Calls whose record is confirmed and whose first hop has not begun yet: a store that comes back after a
@@ -97,6 +99,7 @@ package final class Shard {
   var emergencyCalls: [String: Int] = [:]
   var targets: TrunkTargets
   let started: Instant
+  var qualityReportsPending = 0
   var load: LoadMeter
   var loadTimer = TimerID.none
   /// Listeners that are leaving, and since when no leg has used them.

@@ -27,9 +27,9 @@ extension Worker {
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
     guard converters[slot] == nil, near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
-      !near.isProtected, !far.isProtected,
-      fastPath.hasEntry(slot),
-      near.remote.isRelayedPlain(to: far.remote)
+      !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
+      near.remote.isRelayedPlain(to: far.remote),
+      near.digits.isDisjoint(with: [.tones, .replaced])
     else { return nil }
     guard near.latch.state == .fixed, far.latch.state == .fixed, !far.target.isNowhere else {
       return nil

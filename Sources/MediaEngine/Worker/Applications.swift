@@ -25,6 +25,7 @@ extension Worker {
     if applications[slot].isActive { converters[slot] = nil }
     applications[slot] = Application()
     transports[slot].isEcho = false
+    endDigits(slot)
     timers.cancel(timer(.application, slot))
     timers.cancel(timer(.report, slot))
   }

@@ -38,6 +38,7 @@ extension Worker {
     case .play(let id, let application): play(id, application)
     case .watch(let id, let milliseconds): watch(id, milliseconds)
     case .examine(let id, let milliseconds): examine(id, milliseconds)
+    case .digit(let id, let digit): say(id, digit)
     case .measure(let id): measure(id)
     case .close(let id): close(id)
     case .record, .moveRecording, .pauseRecording, .stopRecording: true
@@ -50,6 +51,7 @@ extension Worker {
     }
     let (rtp, rtcp) = (ports.sockets[2 * slot], ports.sockets[2 * slot + 1])
     transports[slot] = Transport()
+    handshakes[slot] = nil
     streams[slot] = RTPStream()
     applications[slot] = Application()
     transports[slot].id = id
@@ -70,10 +72,12 @@ extension Worker {
     takeBack(slot)
     guard secure(slot, remote.security) else { return false }
     let before = transports[slot].remote
+    if transports[slot].hasRemote, before.rtp != remote.rtp { renewHandshakes(slot) }
     let isElsewhere = before.rtp != remote.rtp || before.signallingSource != remote.signallingSource
     if !transports[slot].hasRemote || isElsewhere {
       transports[slot].latch = SourceLatch()
       transports[slot].controlLatch = SourceLatch()
+      transports[slot].saysDigits = .unknown
     } else if before.rtcp != remote.rtcp {
       transports[slot].controlLatch = SourceLatch()
     }
@@ -81,7 +85,9 @@ extension Worker {
     transports[slot].remote.security = nil
     transports[slot].hasRemote = true
     noteConversions(slot)
+    noteDigits(slot)
     aim(slot)
+    followHandshakes(slot)
     offerPassage(slot)
     return true
   }
@@ -100,7 +106,10 @@ extension Worker {
     noteConversions(first)
     followRecording(first)
     followRecording(second)
+    noteDigits(first)
     offerPassage(first)
+    driveHandshakes(first)
+    driveHandshakes(second)
     return true
   }
 
@@ -110,6 +119,8 @@ extension Worker {
     unbridge(slot)
     stopApplication(slot)
     startApplication(slot, prepared)
+    driveHandshakes(slot)
+    noteDigits(slot)
     return true
   }
 
@@ -117,6 +128,7 @@ extension Worker {
     guard let slot = slots[id] else { return false }
     transports[slot].watchMilliseconds = milliseconds
     transports[slot].watchStart = now
+    hastenHandshakes(slot)
     if milliseconds == 0 {
       timers.cancel(timer(.watch, slot))
     } else {
@@ -139,6 +151,7 @@ extension Worker {
     facts.append(.closed(id))
     leaveRecording(slot)
     sayGoodbye(slot)
+    endHandshakes(slot)
     unbridge(slot)
     stopApplication(slot)
     timers.cancel(timer(.watch, slot))
@@ -165,6 +178,10 @@ extension Worker {
     MediaSocket.mute(ports.sockets[2 * slot + 1], own: SocketAddress(address.ip, address.port + 1))
     transports[slot].isOpen = false
     protections[slot] = nil
+    controlProtections[slot] = nil
+    handshakes[slot] = nil
+    timers.cancel(timer(.handshake, slot))
+    endDigits(slot)
   }
 
   private mutating func unbridge(_ slot: Int) {
@@ -179,6 +196,8 @@ extension Worker {
     endConversion(peer)
     followRecording(slot)
     followRecording(peer)
+    endDigits(slot)
+    endDigits(peer)
   }
 
   /// What the far end of `slot` has heard from that of `peer` is the flow that it knows from now on, whoever feeds it.
@@ -233,6 +252,7 @@ extension Worker {
     quality.remoteJitter = transport.remoteJitter
     quality.roundTrip = transport.roundTrip
     quality.remoteMOS = transport.remoteMOS
+    quality.sentSSRC = transport.sent > 0 ? sentSource(slot) : 0
     quality.first = transport.firstMedia
     quality.last = transport.lastMedia
     return quality

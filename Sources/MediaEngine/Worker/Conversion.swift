@@ -108,6 +108,11 @@ extension Worker {
         counters.unconvertible &+= 1
         continue
       }
+      // A digit has been said in its place, and somewhat longer.
+      guard Int32(bitPattern: made.timestamp &- streams[slot].outgoing.timestamp) > 0 else {
+        counters.replacedByDigits &+= 1
+        continue
+      }
       streams[slot].outgoing.sequence &+= 1
       streams[slot].outgoing.timestamp = made.timestamp
       streams[slot].outgoing.isMapped = false

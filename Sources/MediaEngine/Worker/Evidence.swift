@@ -28,6 +28,7 @@ extension Worker {
     evidence.unopened &-= begin.unopened
     evidence.sent &-= begin.sent
     evidence.controlPackets &-= begin.controlPackets
+    evidence.handshake = handshakeProgress(slot)
     if !evidence.isInnocent(expecting: transports[slot].remote) {
       facts.append(.evidence(transports[slot].id, evidence))
     }

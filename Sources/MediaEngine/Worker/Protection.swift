@@ -6,26 +6,28 @@ import RTPWire
 // in it is believed; protected as the last thing before it leaves. A transport with keys takes in nothing and lets
 // out nothing without them.
 
-/// The contexts of a transport with keys; an object, because many transports have none.
+/// The contexts of a transport with keys; an object, because many transports have none. Keys from SDP are those of RTP
+/// and RTCP, a handshake brings others for each.
 final class MediaProtection {
   var sender: SRTPSender
   var receiver: SRTPReceiver
 
-  init?(_ security: MediaSecurity) {
-    guard let sender = SRTPSender(security.sending), let receiver = SRTPReceiver(security.receiving)
-    else { return nil }
+  init?(sending: SRTPKey, receiving: SRTPKey) {
+    guard let sender = SRTPSender(sending), let receiver = SRTPReceiver(receiving) else {
+      return nil
+    }
     self.sender = sender
     self.receiver = receiver
   }
 
   /// The same key keeps its context (RFC 3711 §3.3.1), a new one has a new context (RFC 4568 §7.1.4).
-  func change(to security: MediaSecurity) -> Bool {
-    if sender.key != security.sending {
-      guard let new = SRTPSender(security.sending) else { return false }
+  func change(sending: SRTPKey, receiving: SRTPKey) -> Bool {
+    if sender.key != sending {
+      guard let new = SRTPSender(sending) else { return false }
       sender = new
     }
-    if receiver.key != security.receiving {
-      guard let new = SRTPReceiver(security.receiving) else { return false }
+    if receiver.key != receiving {
+      guard let new = SRTPReceiver(receiving) else { return false }
       receiver = new
     }
     return true
@@ -35,23 +37,33 @@ final class MediaProtection {
 extension Worker {
   /// False when there can be no context: nothing may leave then.
   mutating func secure(_ slot: Int, _ security: MediaSecurity?) -> Bool {
-    guard let security else {
+    switch security?.keying {
+    case nil:
+      endHandshakes(slot)
       protections[slot] = nil
+      controlProtections[slot] = nil
       transports[slot].isProtected = false
       return true
-    }
-    if let protection = protections[slot] {
-      guard protection.change(to: security) else { return false }
-    } else {
-      guard let protection = MediaProtection(security) else { return false }
-      protections[slot] = protection
+    case .given(let sending, let receiving):
+      endHandshakes(slot)
+      if let protection = protections[slot] {
+        guard protection.change(sending: sending, receiving: receiving) else { return false }
+      } else {
+        guard let protection = MediaProtection(sending: sending, receiving: receiving) else {
+          return false
+        }
+        protections[slot] = protection
+        controlProtections[slot] = protection
+      }
+    case .handshake(let wanted):
+      guard expectHandshake(slot, wanted) else { return false }
     }
     transports[slot].isProtected = true
     beginOwnFlow(slot)
     return true
   }
 
-  /// What leaves under a key of ours is numbered by us, so that no source of the other side can make a number come
+  /// What leaves under a key of ours, or with packets of ours in between, is numbered by us, so that no source of the other side can make a number come
   /// twice under it. It begins below 2^15: a receiver that misses the beginning still counts right (§3.3.1).
   mutating func beginOwnFlow(_ slot: Int) {
     let peer = Int(transports[slot].peer)
@@ -67,6 +79,7 @@ extension Worker {
 
   mutating func receiveProtected(_ arrival: Arrival, _ slot: Int) {
     guard transports[slot].hasRemote else { return refuse(slot) }
+    if isHandshake(arrival, slot) { return receiveHandshake(arrival, slot, control: false) }
     guard transports[slot].remote.weReceive else {
       counters.unwanted &+= 1
       return
@@ -78,7 +91,10 @@ extension Worker {
         ? mayHaveMoved(to: arrival.source, slot)
         : mayProve(arrival.source, transports[slot].latch, named: transports[slot].remote.rtp)
     else { return refuse(slot) }
-    guard let protection = protections[slot] else { return }
+    guard let protection = protections[slot] else {
+      counters.unkeyed &+= 1
+      return
+    }
     let outcome = buffer.unprotect(arrival.length, protection)
     guard let length = opened(outcome, slot) else { return }
     guard let header = RTPHeader(buffer.bytes(length)) else { return countMalformed(slot) }
@@ -95,10 +111,13 @@ extension Worker {
   mutating func openControl(_ arrival: Arrival, _ slot: Int) -> Int? {
     guard transports[slot].hasRemote,
       mayProve(
-        arrival.source, transports[slot].controlLatch, named: transports[slot].remote.rtcp),
-      let protection = protections[slot]
+        arrival.source, transports[slot].controlLatch, named: transports[slot].remote.rtcp)
     else {
       refuse(slot)
+      return nil
+    }
+    guard let protection = controlProtections[slot] else {
+      counters.unkeyed &+= 1
       return nil
     }
     let outcome = buffer.unprotectControl(arrival.length, protection)
@@ -112,7 +131,7 @@ extension Worker {
   }
 
   /// Who knows the key is the far end, wherever it is: so anybody may try, until somebody has succeeded.
-  private func mayProve(
+  func mayProve(
     _ source: SocketAddress, _ latch: SourceLatch, named: SocketAddress
   ) -> Bool {
     if latch.state == .fixed { return source == latch.address }
@@ -126,6 +145,7 @@ extension Worker {
     case .replayed:
       transports[slot].replayed &+= 1
       counters.replayed &+= 1
+    case .unauthentic where isNewlyKeyed(slot): counters.unkeyed &+= 1
     case .unauthentic, .exhausted:
       transports[slot].unauthentic &+= 1
       counters.unauthentic &+= 1
@@ -148,13 +168,19 @@ extension Worker {
   /// The length of what may leave of the packet in the buffer; nil: nothing, and it is counted.
   mutating func sealed(_ length: Int, _ slot: Int) -> Int? {
     guard transports[slot].isProtected else { return length }
-    guard let protection = protections[slot] else { return nil }
+    guard let protection = protections[slot] else {
+      counters.unkeyed &+= 1
+      return nil
+    }
     return countSealed(buffer.protect(length, protection))
   }
 
   mutating func sealedControl(_ length: Int, _ slot: Int) -> Int? {
     guard transports[slot].isProtected else { return length }
-    guard let protection = protections[slot] else { return nil }
+    guard let protection = controlProtections[slot] else {
+      counters.unkeyed &+= 1
+      return nil
+    }
     return countSealed(buffer.protectControl(length, protection))
   }
 

@@ -17,6 +17,7 @@ extension Worker {
     if transports[slot].isProtected { return receiveProtected(arrival, slot) }
     if transports[slot].remote.proto == .udptl { return receiveDatagram(arrival, slot) }
     guard let header = RTPHeader(buffer.bytes(arrival.length)) else {
+      if keepEarlyHello(arrival, slot, control: false) { return }
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
       return
@@ -35,13 +36,22 @@ extension Worker {
     streams[slot].reception.receive(
       header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
     if transports[slot].recorder >= 0 { noteSpeech(header, stamp, slot) }
+    if header.payloadType == transports[slot].remote.telephoneEvent,
+      transports[slot].saysDigits == .unknown
+    {
+      transports[slot].saysDigits = .events
+    }
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
       if transports[peer].hearsNotice { return }
       forwardMedia(header, length, of: slot, to: peer)
       if transports[slot].passage == .offered { handOver(header, length, slot) }
-    } else if transports[slot].isEcho {
+      return
+    }
+    let isHeard = !transports[slot].digits.isEmpty
+    if isHeard, !passesDigits(header, length, slot), !transports[slot].isEcho { return }
+    if transports[slot].isEcho {
       echo(header, length, slot)
     } else if !applications[slot].isActive {
       counters.unbridged &+= 1
@@ -135,8 +145,9 @@ extension Worker {
       counters.unsendable &+= 1
       return
     }
+    if !transports[source].digits.isEmpty, !passesDigits(header, length, source) { return }
     if transports[source].converts, convert(header, length, of: source, for: slot) { return }
-    if transports[slot].isRenumbered { renumber(header, slot) }
+    if transports[slot].isRenumbered, !renumber(header, slot) { return }
     guard let length = sealed(length, slot) else { return }
     send(length, slot: slot)
   }
@@ -151,13 +162,21 @@ extension Worker {
     }
   }
 
-  private mutating func renumber(_ header: RTPHeader, _ slot: Int) {
+  /// False: it has no place in the flow any more.
+  private mutating func renumber(_ header: RTPHeader, _ slot: Int) -> Bool {
     // A change of source shows how long nothing was heard, and at least as a packet.
     let rate = UInt64(transports[slot].clockRate(header.payloadType))
-    let gap = silence(slot, atLeast: transports[slot].packetMilliseconds) &* rate / 1_000
+    let packet = transports[slot].packetMilliseconds
+    let gap = silence(slot, atLeast: packet) &* rate / 1_000
+    let least = UInt32(truncatingIfNeeded: UInt64(packet) &* rate / 1_000)
+    guard streams[slot].outgoing.resume(header, least: least) else {
+      counters.replacedByDigits &+= 1
+      return false
+    }
     let mapped = streams[slot].outgoing.map(header, gap: UInt32(truncatingIfNeeded: gap))
     buffer.writeMapping(mapped)
     streams[slot].outgoing.count(octets: Int(header.payload.count), wall: wall)
+    return true
   }
 
   /// Milliseconds since the far end of `slot` was sent anything.
@@ -197,9 +216,11 @@ extension Worker {
     guard transports[slot].isOpen else { return }
     counters.controlReceived &+= 1
     let isProtected = transports[slot].isProtected
+    if isHandshake(arrival, slot) { return receiveHandshake(arrival, slot, control: true) }
     guard arrival.length <= Self.largestControl,
       isProtected || RTCPReader.isValid(buffer.bytes(arrival.length))
     else {
+      if keepEarlyHello(arrival, slot, control: true) { return }
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
       return
@@ -256,12 +277,17 @@ extension Worker {
     }
   }
 
+  /// What the far end of `slot` knows the flow by that it gets.
+  func sentSource(_ slot: Int) -> UInt32 {
+    let peer = Int(transports[slot].peer)
+    return peer >= 0 && !transports[slot].isRenumbered
+      ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
+  }
+
   private mutating func readControl(_ arrival: Arrival, _ slot: Int) {
     let time = arrival.stamp == 0 ? wall : arrival.stamp
     let peer = Int(transports[slot].peer)
-    let sentSource =
-      peer >= 0 && !transports[slot].isRenumbered
-      ? streams[peer].reception.ssrc : streams[slot].outgoing.ssrc
+    let sentSource = sentSource(slot)
     var reader = RTCPReader()
     while let packet = reader.next(in: buffer.bytes(arrival.length)) {
       if let info = packet.senderInfo(in: buffer.bytes(arrival.length)) {

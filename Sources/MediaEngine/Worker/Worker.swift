@@ -43,12 +43,20 @@ struct Worker: ~Copyable {
   var applications: [Application]
   /// Contexts of the transports that have keys (`Transport.isProtected`).
   var protections: [MediaProtection?]
+  /// The same for RTCP.
+  var controlProtections: [MediaProtection?]
+  /// Of the transports whose keys come by DTLS (`Transport.hasHandshake`).
+  var handshakes: [TransportHandshakes?]
+  let cookies: DTLSCookies
+  var handshakeBudget: TokenBucket
   /// Made by the first packet that needs one (`Transport.converts`).
   var converters: [SpeechConverter?]
   /// By their index, which transports have (`Transport.recorder`).
   var recorders: [Recorder?]
   /// When the writer gets the next of them.
   var nextHand = Instant.distantFuture
+  /// Made by the first digit that needs one (`Transport.digits`).
+  var digitEnds: [DigitEnd?]
   var timers: DeadlineHeap
   var slots: [MediaTransportID: Int] = [:]
   var announcements = AnnouncementTable()
@@ -81,7 +89,17 @@ struct Worker: ~Copyable {
     streams = Array(repeating: RTPStream(), count: ports.slots)
     applications = Array(repeating: Application(), count: ports.slots)
     protections = Array(repeating: nil, count: ports.slots)
+    handshakeBudget = TokenBucket(
+      rate: settings.handshakesPerSecond, burst: max(settings.handshakesPerSecond / 10, 1))
+    controlProtections = Array(repeating: nil, count: ports.slots)
+    handshakes = Array(repeating: nil, count: ports.slots)
+    cookies = DTLSCookies(
+      secret: (0..<4).flatMap { _ in
+        let word = Process.random()
+        return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) }
+      })
     converters = Array(repeating: nil, count: ports.slots)
+    digitEnds = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
     wall = Clock.wall
@@ -172,6 +190,9 @@ struct Worker: ~Copyable {
       case .report: sendReport(slot)
       case .watch: checkSilence(slot)
       case .examine: giveEvidence(slot)
+      case .handshake: driveHandshakes(slot)
+      case .digits: sayDigits(slot)
+      case .digitWatch: watchDigits(slot)
       case nil: break
       }
     }
@@ -194,7 +215,9 @@ struct Worker: ~Copyable {
 }
 
 /// The timers of a slot.
-enum TimerKind: Int, CaseIterable { case application, report, watch, examine }
+enum TimerKind: Int, CaseIterable {
+  case application, report, watch, examine, handshake, digits, digitWatch
+}
 
 /// Packets per second over the last tenth of a second, and the tick that follows from it.
 struct LoadGauge: Sendable {

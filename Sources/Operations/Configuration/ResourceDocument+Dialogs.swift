@@ -29,6 +29,7 @@ extension ResourceReader {
   mutating func protection(_ fields: DocumentFields) -> SRTPRules {
     var rules = SRTPRules()
     rules.policy ?= reader.optional(fields, "srtp", .choice("a policy for SRTP"))
+    rules.keys ?= reader.optional(fields, "srtpKeys", .choice("where the keys of SRTP come from"))
     rules.withoutTLS ?= reader.optional(fields, "srtpWithoutTLS", .flag)
     return rules
   }
@@ -48,7 +49,10 @@ extension SDPStreams {
 extension SRTPRules {
   /// The same, to be written.
   var fields: [(String, DocumentNode?)] {
-    [("srtp", .text(policy.rawValue)), ("srtpWithoutTLS", .bare(withoutTLS))]
+    [
+      ("srtp", .text(policy.rawValue)), ("srtpKeys", .text(keys.rawValue)),
+      ("srtpWithoutTLS", .bare(withoutTLS)),
+    ]
   }
 }
 

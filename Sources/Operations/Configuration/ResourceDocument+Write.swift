@@ -82,6 +82,7 @@ private struct ResourceWriter {
       ("numbers", tenant.numbers.map { .group($0.documentPairs) }),
       ("maxCalls", tenant.maxCalls.map { .bare($0) }),
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
+      ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
     ])
   }
 
@@ -114,7 +115,7 @@ private struct ResourceWriter {
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
-      ("transcode", .bare(trunk.transcode)),
+      ("transcode", .bare(trunk.transcode)), ("dtmf", .text(trunk.dtmf.rawValue)),
       ("record", trunk.record == .off ? nil : .text(trunk.record.rawValue)),
       ("recordingNotice", trunk.recordingNotice.map { .text($0) }),
       ("wideLatching", .bare(trunk.wideLatching)),
@@ -202,7 +203,7 @@ private struct ResourceWriter {
       ("transfer", .text(user.transfer.rawValue)), ("busyLamp", .text(user.busyLamp.rawValue)),
       ("pickup", .texts(user.pickup)),
       ("transport", .text(user.transport.rawValue)), ("streams", user.streams.document),
-      ("transcode", .bare(user.transcode)),
+      ("transcode", .bare(user.transcode)), ("dtmf", .text(user.dtmf.rawValue)),
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),
     ]

@@ -148,7 +148,10 @@ struct ResourceReader {
 
 extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
-    let keys = ["name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond"]
+    let keys = [
+      "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
+      "qualityCollector",
+    ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var tenant = Tenant(
       name: name(fields),
@@ -158,6 +161,8 @@ extension ResourceReader {
     tenant.numbers = numberPlan(fields)
     tenant.maxCalls = reader.optional(fields, "maxCalls", .number(example: 100))
     tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
+    tenant.qualityCollector = reader.optional(
+      fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
     return tenant
   }
 
@@ -180,12 +185,12 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "transcode", "streams", "wideLatching",
+      "maxCalls", "callsPerSecond", "codecs", "transcode", "dtmf", "streams", "wideLatching",
       "mediaTimeout", "numbers",
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
-      "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpWithoutTLS",
-      "record", "recordingNotice",
+      "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
+      "srtpWithoutTLS", "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -226,6 +231,7 @@ extension ResourceReader {
     trunk.transcode ?= reader.optional(fields, "transcode", .flag)
     trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     trunk.recordingNotice = notice(fields)
+    trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     return trunk
   }
 
@@ -342,8 +348,8 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "transcode", "srtp", "srtpWithoutTLS",
-      "record", "recordingNotice",
+      "maxCalls", "callsPerSecond", "streams", "transcode", "dtmf", "srtp", "srtpKeys",
+      "srtpWithoutTLS", "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -368,6 +374,7 @@ extension ResourceReader {
     user.transcode ?= reader.optional(fields, "transcode", .flag)
     user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     user.recordingNotice = notice(fields)
+    user.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))

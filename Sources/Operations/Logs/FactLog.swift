@@ -33,8 +33,8 @@ package struct FactLog: Sendable {
       .info
     case .recordingChanged(let recording, _): recording.end?.isFailure ?? false ? .warning : .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
-    case .hopTried, .callRinging, .callNoted, .sessionChanged, .mediaLatched, .messageDropped,
-      .subscriptionState, .mailboxSet:
+    case .hopTried, .callRinging, .callNoted, .digitPassed, .sessionChanged, .mediaLatched,
+      .messageDropped, .subscriptionState, .mailboxSet:
       .debug
     case .mediaSilent, .audioVerdict, .authenticationFailed: .warning
     case .targetState(_, _, let usable, _): usable ? .info : .warning
@@ -50,7 +50,7 @@ package struct FactLog: Sendable {
     switch event {
     case .authenticationFailed, .requestRefused, .messageDropped: true
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
-      .sessionChanged, .recordingChanged,
+      .sessionChanged, .digitPassed, .recordingChanged,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
       .targetState,
       .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .overload,
@@ -72,6 +72,14 @@ package struct FactLog: Sendable {
     case .hopEnded(let attempt): ("hop ended", target(attempt) + outcome(attempt))
     case .callRinging: ("call ringing", [])
     case .callNoted(let text): ("call noted", [LogField("note", .personal(text))])
+    case .digitPassed(let side, let from, let to):
+      (
+        "digit passed",
+        [
+          LogField("side", "\(side)"), LogField("from", from.name),
+          LogField("to", to?.name ?? "application"),
+        ]
+      )
     case .callAnswered(let record, _):
       ("call answered", [LogField("to", record.to), LogField("codec", record.codec)])
     case .sessionChanged: ("session changed", [])

@@ -128,6 +128,13 @@ package struct MetricsPage: Sendable {
     text.single(
       "notifies_failed_total", .counter, "Those that were refused or never answered.",
       shard.notifiesFailed)
+    text.each(
+      "quality_reports_total", .counter, "Reports on calls for collectors (RFC 6035), by outcome.",
+      by: "outcome",
+      [
+        ("sent", shard.qualityReports), ("failed", shard.qualityReportsFailed),
+        ("dropped", shard.qualityReportsDropped),
+      ])
     text.single(
       "passed_bindings", .gauge, "Contacts of phones whose registration a PBX keeps.",
       shard.passing.contacts)
@@ -336,6 +343,13 @@ package struct MetricsPage: Sendable {
       "media_packets_converted_total", .counter,
       "Packets of speech that left in another codec than they came in.", media.converted)
     text.single(
+      "media_digits_converted_total", .counter,
+      "Digits that were said in another way than they came.", media.digitsConverted)
+    text.single(
+      "media_digits_refused_total", .counter,
+      "Digits that nobody was there for, or that came faster than they can be said.",
+      media.digitsRefused)
+    text.single(
       "media_packets_played_total", .counter, "Packets that applications sent.",
       media.applicationPackets)
     text.each(
@@ -344,13 +358,26 @@ package struct MetricsPage: Sendable {
       [
         ("refused", media.refused), ("malformed", media.malformed), ("unwanted", media.unwanted),
         ("unauthentic", media.unauthentic), ("replayed", media.replayed),
-        ("unprotectable", media.unprotectable),
+        ("unprotectable", media.unprotectable), ("unkeyed", media.unkeyed),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
         ("unconvertible", media.unconvertible), ("convertedLate", media.convertedLate),
-        ("looped", media.looped), ("sendFailure", media.sendFailures),
+        ("replacedByDigits", media.replacedByDigits), ("looped", media.looped),
+        ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),
       ])
     recordings(&text)
+    text.each(
+      "media_handshakes_total", .counter,
+      "DTLS handshakes of media, by what became of them; refused: there were too many at a time.",
+      by: "outcome",
+      [
+        ("done", media.handshakesDone), ("failed", media.handshakesFailed),
+        ("wrongFingerprint", media.handshakesOfOthers), ("refused", media.handshakesRefused),
+      ])
+    text.each(
+      "media_handshake_datagrams_total", .counter,
+      "Datagrams of DTLS that cost no handshake, by kind: of nobody's, and hellos that a cookie was asked of.",
+      by: "kind", [("stray", media.handshakesStray), ("hello", media.helloCookies)])
     text.single(
       "media_commands_refused_total", .counter, "Commands that media could not follow.",
       media.commandsRefused &+ media.commandsDropped)

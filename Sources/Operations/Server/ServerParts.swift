@@ -17,6 +17,8 @@ struct ServerParts {
   let recovery: Recovery
   let keeper: ResourceKeeper
   let media: MediaPlane
+  /// The certificate of DTLS-SRTP, which lives as long as the process; nil: OpenSSL has made none.
+  let identity = DTLSIdentity()
   let post = ShardPost()
   let writer: RecordWriter
   let stream: FactStream
@@ -36,7 +38,7 @@ struct ServerParts {
       recovery = try store.recover(clock: .process)
       keeper = try ResourceKeeper(
         store: store, settings: settings, document: document, log: log)
-      media = try Self.startMedia(settings, keeper.current, post: post, log: log)
+      media = try Self.startMedia(settings, keeper.current, identity, post: post, log: log)
     } catch {
       store.close()
       throw error
@@ -73,11 +75,22 @@ struct ServerParts {
   }
 
   private static func startMedia(
-    _ settings: ServerSettings, _ configuration: Configuration, post: ShardPost, log: LogSink
+    _ settings: ServerSettings, _ configuration: Configuration, _ identity: DTLSIdentity?,
+    post: ShardPost, log: LogSink
   ) throws -> MediaPlane {
     var mediaSettings = MediaSettings()
     mediaSettings.fastPath = settings.mediaFastPath
     mediaSettings.recording = settings.recordingFiles
+    mediaSettings.identity = identity
+    if identity == nil {
+      log.write(
+        LogLine(
+          .warning, "DTLS-SRTP is not to be had",
+          [
+            LogField("reason", "OpenSSL makes no certificate on P-256"),
+            LogField("remedy", "Check the system's OpenSSL and its configuration."),
+          ]))
+    }
     let media = try MediaPlane(
       addresses: settings.media, announcements: configuration.announcementSources,
       settings: mediaSettings
@@ -172,6 +185,7 @@ struct ServerParts {
     shard.limits = settings.limits
     shard.recordingFormat = settings.recordings.format
     shard.speaksG729 = SpeechLibraries.hasG729
+    shard.certificateFingerprint = identity?.fingerprint.bytes ?? []
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let names = names
     let edge = try UDPEdge(

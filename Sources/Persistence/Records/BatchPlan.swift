@@ -60,8 +60,9 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .mailboxSet: mailboxes.append(position)
-      case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent,
-        .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+      case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
+        .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
+        .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
@@ -95,8 +96,8 @@ extension FactEvent {
     case .callAttempted, .callAnswered, .sessionChanged, .recordingChanged, .callEnded,
       .bindingAdded, .bindingRemoved, .mailboxSet:
       true
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+      .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
       .drained:
@@ -110,8 +111,8 @@ extension FactEvent {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
     case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .mediaLatched, .mediaSilent, .audioVerdict,
-      .authenticationFailed, .requestRefused, .messageDropped, .targetState,
+    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+      .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
       .configurationApplied, .listenerClosed,
       .drained:

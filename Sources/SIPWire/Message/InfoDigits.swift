@@ -10,6 +10,22 @@ package struct InfoDigits: Hashable, Sendable {
   /// Milliseconds; nil where it isn't said.
   private let duration: Int?
 
+  private static let signals = Array("0123456789*#ABCD!".utf8)
+  /// Where a body does not say how long it was.
+  package static let usualMilliseconds = 160
+
+  /// The event of RFC 4733 §3.2.
+  package var event: UInt8 { UInt8(Self.signals.firstIndex(of: signal) ?? 0) }
+  package var milliseconds: Int { duration ?? Self.usualMilliseconds }
+
+  /// A digit that came in another way; nil: its event is none of these.
+  package init?(event: UInt8, milliseconds: Int) {
+    guard Self.signals.indices.contains(Int(event)) else { return nil }
+    isRelay = true
+    signal = Self.signals[Int(event)]
+    duration = milliseconds
+  }
+
   /// Nil: the body is of another type, or none of these.
   package init?(_ message: borrowing Message) {
     guard let type = message.contentType,
@@ -55,7 +71,7 @@ package struct InfoDigits: Hashable, Sendable {
       }
     }
     // Some write the events of RFC 4733 §3.2: 10 and 11 for * and #, then A to D, and the flash.
-    return Array("0123456789*#ABCD!".utf8)[Int(number)]
+    return signals[Int(number)]
   }
 
   private static func trimmed(_ bytes: RawSpan, _ range: ByteRange) -> ByteRange {

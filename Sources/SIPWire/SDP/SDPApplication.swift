@@ -121,7 +121,7 @@ extension SDPWriter {
   }
 
   /// The events 0 to 15: the sixteen digits (RFC 4733 §2.4.1).
-  private static func digits(_ payloadType: UInt8, _ out: inout OutputBuffer) {
+  static func digits(_ payloadType: UInt8, _ out: inout OutputBuffer) {
     map(payloadType, .telephoneEvent, 8_000, &out)
     parameters(payloadType, &out)
     out.append("0-15\r\n")

@@ -19,8 +19,46 @@ extension SDPParser {
       flag(name, bytes, &sdp)
     } else if bytes.equals(name, "rtcp-xr") {
       extendedReports(value, bytes, &sdp)
+    } else if bytes.equals(name, "fingerprint") {
+      fingerprint(value, bytes, &sdp)
+    } else if bytes.equals(name, "setup") {
+      setup(value, bytes, &sdp)
     } else if inMedia {
       try mediaAttribute(name, value, bytes, &sdp)
+    }
+  }
+
+  /// Of an m-line: in place of those of the session (RFC 8122 §5).
+  private mutating func fingerprint(
+    _ value: ByteRange, _ bytes: RawSpan, _ sdp: inout SessionDescription
+  ) {
+    guard let found = SDPFingerprint(value, bytes) else { return }
+    guard inMedia else {
+      if sessionFingerprints < SDPLimits.fingerprints {
+        sdp.fingerprints.append(found)
+        sessionFingerprints &+= 1
+      }
+      return
+    }
+    let line = sdp.media.count &- 1
+    if !hasOwnFingerprint {
+      hasOwnFingerprint = true
+      sdp.media[line].fingerprints = sdp.fingerprints.count..<sdp.fingerprints.count
+    }
+    guard sdp.media[line].fingerprints.count < SDPLimits.fingerprints else { return }
+    let first = sdp.media[line].fingerprints.lowerBound
+    sdp.fingerprints.append(found)
+    sdp.media[line].fingerprints = first..<sdp.fingerprints.count
+  }
+
+  private mutating func setup(
+    _ value: ByteRange, _ bytes: RawSpan, _ sdp: inout SessionDescription
+  ) {
+    guard let found = SDPSetup(value, bytes) else { return }
+    if inMedia {
+      sdp.media[sdp.media.count &- 1].setup = found
+    } else {
+      sessionSetup = found
     }
   }
 

@@ -66,13 +66,26 @@ package struct SDPOwnCrypto: Sendable {
 
 /// How an anchored line of ours is protected.
 package struct SDPProtection: Sendable {
-  /// The protocol that the far end offered; nil in an offer: RTP/SAVP, or RTP/SAVPF where there is feedback.
+  /// The protocol that the far end offered; nil in an offer: that of the keys, with feedback where there is any.
   package var transport: SDPMedia.Transport?
   package var lines: [SDPOwnCrypto]
+  /// Nil: the keys stand in the lines.
+  package var handshake: SDPOwnHandshake?
 
   package init(transport: SDPMedia.Transport?, lines: [SDPOwnCrypto]) {
     self.transport = transport
     self.lines = lines
+  }
+
+  package init(transport: SDPMedia.Transport?, handshake: SDPOwnHandshake) {
+    self.init(transport: transport, lines: [])
+    self.handshake = handshake
+  }
+
+  /// Of an offer.
+  func profile(feedback: Bool) -> SDPMedia.Transport {
+    if handshake != nil { return feedback ? .dtlsSAVPF : .dtlsSAVP }
+    return feedback ? .rtpSAVPF : .rtpSAVP
   }
 }
 

@@ -8,6 +8,8 @@ package enum SDPLimits {
   package static let attributes = 1_024
   /// a=crypto lines of an m-line that are kept; further ones are not chosen from.
   package static let crypto = 16
+  /// The same of a=fingerprint lines, of the session or of an m-line.
+  package static let fingerprints = 8
 }
 
 /// Why a session description could not be read, and the offset of the octet that showed it.

@@ -34,6 +34,10 @@ struct SDPParser {
   var sessionAddress: IPAddress?
   var sessionDirection = SDPDirection.sendrecv
   var sessionWantsVoIPMetrics = false
+  var sessionSetup: SDPSetup?
+  /// The first of `SessionDescription.fingerprints`.
+  var sessionFingerprints = 0
+  var hasOwnFingerprint = false
   /// Behind an m-line.
   var inMedia = false
   var hasOwnConnection = false
@@ -212,9 +216,11 @@ struct SDPParser {
         portCount: count, transport: parsed, transportToken: transport,
         formats: first..<sdp.formats.count, address: sessionAddress,
         direction: sessionDirection, section: ByteRange(at, 0),
-        wantsVoIPMetrics: sessionWantsVoIPMetrics))
+        wantsVoIPMetrics: sessionWantsVoIPMetrics,
+        fingerprints: 0..<sessionFingerprints, setup: sessionSetup))
     inMedia = true
     hasOwnConnection = false
+    hasOwnFingerprint = false
     seen = 0
   }
 

@@ -1,7 +1,7 @@
 /// What an m-line that we can pass on carries.
 @frozen
 package enum SDPStream: UInt8, Sendable, CaseIterable {
-  /// Audio over RTP or SRTP.
+  /// Audio over RTP or SRTP, wherever its keys come from.
   case speech
   /// Fax in real time by ITU-T T.38, as UDPTL datagrams.
   case fax
@@ -23,7 +23,7 @@ extension SDPMedia {
   /// Nil: nothing that we can pass on.
   package var stream: SDPStream? {
     switch kind {
-    case .audio: transport.isPlainRTP || transport.isSecureRTP ? .speech : nil
+    case .audio: transport.isRTP ? .speech : nil
     case .image: transport == .udptl ? .fax : nil
     case .video: transport.isPlainRTP ? .video : nil
     case .text: transport.isPlainRTP ? .text : nil

@@ -32,6 +32,8 @@ package struct SDPLines: Sendable {
   private var lines = InlineArray<16, Line>(repeating: Line())
   /// Of the line of speech; nil: plain RTP.
   package var protection: SDPProtection?
+  /// Of the line of speech: it is without RTCP feedback, whatever the description says.
+  package var dropsFeedback = false
   package var speech = SDPSpeech()
 
   /// Every line is rejected.
@@ -67,6 +69,14 @@ package struct SDPSpeech: Sendable {
     }
   }
 
+  /// telephone-event (RFC 4733), which is for the one that is written to and its own digits.
+  package enum Events: Hashable, Sendable {
+    case asTheyAre, withheld
+    /// By this payload type; the description that is passed on has none.
+    case added(UInt8)
+  }
+
+  package var events = Events.asTheyAre
   /// Of an offer: behind those that it has.
   package var added: [Format] = []
   /// Of an answer: what only our own addition has brought.
@@ -77,6 +87,7 @@ package struct SDPSpeech: Sendable {
   package init() {}
 
   func keeps(_ format: SDPFormat) -> Bool {
+    if format.encoding == .telephoneEvent { return events == .asTheyAre }
     guard format.encoding.isSpeech else { return true }
     return replacement == nil && !withheld.contains(format.encoding)
   }
@@ -177,19 +188,22 @@ package enum SDPWriter {
   ) {
     out.append("m=audio ")
     out.append(decimal: Int(port))
-    transport(lines.protection, feedback: media.transport.hasFeedback, &out)
+    transport(
+      lines.protection, feedback: media.transport.hasFeedback && !lines.dropsFeedback, &out)
     let own = lines.speech
     if let replacement = own.replacement { type(replacement.payloadType, &out) }
     for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
       type(format.payloadType, &out)
     }
     for format in own.added { type(format.payloadType, &out) }
+    if case .added(let events) = own.events { type(events, &out) }
     out.append("\r\n")
     if let replacement = own.replacement { describe(replacement, &out) }
     for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
       describe(format, bytes, &out)
     }
     for format in own.added { describe(format, &out) }
+    if case .added(let events) = own.events { digits(events, &out) }
   }
 
   private static func type(_ payloadType: UInt8, _ out: inout OutputBuffer) {
@@ -227,18 +241,21 @@ package enum SDPWriter {
     _ protection: SDPProtection?, feedback: Bool, _ out: inout OutputBuffer
   ) {
     let profile =
-      protection.map { $0.transport ?? (feedback ? .rtpSAVPF : .rtpSAVP) }
+      protection.map { $0.transport ?? $0.profile(feedback: feedback) }
       ?? (feedback ? .rtpAVPF : .rtpAVP)
     switch profile {
     case .rtpSAVP: out.append(" RTP/SAVP")
     case .rtpSAVPF: out.append(" RTP/SAVPF")
     case .rtpAVPF: out.append(" RTP/AVPF")
-    case .rtpAVP, .dtlsSAVP, .dtlsSAVPF, .udptl, .other: out.append(" RTP/AVP")
+    case .dtlsSAVP: out.append(" UDP/TLS/RTP/SAVP")
+    case .dtlsSAVPF: out.append(" UDP/TLS/RTP/SAVPF")
+    case .rtpAVP, .udptl, .other: out.append(" RTP/AVP")
     }
   }
 
-  /// RFC 4568 §9.1. No lifetime and no MKI: both may be left out, and some peers read neither.
+  /// RFC 4568 §9.1, RFC 8122 §5. No lifetime and no MKI: both may be left out, and some peers read neither.
   static func keys(_ protection: SDPProtection?, _ out: inout OutputBuffer) {
+    if let handshake = protection?.handshake { self.handshake(handshake, &out) }
     for line in protection?.lines ?? [] {
       out.append("a=crypto:")
       out.append(decimal: Int(line.tag))
@@ -249,6 +266,21 @@ package enum SDPWriter {
       out.append("\r\n")
     }
   }
+
+  private static func handshake(_ own: SDPOwnHandshake, _ out: inout OutputBuffer) {
+    out.append("a=fingerprint:sha-256 ")
+    for (i, byte) in own.fingerprint.enumerated() {
+      if i > 0 { out.append(byte: UInt8(ascii: ":")) }
+      // RFC 8122 §5: the letters are large.
+      out.append(byte: upperDigits[Int(byte >> 4)])
+      out.append(byte: upperDigits[Int(byte & 15)])
+    }
+    out.append("\r\na=setup:")
+    out.append(own.setup.name)
+    out.append("\r\n")
+  }
+
+  private static let upperDigits = Array("0123456789ABCDEF".utf8)
 
   /// Rejects the m-lines of `sdp` from `line` on: what an answer that is too short leaves out.
   package static func reject(

@@ -14,6 +14,8 @@ package struct SessionDescription: Sendable {
   package var formats: [SDPFormat] = []
   /// The usable a=crypto lines of all m-lines (`SDPMedia.crypto`).
   package var crypto: [SDPCrypto] = []
+  /// The usable a=fingerprint lines of the session and of all m-lines (`SDPMedia.fingerprints`).
+  package var fingerprints: [SDPFingerprint] = []
 
   package init() {}
 
@@ -28,6 +30,12 @@ package struct SessionDescription: Sendable {
   package func crypto(of line: Int) -> ArraySlice<SDPCrypto> {
     guard media.indices.contains(line) else { return [] }
     return crypto[media[line].crypto.clamped(to: crypto.indices)]
+  }
+
+  /// The usable a=fingerprint lines that hold for an m-line: its own, else those of the session.
+  package func fingerprints(of line: Int) -> ArraySlice<SDPFingerprint> {
+    guard media.indices.contains(line) else { return [] }
+    return fingerprints[media[line].fingerprints.clamped(to: fingerprints.indices)]
   }
 
   /// Where the peer wants RTP of this m-line; nil when the line is rejected or unknown. The unspecified
@@ -61,6 +69,7 @@ package struct SessionDescription: Sendable {
     media.removeAll(keepingCapacity: true)
     formats.removeAll(keepingCapacity: true)
     crypto.removeAll(keepingCapacity: true)
+    fingerprints.removeAll(keepingCapacity: true)
   }
 }
 
@@ -106,6 +115,8 @@ package struct SDPMedia: Hashable, Sendable {
     package var isPlainRTP: Bool { self == .rtpAVP || self == .rtpAVPF }
     /// SRTP with keys in a=crypto (RFC 4568).
     package var isSecureRTP: Bool { self == .rtpSAVP || self == .rtpSAVPF }
+    /// SRTP with keys by DTLS (RFC 5764 §8).
+    package var isDTLS: Bool { self == .dtlsSAVP || self == .dtlsSAVPF }
     /// With RTCP feedback (RFC 4585).
     package var hasFeedback: Bool { self == .rtpAVPF || self == .rtpSAVPF || self == .dtlsSAVPF }
   }
@@ -135,11 +146,20 @@ package struct SDPMedia: Hashable, Sendable {
   package var wantsVoIPMetrics = false
   /// Positions in `SessionDescription.crypto`.
   package var crypto: Range<Int> = 0..<0
+  /// Positions in `SessionDescription.fingerprints`.
+  package var fingerprints: Range<Int> = 0..<0
+  /// Of this line, else of the session; nil: not said.
+  package var setup: SDPSetup?
 
   /// Fax in real time by ITU-T T.38.
   package var isFax: Bool { kind == .image && transport == .udptl }
-  /// Over SRTP, with a key that we can use.
-  package var isProtected: Bool { transport.isSecureRTP && !crypto.isEmpty }
+  /// Over SRTP with keys by DTLS, from one whose certificate is named. Before it had a protocol of its own, and by some
+  /// to this day, that has been said as RTP/SAVP without a key.
+  package var hasHandshake: Bool {
+    (transport.isDTLS || transport.isSecureRTP && crypto.isEmpty) && !fingerprints.isEmpty
+  }
+  /// Over SRTP, with a key that we can use or can come to.
+  package var isProtected: Bool { transport.isSecureRTP && !crypto.isEmpty || hasHandshake }
   /// Held by this description's writer: it won't receive, by direction or by RFC 2543's address.
   package var isHold: Bool { !direction.receives || address?.isUnspecified == true }
 }

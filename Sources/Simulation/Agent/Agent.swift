@@ -27,6 +27,7 @@ package final class Agent {
   package var domain = "trunk.example"
   /// Nil: it knows plain RTP alone.
   package var srtp: AgentSRTP?
+  package var dtls: AgentDTLS?
   /// What it takes beside speech, and in its place.
   package var takes = Set(AgentLine.Kind.allCases)
   package var onInvite: (AgentMessage) -> CalleeScript = { _ in .answering() }
@@ -59,6 +60,9 @@ package final class Agent {
   package internal(set) var answers: [String: Int] = [:]
   package internal(set) var answered: [String: AgentMessage] = [:]
   var subscriptions: [String: AgentSubscription] = [:]
+  /// PUBLISH requests that came, and how they are answered.
+  package private(set) var published: [AgentMessage] = []
+  package var publishStatus = 200
   package internal(set) var strays = 0
   /// What came, where a test has asked for it.
   package var keepsMessages = false
@@ -142,6 +146,10 @@ package final class Agent {
     case .options where message.toTag.isEmpty:
       guard let transaction = admit(message, from: from) else { return }
       answer(message, transaction, status: 200, tag: newTag())
+    case .publish:
+      guard let transaction = admit(message, from: from) else { return }
+      published.append(message)
+      answer(message, transaction, status: publishStatus, tag: newTag())
     case .cancel:
       cancel(message, from: from)
     case .register where registrar != nil:

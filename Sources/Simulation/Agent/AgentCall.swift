@@ -107,6 +107,7 @@ package final class AgentCall {
   package internal(set) var updatesReceived = 0
   package internal(set) var refreshesReceived = 0
   package internal(set) var infos: [String] = []
+  package var answersInfo = true
   /// The session timer as it was agreed: who refreshes, and when it was last done.
   package internal(set) var session: (seconds: Int, isOurs: Bool, at: Instant)?
   var sessionTurn = 0
@@ -278,12 +279,13 @@ package final class AgentCall {
       receiveUpdate(message, transaction)
     case .info:
       infos.append(message.bodyText)
+      guard answersInfo else { return }
       agent.answer(message, transaction, status: 200, tag: localTag)
     case .options:
       agent.answer(message, transaction, status: 200, tag: localTag)
     case .notify:
       receiveNotify(message, transaction)
-    case .ack, .cancel, .register, .refer, .subscribe, .other:
+    case .ack, .cancel, .publish, .register, .refer, .subscribe, .other:
       agent.answer(message, transaction, status: 501, tag: localTag)
     }
   }
@@ -320,6 +322,9 @@ package final class AgentCall {
     if let srtp = agent.srtp, !srtp.offers.isEmpty {
       sdp.profile = srtp.profile
       sdp.crypto = srtp.offers
+    } else if let dtls = agent.dtls {
+      sdp.profile = dtls.profile
+      sdp.handshake = AgentSDP.Handshake(dtls, setup: dtls.setup)
     }
     return sdp.text(canary: agent.canary, version: sdpVersion)
   }

@@ -6,6 +6,7 @@ package enum AgentMethod: String, Sendable {
   case bye = "BYE"
   case cancel = "CANCEL"
   case options = "OPTIONS"
+  case publish = "PUBLISH"
   case register = "REGISTER"
   case prack = "PRACK"
   case update = "UPDATE"

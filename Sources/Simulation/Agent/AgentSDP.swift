@@ -14,6 +14,14 @@ package struct AgentSDP: Hashable, Sendable {
       case .inactive: .inactive
       }
     }
+
+    /// The same from one who does not want to hear anything.
+    var held: Direction {
+      switch self {
+      case .sendrecv, .sendonly: .sendonly
+      case .recvonly, .inactive: .inactive
+      }
+    }
   }
 
   package var media: SocketAddress
@@ -26,6 +34,7 @@ package struct AgentSDP: Hashable, Sendable {
   package var beside: [AgentLine] = []
   /// The values of its a=crypto lines.
   package var crypto: [String] = []
+  package var handshake = Handshake()
 
   package init(media: SocketAddress, payloads: [Int], direction: Direction = .sendrecv) {
     self.media = media
@@ -42,6 +51,7 @@ package struct AgentSDP: Hashable, Sendable {
     var streams = 0
     var profile = ""
     var crypto: [String] = []
+    var handshake = Handshake()
     var isFax = false
     var beside: [(AgentLine.Kind, UInt16)] = []
     guard text.hasPrefix("v=0\r\n"), text.hasSuffix("\r\n") else { return nil }
@@ -63,6 +73,10 @@ package struct AgentSDP: Hashable, Sendable {
         payloads = words[3...].compactMap { Int($0) }
       }
       if line.hasPrefix("a=crypto:") { crypto.append(String(line.dropFirst(9))) }
+      if line.hasPrefix("a=fingerprint:") {
+        handshake.fingerprints.append(String(line.dropFirst(14)))
+      }
+      if line.hasPrefix("a=setup:") { handshake.setup = String(line.dropFirst(8)) }
       if streams < 2, line.hasPrefix("a="),
         let found = Direction(rawValue: String(line.dropFirst(2)))
       {
@@ -74,6 +88,7 @@ package struct AgentSDP: Hashable, Sendable {
     self.streams = streams
     self.profile = profile
     self.crypto = crypto
+    self.handshake = handshake
     self.isFax = isFax
     self.beside = beside.map { kind, port in
       AgentLine(kind, port == 0 ? nil : SocketAddress(ip, port))
@@ -111,6 +126,7 @@ package struct AgentSDP: Hashable, Sendable {
       if payload == 101 { lines.append("a=fmtp:101 0-15") }
     }
     lines += crypto.map { "a=crypto:" + $0 }
+    lines += handshake.lines
     lines.append("a=ptime:20")
     lines.append("a=\(direction.rawValue)")
     lines += beside.flatMap(\.text)
@@ -120,7 +136,7 @@ package struct AgentSDP: Hashable, Sendable {
   /// The answer of an agent that speaks `payloads`; nil where nothing is common.
   package func answer(
     media: SocketAddress, payloads own: [Int], holding: Bool, srtp: AgentSRTP?,
-    takes: Set<AgentLine.Kind>
+    dtls: AgentDTLS? = nil, takes: Set<AgentLine.Kind>
   ) -> AgentSDP? {
     let media = self.media.port == 0 ? SocketAddress(media.ip, 0) : media
     if isFax {
@@ -135,14 +151,32 @@ package struct AgentSDP: Hashable, Sendable {
     let mirrored = direction.mirrored
     let key = srtp?.answersPlain == true ? nil : srtp?.answer(to: crypto)
     let isSecure = profile.contains("SAVP")
-    guard key != nil || !isSecure || srtp?.answersPlain == true else { return nil }
+    if !handshake.fingerprints.isEmpty, let dtls, !dtls.answersPlain {
+      return answer(media, common, holding, dtls)
+    }
+    let answersPlain = srtp?.answersPlain == true || dtls?.answersPlain == true
+    guard key != nil || !isSecure || answersPlain else { return nil }
     var answer = AgentSDP(
-      media: media, payloads: common,
-      direction: holding
-        ? (mirrored == .sendrecv ? .sendonly : mirrored == .recvonly ? .inactive : mirrored)
-        : mirrored)
+      media: media, payloads: common, direction: holding ? mirrored.held : mirrored)
     answer.profile = isSecure && key == nil ? "RTP/AVP" : profile
     answer.crypto = key.map { [$0] } ?? []
+    return answer
+  }
+
+  private func answer(
+    _ media: SocketAddress, _ payloads: [Int], _ holding: Bool, _ dtls: AgentDTLS
+  ) -> AgentSDP {
+    let mirrored = direction.mirrored
+    var answer = AgentSDP(
+      media: media, payloads: payloads, direction: holding ? mirrored.held : mirrored)
+    answer.profile = profile
+    let setup =
+      switch handshake.setup {
+      case "active": "passive"
+      case "passive": "active"
+      default: dtls.answers
+      }
+    answer.handshake = Handshake(dtls, setup: setup)
     return answer
   }
 }

@@ -97,7 +97,7 @@ extension AgentCall {
     guard
       var sdp = offer.answer(
         media: media, payloads: payloads, holding: holding ?? (direction != .sendrecv),
-        srtp: agent.srtp, takes: agent.takes)
+        srtp: agent.srtp, dtls: agent.dtls, takes: agent.takes)
     else { return nil }
     isFax = offer.isFax
     isMuted = offer.media.port == 0

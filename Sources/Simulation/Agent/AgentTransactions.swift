@@ -142,8 +142,8 @@ extension Agent {
   static func serverKey(_ message: AgentMessage) -> String {
     switch message.method {
     case .ack, .invite: message.branch + "I"
-    case .bye, .cancel, .options, .register, .prack, .update, .info, .refer, .notify, .subscribe,
-      .other:
+    case .bye, .cancel, .options, .publish, .register, .prack, .update, .info, .refer, .notify,
+      .subscribe, .other:
       message.branch + message.methodText
     }
   }

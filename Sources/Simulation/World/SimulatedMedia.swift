@@ -17,6 +17,8 @@ package final class SimulatedMedia {
     var reported = Instant.zero
     /// Looked at for a verdict, in ms from when it was asked for; 0: not.
     var examination: UInt32 = 0
+    /// What it was told to say.
+    var digits: [MediaDigit] = []
     var closing = false
   }
 
@@ -82,7 +84,7 @@ package final class SimulatedMedia {
   // MARK: Agents
 
   /// An address that an agent may put into SDP.
-  func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
+  package func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
 
   package func talk(_ media: SocketAddress, at now: Instant) {
     guard var flow = flows[media], !flow.talking else { return }
@@ -115,6 +117,8 @@ package final class SimulatedMedia {
       if milliseconds > 0 { check(id, after: .milliseconds(Int(milliseconds)), Int(milliseconds)) }
     case .examine(let id, let milliseconds):
       if known(id, command) { transports[id]?.examination = milliseconds }
+    case .digit(let id, let digit):
+      if known(id, command) { transports[id]?.digits.append(digit) }
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
@@ -151,6 +155,17 @@ package final class SimulatedMedia {
   /// The transport of this agent that a verdict is asked on, and in how many ms.
   package func examination(of media: SocketAddress) -> (MediaTransportID, UInt32)? {
     transports.first { $0.value.remote?.rtp == media }.map { ($0.key, $0.value.examination) }
+  }
+
+  /// The digits that were said to this agent by its media, as events of RFC 4733.
+  package func digits(to media: SocketAddress) -> [UInt8] {
+    transports.first { $0.value.remote?.rtp == media }?.value.digits.map(\.event.exposed) ?? []
+  }
+
+  /// Says a digit as this agent's media would have brought it.
+  package func say(_ event: UInt8, _ kind: DigitKind, by media: SocketAddress) {
+    guard let id = transports.first(where: { $0.value.remote?.rtp == media })?.key else { return }
+    report(.digit(id, MediaDigit(event: event, milliseconds: 100, kind: kind)))
   }
 
   /// What this agent hears in place of somebody.
@@ -211,7 +226,11 @@ package final class SimulatedMedia {
       }
       flows[remote.rtp]?.heardBy = id
     }
+    let before = transports[id]?.remote?.security?.handshake
     transports[id]?.remote = remote
+    if let handshake = remote.security?.handshake, handshake != before {
+      report(.handshake(id, .agreed(.aeadAES128GCM)), after: random.interval(5...60))
+    }
     if flows[remote.rtp]?.talking == true { latch(id) }
   }
 
@@ -279,6 +298,7 @@ package final class SimulatedMedia {
     world.after(after ?? random.interval(0...2)) { [self] in
       guard epoch == world.epoch else { return }
       if case .latched(let id, _, _) = fact, transports[id] == nil { return }
+      if case .handshake(let id, _) = fact, transports[id] == nil { return }
       world.input(.media(fact))
     }
   }

@@ -123,6 +123,7 @@ package final class World {
       listeners: settings.listeners, mediaAddresses: settings.mediaAddresses)
     engine.limits = settings.limits
     engine.speaksG729 = settings.speaksG729
+    engine.certificateFingerprint = AgentDTLS.ours
     shard = Shard(settings: engine, configuration: configuration, now: now)
     drain()
     media.start()

@@ -271,12 +271,19 @@ class Dialog:
         self.agent.send(self.agent.request(
             "ACK", self.remote, self.call_id, self.sequence, self.tag, self.to))
 
-    def request(self, method, extra=(), seconds=5):
-        """A request without a body, and its final response."""
+    def request(self, method, extra=(), seconds=5, body=b""):
+        """A request, and its final response; an INVITE's is not acknowledged."""
         self.sequence += 1
         self.agent.send(self.agent.request(
-            method, self.remote, self.call_id, self.sequence, self.tag, self.to, extra))
+            method, self.remote, self.call_id, self.sequence, self.tag, self.to, extra, body))
         return self.agent.final(self.call_id, method, seconds)
+
+    def reoffer(self, body, seconds=5):
+        """A re-INVITE, acknowledged; its final response, which has the answer."""
+        answer = self.request("INVITE", seconds=seconds, body=body)
+        if answer.status < 300:
+            self.acknowledge()
+        return answer
 
     def bye(self, seconds=5):
         return self.request("BYE", seconds=seconds)

@@ -221,7 +221,7 @@ WRITTEN = set("""via from to call-id cseq max-forwards contact content-type cont
 PASSING = re.compile(
     r"v=0|o=- \d+ \d+ IN IP4 127\.0\.0\.1|s=-|c=IN IP4 127\.0\.0\.1|t=0 0|m=(audio|video|image) \d+ [\w/]+ [\w ]+"
     r"|a=rtpmap:\d+ [\w-]+/\d+|a=(max)?ptime:\d+|a=(sendrecv|sendonly|recvonly|inactive)|b=(AS|TIAS):\d+"
-    r"|a=T38FaxVersion:0|a=T38FaxUdpEC:t38UDPRedundancy|a=rtcp-fb:96 nack pli|a=framerate:30|a=fmtp:96 max-fr=30")
+    r"|a=T38FaxVersion:0|a=T38FaxUdpEC:t38UDPRedundancy|a=rtcp-fb:96 nack pli|a=framerate:30|a=fmtp:(96 max-fr=30|101 0-15)")
 VIDEO = ("m=video {port} RTP/AVPF 96\r\nb=AS:512\r\na=rtpmap:96 VP8/90000\r\na=fmtp:96 max-fr=30\r\n"
          "a=rtcp-fb:96 nack pli\r\na=framerate:30\r\na=sendrecv\r\n")
 FAX = ("m=image {port} udptl t38\r\nb=AS:64\r\na=T38FaxVersion:0\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n")
@@ -369,7 +369,9 @@ def every_message(t):
     caller, callee = pair.caller, pair.callee
     uri = f"sip:{pair.number}@{t.world.domain}"
     ports = [free_port() for _ in range(6)]
-    streams = [[audio(own[0]), VIDEO.format(port=own[1]), FAX.format(port=own[2])] for own in (ports[:3], ports[3:])]
+    # Of speech that nobody here speaks, and without telephone-event: so INFO stays INFO.
+    streams = [[audio(speech, "18"), VIDEO.format(port=video), FAX.format(port=fax)]
+               for speech, video, fax in (ports[:3], ports[3:])]
     caller.call_id, caller.remote, caller.to = caller.agent.mark + token(8), uri, f"<{uri}>"
     caller.request("INVITE", caller.sdp(*streams[0]), ("Supported: 100rel, timer",))
     invite = callee.asked()
@@ -463,7 +465,8 @@ def refusals(t):
 def digits(t):
     """Of an INFO with a digit the digit passes, and its time; not what else its sender has written into the body"""
     pair = Pair(t, t.world.number("+4938"))
-    pair.connect([audio(free_port())], [audio(free_port())])
+    # Of speech that nobody here speaks, and without telephone-event: so INFO stays INFO.
+    pair.connect([audio(free_port(), "18")], [audio(free_port(), "18")])
     for one, other in ((pair.caller, pair.callee), (pair.callee, pair.caller)):
         one.sequence += 1
         one.agent.send(one.agent.request(

@@ -7,8 +7,8 @@ import MediaEngine
 final class Sender {
   private var context: SRTPSender
 
-  init?(_ key: SRTPKey) {
-    guard let context = SRTPSender(key) else { return nil }
+  init?(_ key: SRTPKey?) {
+    guard let key, let context = SRTPSender(key) else { return nil }
     self.context = context
   }
 
@@ -23,8 +23,8 @@ final class Sender {
 final class Receiver {
   private var context: SRTPReceiver
 
-  init?(_ key: SRTPKey) {
-    guard let context = SRTPReceiver(key) else { return nil }
+  init?(_ key: SRTPKey?) {
+    guard let key, let context = SRTPReceiver(key) else { return nil }
     self.context = context
   }
 

@@ -1,0 +1,223 @@
+import Base
+import MediaControl
+import Policy
+import SIPCore
+import SIPWire
+
+// What was heard of each leg of a call, told to a collector when the call is over (RFC 6035): a PUBLISH for each leg, as
+// the endpoint that we are there. Nobody waits for it, and a call costs nothing more where no collector is named.
+
+extension Shard {
+  /// More than so many that have no answer yet, and no further ones are sent.
+  static let qualityReportLimit = 500
+
+  func reportQuality(_ session: Session) {
+    let configuration = session.configuration
+    guard let trunk = configuration.qualityCollector(ofTenant: session.tenant),
+      configuration.trunks.indices.contains(trunk)
+    else { return }
+    let seat = seats.seat(of: configuration.trunks[trunk])
+    let own = targets.ofSeat(seat)
+    guard let target = own.first(where: { $0.health.isUsable }) ?? own.first else { return }
+    for (leg, quality) in [
+      (session.caller, session.record.fromCaller), (session.callee, session.record.fromCallee),
+    ] {
+      guard let leg, let media = leg.media, quality.packets > 0 else { continue }
+      publish(QualityReport(session: session, leg: leg, media: media, quality: quality), target)
+    }
+  }
+
+  private func publish(_ report: QualityReport, _ target: TrunkTarget) {
+    guard qualityReportsPending < Self.qualityReportLimit else {
+      counters.qualityReportsDropped &+= 1
+      return
+    }
+    var none: [TransactionEffect] = []
+    let transaction = ClientTransaction(
+      machine: .nonInvite(NonInviteClientTransaction(timers: timers, into: &none)),
+      method: .publish, purpose: .report, cseq: 1, destination: target.key.address,
+      listener: target.listener,
+      connectPort: isReliable(target.listener) ? target.key.address.port : 0, request: .none)
+    guard let handle = clients.insert(transaction) else {
+      counters.qualityReportsDropped &+= 1
+      return
+    }
+    transaction.handle = handle
+    transaction.sender = .report(target)
+    body.begin()
+    write(report, into: &body)
+    outbox.datagrams.begin()
+    writePublish(target, transaction)
+    let isWhole = !body.isOverflowing
+    body.abandon()
+    guard isWhole else {
+      outbox.datagrams.abandon()
+      counters.qualityReportsDropped &+= 1
+      return remove(transaction)
+    }
+    qualityReportsPending += 1
+    counters.qualityReports &+= 1
+    if let security = target.security { secure(security, target.listener, target.key.address) }
+    launch(transaction)
+  }
+
+  func qualityReportAnswered(status: Int) {
+    qualityReportsPending -= 1
+    if status >= 300 { counters.qualityReportsFailed &+= 1 }
+  }
+
+  /// RFC 3903 §4: a state of its own each time, which nobody refreshes.
+  private func writePublish(_ target: TrunkTarget, _ transaction: ClientTransaction) {
+    outbox.datagrams.append("PUBLISH sip:")
+    outbox.datagrams.append(target.host)
+    outbox.datagrams.append(" SIP/2.0\r\n")
+    writeVia(transaction, into: &outbox.datagrams)
+    outbox.datagrams.append("Max-Forwards: 70\r\nFrom: <sip:")
+    writeOurAddress(target.listener, into: &outbox.datagrams)
+    outbox.datagrams.append(">;tag=")
+    outbox.datagrams.append(hex: random.next(), digits: 16)
+    outbox.datagrams.append("\r\nTo: <sip:")
+    outbox.datagrams.append(target.host)
+    outbox.datagrams.append(">\r\nCall-ID: ")
+    outbox.datagrams.append(hex: random.next(), digits: 16)
+    outbox.datagrams.append(hex: random.next(), digits: 16)
+    outbox.datagrams.append(
+      "\r\nCSeq: 1 PUBLISH\r\nEvent: vq-rtcpxr\r\nExpires: 0\r\nContent-Type: application/vq-rtcpxr\r\n"
+    )
+    writeUserAgent()
+    outbox.datagrams.append("Content-Length: ")
+    outbox.datagrams.append(decimal: body.position)
+    outbox.datagrams.append("\r\n\r\n")
+    body.withOpenBytes { outbox.datagrams.append($0) }
+  }
+
+  // MARK: application/vq-rtcpxr (RFC 6035 §4.6)
+
+  private func write(_ report: QualityReport, into out: inout OutputBuffer) {
+    let (leg, quality) = (report.leg, report.quality)
+    let text = blocks.bytes(leg.text)
+    out.append("VQSessionReport: CallTerm\r\nCallID: ")
+    out.append(text, leg.callID)
+    out.append("\r\nLocalID: ")
+    out.append(text, address(leg.local, text))
+    out.append("\r\nRemoteID: ")
+    out.append(text, address(leg.remote, text))
+    out.append("\r\nOrigID: ")
+    out.append(text, address(leg.isOurs ? leg.local : leg.remote, text))
+    out.append("\r\nLocalAddr: ")
+    place(mediaAddress(leg), report.media.local.port, quality.sentSSRC, &out)
+    out.append("\r\nRemoteAddr: ")
+    let remote = report.media.remote
+    place(remote?.rtp.ip ?? .anyV4, remote?.rtp.port ?? 0, quality.ssrc, &out)
+    out.append("\r\nLocalGroup: ")
+    out.append(report.session.record.tenant)
+    out.append("\r\nRemoteGroup: ")
+    out.append(
+      leg === report.session.caller ? report.session.record.from : report.session.record.to)
+    out.append("\r\nLocalMetrics:\r\n")
+    times(quality, &out)
+    describe(quality, remote, &out)
+    out.append("PacketLoss:NLR=")
+    let expected = quality.packets &+ quality.lost
+    percent(quality.lost, of: expected, &out)
+    // Nothing is played here, so nothing is discarded.
+    out.append(" JDR=0.0\r\nDelay:")
+    if quality.roundTrip > 0 {
+      out.append("RTD=")
+      out.append(decimal: min(Int(quality.roundTrip / 1_000), 65_535))
+      out.append(" ")
+    }
+    out.append("IAJ=")
+    out.append(decimal: min(Int(quality.jitter / 1_000), 65_535))
+    out.append("\r\n")
+    estimate(quality.mos, &out)
+    remoteMetrics(quality, &out)
+    out.append("DialogID: ")
+    out.append(text, leg.callID)
+    out.append("\r\n")
+  }
+
+  /// What the far end's own reports say of what it heard from us.
+  private func remoteMetrics(_ quality: StreamQuality, _ out: inout OutputBuffer) {
+    guard quality.rtcpPackets > 0 else { return }
+    out.append("RemoteMetrics:\r\n")
+    times(quality, &out)
+    out.append("PacketLoss:NLR=")
+    percent(UInt64(quality.remoteFractionLost), of: 256, &out)
+    out.append("\r\nDelay:IAJ=")
+    out.append(decimal: min(Int(quality.remoteJitter / 1_000), 65_535))
+    out.append("\r\n")
+    estimate(quality.remoteMOS, &out)
+  }
+
+  /// Without its parameters, of which the tag is one.
+  private func address(_ value: ByteRange, _ text: RawSpan) -> ByteRange {
+    guard let end = text.firstIndex(of: UInt8(ascii: ">"), from: value.start), end < value.end
+    else { return value }
+    return ByteRange(from: value.start, to: end + 1)
+  }
+
+  private func place(_ ip: IPAddress, _ port: UInt16, _ ssrc: UInt32, _ out: inout OutputBuffer) {
+    out.append("IP=")
+    out.append(ip, bracketed: false)
+    out.append(" PORT=")
+    out.append(decimal: Int(port))
+    out.append(" SSRC=0x")
+    out.append(hex: UInt64(ssrc), digits: 8)
+  }
+
+  private func times(_ quality: StreamQuality, _ out: inout OutputBuffer) {
+    out.append("Timestamps:START=")
+    out.append(Timestamp.text(wall(quality.first)))
+    out.append(" STOP=")
+    out.append(Timestamp.text(wall(quality.last)))
+    out.append("\r\n")
+  }
+
+  /// Milliseconds since 1970 by the clock that was read at the start.
+  private func wall(_ time: Instant) -> Int64 {
+    Int64(clamping: settings.incarnation) + (time - started).nanoseconds / 1_000_000
+  }
+
+  private func describe(_ quality: StreamQuality, _ remote: RemoteMedia?, _ out: inout OutputBuffer)
+  {
+    out.append("SessionDesc:PT=")
+    out.append(decimal: Int(quality.payloadType))
+    if let remote, remote.payloadType == quality.payloadType, remote.codec != .unknown {
+      out.append(" PD=")
+      out.append(remote.codec.encoding.name)
+      out.append(" SR=")
+      out.append(decimal: remote.codec.isWide ? 16_000 : 8_000)
+      if remote.packetTime > 0 {
+        out.append(" FD=")
+        out.append(decimal: Int(remote.packetTime))
+      }
+    }
+    out.append("\r\n")
+  }
+
+  private func estimate(_ mos: UInt16, _ out: inout OutputBuffer) {
+    guard mos > 0 else { return }
+    out.append("QualityEstimates:MOSCQ=")
+    out.append(decimal: Int(mos / 100))
+    out.append(".")
+    out.append(decimal: Int(mos / 10 % 10))
+    out.append("\r\n")
+  }
+
+  /// With one digit behind the point.
+  private func percent(_ part: UInt64, of all: UInt64, _ out: inout OutputBuffer) {
+    let share = all == 0 ? 0 : Double(min(part, all)) / Double(all)
+    let value = UInt64(share * 1_000)
+    out.append(decimal: Int(clamping: value / 10))
+    out.append(".")
+    out.append(decimal: Int(value % 10))
+  }
+}
+
+private struct QualityReport {
+  var session: Session
+  var leg: Leg
+  var media: LegMedia
+  var quality: StreamQuality
+}

@@ -1,0 +1,76 @@
+"""What was heard of calls: the reports that a collector gets, and the metrics that phones get and send."""
+
+from harness import audio, sipp
+from harness.audio import spoken
+from harness.case import test
+from harness.process import expect, free_port, wait_until
+from harness.world import World
+
+WORDS = "The birch canoe slid on the smooth planks."
+
+
+class Watched(World):
+    """A Demarc whose tenant has a collector: SIPp, which takes what is published."""
+
+    def __init__(self, t):
+        self.collector_port = free_port()
+        super().__init__(t.folder, t.program, media_pairs=50)
+        t.defer(self.close)
+        self.start()
+
+    def resources(self):
+        document = super().resources()
+        tenant = next(one for one in document["tenants"] if one["name"] == "test")
+        tenant["qualityCollector"] = "collector"
+        address = f"127.0.0.1:{self.collector_port}"
+        document["trunks"].append(
+            {"name": "collector", "tenant": "test", "kind": "pbx", "network": "loopback", "targets": [address],
+             "sources": [address], "probe": {"enabled": False}})
+        return document
+
+
+def fields(report):
+    """The lines of a vq-rtcpxr body by their names; those of the far end apart."""
+    local, _, remote = report.partition("RemoteMetrics:")
+    def named(text):
+        return dict(line.split(":", 1) for line in text.strip().splitlines() if ":" in line)
+    return named(local), named(remote)
+
+
+@test("collector", 60)
+def collector(t):
+    """After a call with speech SIPp gets a PUBLISH for each leg: names, places, times, losses and MOS as the record has them"""
+    world = Watched(t)
+    published = sipp.scenario("collector", sipp.recv("PUBLISH"), sipp.reply(200, "OK", tag=True))
+    inbox = t.callee("collector", published, port=world.collector_port, calls=2)
+    words, says = spoken(WORDS)
+    bob = t.user("bob", world, answer="auto")
+    alice = t.user("alice", world, says=says)
+    alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
+    alice.established()
+    # Long enough for a report of each phone (RFC 3550: five seconds, give or take).
+    bob.wait_heard(9, 15)
+    call = world.live(world.extension("bob"))
+    alice.hang_up()
+    bob.closed()
+    inbox.wait(15)
+    record = world.ended(call["id"])
+    audio.check_likeness("bob heard", words, bob.heard())
+    reports = [text for text in inbox.received() if text.startswith("PUBLISH ")]
+    expect(len(reports) == 2, f"{len(reports)} reports")
+    expect(all("Event: vq-rtcpxr" in one and "application/vq-rtcpxr" in one for one in reports), "event or type")
+    for report, side in zip(reports, ("fromCaller", "fromCallee")):
+        quality = record["quality"][side]
+        local, remote = fields(report.replace("\r\n", "\n").partition("\n\n")[2])
+        mos = float(local["QualityEstimates"].partition("MOSCQ=")[2])
+        expect(abs(mos - quality["mos"]) < 0.11, f"{side}: MOS {mos}, the record has {quality['mos']}")
+        expect("NLR=0.0" in local["PacketLoss"], f"{local}")
+        expect("PT=0 PD=PCMU SR=8000" in local["SessionDesc"] or "PT=8 PD=PCMA" in local["SessionDesc"], f"{local}")
+        expect("SSRC=0x00000000" not in local["LocalAddr"] + local["RemoteAddr"], f"{local}")
+        expect("NLR=0.0" in remote.get("PacketLoss", ""), f"the far end's reports: {remote}")
+    calls = [fields(report.partition("\n\n")[2] or report.partition("\r\n\r\n")[2])[0].get("CallID") for report in reports]
+    expect(len(set(calls)) == 2, f"{calls}")
+    wait_until(
+        lambda: world.demarc.metrics()['demarc_quality_reports_total{outcome="sent"}'] == 2, 5, "the metric")
+    expect(world.demarc.metrics()['demarc_quality_reports_total{outcome="failed"}'] == 0, "a report failed")
+    t.remark = f"MOS {record['quality']['fromCaller']['mos']}"
