@@ -3,7 +3,8 @@
 from harness import audio, sipp
 from harness.audio import spoken
 from harness.case import test
-from harness.process import expect, free_port, wait_until
+from harness.ports import free_port
+from harness.process import expect, wait_until
 from harness.world import World
 
 WORDS = "The birch canoe slid on the smooth planks."
