@@ -4,3 +4,7 @@
 static inline int copus_set(OpusEncoder *encoder, int request, opus_int32 value) {
   return opus_encoder_ctl(encoder, request, value);
 }
+static inline opus_int32 copus_get(OpusEncoder *encoder, int request) {
+  opus_int32 value = 0;
+  return opus_encoder_ctl(encoder, request, &value) == OPUS_OK ? value : 0;
+}

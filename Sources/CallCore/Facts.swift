@@ -84,6 +84,8 @@ package struct CallRecord: Hashable, Sendable {
   /// What was decided on the way and why, a line each: numbers as they were read, the caller as it was chosen,
   /// rules that were applied.
   package private(set) var notes: [String] = []
+  /// In the order in which they were begun.
+  package var recordings: [CallRecording] = []
 
   package init(
     id: CallID, tenant: String, state: CallState = .attempted, from: String = "",
@@ -170,6 +172,8 @@ package enum FactEvent: Sendable {
   case digitPassed(LegSide, from: DigitKind, to: DigitKind?)
   /// Something was decided on the call's way: a line of the record's notes.
   case callNoted(String)
+  /// A recording of the call was begun, paused or ended, or its announcement was heard.
+  indirect case recordingChanged(CallRecording, CallRecord)
   /// The last fact of a call.
   indirect case callEnded(CallRecord)
 

@@ -69,6 +69,9 @@ final class Session {
   /// configuration's emergencies.
   var emergency: Int?
   var application: MediaApplication?
+  /// Of the call, now; and whether it was looked whether somebody wants one.
+  var recording: ActiveRecording?
+  var isRecordingDecided = false
   /// What it has to do with other calls; nil for nearly all.
   var handover: Handover?
 

@@ -37,6 +37,8 @@ package struct ShardSettings: Sendable {
   package var serverName = "Demarc"
   /// Of its codecs the one that the media plane speaks only where its library is installed.
   package var speaksG729 = false
+  /// Of recordings for which nobody asks for another.
+  package var recordingFormat = RecordingFormat.wav
   /// SHA-256 of the certificate that media shows in DTLS handshakes; empty: it has none, and DTLS-SRTP is refused.
   package var certificateFingerprint: [UInt8] = []
   package var limits = ShardLimits()
@@ -58,6 +60,8 @@ package struct ShardLimits: Sendable {
   package var blockBytes = 512 << 20
   package var bindings = 100_000
   package var subscriptions = 50_000
+  /// Calls that are recorded at once.
+  package var recordings = 200
   /// Phones' REGISTERs that wait for their PBX.
   package var passedRegistrations = 5_000
   /// Addresses of trunks that are watched.
@@ -112,6 +116,8 @@ package enum ShardQuery: Sendable {
   case calls
   case call(CallID)
   case ladder(CallID)
+  /// An order and its answer, in one with what only asks because it has an answer too.
+  case recording(CallID, RecordingAction)
   case registrations
   case trunks
   /// Our own registrations with providers.
@@ -126,6 +132,7 @@ package enum ShardAnswer: Sendable {
   case calls([CallRecord])
   case call(CallRecord?)
   case ladder([TracedMessage])
+  case recording(RecordingAnswer)
   case registrations([Binding])
   case trunks([TrunkStatus])
   case upstreams([UpstreamStatus])

@@ -23,8 +23,8 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// Commands and facts as bytes, so that the media plane can live in another process.
 ///
 /// A frame is a 32-bit length of what follows it, a version byte, a kind byte and the fields in the order
-/// of their declaration, all little-endian and of fixed size but for the list in `.ready` and the keys or
-/// fingerprints of `.remote`. A reader
+/// of their declaration, all little-endian and of fixed size but for the list in `.ready`, the keys or
+/// fingerprints of `.remote` and the name in `.record`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
   package static let version: UInt8 = 4
@@ -56,6 +56,21 @@ package enum MediaCoding {
     case .examine(let id, let milliseconds):
       writer.begin(7, id)
       writer.put(milliseconds)
+    case .record(let id, let order):
+      writer.begin(16, id)
+      writer.put(order)
+    case .moveRecording(let recording, let id, let channel):
+      writer.begin(17, id)
+      writer.put(recording.raw)
+      writer.put(channel.rawValue)
+    case .pauseRecording(let recording, let isPaused):
+      writer.begin(18)
+      writer.put(recording.raw)
+      writer.put(UInt8(isPaused ? 1 : 0))
+    case .stopRecording(let recording, let end):
+      writer.begin(19)
+      writer.put(recording.raw)
+      writer.put(end.rawValue)
     case .digit(let id, let digit):
       writer.begin(8, id)
       writer.put(digit)
@@ -91,6 +106,10 @@ package enum MediaCoding {
     case .evidence(let id, let evidence):
       writer.begin(8, id)
       writer.put(evidence)
+    case .recording(let recording, let event):
+      writer.begin(16)
+      writer.put(recording.raw)
+      writer.put(event)
     case .handshake(let id, let outcome):
       writer.begin(9, id)
       writer.put(outcome)
@@ -130,6 +149,19 @@ package enum MediaCoding {
     case 7:
       let id = reader.id(bytes)
       command = .examine(id, afterMilliseconds: reader.u32(bytes))
+    case 16:
+      let id = reader.id(bytes)
+      command = .record(id, try reader.recordingOrder(bytes))
+    case 17:
+      let id = reader.id(bytes)
+      let recording = RecordingID(raw: reader.u64(bytes))
+      command = .moveRecording(recording, id, try reader.channel(bytes))
+    case 18:
+      let recording = RecordingID(raw: reader.u64(bytes))
+      command = .pauseRecording(recording, isPaused: try reader.flag(bytes))
+    case 19:
+      let recording = RecordingID(raw: reader.u64(bytes))
+      command = .stopRecording(recording, try reader.recordingEnd(bytes))
     case 8:
       let id = reader.id(bytes)
       command = .digit(id, try reader.digit(bytes))
@@ -164,6 +196,9 @@ package enum MediaCoding {
     case 8:
       let id = reader.id(bytes)
       fact = .evidence(id, try reader.evidence(bytes))
+    case 16:
+      let recording = RecordingID(raw: reader.u64(bytes))
+      fact = .recording(recording, try reader.recordingEvent(bytes))
     case 9:
       let id = reader.id(bytes)
       fact = .handshake(id, try reader.outcome(bytes))

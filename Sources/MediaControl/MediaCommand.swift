@@ -158,6 +158,13 @@ package enum MediaCommand: Hashable, Sendable {
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.
   case close(MediaTransportID)
+  /// Write down what the far end of the transport says, and of whatever that is bridged with, now and later.
+  case record(MediaTransportID, RecordingOrder)
+  /// The far end of this transport has the channel from now on, and what that is bridged with the other.
+  case moveRecording(RecordingID, MediaTransportID, RecordingChannel)
+  /// Paused, both sides are silent in the file, which grows on.
+  case pauseRecording(RecordingID, isPaused: Bool)
+  case stopRecording(RecordingID, RecordingEnd)
 }
 
 /// What a transport received, from RTP alone; of UDPTL packets are counted and no more. Durations in microseconds, MOS in hundredths.
@@ -217,4 +224,5 @@ package enum MediaFact: Hashable, Sendable {
   case quality(MediaTransportID, StreamQuality)
   case applicationEnded(MediaTransportID)
   case closed(MediaTransportID)
+  case recording(RecordingID, RecordingEvent)
 }

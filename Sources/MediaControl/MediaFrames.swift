@@ -210,12 +210,12 @@ struct FrameReader {
     MediaTransportID(raw: u64(bytes))
   }
 
-  private func valid<T>(_ value: T?) throws(MediaCodingError) -> T {
+  func valid<T>(_ value: T?) throws(MediaCodingError) -> T {
     guard let value else { throw error(.badValue) }
     return value
   }
 
-  private mutating func flag(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> Bool {
+  mutating func flag(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> Bool {
     switch u8(bytes) {
     case 0: false
     case 1: true

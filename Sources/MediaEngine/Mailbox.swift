@@ -1,6 +1,15 @@
 import MediaControl
 import Locking
 
+extension MediaCommand {
+  fileprivate var isUrgent: Bool {
+    switch self {
+    case .close, .stopRecording, .pauseRecording: true
+    default: false
+    }
+  }
+}
+
 /// What other threads leave for a worker, and what it leaves for them. Both sides hold the locks for a
 /// swap or a copy, never while they work.
 final class Mailbox: Sendable {
@@ -31,13 +40,13 @@ final class Mailbox: Sendable {
     signal = try Signal()
   }
 
-  /// Returns the commands that found no room. `.close` has room for as many again: whatever was opened
-  /// can be closed.
+  /// Returns the commands that found no room. `.close` has room for as many again, and what ends or pauses a recording:
+  /// whatever was opened can be closed.
   func post(_ commands: [MediaCommand]) -> [MediaCommand] {
     var refused: [MediaCommand] = []
     let wake = contents.withLock { contents in
       for command in commands {
-        let room = if case .close = command { 2 * limit } else { limit }
+        let room = command.isUrgent ? 2 * limit : limit
         if contents.commands.count < room {
           contents.commands.append(command)
         } else {

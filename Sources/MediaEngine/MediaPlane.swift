@@ -22,6 +22,7 @@ package final class MediaPlane: Sendable {
   private let sink: @Sendable ([MediaFact]) -> Void
   private let state = Mutex(State.idle)
   private let started = Mutex(MediaReadiness())
+  private let recording = Mutex<RecordingWriter?>(nil)
   private let kernel = Mutex<(state: FastPathState, totals: KernelTotals?)>((.off, nil))
 
   /// Reads and converts the announcements. `sink` gets facts from the worker's thread, in order, and must
@@ -58,11 +59,13 @@ package final class MediaPlane: Sendable {
         mailbox.post(announcements.withLock { $0 })
         poller = try Poller.makeDescriptor()
         let facts = ports.takeFacts()
+        let writer = try makeWriter(mailbox)
         var part = makeKernelPart(ports)
         do throws(SystemError) {
-          state = .running(try makeThread(ports, part, poller, mailbox), mailbox)
+          state = .running(try makeThread(ports, part, poller, mailbox, writer), mailbox)
         } catch {
           part?.close()
+          writer?.stop()
           throw error
         }
         return (ports.readiness, facts)
@@ -73,6 +76,21 @@ package final class MediaPlane: Sendable {
       }
     }
   }
+
+  /// Nil where there is no place for recordings.
+  private func makeWriter(_ mailbox: Mailbox) throws(SystemError) -> RecordingWriter? {
+    guard let settings = settings.recording else { return nil }
+    let writer = try RecordingWriter(settings)
+    let sink = sink
+    try writer.start(
+      tell: { id, event in sink([.recording(id, event)]) },
+      end: { id, end in _ = mailbox.post([.stopRecording(id, end)]) })
+    recording.withLock { $0 = writer }
+    return writer
+  }
+
+  /// Recordings that an earlier process left unfinished, by the names that their files have now.
+  package var repairedRecordings: [String] { recording.withLock { $0?.repaired ?? [] } }
 
   /// Nil where user space relays everything.
   private func makeKernelPart(_ ports: PortTable) -> KernelPart? {
@@ -98,14 +116,15 @@ package final class MediaPlane: Sendable {
   package var fastPath: FastPathState { kernel.withLock { $0.state } }
 
   private func makeThread(
-    _ ports: PortTable, _ kernel: KernelPart?, _ poller: Int32, _ mailbox: Mailbox
+    _ ports: PortTable, _ kernel: KernelPart?, _ poller: Int32, _ mailbox: Mailbox,
+    _ recording: RecordingWriter?
   ) throws(SystemError) -> WorkerThread {
     let destinations = Destinations(addresses, interfaces: Process.ownAddresses())
     let (settings, sink) = (settings, sink)
     return try WorkerThread(name: "demarc-media") {
       var worker = Worker(
         ports: ports, kernel: kernel, poller: poller, mailbox: mailbox, destinations: destinations,
-        settings: settings, seed: Process.random(), sink: sink)
+        settings: settings, seed: Process.random(), recording: recording, sink: sink)
       worker.run()
     }
   }
@@ -115,7 +134,8 @@ package final class MediaPlane: Sendable {
   package func submit(_ commands: [MediaCommand]) {
     guard !commands.isEmpty else { return }
     let refused = mailbox?.post(commands) ?? commands
-    if !refused.isEmpty { sink(refused.map { .refused($0.transport) }) }
+    let refusals = refused.flatMap(\.refusal)
+    if !refusals.isEmpty { sink(refusals) }
   }
 
   /// Exchanges the table of announcements; what plays goes on to its end. The old table stays when a file
@@ -132,6 +152,11 @@ package final class MediaPlane: Sendable {
       case .idle, .stopped(nil): MediaCounters()
       case .running(_, let mailbox), .stopped(let mailbox?): mailbox.counters
       }
+    }
+    if let written = recording.withLock({ $0?.counters }) {
+      counters.recordingsBegun = written.begun
+      counters.recordingsFailed = written.failed
+      counters.recordingBytes = written.bytes
     }
     counters.relayedByKernel = kernel.withLock { $0.totals?.relayed ?? 0 }
     return counters
@@ -152,6 +177,7 @@ package final class MediaPlane: Sendable {
     guard case .running(let thread, let mailbox) = last else { return }
     mailbox.stop()
     thread.join()
+    recording.withLock { $0 }?.stop()
   }
 
   private var mailbox: Mailbox? {
@@ -163,12 +189,14 @@ package final class MediaPlane: Sendable {
 }
 
 extension MediaCommand {
-  /// The transport that a refusal of the command names.
-  var transport: MediaTransportID {
+  /// What says that the command could not be done.
+  var refusal: [MediaFact] {
     switch self {
     case .open(let id, _), .remote(let id, _), .bridge(let id, _), .play(let id, _),
       .watch(let id, _), .examine(let id, _), .digit(let id, _), .measure(let id), .close(let id):
-      id
+      [.refused(id)]
+    case .record(_, let order): [.recording(order.id, .ended(RecordingResult(.limit)))]
+    case .moveRecording, .pauseRecording, .stopRecording: []
     }
   }
 }

@@ -19,6 +19,8 @@ package struct MediaSettings: Sendable {
   /// Whether the kernel relays what needs nothing else.
   package var fastPath = FastPathMode.off
 
+  /// Nil: nothing can be recorded.
+  package var recording: RecordingSettings?
   /// Our certificate of DTLS-SRTP; nil: a transport that wants a handshake is refused.
   package var identity: DTLSIdentity?
   /// Handshakes that a worker begins in a second, with those who have shown a cookie and by itself, a tenth of them at
@@ -26,6 +28,18 @@ package struct MediaSettings: Sendable {
   package var handshakesPerSecond = 400
 
   package init() {}
+}
+
+package struct RecordingSettings: Hashable, Sendable {
+  package var folder: RecordingFolder
+  /// At once; more are refused.
+  package var maximum = 200
+  /// Bytes that stay free on the disk: with less, recordings end and none begins.
+  package var minimumFree: UInt64 = 1 << 30
+  /// Bytes of samples that may wait for the disk.
+  package var queueBytes = 32 << 20
+
+  package init(folder: RecordingFolder) { self.folder = folder }
 }
 
 /// Why the media plane did not start, and what to do about it.
@@ -145,6 +159,13 @@ package struct MediaCounters: Hashable, Sendable {
   /// Port pairs held, and those of our ranges that others hold.
   package var portPairsBound = 0
   package var portPairsTaken = 0
+  /// Calls that are being recorded, frames of 20 ms that the queue to the disk had no room for, and what the writer
+  /// has done.
+  package var recordings = 0
+  package var recordingFramesLost: UInt64 = 0
+  package var recordingsBegun: UInt64 = 0
+  package var recordingsFailed: UInt64 = 0
+  package var recordingBytes: UInt64 = 0
   /// CPU time of the workers.
   package var cpuNanoseconds: UInt64 = 0
 

@@ -21,6 +21,11 @@ struct Transport: Sendable {
   var saysDigits = DigitKind.unknown
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
+  /// The recorder that its speech goes to, by index; -1: none. And as what.
+  var recorder: Int16 = -1
+  var recordedChannel = RecordingChannel.left
+  /// It hears that the call is recorded, and nothing of the other side meanwhile.
+  var hearsNotice = false
   /// Whether the kernel relays what the far end sends.
   var passage = Passage.socket
   /// It has keys: what is not protected by them neither comes in nor goes out.

@@ -21,6 +21,8 @@ package protocol CallStore: Sendable {
   func records(_ query: RecordQuery) throws(StoreError) -> RecordPage
   /// Removes the records of calls that ended before the moment (ms since 1970); how many there were.
   func purge(endedBefore milliseconds: Int64) throws(StoreError) -> Int
+  /// The recording's file is gone: its call's record says so from now on. Said twice, the first counts.
+  func noteDeleted(recording name: String, _ deletion: RecordingDeletion) throws(StoreError)
 
   /// Keeps the document as the next revision and answers its number, counted from 1.
   func save(resources document: String, at milliseconds: Int64) throws(StoreError) -> UInt64

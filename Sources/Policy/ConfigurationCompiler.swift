@@ -34,6 +34,7 @@ struct ConfigurationCompiler {
     compileUsers()
     compileIdentities()
     compileApplications()
+    checkNotices()
     indexNumbers()
     compileRoutes()
     compileChains()

@@ -131,6 +131,9 @@ package struct Trunk: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// Speech of it, and for it, may be turned into another codec where the two sides of a call have none in common.
   package var transcode = true
+  /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
+  package var record = RecordPolicy.off
+  package var recordingNotice: String?
   /// How digits go to it, and come from it in its speech.
   package var dtmf = DTMFPolicy.auto
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
@@ -250,6 +253,9 @@ package struct User: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// As for trunks.
   package var transcode = true
+  /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
+  package var record = RecordPolicy.off
+  package var recordingNotice: String?
   package var dtmf = DTMFPolicy.auto
   /// What its phones' media may be.
   package var srtp = SRTPRules()

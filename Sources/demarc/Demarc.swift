@@ -29,7 +29,8 @@ struct DemarcCommand: AsyncParsableCommand {
     subcommands: [
       RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       NumbersCommand.self,
-      CallsCommand.self, CallCommand.self, RecordsCommand.self, TrunksCommand.self,
+      CallsCommand.self, CallCommand.self, RecordingsCommand.self, RecordingCommand.self,
+      RecordsCommand.self, TrunksCommand.self,
       RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
       CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
       CertificatesCommand.self, DoctorCommand.self, ReloadCommand.self, StatusCommand.self,

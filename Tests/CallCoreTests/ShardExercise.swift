@@ -292,7 +292,11 @@ struct ShardExercise {
     case .close(let id):
       shard.handle(.media(.quality(id, StreamQuality())), at: now)
       shard.handle(.media(.closed(id)), at: now)
-    case .remote, .bridge, .play, .watch, .examine, .digit: break
+    case .record(_, let order):
+      shard.handle(.media(.recording(order.id, .started(wall: 0))), at: now)
+    case .stopRecording(let id, let end):
+      shard.handle(.media(.recording(id, .ended(RecordingResult(end)))), at: now)
+    case .remote, .bridge, .play, .watch, .examine, .digit, .moveRecording, .pauseRecording: break
     }
   }
 

@@ -52,6 +52,14 @@ private let commands: [MediaCommand] = [
   .play(id, .ringback),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
+  .record(
+    id,
+    RecordingOrder(
+      id: RecordingID(raw: 9), format: .opus, channel: .right, notice: 3, name: "a-1")),
+  .record(id, RecordingOrder(id: RecordingID(raw: 9), format: .wav, channel: .left, name: "a-2")),
+  .moveRecording(RecordingID(raw: 9), id, .left),
+  .pauseRecording(RecordingID(raw: 9), isPaused: true),
+  .stopRecording(RecordingID(raw: 9), .joined),
   protected(.aesCM128HMAC80), protected(.aeadAES256GCM), handshake(.client), handshake(.server),
   .digit(id, MediaDigit(event: 11, milliseconds: 160, kind: .info)),
 ]
@@ -90,6 +98,11 @@ private var facts: [MediaFact] {
   evidence.controlPackets = 7
   evidence.isAimed = true
   evidence.reportedLoss = 8
+  var result = RecordingResult(.diskFull)
+  result.bytes = 1
+  result.milliseconds = 2
+  result.lostMilliseconds = 3
+  result.unreadPackets = 4
   evidence.handshake = .wrongFingerprint
   return [
     .ready(address: 1, ports: 20_000...20_099, failed: [20_002, 20_008]),
@@ -100,6 +113,9 @@ private var facts: [MediaFact] {
     .closed(id), .evidence(id, evidence), .handshake(id, .agreed(.aeadAES128GCM)),
     .handshake(id, .wrongFingerprint),
     .digit(id, MediaDigit(event: 16, milliseconds: 65_535, kind: .tones)),
+    .recording(RecordingID(raw: 9), .announced),
+    .recording(RecordingID(raw: 9), .started(wall: 1_795_927_333_250)),
+    .recording(RecordingID(raw: 9), .ended(result)),
   ]
 }
 

@@ -460,6 +460,44 @@ extension Rig {
     }
   }
 
+  /// What the kernel relays nobody can write down: a recorded call goes by the sockets, and back when that is over.
+  @Test func aRecordedCallIsTakenBack() throws {
+    try Namespace().enter {
+      let folder = "/tmp/demarc-recordings-\(UInt64.random(in: .min ... .max))"
+      defer { _ = shell("rm -rf \(folder)") }
+      var settings = kernelSettings()
+      settings.recording = RecordingSettings(folder: RecordingFolder(folder))
+      settings.recording?.minimumFree = 0
+      let rig = try Rig(settings: settings)
+      let (alice, bob) = (try Peer(), try Peer())
+      let (a, b) = try rig.bridge(RemoteMedia(alice.address), RemoteMedia(bob.address))
+      bob.send(rtp(0, ssrc: 7), to: b.media)
+      var number = 0
+      func speak() {
+        for _ in 0..<20 {
+          number += 1
+          alice.send(rtp(number), to: a.media)
+          usleep(5_000)
+        }
+        #expect(bob.receiveAll().count == 20)
+      }
+      speak()
+      #expect(rig.relayedByKernel > 0)
+      let id = RecordingID(raw: 1)
+      rig.plane.submit([
+        .record(a.id, RecordingOrder(id: id, format: .wav, channel: .left, name: "a-1-1"))
+      ])
+      _ = rig.measure(a)
+      let before = rig.relayedByKernel
+      speak()
+      #expect(rig.relayedByKernel == before)
+      rig.plane.submit([.stopRecording(id, .stopped)])
+      _ = rig.measure(a)
+      speak()
+      #expect(rig.relayedByKernel > before)
+    }
+  }
+
   /// What would go through ourselves never gets an entry: the other port is one of our own.
   @Test func ourOwnPortsHaveNoLane() throws {
     try Namespace().enter {

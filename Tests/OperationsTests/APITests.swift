@@ -57,6 +57,14 @@ private final class CannedOperations: ServerOperations {
     return LadderResource(
       call: id, traced: [message], record: Self.record, includesText: includesText, wall: Self.wall)
   }
+  func record(_ id: CallID, _ order: RecordingOrderResource) async throws -> CallResource? {
+    id == Self.id ? try await calls().first : nil
+  }
+  func recordings() async throws -> [RecordingFileResource] { [] }
+  func recordingFile(_ name: String) async throws -> RecordingDownload? { nil }
+  func deleteRecording(_ name: String) async throws -> DeletedRecordingResource? {
+    name == "a-1-1" ? DeletedRecordingResource(name: name, deleted: Timestamp.text(0)) : nil
+  }
   func hangUp(_ id: CallID) async throws -> Bool {
     hungUp.withLock { $0.append(id) }
     return id == Self.id

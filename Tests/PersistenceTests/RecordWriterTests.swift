@@ -30,6 +30,7 @@ private final class FlakyStore: CallStore {
   func record(_ id: CallID) throws(StoreError) -> StoredRecord? { nil }
   func records(_ query: RecordQuery) throws(StoreError) -> RecordPage { RecordPage(records: []) }
   func purge(endedBefore milliseconds: Int64) throws(StoreError) -> Int { 0 }
+  func noteDeleted(recording name: String, _ deletion: RecordingDeletion) throws(StoreError) {}
   func save(resources document: String, at milliseconds: Int64) throws(StoreError) -> UInt64 { 1 }
   func latestResources() throws(StoreError) -> ResourceRevision? { nil }
   func resources(revision: UInt64) throws(StoreError) -> ResourceRevision? { nil }

@@ -88,6 +88,7 @@ extension Shard {
       .ladder(
         id.incarnation == settings.incarnation
           ? trace.messages(serial: id.serial, listeners: listeners) : [])
+    case .recording(let id, let action): .recording(recording(action, of: id))
     case .registrations: .registrations(registrar.all)
     case .trunks: .trunks(trunkStatuses)
     case .upstreams: .upstreams(upstreamStatuses)

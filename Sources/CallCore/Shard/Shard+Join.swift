@@ -176,6 +176,8 @@ extension Shard {
     } else if let mine = transfer.transferee.media, let application = held.application {
       outbox.media.append(.play(mine.transport, application))
     }
+    // Of two recordings that of the call that was handed on goes on.
+    if transfer.far !== held { followRecording(transfer.far) }
     mediaAgreed(held)
   }
 

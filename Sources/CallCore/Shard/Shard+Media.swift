@@ -310,6 +310,7 @@ extension Shard {
     speechAgreed(session, one, other)
     digitsAgreed(one, other)
     watchSilence(session)
+    followRecording(session)
   }
 
   /// Both sides are watched while both are expected to speak; on hold nobody is (MED-4, RELIABILITY C7).
@@ -385,6 +386,7 @@ extension Shard {
         return
       }
       release(session, by: .callee, .normalClearing)
+    case .recording(let id, let event): recordingReported(id, event)
     case .closed(let transport):
       guard let leg = leg(transport) else { return }
       leg.media?.closed = true

@@ -179,7 +179,7 @@ extension Shard {
       if let call, let session = sessionsBySerial[call.serial] { noteCall(session.record) }
     case .bindingAdded(let binding): noteBinding(binding, isGone: false)
     case .bindingRemoved(let binding): noteBinding(binding, isGone: true)
-    case .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed,
+    case .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
       .authenticationFailed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
       .mailboxSet, .internalFault, .overload, .configurationApplied, .listenerClosed, .drained:

@@ -292,6 +292,7 @@ extension Shard {
     blocks.free(&session.offer)
     letGoCaller(session)
     letGoWayOut(session)
+    stopRecording(session, .released)
     if let caller = session.caller { closeMedia(caller) }
     if let callee = session.callee { closeMedia(callee) }
     if mediaIsClosed(session) {
@@ -303,6 +304,7 @@ extension Shard {
 
   func mediaIsClosed(_ session: Session) -> Bool {
     (session.caller?.media?.closed ?? true) && (session.callee?.media?.closed ?? true)
+      && session.recording == nil
   }
 
   func mediaCloseTimedOut(_ handle: SlabHandle) {
@@ -310,6 +312,7 @@ extension Shard {
     session.closeTimer = .none
     session.caller?.media?.closed = true
     session.callee?.media?.closed = true
+    giveUpRecording(session)
     finish(session)
   }
 

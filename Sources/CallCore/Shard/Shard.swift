@@ -68,6 +68,9 @@ package final class Shard {
   var legs: Slab<Leg?>
   var sessions: Slab<Session?>
   var sessionsBySerial: [UInt64: Session] = [:]
+  /// Calls that are being recorded.
+  var recordings: [RecordingID: Session] = [:]
+  var lastRecording: UInt64 = 0
   /// Digits that go to a leg in INFO; few legs ever have any.
   var infoQueues: [SlabHandle: InfoQueue] = [:]
   /// Calls whose record the store has not confirmed, in order of their facts.

@@ -26,8 +26,9 @@ extension Worker {
   /// Nil unless everything that a packet of `slot` needs is to leave by `peer`.
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
-    guard converters[slot] == nil, near.isOpen, far.isOpen, !near.isProtected, !far.isProtected,
-      fastPath.hasEntry(slot), near.remote.isRelayedPlain(to: far.remote),
+    guard converters[slot] == nil, near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
+      !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
+      near.remote.isRelayedPlain(to: far.remote),
       near.digits.isDisjoint(with: [.tones, .replaced])
     else { return nil }
     guard near.latch.state == .fixed, far.latch.state == .fixed, !far.target.isNowhere else {

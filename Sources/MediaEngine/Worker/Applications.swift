@@ -43,6 +43,7 @@ extension Worker {
       return
     }
     guard transports[slot].remote.codec != .unknown else {
+      if transports[slot].hearsNotice { return noticeFailed(slot) }
       facts.append(.refused(transports[slot].id))
       counters.commandsRefused &+= 1
       stopApplication(slot)
@@ -54,6 +55,7 @@ extension Worker {
     }
     guard sendFrame(slot) else {
       applications[slot].end()
+      if transports[slot].hearsNotice { return noticeHeard(slot) }
       facts.append(.applicationEnded(transports[slot].id))
       return
     }

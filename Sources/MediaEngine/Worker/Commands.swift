@@ -14,21 +14,34 @@ extension Worker {
   }
 
   private mutating func handle(_ command: MediaCommand) {
-    let done =
-      switch command {
-      case .open(let id, let media): open(id, media)
-      case .remote(let id, let remote): setRemote(id, remote)
-      case .bridge(let a, let b): bridge(a, b)
-      case .play(let id, let application): play(id, application)
-      case .watch(let id, let milliseconds): watch(id, milliseconds)
-      case .examine(let id, let milliseconds): examine(id, milliseconds)
-      case .digit(let id, let digit): say(id, digit)
-      case .measure(let id): measure(id)
-      case .close(let id): close(id)
-      }
+    let done: Bool
+    switch command {
+    case .record(let id, let order): return record(id, order)
+    case .moveRecording(let recording, let id, let channel):
+      return moveRecording(recording, id, channel)
+    case .pauseRecording(let recording, let isPaused): return pauseRecording(recording, isPaused)
+    case .stopRecording(let recording, let end): return stopRecording(recording, end)
+    default: done = handleTransport(command)
+    }
     if !done {
       counters.commandsRefused &+= 1
-      facts.append(.refused(command.transport))
+      facts += command.refusal
+    }
+  }
+
+  /// False where it cannot be done.
+  private mutating func handleTransport(_ command: MediaCommand) -> Bool {
+    switch command {
+    case .open(let id, let media): open(id, media)
+    case .remote(let id, let remote): setRemote(id, remote)
+    case .bridge(let a, let b): bridge(a, b)
+    case .play(let id, let application): play(id, application)
+    case .watch(let id, let milliseconds): watch(id, milliseconds)
+    case .examine(let id, let milliseconds): examine(id, milliseconds)
+    case .digit(let id, let digit): say(id, digit)
+    case .measure(let id): measure(id)
+    case .close(let id): close(id)
+    case .record, .moveRecording, .pauseRecording, .stopRecording: true
     }
   }
 
@@ -91,6 +104,8 @@ extension Worker {
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)
     noteConversions(first)
+    followRecording(first)
+    followRecording(second)
     noteDigits(first)
     offerPassage(first)
     driveHandshakes(first)
@@ -134,6 +149,7 @@ extension Worker {
     takeBack(slot)
     facts.append(.quality(id, quality(slot)))
     facts.append(.closed(id))
+    leaveRecording(slot)
     sayGoodbye(slot)
     endHandshakes(slot)
     unbridge(slot)
@@ -178,6 +194,8 @@ extension Worker {
     transports[peer].peer = -1
     endConversion(slot)
     endConversion(peer)
+    followRecording(slot)
+    followRecording(peer)
     endDigits(slot)
     endDigits(peer)
   }

@@ -35,6 +35,7 @@ extension Worker {
     let rate = transports[slot].clockRate(header.payloadType)
     streams[slot].reception.receive(
       header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
+    if transports[slot].recorder >= 0 { noteSpeech(header, stamp, slot) }
     if header.payloadType == transports[slot].remote.telephoneEvent,
       transports[slot].saysDigits == .unknown
     {
@@ -43,6 +44,7 @@ extension Worker {
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
+      if transports[peer].hearsNotice { return }
       forwardMedia(header, length, of: slot, to: peer)
       if transports[slot].passage == .offered { handOver(header, length, slot) }
       return

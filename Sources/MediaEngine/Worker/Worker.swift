@@ -25,6 +25,8 @@ struct Worker: ~Copyable {
   let destinations: Destinations
   let settings: MediaSettings
   let sink: @Sendable ([MediaFact]) -> Void
+  /// Nil: there is no place for recordings.
+  let recordingWriter: RecordingWriter?
 
   var ports: PortTable
   var fastPath: FastPath
@@ -49,6 +51,10 @@ struct Worker: ~Copyable {
   var handshakeBudget: TokenBucket
   /// Made by the first packet that needs one (`Transport.converts`).
   var converters: [SpeechConverter?]
+  /// By their index, which transports have (`Transport.recorder`).
+  var recorders: [Recorder?]
+  /// When the writer gets the next of them.
+  var nextHand = Instant.distantFuture
   /// Made by the first digit that needs one (`Transport.digits`).
   var digitEnds: [DigitEnd?]
   var timers: DeadlineHeap
@@ -64,7 +70,7 @@ struct Worker: ~Copyable {
 
   init(
     ports: PortTable, kernel: KernelPart?, poller: Int32, mailbox: Mailbox,
-    destinations: Destinations, settings: MediaSettings, seed: UInt64,
+    destinations: Destinations, settings: MediaSettings, seed: UInt64, recording: RecordingWriter?,
     sink: @escaping @Sendable ([MediaFact]) -> Void
   ) {
     self.ports = ports
@@ -73,6 +79,8 @@ struct Worker: ~Copyable {
     self.destinations = destinations
     self.settings = settings
     self.sink = sink
+    recordingWriter = recording
+    recorders = Array(repeating: nil, count: settings.recording?.maximum ?? 0)
     self.poller = Poller(adopting: poller, capacity: 512)
     random = RandomSource(seed: seed)
     isWatched = Array(repeating: false, count: ports.slots)
@@ -111,6 +119,7 @@ struct Worker: ~Copyable {
       counters.wakeups &+= 1
       running = handleReady()
       fireTimers()
+      handRecordings()
       followRoutes()
       report()
     }
@@ -132,7 +141,8 @@ struct Worker: ~Copyable {
       return
     }
     guard mailbox.prepareToWait() else { return poller.wait(timeout: 0) }
-    let next = min(timers.next ?? .distantFuture, fastPath.comparison ?? .distantFuture)
+    var next = min(timers.next ?? .distantFuture, fastPath.comparison ?? .distantFuture)
+    if counters.recordings > 0 { next = min(next, nextHand) }
     if next == .distantFuture { return poller.wait(timeout: -1) }
     poller.wait(timeout: max((next - Clock.now).nanoseconds, 0))
   }

@@ -28,6 +28,7 @@ package struct APIRouter: Sendable {
     }
     addCalls(router)
     addRecords(router)
+    addRecordings(router)
     addResources(router)
     addNumbers(router)
     router.get("v1/trunks") { request, _ in
@@ -154,6 +155,65 @@ package struct APIRouter: Sendable {
       let purged = try await operations.purgeRecords(before: before)
       return try Self.json(PurgeResource(purged: purged, before: Timestamp.text(before)))
     }
+  }
+
+  private func addRecordings(_ router: Router<BasicRequestContext>) {
+    router.post("v1/calls/{id}/recording") { request, context in
+      _ = try Self.query(request)
+      let id = try Self.callID(context)
+      let body = Data(try await Self.body(request))
+      guard let order = try? JSONDecoder().decode(RecordingOrderResource.self, from: body) else {
+        throw APIFailure(
+          .badRequest, "the body does not say what to do with the recording",
+          remedy: #"Send {"action": "start"}, or pause, resume or stop."#)
+      }
+      guard let call = try await operations.record(id, order) else { throw Self.unknown(id) }
+      return try Self.json(call)
+    }
+    router.get("v1/recordings") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.recordings()))
+    }
+    router.get("v1/recordings/{name}") { request, context in
+      _ = try Self.query(request)
+      let name = Self.parameter("name", context) ?? ""
+      guard let download = try await operations.recordingFile(name) else {
+        throw Self.unknownRecording(name)
+      }
+      return try await Self.stream(download)
+    }
+    router.delete("v1/recordings/{name}") { request, context in
+      _ = try Self.query(request)
+      let name = Self.parameter("name", context) ?? ""
+      guard let deleted = try await operations.deleteRecording(name) else {
+        throw Self.unknownRecording(name)
+      }
+      return try Self.json(deleted)
+    }
+  }
+
+  private static func unknownRecording(_ name: String) -> APIFailure {
+    APIFailure(
+      .notFound, "there is no recording \(name)",
+      remedy: "`demarc recordings` lists those whose files are there.")
+  }
+
+  /// What cannot be read is an error before the status is said.
+  private static func stream(_ download: RecordingDownload) async throws -> Response {
+    let first = try await download.piece(at: 0)
+    let body = ResponseBody { writer in
+      var piece = first
+      var offset: UInt64 = 0
+      while let bytes = piece {
+        offset += UInt64(bytes.readableBytes)
+        try await writer.write(bytes)
+        piece = try await download.piece(at: offset)
+      }
+      try await writer.finish(nil)
+    }
+    return Response(
+      status: .ok, headers: [.contentType: download.mediaType, .cacheControl: "no-store"],
+      body: body)
   }
 
   private func addResources(_ router: Router<BasicRequestContext>) {

@@ -1,6 +1,7 @@
 package import Base
 package import CallCore
 package import MediaControl
+import Persistence
 import Policy
 
 extension CallResource {
@@ -30,6 +31,12 @@ extension CallResource {
     quality = CallQualityResource(caller: record.fromCaller, callee: record.fromCallee)
     attempts = record.attempts.map { CallAttemptResource($0, wall: wall) }
     notes = record.notes.isEmpty ? nil : record.notes
+    recordings =
+      record.recordings.isEmpty
+      ? nil
+      : record.recordings.map { recording in
+        RecordingResource(StoredRecording(recording) { wall.milliseconds(at: $0) })
+      }
   }
 }
 

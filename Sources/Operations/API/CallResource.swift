@@ -1,3 +1,5 @@
+package import Persistence
+
 /// A call as the API and the command tell it: times in RFC 3339, durations in seconds, names as in YAML.
 package struct CallResource: Codable, Hashable, Sendable {
   package var id: String
@@ -24,6 +26,7 @@ package struct CallResource: Codable, Hashable, Sendable {
   package var attempts: [CallAttemptResource]
   /// What was decided on its way, a line each.
   package var notes: [String]?
+  package var recordings: [RecordingResource]?
 
   package init(id: String, tenant: String, state: String, setup: String) {
     self.id = id

@@ -17,6 +17,16 @@ package protocol ServerOperations: Sendable {
   /// False when no such call lives.
   func hangUp(_ id: CallID) async throws -> Bool
 
+  /// Begins, pauses, continues or ends the recording of a call; nil where no such call lives, and a failure where it
+  /// cannot be done.
+  func record(_ id: CallID, _ order: RecordingOrderResource) async throws -> CallResource?
+  /// The files of recordings, the oldest first.
+  func recordings() async throws -> [RecordingFileResource]
+  /// Nil: there is none of that name.
+  func recordingFile(_ name: String) async throws -> RecordingDownload?
+  /// Removes the file; the call's record goes on saying that there was one.
+  func deleteRecording(_ name: String) async throws -> DeletedRecordingResource?
+
   func records(_ filter: RecordFilter) async throws -> PageResource<CallResource>
   /// Whole lines, a bounded batch at a time: ask again with `nextCursor` until there is none. The first
   /// batch of CSV begins with the names of the columns.

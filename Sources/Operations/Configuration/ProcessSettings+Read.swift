@@ -27,6 +27,8 @@ extension ProcessSettings {
     "limits.registrations",
     "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
     "limits.connections", "limits.connectionsPerSource", "limits.handshakeTime",
+    "recordings.path", "recordings.format", "recordings.minimumFree", "recordings.retentionDays",
+    "recordings.maximum",
     "limits.messageTime", "limits.idleTime", "limits.connectTime", "limits.connectionOutput",
   ]
 
@@ -137,6 +139,7 @@ extension DocumentReader {
     var settings = ProcessSettings()
     let keys = [
       "listeners", "media", "mediaFastPath", "store", "api", "metrics", "log", "limits", "dns",
+      "recordings",
     ]
     guard let fields = fields(root, [], keys: keys) else { return settings }
     if fields.has("listeners") { settings.listeners = listeners(fields) }
@@ -165,6 +168,7 @@ extension DocumentReader {
       settings.log.personal ?= optional(log, "personal", .flag)
     }
     limits(fields, &settings.limits)
+    recordings(fields, &settings.recordings)
     if let dns = group(fields, "dns", keys: ["servers", "timeout", "hostsFile"]) {
       settings.dns.servers = list(dns, "servers", .nameServer)
       settings.dns.timeout ?= optional(dns, "timeout", .patience)

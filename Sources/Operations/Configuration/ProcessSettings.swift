@@ -23,6 +23,7 @@ package struct ProcessSettings: Hashable, Sendable {
   package var log = LogSettings()
   package var limits = LimitSettings()
   package var dns = NameSettings()
+  package var recordings = RecordingFileSettings()
 
   package init() {}
 }

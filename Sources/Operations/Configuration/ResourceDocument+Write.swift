@@ -116,6 +116,8 @@ private struct ResourceWriter {
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
       ("transcode", .bare(trunk.transcode)), ("dtmf", .text(trunk.dtmf.rawValue)),
+      ("record", trunk.record == .off ? nil : .text(trunk.record.rawValue)),
+      ("recordingNotice", trunk.recordingNotice.map { .text($0) }),
       ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("profile", trunk.profile.map { .text($0) }),
@@ -202,6 +204,8 @@ private struct ResourceWriter {
       ("pickup", .texts(user.pickup)),
       ("transport", .text(user.transport.rawValue)), ("streams", user.streams.document),
       ("transcode", .bare(user.transcode)), ("dtmf", .text(user.dtmf.rawValue)),
+      ("record", user.record == .off ? nil : .text(user.record.rawValue)),
+      ("recordingNotice", user.recordingNotice.map { .text($0) }),
     ]
     return .group(fields + user.srtp.fields)
   }

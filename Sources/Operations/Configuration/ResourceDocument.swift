@@ -190,7 +190,7 @@ extension ResourceReader {
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
-      "srtpWithoutTLS",
+      "srtpWithoutTLS", "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -229,6 +229,8 @@ extension ResourceReader {
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
     trunk.transcode ?= reader.optional(fields, "transcode", .flag)
+    trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
+    trunk.recordingNotice = notice(fields)
     trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     return trunk
   }
@@ -347,7 +349,7 @@ extension ResourceReader {
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
       "maxCalls", "callsPerSecond", "streams", "transcode", "dtmf", "srtp", "srtpKeys",
-      "srtpWithoutTLS",
+      "srtpWithoutTLS", "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -370,11 +372,18 @@ extension ResourceReader {
     user.srtp = protection(fields)
     user.streams ?= streams(fields)
     user.transcode ?= reader.optional(fields, "transcode", .flag)
+    user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
+    user.recordingNotice = notice(fields)
     user.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     return user
+  }
+
+  private mutating func notice(_ fields: DocumentFields) -> String? {
+    reader.optional(
+      fields, "recordingNotice", .text("an announcement's name", example: "recorded"))
   }
 
   private mutating func forwarding(_ parent: DocumentFields) -> Forwarding {

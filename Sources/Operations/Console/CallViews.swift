@@ -1,5 +1,6 @@
 import Base
 package import Foundation
+import Persistence
 
 /// Calls and records as tables, and one call as a page.
 package enum CallViews {
@@ -75,8 +76,35 @@ package enum CallViews {
     sheet.add("status", call.status.map { String($0) })
     sheet.add("cause", cause(call))
     sheet.add("codec", call.codec)
+    for recording in call.recordings ?? [] { sheet.add("recording", line(recording)) }
     for note in call.notes ?? [] { sheet.add("note", note) }
     return sheet
+  }
+
+  private static func line(_ recording: RecordingResource) -> String {
+    var parts = [recording.name, recording.format, recording.end ?? recording.state]
+    if let seconds = recording.seconds { parts.append("\(Decimals.text(seconds)) s") }
+    parts.append("consent: \(recording.consent)")
+    if let deleted = recording.deleted { parts.append("deleted \(deleted)") }
+    return parts.joined(separator: ", ")
+  }
+
+  /// Files, not calls: a call may have several, and most have none.
+  package static func recordings(
+    _ files: [RecordingFileResource], zone: TimeZone = .current
+  ) -> Table {
+    Table(
+      [
+        TableColumn("STARTED"), TableColumn("RECORDING"), TableColumn("CALL"),
+        TableColumn("FORMAT"), TableColumn("BYTES", .right), TableColumn("STATE"),
+      ],
+      rows: files.map { file in
+        [
+          TableCell(HumanTime.local(file.started, zone: zone)), TableCell(file.name),
+          TableCell(file.call), TableCell(file.format), TableCell(String(file.bytes)),
+          TableCell(file.state, file.state == "recording" ? .good : .plain),
+        ]
+      })
   }
 
   private static func streams(_ quality: CallQualityResource) -> Table {

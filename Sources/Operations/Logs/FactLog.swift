@@ -31,6 +31,7 @@ package struct FactLog: Sendable {
     case .callAttempted, .callAnswered, .callEnded, .bindingAdded, .bindingRemoved,
       .requestRefused, .configurationApplied, .listenerClosed, .drained:
       .info
+    case .recordingChanged(let recording, _): recording.end?.isFailure ?? false ? .warning : .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
     case .hopTried, .callRinging, .callNoted, .digitPassed, .sessionChanged, .mediaLatched,
       .messageDropped, .subscriptionState, .mailboxSet:
@@ -49,7 +50,7 @@ package struct FactLog: Sendable {
     switch event {
     case .authenticationFailed, .requestRefused, .messageDropped: true
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
-      .sessionChanged, .digitPassed,
+      .sessionChanged, .digitPassed, .recordingChanged,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
       .targetState,
       .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .overload,
@@ -82,6 +83,7 @@ package struct FactLog: Sendable {
     case .callAnswered(let record, _):
       ("call answered", [LogField("to", record.to), LogField("codec", record.codec)])
     case .sessionChanged: ("session changed", [])
+    case .recordingChanged(let recording, _): ("recording changed", fields(recording))
     case .mediaLatched(let side, let address):
       ("media latched", [LogField("side", "\(side)"), LogField("address", "\(address)")])
     case .mediaSilent(let side): ("media silent", [LogField("side", "\(side)")])
@@ -188,6 +190,21 @@ package struct FactLog: Sendable {
   private static func outcome(_ attempt: CallAttempt) -> [LogField] {
     var fields = [LogField("status", attempt.status)]
     if let cause = attempt.cause { fields.append(LogField("cause", cause.name)) }
+    return fields
+  }
+
+  private static func fields(_ recording: CallRecording) -> [LogField] {
+    var fields = [
+      LogField("recording", recording.name), LogField("origin", recording.origin.rawValue),
+      LogField("by", recording.by),
+    ]
+    if !recording.file.isEmpty { fields.append(LogField("file", recording.file)) }
+    if recording.hasNotice { fields.append(LogField("announced", recording.announced.count)) }
+    if recording.isPaused { fields.append(LogField("paused", "true")) }
+    if let end = recording.end {
+      fields.append(LogField("end", end.name))
+      fields.append(LogField("bytes", "\(recording.bytes)"))
+    }
     return fields
   }
 

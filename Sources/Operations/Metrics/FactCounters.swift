@@ -44,7 +44,8 @@ package struct FactTally: Hashable, Sendable {
     case .authenticationFailed: authenticationFailures &+= 1
     case .internalFault: internalFaults &+= 1
     case .targetState(_, _, let usable, _): if !usable { targetsUnusable &+= 1 }
-    case .nameState, .callRinging, .callNoted, .digitPassed, .sessionChanged, .mediaLatched,
+    case .nameState, .callRinging, .callNoted, .digitPassed, .recordingChanged, .sessionChanged,
+      .mediaLatched,
       .bindingAdded, .bindingRemoved,
       .requestRefused, .messageDropped, .configurationApplied, .registrationState,
       .subscriptionState, .mailboxSet,

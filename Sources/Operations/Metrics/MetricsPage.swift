@@ -365,6 +365,7 @@ package struct MetricsPage: Sendable {
         ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),
       ])
+    recordings(&text)
     text.each(
       "media_handshakes_total", .counter,
       "DTLS handshakes of media, by what became of them; refused: there were too many at a time.",
@@ -392,6 +393,23 @@ package struct MetricsPage: Sendable {
       "audio_verdicts_total", .counter,
       "Sides of calls that were not heard, or heard nothing, by reason.", by: "reason",
       SilenceReason.allCases.map { ($0.rawValue, tally.audioVerdicts[$0] ?? 0) })
+  }
+
+  private func recordings(_ text: inout MetricsText) {
+    text.single("recordings_active", .gauge, "Calls that are being recorded.", media.recordings)
+    text.single(
+      "recordings_begun_total", .counter, "Recordings whose file was made.", media.recordingsBegun)
+    text.single(
+      "recordings_failed_total", .counter,
+      "Recordings that could not begin or ended before they should: disk full, write error, notice.",
+      media.recordingsFailed)
+    text.single(
+      "recording_frames_lost_total", .counter,
+      "Frames of 20 ms that a recording lacks because the disk was too slow.",
+      media.recordingFramesLost)
+    text.single(
+      "recording_bytes_written_total", .counter, "Bytes written to recordings.",
+      media.recordingBytes)
   }
 
   private func history(_ text: inout MetricsText) {

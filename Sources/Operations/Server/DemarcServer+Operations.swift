@@ -315,6 +315,7 @@ extension CallResource {
       return resource
     }
     notes = record.notes.isEmpty ? nil : record.notes
+    recordings = record.recordings.isEmpty ? nil : record.recordings.map(RecordingResource.init)
   }
 }
 

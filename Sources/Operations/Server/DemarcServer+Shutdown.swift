@@ -47,12 +47,14 @@ extension DemarcServer {
 
   /// In the order of the arrows: who makes facts first, who keeps them last. True: all are on the disk.
   func stop() async -> Bool {
-    let (api, retention) = listeners.withLock { listeners in
+    let (api, tasks) = listeners.withLock { listeners in
       defer { listeners = Listeners() }
-      return (listeners.api, listeners.retention)
+      return (listeners.api, [listeners.retention, listeners.recordingRetention])
     }
-    retention?.cancel()
-    await retention?.value
+    for task in tasks {
+      task?.cancel()
+      await task?.value
+    }
     let kept = await blocking.run { [edge, names, post, media, writer, stream] in
       edge.stop()
       post.close()

@@ -41,6 +41,7 @@ package final class DemarcServer: Sendable {
     var api: [APIServer] = []
     var metricsAddress: SocketAddress?
     var retention: Task<Void, Never>?
+    var recordingRetention: Task<Void, Never>?
   }
 
   private init(_ parts: ServerParts, edge: UDPEdge) {
@@ -109,6 +110,9 @@ package final class DemarcServer: Sendable {
       }
     }
     if let retention = settings.retention { keepPurging(olderThan: retention) }
+    if settings.recordings.retentionDays > 0 {
+      keepPurgingRecordings(olderThan: .seconds(settings.recordings.retentionDays * 86_400))
+    }
   }
 
   private func tellStarted(recovery: Recovery) {

@@ -80,6 +80,7 @@ struct ServerParts {
   ) throws -> MediaPlane {
     var mediaSettings = MediaSettings()
     mediaSettings.fastPath = settings.mediaFastPath
+    mediaSettings.recording = settings.recordingFiles
     mediaSettings.identity = identity
     if identity == nil {
       log.write(
@@ -107,6 +108,10 @@ struct ServerParts {
           ]))
     }
     if let line = describe(media.fastPath) { log.write(line) }
+    for name in media.repairedRecordings {
+      log.write(
+        LogLine(.warning, "recording was interrupted by the last end", [LogField("file", name)]))
+    }
     return media
   }
 
@@ -178,6 +183,7 @@ struct ServerParts {
       listeners: settings.listeners, mediaAddresses: settings.media)
     shard.node = settings.node
     shard.limits = settings.limits
+    shard.recordingFormat = settings.recordings.format
     shard.speaksG729 = SpeechLibraries.hasG729
     shard.certificateFingerprint = identity?.fingerprint.bytes ?? []
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)

@@ -22,6 +22,7 @@ package struct ServerSettings: Sendable {
   package var drainTime = Interval.seconds(30)
   /// Records of calls that ended longer ago are removed every hour; nil: kept for ever.
   package var retention: Interval?
+  package var recordings = RecordingFileSettings()
   package var names = NameSettings()
   /// What they were made of, and how that is read again while the server runs; the source throws `APIFailure`.
   package var process: ProcessSettings?
@@ -71,12 +72,19 @@ extension ServerSettings {
       streams.certificates[listener.name] = listener.tls
       if !listener.origins.isEmpty { streams.origins[listener.name] = listener.origins }
     }
+    recordings = process.recordings
+    limits.recordings = process.recordings.maximum
     drainTime = process.limits.drainTime
     names = process.dns
     if process.store.retentionDays > 0 {
       retention = .seconds(process.store.retentionDays * 86_400)
     }
   }
+}
+
+extension ServerSettings {
+  /// For the media plane.
+  var recordingFiles: RecordingSettings { recordings.files(store: store) }
 }
 
 extension ProcessSettings {

@@ -9,6 +9,8 @@ struct BatchPlan {
     var id: CallID
     var attempted: Int?
     var answered: Int?
+    /// The latest fact of a recording, which has the call's record too.
+    var recorded: Int?
     /// The latest fact that carries the session's record.
     var session: Int?
     var ended: Int?
@@ -40,6 +42,8 @@ struct BatchPlan {
           $0.answered = position
           $0.session = position
         }
+      case .recordingChanged(_, let record):
+        change(record.id, position, &callIndex) { $0.recorded = position }
       case .sessionChanged:
         guard let id = fact.call else { continue }
         change(id, position, &callIndex) { $0.session = position }
@@ -89,8 +93,8 @@ extension FactEvent {
   /// Whether the store has anything to write for it.
   package var isStored: Bool {
     switch self {
-    case .callAttempted, .callAnswered, .sessionChanged, .callEnded, .bindingAdded,
-      .bindingRemoved, .mailboxSet:
+    case .callAttempted, .callAnswered, .sessionChanged, .recordingChanged, .callEnded,
+      .bindingAdded, .bindingRemoved, .mailboxSet:
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
@@ -106,7 +110,7 @@ extension FactEvent {
   var isIndispensable: Bool {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
-    case .sessionChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
+    case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault, .overload,

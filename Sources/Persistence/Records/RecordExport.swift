@@ -1,4 +1,5 @@
 internal import Base
+internal import Foundation
 internal import CallCore
 internal import MediaControl
 internal import Policy
@@ -63,7 +64,7 @@ package enum RecordExport {
       "talk_s", "total_s", "released_by", "status", "cause", "codec",
     ]
     + ["caller", "callee"].flatMap { side in qualityNames.map { "\(side)_\($0)" } }
-    + ["attempts", "notes"]
+    + ["attempts", "notes", "recordings"]
 
   private static func append(_ record: StoredRecord, _ format: Format, to out: inout [UInt8]) {
     let values = values(record)
@@ -107,7 +108,15 @@ package enum RecordExport {
     values += qualityValues(record.fromCaller) + qualityValues(record.fromCallee)
     values.append(record.attempts.isEmpty ? .nothing : .json(attempts(record.attempts)))
     values.append(record.notes.isEmpty ? .nothing : .json(notes(record.notes)))
+    values.append(record.recordings.isEmpty ? .nothing : .json(recordings(record.recordings)))
     return values
+  }
+
+  /// The names are those of the API.
+  private static func recordings(_ recordings: [StoredRecording]) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return Array((try? encoder.encode(recordings.map(RecordingResource.init))) ?? Data("[]".utf8))
   }
 
   private static func notes(_ notes: [String]) -> [UInt8] {

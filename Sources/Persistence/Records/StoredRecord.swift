@@ -36,6 +36,7 @@ package struct StoredRecord: Hashable, Sendable {
   package var attempts: [StoredAttempt] = []
   /// What was decided on the call's way, a line each.
   package var notes: [String] = []
+  package var recordings: [StoredRecording] = []
 
   package init(id: CallID, tenant: String, state: CallState, setup: Int64) {
     self.id = id

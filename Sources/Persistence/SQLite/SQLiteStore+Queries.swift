@@ -15,7 +15,7 @@ extension SQLiteStore {
       else { return nil }
       let row = WriterStatements.row(incarnation: number, serial: id.serial)
       let found = try Row.fetchOne(db, sql: "SELECT * FROM call WHERE row = ?", arguments: [row])
-      return found.flatMap { StoredRecord($0) }
+      return try found.flatMap { StoredRecord($0) }.map { try addDeletions(db, to: $0) }
     }
   }
 
@@ -23,7 +23,8 @@ extension SQLiteStore {
     let select = try RecordSelect(query)
     return try reading { db in
       let rows = try Row.fetchAll(db, sql: select.sql, arguments: select.arguments)
-      let records = rows.prefix(select.limit).compactMap { StoredRecord($0) }
+      let records = try rows.prefix(select.limit).compactMap { StoredRecord($0) }
+        .map { try addDeletions(db, to: $0) }
       let last: Int64? = rows.count > select.limit ? rows[select.limit - 1]["row"] : nil
       return RecordPage(records: records, next: last.map { String($0) })
     }
@@ -136,6 +137,8 @@ extension StoredRecord {
     fromCallee = StreamQuality(row, side: "callee")
     attempts = AttemptText.read(row["attempts"])
     notes = NoteText.read(row["notes"])
+    recordings = RecordingText.read(
+      row["recordings"], isOver: state == .ended || state == .interrupted)
   }
 }
 

@@ -97,9 +97,10 @@ extension WriterStatements {
     if let ended = change.ended {
       guard case .callEnded(let record) = facts[ended].event else { return }
       try end(record, row: row, mayBeOpen: change.attempted == nil, clock)
-    } else if let latest = change.answered ?? change.attempted {
+    } else if let latest = change.recorded ?? change.answered ?? change.attempted {
       switch facts[latest].event {
-      case .callAttempted(let record), .callAnswered(let record, _):
+      case .callAttempted(let record), .callAnswered(let record, _),
+        .recordingChanged(_, let record):
         let session = change.session.flatMap { facts[$0].event.session }
         try open(record, row: row, session: session, clock)
       default: return
@@ -186,6 +187,13 @@ extension WriterStatements {
       scratch.removeAll(keepingCapacity: true)
       NoteText.append(record.notes, to: &scratch)
       statement.bind(19, text: scratch)
+    }
+    if record.recordings.isEmpty {
+      statement.bind(20, nil as Int64?)
+    } else {
+      scratch.removeAll(keepingCapacity: true)
+      RecordingText.append(record.recordings, clock: clock, to: &scratch)
+      statement.bind(20, text: scratch)
     }
   }
 

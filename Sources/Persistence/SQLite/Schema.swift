@@ -19,7 +19,9 @@ enum Schema {
   ]
 
   /// Of a call whatever its state; bound in this order.
-  static let callColumns = firstCallColumns + [("notes", "TEXT")]
+  static let callColumns = secondCallColumns + [("recordings", "TEXT")]
+
+  private static let secondCallColumns = firstCallColumns + [("notes", "TEXT")]
 
   /// Those of the first version.
   private static let firstCallColumns: [(name: String, type: String)] = [
@@ -82,6 +84,9 @@ enum Schema {
     migrator.registerMigration("6 what SRTP refused, and what far ends say") { db in
       for sql in version6 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("7 recordings") { db in
+      for sql in version7 { try db.execute(sql: sql) }
+    }
     return migrator
   }
 
@@ -91,11 +96,24 @@ enum Schema {
     "token", "kept_ms",
   ]
 
+  private static var version7: [String] {
+    [
+      "ALTER TABLE open_call ADD COLUMN recordings TEXT",
+      "ALTER TABLE call_record ADD COLUMN recordings TEXT",
+      "DROP VIEW call", view(callColumns, endColumns),
+      """
+      CREATE TABLE recording_deleted (
+        name TEXT PRIMARY KEY, deleted_ms INTEGER NOT NULL, reason TEXT NOT NULL)
+        STRICT, WITHOUT ROWID
+      """,
+    ]
+  }
+
   private static var version6: [String] {
     let new = qualityColumns.dropFirst(firstQualityColumns.count)
     return sides.flatMap { side in
       new.map { "ALTER TABLE call_record ADD COLUMN \(side)_\($0) INTEGER" }
-    } + ["DROP VIEW call", view(callColumns, endColumns)]
+    } + ["DROP VIEW call", view(secondCallColumns, endColumns)]
   }
 
   /// What waits for whom, as it was said last.
@@ -175,7 +193,7 @@ enum Schema {
     [
       "ALTER TABLE open_call ADD COLUMN notes TEXT",
       "ALTER TABLE call_record ADD COLUMN notes TEXT",
-      "DROP VIEW call", view(callColumns, endColumns(firstQualityColumns)),
+      "DROP VIEW call", view(secondCallColumns, endColumns(firstQualityColumns)),
     ]
   }
 

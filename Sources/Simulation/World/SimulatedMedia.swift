@@ -36,6 +36,9 @@ package final class SimulatedMedia {
   private var used: Set<MediaTransportID> = []
   private var ports: [LocalMedia: MediaTransportID] = [:]
   private var closedAt: [LocalMedia: Instant] = [:]
+  private var recordings: Set<RecordingID> = []
+  /// The same for all, so that they come in order.
+  private static let recordingDelay = Interval.milliseconds(2)
   private var flows: [SocketAddress: Flow] = [:]
   package private(set) var opens = 0
   package private(set) var closes = 0
@@ -55,6 +58,7 @@ package final class SimulatedMedia {
   }
 
   package var openCount: Int { transports.count }
+  package var recordingCount: Int { recordings.count }
 
   func start() {
     for (index, address) in addresses.enumerated() {
@@ -63,6 +67,7 @@ package final class SimulatedMedia {
   }
 
   func crash() {
+    recordings = []
     transports = [:]
     ports = [:]
     used = []
@@ -117,7 +122,24 @@ package final class SimulatedMedia {
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
+    case .record(let id, let order):
+      if known(id, command) { record(order) }
+    case .moveRecording(_, let id, _): _ = known(id, command)
+    case .pauseRecording: break
+    case .stopRecording(let id, let end): stopRecording(id, end)
     }
+  }
+
+  /// A recording is done as soon as it is asked for.
+  private func record(_ order: RecordingOrder) {
+    if !recordings.insert(order.id).inserted { breach("recording \(order.id.raw) began twice") }
+    if order.notice != nil { report(.recording(order.id, .announced), after: Self.recordingDelay) }
+    report(.recording(order.id, .started(wall: 0)), after: Self.recordingDelay)
+  }
+
+  private func stopRecording(_ id: RecordingID, _ end: RecordingEnd) {
+    guard recordings.remove(id) != nil else { return breach("recording \(id.raw) is none") }
+    report(.recording(id, .ended(RecordingResult(end))), after: Self.recordingDelay)
   }
 
   private func bridge(_ a: MediaTransportID, _ b: MediaTransportID) {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Operations
+import Persistence
 
 struct CallsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,8 +25,8 @@ struct CallsCommand: AsyncParsableCommand {
 
 struct CallCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "call", abstract: "Look at one call, draw it, or end it.",
-    subcommands: [Show.self, DrawLadder.self, HangUp.self])
+    commandName: "call", abstract: "Look at one call, draw it, record it, or end it.",
+    subcommands: [Show.self, DrawLadder.self, Record.self, HangUp.self])
 
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -72,6 +73,47 @@ struct CallCommand: AsyncParsableCommand {
       let reply = try await server.client.ask(.get, path)
       try output.show(reply, as: LadderResource.self) { ladder, terminal in
         ladder.text(ascii: ascii || !terminal.unicode)
+      }
+    }
+  }
+
+  struct Record: AsyncParsableCommand {
+    enum Action: String, ExpressibleByArgument, CaseIterable { case start, pause, resume, stop }
+    enum Format: String, ExpressibleByArgument, CaseIterable { case wav, opus }
+
+    static let configuration = CommandConfiguration(
+      commandName: "record", abstract: "Begin, pause, continue or end the recording of a call.",
+      discussion: """
+        Neither side can be recorded where both have `record: off`, as they have by default.
+
+        EXAMPLES
+          demarc call record 1p8x2k7ab-4 start
+          demarc call record 1p8x2k7ab-4 pause       before a card number is said
+          demarc call record 1p8x2k7ab-4 resume
+          demarc call record 1p8x2k7ab-4 stop
+        """)
+
+    @Argument(help: "The call's name.")
+    var id: String
+    @Argument(help: "start, pause, resume or stop.")
+    var action: Action
+    @Option(help: "Of start: wav or opus. (default: as the settings say)")
+    var format: Format?
+    @OptionGroup var server: ServerOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+      let order = RecordingOrderResource(action: action.rawValue, format: format?.rawValue)
+      let reply = try await server.client.ask(
+        .post, "/v1/calls/\(encoded(id))/recording", body: Array(JSONEncoder().encode(order)))
+      try output.show(reply, as: CallResource.self) { call, _ in
+        guard let recording = call.recordings?.last else { return "" }
+        switch action {
+        case .start: return "Recording \(recording.name) begins.\n"
+        case .pause: return "Recording \(recording.name) is paused: both sides are silent in it.\n"
+        case .resume: return "Recording \(recording.name) goes on.\n"
+        case .stop: return "Recording \(recording.name) is ending.\n"
+        }
       }
     }
   }

@@ -1,0 +1,98 @@
+package import Base
+package import MediaControl
+
+/// What a call's record says of one of its recordings.
+package struct CallRecording: Hashable, Sendable {
+  /// Of one call, and of one recording.
+  package static let limit = 16
+  package static let pauseLimit = 64
+
+  package enum Origin: String, Sendable, CaseIterable {
+    /// By the policy of a trunk or user.
+    case rule
+    case api
+  }
+
+  package struct Pause: Hashable, Sendable {
+    package var from: Instant
+    package var to: Instant?
+
+    package init(from: Instant, to: Instant? = nil) {
+      self.from = from
+      self.to = to
+    }
+  }
+
+  /// `CALL-NUMBER`.
+  package var name: String
+  package var format: RecordingFormat
+  package var origin: Origin
+  /// "trunk:NAME" or "user:NAME" whose policy allows or wants it.
+  package var by: String
+  /// Empty: there was none.
+  package var file = ""
+  /// Both sides have to hear an announcement first, and when they had.
+  package var hasNotice: Bool
+  package var announced: [Instant] = []
+  /// Of the first sample.
+  package var started: Instant?
+  package var pauses: [Pause] = []
+  package var ended: Instant?
+  package var end: RecordingEnd?
+  package var bytes: UInt64 = 0
+  package var milliseconds: UInt64 = 0
+  package var lostMilliseconds: UInt64 = 0
+  package var unreadPackets: UInt64 = 0
+
+  package init(
+    name: String, format: RecordingFormat, origin: Origin, by: String, hasNotice: Bool = false
+  ) {
+    self.name = name
+    self.format = format
+    self.origin = origin
+    self.by = by
+    self.hasNotice = hasNotice
+  }
+
+  package var isPaused: Bool { pauses.last.map { $0.to == nil } ?? false }
+}
+
+/// What can be asked for in the midst of a call.
+package enum RecordingAction: Hashable, Sendable {
+  /// Nil: the format that the settings say.
+  case start(RecordingFormat?)
+  case pause, resume, stop
+}
+
+package enum RecordingAnswer: Hashable, Sendable {
+  case done(CallRecord)
+  case noCall
+  case notAnswered
+  /// Neither side's trunk or user allows it.
+  case notAllowed
+  case alreadyRecording
+  case notRecording
+  case alreadyPaused, notPaused
+  /// As many calls as may be are recorded, or this one was so often already.
+  case tooMany
+  /// It ends here: there is one side only.
+  case oneSided
+}
+
+/// A recording that goes on.
+final class ActiveRecording {
+  let id: RecordingID
+  /// Its place in the call's record.
+  let place: Int
+  let order: RecordingOrder
+  /// The transport that it hangs on.
+  var transport: MediaTransportID
+  var isStopping = false
+
+  init(_ order: RecordingOrder, place: Int, transport: MediaTransportID) {
+    id = order.id
+    self.place = place
+    self.order = order
+    self.transport = transport
+  }
+}

@@ -1,0 +1,108 @@
+/// Whether the calls of a trunk or user are recorded.
+package enum RecordPolicy: String, Sendable, CaseIterable {
+  /// Never, whoever asks.
+  case off
+  /// When somebody asks, in the midst of the call.
+  case onDemand = "on-demand"
+  /// From the answer on.
+  case on
+
+  private var rank: Int {
+    switch self {
+    case .off: 0
+    case .onDemand: 1
+    case .on: 2
+    }
+  }
+
+  /// Of two sides of a call the one that wants more.
+  fileprivate static func stronger(_ a: RecordPolicy, _ b: RecordPolicy) -> RecordPolicy {
+    a.rank >= b.rank ? a : b
+  }
+}
+
+/// What holds for the recording of a call, by both of its sides.
+package struct RecordRule: Hashable, Sendable {
+  package var policy = RecordPolicy.off
+  /// "trunk:NAME" or "user:NAME" whose policy it is.
+  package var by = ""
+  /// The announcement that both sides hear first, by name; nil: none.
+  package var notice: String?
+
+  package init() {}
+}
+
+extension Configuration {
+  /// - Parameter parties: "trunk:NAME" and "user:NAME", as records name them; others have no say.
+  package func recordRule(of parties: [String], tenant: Int) -> RecordRule {
+    var rule = RecordRule()
+    for party in parties {
+      guard let (policy, notice) = recordPolicy(of: party, tenant: tenant) else { continue }
+      let stronger = RecordPolicy.stronger(rule.policy, policy)
+      if stronger != rule.policy || rule.by.isEmpty && policy != .off {
+        rule.policy = stronger
+        rule.by = party
+      }
+      rule.notice = rule.notice ?? notice
+    }
+    return rule
+  }
+
+  private func recordPolicy(of party: String, tenant: Int) -> (RecordPolicy, String?)? {
+    let parts = party.split(separator: ":", maxSplits: 1)
+    guard parts.count == 2 else { return nil }
+    let name = String(parts[1])
+    switch parts[0] {
+    case "trunk":
+      guard let index = trunk(named: name, tenant: tenant) else { return nil }
+      return (trunks[index].record, trunks[index].recordingNotice)
+    case "user":
+      guard let index = user(named: name, tenant: tenant) else { return nil }
+      return (users[index].record, users[index].recordingNotice)
+    default: return nil
+    }
+  }
+
+  /// The announcement's index at the media plane; nil: there is none of that name.
+  package func notice(named name: String, tenant: Int) -> UInt32? {
+    application(named: name, tenant: tenant).flatMap { announcement(ofApplication: $0) }
+  }
+}
+
+extension ConfigurationCompiler {
+  /// Once all applications are known.
+  mutating func checkNotices() {
+    for (index, trunk) in resources.trunks.enumerated() {
+      checkNotice(
+        trunk.recordingNotice, trunk.record, tenant: tables.tenantOfTrunk[index],
+        at: ["trunks", .index(index)])
+    }
+    for (index, user) in resources.users.enumerated() {
+      checkNotice(
+        user.recordingNotice, user.record, tenant: tables.tenantOfUser[index],
+        at: ["users", .index(index)])
+    }
+  }
+
+  private mutating func checkNotice(
+    _ notice: String?, _ policy: RecordPolicy, tenant: Int, at path: [PathElement]
+  ) {
+    guard let notice else { return }
+    let path = path + ["recordingNotice"]
+    guard let application = tables.applications[TenantKey(tenant, notice)] else {
+      return report(
+        path, "there is no application `\(notice)` in the tenant",
+        remedy: "Name an application of kind announcement of the same tenant.")
+    }
+    if resources.applications[application].kind != .announcement {
+      report(
+        path, "the application `\(notice)` is no announcement",
+        remedy: "Name an application of kind announcement: both sides hear it to its end.")
+    }
+    if policy == .off {
+      report(
+        path, "nothing is recorded here that could be announced",
+        remedy: "Set record to on or on-demand, or leave recordingNotice out.")
+    }
+  }
+}
