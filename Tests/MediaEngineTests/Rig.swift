@@ -44,6 +44,13 @@ final class Rig {
   private var pool: MediaPortPool
   private var serial: UInt64 = 0
   private var now = Instant.zero
+  private var last: End?
+
+  /// Of everything that had come before; they are published when a worker has done with what woke it.
+  var counters: MediaCounters {
+    if let last { measure(last) }
+    return plane.counters
+  }
 
   init(
     _ bound: IPAddress = .loopbackV4, pairs: Int = 2 * 6, announcements: [AnnouncementSource] = [],
@@ -81,7 +88,9 @@ final class Rig {
     let id = MediaTransportID(raw: serial)
     plane.submit([.open(id, lease)])
     try #require(log.wait { $0 == .opened(id) ? true : nil } == true)
-    return End(id: id, media: SocketAddress(bound, lease.port), lease: lease)
+    let end = End(id: id, media: SocketAddress(bound, lease.port), lease: lease)
+    last = end
+    return end
   }
 
   func lease() -> LocalMedia? { pool.lease(address: 0, at: now) }

@@ -18,7 +18,8 @@ struct ConfigurationErrorTests {
     #expect(
       errors("tenants:\n  - name: acme\n    domians: [a.example]\n") == [
         "a.yaml:3:5: unknown key `domians`; did you mean `domains`? "
-          + "Known keys: name, domains, digestAlgorithms, numbers, maxCalls, callsPerSecond."
+          + "Known keys: name, domains, digestAlgorithms, numbers, maxCalls, callsPerSecond, "
+          + "qualityCollector."
       ])
     #expect(
       errors("user: []\n") == [

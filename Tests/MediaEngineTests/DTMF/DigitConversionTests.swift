@@ -150,7 +150,7 @@ import Testing
     #expect(!heard.contains { $0.header.payloadType == 101 })
     expectOneFlow(heard)
     #expect(facts(rig, a) == Self.typed)
-    #expect(rig.plane.counters.digitsConverted == 9 && rig.plane.counters.digitsRefused == 0)
+    #expect(rig.counters.digitsConverted == 9 && rig.counters.digitsRefused == 0)
   }
 
   @Test func tonesToEvents() throws {
@@ -230,7 +230,7 @@ import Testing
       })
     let said = read(opened(exchange([], by: alice, to: b.media, heardBy: bob)))
     #expect(said == (0..<16).map { UInt8($0 % 10) })
-    #expect(rig.plane.counters.digitsRefused == 14)
+    #expect(rig.counters.digitsRefused == 14)
   }
 
   // MARK: What stays as it is
@@ -247,7 +247,7 @@ import Testing
       }
       rig.plane.submit([.close(a.id), .close(b.id)])
     }
-    #expect(rig.plane.counters.digitsConverted == 0 && rig.plane.counters.replacedByDigits == 0)
+    #expect(rig.counters.digitsConverted == 0 && rig.counters.replacedByDigits == 0)
   }
 
   /// A phone that says each key by events and in INFO is heard once.
@@ -356,6 +356,6 @@ import Testing
     #expect(rig.measure(a)?.malformed == 4)
     #expect(facts(rig, a).count <= 40)
     #expect(bob.receiveAll().isEmpty)
-    #expect(rig.plane.counters.digitsRefused > 300)
+    #expect(rig.counters.digitsRefused > 300)
   }
 }

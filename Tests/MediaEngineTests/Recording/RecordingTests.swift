@@ -104,7 +104,7 @@ import Testing
     rig.plane.submit([.record(talk.a.id, talk.order(1))])
     let wall = try #require(talk.started(1))
     talk.speak(packets: 60, 4_000, -8_000)
-    #expect(rig.plane.counters.recordings == 1)
+    #expect(rig.counters.recordings == 1)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
     let result = try #require(talk.result(1))
     #expect(result.end == .released && result.lostMilliseconds == 0 && result.unreadPackets == 0)
@@ -119,7 +119,7 @@ import Testing
     #expect((mode[.posixPermissions] as? NSNumber)?.intValue == 0o600)
     // Relayed all the while, as ever.
     #expect(talk.bob.receiveAll().count == 65)
-    #expect(rig.plane.counters.recordings == 0 && rig.plane.counters.recordingsBegun == 1)
+    #expect(rig.counters.recordings == 0 && rig.counters.recordingsBegun == 1)
   }
 
   @Test func pausedIsSilent() throws {
@@ -292,7 +292,7 @@ import Testing
     #expect(talk.result(1)?.end == .diskFull)
     talk.speak(packets: 3, 1_000, 1_000)
     #expect(talk.bob.receiveAll().count == 3)
-    #expect(rig.plane.counters.recordingsFailed == 1)
+    #expect(rig.counters.recordingsFailed == 1)
   }
 
   /// A folder that cannot be: the error of the file system is the end of the recording, not of the call.
