@@ -21,6 +21,8 @@ final class Session {
   var forksShown: UInt8 = 0
   /// The m-lines of the caller's offer: an answer must have as many.
   var offerLines: UInt8 = 0
+  /// It was looked whether somebody wants a recording.
+  var isRecordingDecided = false
   var handle = SlabHandle.none
   var record: CallRecord
   var caller: Leg?
@@ -69,9 +71,8 @@ final class Session {
   /// configuration's emergencies.
   var emergency: Int?
   var application: MediaApplication?
-  /// Of the call, now; and whether it was looked whether somebody wants one.
+  /// Of the call, now.
   var recording: ActiveRecording?
-  var isRecordingDecided = false
   /// What it has to do with other calls; nil for nearly all.
   var handover: Handover?
 

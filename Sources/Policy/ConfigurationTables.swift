@@ -101,6 +101,8 @@ struct CompiledRoute: Sendable {
 /// Everything that a lookup needs, made once by `ConfigurationCompiler`.
 struct ConfigurationTables: Sendable {
   var tenants: [String: Int] = [:]
+  /// Some trunk or user has something else than `record: off`.
+  var recordsCalls = false
   /// By tenant: the trunk that hears what calls were like.
   var collectors: [Int: Int] = [:]
   /// In lower case.

@@ -36,6 +36,7 @@ extension Configuration {
   /// - Parameter parties: "trunk:NAME" and "user:NAME", as records name them; others have no say.
   package func recordRule(of parties: [String], tenant: Int) -> RecordRule {
     var rule = RecordRule()
+    guard tables.recordsCalls else { return rule }
     for party in parties {
       guard let (policy, notice) = recordPolicy(of: party, tenant: tenant) else { continue }
       let stronger = RecordPolicy.stronger(rule.policy, policy)
@@ -72,6 +73,9 @@ extension Configuration {
 extension ConfigurationCompiler {
   /// Once all applications are known.
   mutating func checkNotices() {
+    tables.recordsCalls =
+      resources.trunks.contains { $0.expanded.record != .off }
+      || resources.users.contains { $0.record != .off }
     for (index, trunk) in resources.trunks.enumerated() {
       checkNotice(
         trunk.recordingNotice, trunk.record, tenant: tables.tenantOfTrunk[index],
