@@ -61,14 +61,14 @@ class G722:
     """spandsp's decoder, which is what Demarc has; the reference has been through it as well."""
 
     def __init__(self):
-        self.library = ctypes.CDLL(ctypes.util.find_library("spandsp") or "libspandsp.so.2")
-        self.library.g722_decode_init.restype = ctypes.c_void_p
+        self.spandsp = ctypes.CDLL(ctypes.util.find_library("spandsp") or "libspandsp.so.2")
+        self.spandsp.g722_decode_init.restype = ctypes.c_void_p
 
     def decode(self, data):
-        state = ctypes.c_void_p(self.library.g722_decode_init(None, 64000, 0))
+        state = ctypes.c_void_p(self.spandsp.g722_decode_init(None, 64000, 0))
         samples = (ctypes.c_int16 * (2 * len(data)))()
-        count = self.library.g722_decode(state, samples, data, len(data))
-        self.library.g722_decode_free(state)
+        count = self.spandsp.g722_decode(state, samples, data, len(data))
+        self.spandsp.g722_decode_free(state)
         return bytes(samples)[: 2 * count]
 
 
