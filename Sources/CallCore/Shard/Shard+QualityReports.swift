@@ -68,22 +68,9 @@ extension Shard {
 
   /// RFC 3903 §4: a state of its own each time, which nobody refreshes.
   private func writePublish(_ target: TrunkTarget, _ transaction: ClientTransaction) {
-    outbox.datagrams.append("PUBLISH sip:")
-    outbox.datagrams.append(target.host)
-    outbox.datagrams.append(" SIP/2.0\r\n")
-    writeVia(transaction, into: &outbox.datagrams)
-    outbox.datagrams.append("Max-Forwards: 70\r\nFrom: <sip:")
-    writeOurAddress(target.listener, into: &outbox.datagrams)
-    outbox.datagrams.append(">;tag=")
-    outbox.datagrams.append(hex: random.next(), digits: 16)
-    outbox.datagrams.append("\r\nTo: <sip:")
-    outbox.datagrams.append(target.host)
-    outbox.datagrams.append(">\r\nCall-ID: ")
-    outbox.datagrams.append(hex: random.next(), digits: 16)
-    outbox.datagrams.append(hex: random.next(), digits: 16)
+    writeHead("PUBLISH", target, transaction)
     outbox.datagrams.append(
-      "\r\nCSeq: 1 PUBLISH\r\nEvent: vq-rtcpxr\r\nExpires: 0\r\nContent-Type: application/vq-rtcpxr\r\n"
-    )
+      "Event: vq-rtcpxr\r\nExpires: 0\r\nContent-Type: application/vq-rtcpxr\r\n")
     writeUserAgent()
     outbox.datagrams.append("Content-Length: ")
     outbox.datagrams.append(decimal: body.position)

@@ -312,7 +312,21 @@ extension Shard {
 
   private func writeOptions(_ target: TrunkTarget, _ transaction: ClientTransaction) {
     outbox.datagrams.begin()
-    outbox.datagrams.append("OPTIONS sip:")
+    writeHead("OPTIONS", target, transaction)
+    outbox.datagrams.append("Contact: <sip:")
+    writeOurAddress(target.listener, into: &outbox.datagrams)
+    outbox.datagrams.append(transport(target.listener).parameter)
+    outbox.datagrams.append(">\r\nAccept: application/sdp\r\n")
+    writeUserAgent()
+    outbox.datagrams.append("Content-Length: 0\r\n\r\n")
+  }
+
+  /// Of a request to a target that belongs to no dialog: up to CSeq.
+  func writeHead(
+    _ method: StaticString, _ target: TrunkTarget, _ transaction: ClientTransaction
+  ) {
+    outbox.datagrams.append(method)
+    outbox.datagrams.append(" sip:")
     outbox.datagrams.append(target.host)
     outbox.datagrams.append(" SIP/2.0\r\n")
     writeVia(transaction, into: &outbox.datagrams)
@@ -325,12 +339,9 @@ extension Shard {
     outbox.datagrams.append(">\r\nCall-ID: ")
     outbox.datagrams.append(hex: random.next(), digits: 16)
     outbox.datagrams.append(hex: random.next(), digits: 16)
-    outbox.datagrams.append("\r\nCSeq: 1 OPTIONS\r\nContact: <sip:")
-    writeOurAddress(target.listener, into: &outbox.datagrams)
-    outbox.datagrams.append(transport(target.listener).parameter)
-    outbox.datagrams.append(">\r\nAccept: application/sdp\r\n")
-    writeUserAgent()
-    outbox.datagrams.append("Content-Length: 0\r\n\r\n")
+    outbox.datagrams.append("\r\nCSeq: 1 ")
+    outbox.datagrams.append(method)
+    outbox.datagrams.append("\r\n")
   }
 
   func probeAnswered(_ transaction: ClientTransaction, _ message: borrowing Message) {
