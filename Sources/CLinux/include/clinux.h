@@ -22,6 +22,9 @@ static inline uint64_t clinux_wall_clock(void) { return clinux_clock(CLOCK_REALT
 static inline uint64_t clinux_process_time(void) { return clinux_clock(CLOCK_PROCESS_CPUTIME_ID); }
 static inline uint64_t clinux_thread_time(void) { return clinux_clock(CLOCK_THREAD_CPUTIME_ID); }
 
+/// Whether the kernel's clock is kept right by another one (NTP, PTP): 1, or 0; negative where it cannot be asked.
+int clinux_clock_is_kept(void);
+
 void clinux_sleep(uint64_t nanoseconds);
 /// Resident memory of the process in bytes; 0 when /proc is not there.
 uint64_t clinux_resident_bytes(void);

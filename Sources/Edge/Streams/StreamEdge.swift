@@ -62,10 +62,6 @@ final class StreamEdge: Sendable {
 extension CertificateState {
   /// By the listeners' names.
   static func all(of contexts: [String: TLSContext]) -> [CertificateState] {
-    contexts.sorted { $0.key < $1.key }.flatMap { listener, context in
-      context.certificates.map {
-        CertificateState(listener: listener, name: $0.name, expires: $0.expires)
-      }
-    }
+    contexts.sorted { $0.key < $1.key }.flatMap { $0.value.states(of: $0.key) }
   }
 }

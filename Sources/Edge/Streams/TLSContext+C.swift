@@ -57,10 +57,12 @@ final class TLSContext: @unchecked Sendable {
 
   deinit { unsafe SSL_CTX_free(context) }
 
-  /// Each certificate with the name that it is shown for.
-  var certificates: [(name: String, expires: Int64)] {
-    [("", expires)]
-      + named.map { (String(decoding: $0.name, as: UTF8.self), $0.context.expires) }
+  /// Each certificate with the name that it is shown for, the one for any name first.
+  func states(of listener: String) -> [CertificateState] {
+    let others = named.map { (String(decoding: $0.name, as: UTF8.self), $0.context.expires) }
+    return ([("", expires)] + others).map { name, expires in
+      CertificateState(listener: listener, name: name, expires: expires)
+    }
   }
 
   private static func make(_ method: OpaquePointer?) throws(TLSProblem) -> OpaquePointer {

@@ -61,3 +61,12 @@ package struct CertificateState: Hashable, Sendable {
   /// Seconds since 1970.
   package var expires: Int64
 }
+
+extension CertificateState {
+  /// Those of a listener's files, the one for any name first. Reads files.
+  package static func read(
+    _ settings: TLSListenerSettings, listener: String
+  ) throws(TLSProblem) -> [CertificateState] {
+    try TLSContext(settings).states(of: listener)
+  }
+}

@@ -1,17 +1,25 @@
-import Base
+package import Base
+package import Edge
 package import MediaControl
 package import MediaEngine
 
-/// What of a machine stands in the way of a configuration, and what to do about it.
+/// What of a machine and its settings stands in the way, or open, and what to do about it.
 package struct DoctorFinding: Hashable, Sendable, Encodable {
   package enum Verdict: String, Sendable, Encodable { case good, advice, bad }
+  package enum Area: String, Sendable, Encodable, CaseIterable {
+    case media, ports, files, system, resources
+  }
 
+  package var area: Area
   package var check: String
   package var verdict: Verdict
   package var finding: String
   package var remedy: String?
 
-  init(_ check: String, _ verdict: Verdict, _ finding: String, remedy: String? = nil) {
+  init(
+    _ area: Area, _ check: String, _ verdict: Verdict, _ finding: String, remedy: String? = nil
+  ) {
+    self.area = area
     self.check = check
     self.verdict = verdict
     self.finding = finding
@@ -21,6 +29,7 @@ package struct DoctorFinding: Hashable, Sendable, Encodable {
 
 /// What is looked at, gathered before it is judged, so that the judgement can be tried with anything.
 package struct DoctorFacts: Sendable {
+  // Of media.
   package var media: [MediaAddress]
   package var fastPath: FastPathMode
   /// Nil: the kernel takes the program.
@@ -33,6 +42,31 @@ package struct DoctorFacts: Sendable {
   /// /proc/sys/net/ipv4/ip_local_port_range and ip_local_reserved_ports as they stand there.
   package var localPorts: String
   package var reservedPorts: String
+  /// `limits.calls`.
+  package var callLimit = 0
+
+  // Of ports that strangers reach.
+  package var listeners: [ListenerSettings] = []
+  package var metrics: MetricsSettings?
+
+  // Of files.
+  package var certificates: [CertificateFacts] = []
+  package var disks: [DiskFacts] = []
+  /// Seconds since 1970.
+  package var wallClock: Int64 = 0
+
+  // Of the system.
+  /// Whether the kernel says that something keeps its clock right; nil: it does not say.
+  package var isClockKept: Bool?
+  package var isRoot = false
+  /// Bytes that a socket may have for what it has not read (net.core.rmem_max), and whether this process may have
+  /// more than that.
+  package var receiveBuffer = EdgeBuffers().receive
+  package var mayExceedBuffers = false
+
+  /// Nil: no server was asked, or none told, and then why.
+  package var resources: DoctorResources?
+  package var resourcesUnseen: String?
 
   package init(
     media: [MediaAddress], fastPath: FastPathMode = .auto, obstacle: FastPathObstacle? = nil,
@@ -49,92 +83,46 @@ package struct DoctorFacts: Sendable {
   }
 }
 
+/// A certificate that a listener shows, and the file of its key.
+package struct CertificateFacts: Hashable, Sendable {
+  package var listener: String
+  package var file: String
+  package var keyFile: String
+  /// Seconds since 1970; nil: `problem` says why it cannot be used.
+  package var expires: Int64?
+  package var problem: String?
+  /// Others than its owner and group may read the key.
+  package var isKeyOpen = false
+
+  package init(listener: String, file: String, keyFile: String) {
+    self.listener = listener
+    self.file = file
+    self.keyFile = keyFile
+  }
+}
+
+/// Where something is written to.
+package struct DiskFacts: Hashable, Sendable {
+  package enum Kind: String, Sendable { case store, recordings }
+
+  package var kind: Kind
+  package var path: String
+  /// Bytes that this user may still write; nil: the folder cannot be asked.
+  package var free: UInt64?
+  package var isWritable = true
+  /// Less than this is too little: bytes.
+  package var least: UInt64
+
+  package init(_ kind: Kind, path: String, free: UInt64?, least: UInt64) {
+    self.kind = kind
+    self.path = path
+    self.free = free
+    self.least = least
+  }
+}
+
 extension DoctorFacts {
   package var findings: [DoctorFinding] {
-    [kernelRelay, compiler, openFiles].compactMap { $0 } + media.map(reservation)
-  }
-
-  private var kernelRelay: DoctorFinding {
-    let check = "media in the kernel"
-    if fastPath == .off {
-      return DoctorFinding(check, .advice, "switched off (`mediaFastPath: off`)")
-    }
-    if obstacle == nil, hasIPsecPolicies {
-      return DoctorFinding(
-        check, .advice,
-        "media is relayed in user space while there are IPsec policies, which the kernel's relay "
-          + "would pass by", remedy: "none, where media needs IPsec; see `ip xfrm policy`")
-    }
-    guard let obstacle else {
-      return DoctorFinding(check, .good, "this process may relay media in the kernel")
-    }
-    return DoctorFinding(
-      check, .advice, "media is relayed in user space, at several times the CPU: \(obstacle)",
-      remedy: remedy(obstacle))
-  }
-
-  private func remedy(_ obstacle: FastPathObstacle) -> String {
-    switch obstacle {
-    case .notPermitted:
-      "give the service the capabilities; where this command runs as another user than the "
-        + "service, ask it as that user, or look at demarc_media_fast_path in /metrics"
-    case .kernelTooOld: "run a newer kernel"
-    case .byteOrder, .noInterface: "none; `mediaFastPath: off` ends the warning at the start"
-    case .refused, .system:
-      "a container may forbid bpf(2): permit it, or set `mediaFastPath: off`"
-    }
-  }
-
-  private var compiler: DoctorFinding? {
-    guard fastPath != .off, obstacle == nil, let justInTime, justInTime == 0 else { return nil }
-    return DoctorFinding(
-      "BPF compiler", .advice, "the kernel interprets its programs, which costs several times more",
-      remedy: "sysctl -w net.core.bpf_jit_enable=1")
-  }
-
-  private var openFiles: DoctorFinding {
-    let ports = media.reduce(0) { $0 + $1.ports.count }
-    let needed = ports + MediaSettings().reservedDescriptors
-    guard descriptors < needed else {
-      return DoctorFinding(
-        "open files", .good, "\(descriptors) are enough for \(ports) media ports")
-    }
-    return DoctorFinding(
-      "open files", .bad,
-      "the limit of \(descriptors) leaves some of the \(ports) media ports unused",
-      remedy: "raise it to \(needed) or more (LimitNOFILE= of the service, or `ulimit -n`)")
-  }
-
-  /// A port that the kernel lends to another program for an outgoing connection is not ours at the next start.
-  private func reservation(_ address: MediaAddress) -> DoctorFinding {
-    let check = "ports of \(address.name)"
-    let lent = Self.ranges(localPorts.split { $0 == " " || $0 == "\t" }.joined(separator: "-"))
-    let kept = Self.ranges(reservedPorts)
-    let open = address.ports.filter { port in
-      lent.contains { $0.contains(port) } && !kept.contains { $0.contains(port) }
-    }
-    guard let first = open.first, let last = open.last else {
-      return DoctorFinding(check, .good, "the kernel lends none of them to other programs")
-    }
-    let all = (Self.texts(kept) + ["\(first)-\(last)"]).joined(separator: ",")
-    return DoctorFinding(
-      check, .advice,
-      "the kernel may lend \(open.count) of them (\(first)-\(last)) to other programs",
-      remedy: "sysctl -w net.ipv4.ip_local_reserved_ports=\(all)")
-  }
-
-  /// `1,5-7` as the kernel writes it.
-  static func ranges(_ text: String) -> [ClosedRange<UInt16>] {
-    text.split { $0 == "," || $0.isWhitespace }.compactMap { part in
-      let ends = part.split(separator: "-").compactMap { UInt16($0) }
-      guard let first = ends.first, let last = ends.last, first <= last else { return nil }
-      return first...last
-    }
-  }
-
-  private static func texts(_ ranges: [ClosedRange<UInt16>]) -> [String] {
-    ranges.map {
-      $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)"
-    }
+    mediaFindings + portFindings + fileFindings + systemFindings + resourceFindings
   }
 }

@@ -1,10 +1,12 @@
 import CLinux
+import Edge
 import Foundation
 import MediaEngine
 
 extension DoctorFacts {
   /// Of this machine, for this process.
   package static func gather(_ settings: ProcessSettings) -> DoctorFacts {
+    let recordings = settings.recordings.files(store: settings.store.path)
     var facts = DoctorFacts(
       media: settings.media, fastPath: settings.mediaFastPath,
       obstacle: settings.mediaFastPath == .off ? nil : FastPathProbe.obstacle(),
@@ -13,7 +15,81 @@ extension DoctorFacts {
       localPorts: text("net/ipv4/ip_local_port_range") ?? "",
       reservedPorts: text("net/ipv4/ip_local_reserved_ports") ?? "")
     facts.hasIPsecPolicies = facts.fastPath != .off && FastPathProbe.hasIPsecPolicies
+    facts.callLimit = settings.limits.calls
+    facts.listeners = settings.listeners
+    facts.metrics = settings.metrics
+    facts.certificates = settings.listeners.flatMap(certificates)
+    facts.disks = [
+      disk(.store, folder: folder(of: settings.store.path), least: storeLeast),
+      disk(
+        .recordings, folder: recordings.folder.path, least: recordings.minimumFree,
+        orElse: folder(of: recordings.folder.path)),
+    ]
+    facts.wallClock = Int64(clamping: clinux_wall_clock() / 1_000_000_000)
+    let kept = clinux_clock_is_kept()
+    facts.isClockKept = kept < 0 ? nil : kept == 1
+    facts.isRoot = geteuid() == 0
+    facts.receiveBuffer = text("net/core/rmem_max").flatMap { Int($0) } ?? EdgeBuffers().receive
+    facts.mayExceedBuffers = mayAdministerNetwork
     return facts
+  }
+
+  /// Records of a day of many calls.
+  private static let storeLeast: UInt64 = 256 << 20
+
+  private static func certificates(_ listener: ListenerSettings) -> [CertificateFacts] {
+    guard let tls = listener.tls else { return [] }
+    let identities = [("", tls.identity)] + tls.named.map { ($0.name, $0.identity) }
+    let states: [CertificateState]
+    var problem: String?
+    do throws(TLSProblem) {
+      states = try CertificateState.read(tls, listener: listener.name)
+    } catch {
+      states = []
+      problem = "\(error.file): \(error.reason)"
+    }
+    return identities.map { name, identity in
+      var facts = CertificateFacts(
+        listener: name.isEmpty ? listener.name : "\(listener.name) for \(name)",
+        file: identity.certificate, keyFile: identity.key)
+      facts.expires = states.first { $0.name == name.lowercased() }?.expires
+      facts.problem = problem
+      facts.isKeyOpen = isReadableByAll(identity.key)
+      return facts
+    }
+  }
+
+  private static func isReadableByAll(_ file: String) -> Bool {
+    var status = stat()
+    return unsafe stat(file, &status) == 0 && status.st_mode & S_IROTH != 0
+  }
+
+  private static func folder(of file: String) -> String {
+    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
+    return folder.isEmpty ? "." : folder
+  }
+
+  /// A folder that is made when it is needed is judged by the one that it is made in.
+  private static func disk(
+    _ kind: DiskFacts.Kind, folder: String, least: UInt64, orElse parent: String? = nil
+  ) -> DiskFacts {
+    var status = statvfs()
+    let present = [folder, parent].compactMap { $0 }.first { unsafe statvfs($0, &status) == 0 }
+    guard let present else { return DiskFacts(kind, path: folder, free: nil, least: least) }
+    let free = UInt64(status.f_bavail) &* UInt64(status.f_frsize)
+    var facts = DiskFacts(kind, path: present, free: free, least: least)
+    facts.isWritable = unsafe access(present, W_OK) == 0
+    return facts
+  }
+
+  /// CAP_NET_ADMIN, with which a socket's buffer may be larger than the system's bound (capabilities(7)).
+  private static var mayAdministerNetwork: Bool {
+    let own = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    guard
+      let line = own.split(separator: "\n").first(where: { $0.hasPrefix("CapEff:") }),
+      let bits = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16)
+    else { return false }
+    return bits >> 12 & 1 == 1
   }
 
   private static func text(_ name: String) -> String? {
