@@ -210,8 +210,8 @@ struct DoctorTests {
   ]
 
   private static func trunk(_ more: String) -> String {
-    #""networks": [{"name": "net", "listeners": ["outside"]}], "trunks": [{"name": "t", "network": "net", "#
-      + more + "}]"
+    #""networks": [{"name": "net", "listeners": ["outside"]}], "#
+      + #""trunks": [{"name": "t", "network": "net", "# + more + "}]"
   }
 
   @Test(arguments: doors)
