@@ -11,7 +11,8 @@ import Testing
   private func admit(
     _ latch: inout SourceLatch, _ source: SocketAddress, _ policy: LatchPolicy = .signalled
   ) -> SourceLatch.Verdict {
-    latch.admit(source, media: sdp, signalling: signalling, policy: policy)
+    latch.admit(
+      source, media: SocketAddress(sdp, 4_000), signalling: signalling, policy: policy)
   }
 
   @Test func onlySignalledAddressesLatchByDefault() {
@@ -28,6 +29,28 @@ import Testing
     #expect(otherPort == .refused)
     let fromSDP = admit(&latch, SocketAddress(sdp, 999))
     #expect(fromSDP == .refused)
+  }
+
+  /// Somebody at the same IP, a NAT's or a host's, is first; then the far end itself speaks.
+  @Test func thePortOfSDPTakesALatchByAddressAlone() {
+    var latch = SourceLatch()
+    let first = admit(&latch, SocketAddress(sdp, 999))
+    #expect(first == .latched)
+    let named = admit(&latch, SocketAddress(sdp, 4_000))
+    #expect(named == .displaced)
+    latch.move(to: SocketAddress(sdp, 4_000))
+    let again = admit(&latch, SocketAddress(sdp, 999))
+    #expect(again == .refused)
+    #expect(latch.address == SocketAddress(sdp, 4_000))
+  }
+
+  /// Where it has been found once, by its flow or by its port, nobody takes it by that.
+  @Test func aFlowThatMovedStaysWhereItIs() {
+    var latch = SourceLatch()
+    _ = admit(&latch, SocketAddress(sdp, 4_000))
+    latch.move(to: SocketAddress(sdp, 999))
+    let old = admit(&latch, SocketAddress(sdp, 4_000))
+    #expect(old == .refused)
   }
 
   @Test func aSignalledSourceEndsTheWindow() {

@@ -95,31 +95,22 @@ extension Worker {
       return refuse(source, slot)
     }
     let verdict = transports[slot].latch.admit(
-      source, media: transports[slot].remote.rtp.ip,
+      source, media: transports[slot].remote.rtp,
       signalling: transports[slot].remote.signallingSource, policy: transports[slot].remote.latch)
     switch verdict {
     case .accepted: return true
     case .refused:
       if let header, follow(source, header, slot) { return true }
-      return comesFromWhereSDPSays(source, slot) || refuse(source, slot)
+      return refuse(source, slot)
     case .latched:
       aim(slot)
       offerPassage(slot)
       facts.append(.latched(transports[slot].id, source, at: now))
       return true
+    case .displaced:
+      move(slot, to: source)
+      return true
     }
-  }
-
-  /// UDPTL has no flow that could be followed. There the very address that SDP names goes before one that was learnt
-  /// by its IP alone.
-  private mutating func comesFromWhereSDPSays(_ source: SocketAddress, _ slot: Int) -> Bool {
-    let remote = transports[slot].remote
-    guard remote.proto == .udptl, source == remote.rtp else { return false }
-    transports[slot].latch.move(to: source)
-    counters.moves &+= 1
-    aim(slot)
-    facts.append(.latched(transports[slot].id, source, at: now))
-    return true
   }
 
   private mutating func refuse(_ source: SocketAddress, _ slot: Int) -> Bool {
@@ -265,13 +256,15 @@ extension Worker {
     }
     let media = transports[slot].latch
     let proven = media.state == .fixed && media.address.ip == source.ip
+    let named = transports[slot].remote.rtcp
     let verdict = transports[slot].controlLatch.admit(
-      source, media: proven ? source.ip : transports[slot].remote.rtcp.ip,
+      source, media: proven ? SocketAddress(source.ip, named.port) : named,
       signalling: transports[slot].remote.signallingSource, policy: .signalled)
     switch verdict {
     case .accepted: return true
     case .refused: return refuse(slot)
-    case .latched:
+    case .displaced, .latched:
+      transports[slot].controlLatch.move(to: source)
       aim(slot)
       return true
     }

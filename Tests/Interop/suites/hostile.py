@@ -23,7 +23,7 @@ def undisturbed(t, name):
 
 
 def invite(agent, world, extra=(), body=None, **options):
-    uri = f"sip:{world.number('4930')}@{world.domain}"
+    uri = f"sip:{world.number('+4930')}@{world.domain}"
     return agent.request(
         "INVITE", uri, token(), 1, token(), extra=extra, body=agent.sdp(free_port()) if body is None else body,
         **options)
@@ -130,7 +130,7 @@ def unknown(t):
     expect(answer.status in (405, 501), f"an unknown method got {answer.start}")
     expect(answer.status == 501 or answer.get("allow"), "405 without Allow (RFC 3261 §21.4.6)")
     answer, _ = agent.exchange(
-        "INVITE", f"sip:{world.number('4930')}@{world.domain}", ("Require: frobnication",),
+        "INVITE", f"sip:{world.number('+4930')}@{world.domain}", ("Require: frobnication",),
         agent.sdp(free_port()))
     expect(answer.status == 420, f"a required unknown extension got {answer.start}")
     expect("frobnication" in answer.get("unsupported"), "420 without Unsupported (RFC 3261 §8.2.2.3)")
@@ -143,5 +143,5 @@ def unknown(t):
     expect(agent.final(call_id, "BYE").status == 481, "BYE of no dialog did not get 481")
     stranger = t.agent(user="nobody")
     answer, _ = stranger.exchange(
-        "INVITE", f"sip:{world.number('4930')}@{world.domain}", body=stranger.sdp(free_port()))
+        "INVITE", f"sip:{world.number('+4930')}@{world.domain}", body=stranger.sdp(free_port()))
     expect(answer.status in (401, 403, 407), f"a stranger got {answer.start}")
