@@ -16,10 +16,11 @@ SEED ?=
 MINUTES ?= 30
 RATE    ?= 200
 N       ?= 10000
+CALLS   ?= 10000
 PHONES  ?= 100000
 MEDIA   ?= 0
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche tsan speech-quality core-test build clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored attack tsan speech-quality core-test build deb sbom clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -89,6 +90,16 @@ avalanche: ## PHONES=100000 register, Demarc dies, and all of them come back at 
 	@$(BUILD) --product demarc
 	@$(PYTHON) scripts/avalanche.py --demarc $(BIN)/demarc --phones $(PHONES)
 
+anchored: ## CALLS=10000 anchored calls at once, or as many as the machine has descriptors for
+	@scripts/ensure.sh bench
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/anchored.py --demarc $(BIN)/demarc --calls $(CALLS)
+
+attack: ## Every published attack that there is a replay of, as a table
+	@scripts/ensure.sh test
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/attack.py --demarc $(BIN)/demarc
+
 speech-quality: ## What conversions leave of speech, rated by PESQ (fetches it from PyPI, and voices from Debian)
 	@scripts/ensure.sh quality
 	@$(BUILD) --product demarc-bench
@@ -110,6 +121,18 @@ format: ## Format the code in place
 build: ## Build the program alone
 	@scripts/ensure.sh build
 	@$(BUILD) --product demarc
+
+deb: ## A Debian package with the service, in run/
+	@scripts/ensure.sh deb
+	@$(BUILD) --product demarc
+	@scripts/deb.sh run
+
+sbom: ## What the program is made of, as CycloneDX, in run/sbom.cdx.json
+	@scripts/ensure.sh build
+	@$(BUILD) --product demarc
+	@mkdir -p run
+	@$(PYTHON) scripts/sbom.py --program $(BIN)/demarc >run/sbom.cdx.json
+	@echo run/sbom.cdx.json
 
 clean: ## Remove what was built and what was run
 	rm -rf .build .build-core .build-fuzz .build-tsan run

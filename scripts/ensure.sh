@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|limits|bench|quality|fuzz`.
+# Makes a machine ready for one purpose: `scripts/ensure.sh lint|build|test|demo|limits|bench|quality|deb|fuzz`.
 #
 # Where nothing is missing it only looks, and works offline. Otherwise it installs the missing Debian
 # packages by name, as root or with sudo. Swift cannot be had that way: where it is missing this says how.
@@ -20,6 +20,7 @@ build=("${swift[@]}" libopus-dev libspandsp-dev libssl-dev libsqlite3-dev pkg-co
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc iproute2 python3 python3-numpy rtpengine-daemon sip-tester valgrind)
+deb=("${build[@]}" dpkg-dev patchelf python3 xz-utils)
 # What builds PESQ from PyPI, and G.729 beside the codecs that are always there.
 quality=("${build[@]}" gcc libbcg729-0 python3-dev python3-numpy python3-pip)
 # gcc, spandsp and libtiff make the fax terminal.
@@ -32,8 +33,9 @@ case $purpose in
   limits) packages=("${limits[@]}") ;;
   bench) packages=("${bench[@]}") ;;
   quality) packages=("${quality[@]}") ;;
+  deb) packages=("${deb[@]}") ;;
   test) packages=("${test[@]}") ;;
-  *) fail "unknown purpose '$purpose': lint, build, test, demo, limits, bench, quality or fuzz" ;;
+  *) fail "unknown purpose '$purpose': lint, build, test, demo, limits, bench, quality, deb or fuzz" ;;
 esac
 
 # --- Swift -------------------------------------------------------------------------------------------

@@ -10,8 +10,28 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timex.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+int clinux_thread_id(void) { return (int)syscall(SYS_gettid); }
+
+int clinux_notify(const char *socket_name, const char *text) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    size_t length = strlen(socket_name);
+    if (length == 0 || length >= sizeof name.sun_path) return -EINVAL;
+    memcpy(name.sun_path, socket_name, length);
+    if (name.sun_path[0] == '@') name.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -errno;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    ssize_t sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&name, size);
+    int error = errno;
+    close(fd);
+    return sent < 0 ? -error : 0;
+}
 
 int clinux_clock_is_kept(void) {
     struct timex clock = {0};

@@ -51,6 +51,11 @@ package struct WallClock: Sendable {
   }
 }
 
+package enum ThisThread {
+  /// The kernel's number for it.
+  static var number: Int32 { clinux_thread_id() }
+}
+
 /// What the process costs, for metrics and benchmarks.
 package enum ProcessUsage {
   package static var cpuTime: Interval {

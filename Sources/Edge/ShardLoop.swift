@@ -1,6 +1,7 @@
 internal import Base
 internal import CallCore
 internal import MediaControl
+internal import Locking
 
 /// The thread of one shard: waits, reads, lets the shard act, sends what it wants sent.
 ///
@@ -21,6 +22,7 @@ final class ShardLoop {
   private let inbox: Inbox
   private let sinks: EdgeSinks
   private let counters: EdgeCounters
+  private let progress: ThreadProgress
   private let poller: Poller
   private let receiver: ReceiveBatch
   private let sender: DatagramSender
@@ -33,9 +35,10 @@ final class ShardLoop {
 
   init(
     shard: Shard, table: ListenerTable, streams: StreamQueues, inbox: Inbox, sinks: EdgeSinks,
-    counters: EdgeCounters
+    counters: EdgeCounters, progress: ThreadProgress
   ) throws(EdgeError) {
     self.shard = shard
+    self.progress = progress
     self.table = table
     self.streams = streams
     self.inbox = inbox
@@ -53,22 +56,30 @@ final class ShardLoop {
   /// Runs until the inbox says stop; what the shard wanted sent by then is sent.
   func run() {
     drain()
+    progress.adopt(thread: ThisThread.number)
     var isStopping = false
     while !isStopping {
+      progress.rest()
       wait()
       counters.wakeups.add(1)
+      progress.begin(.datagrams, at: MonotonicClock.now.nanoseconds)
       for event in events {
         if event.token == Self.inboxToken {
           inbox.wakeup.clear()
         } else if event.token == Self.streamsToken {
+          progress.enter(.streams)
           takeArrivals()
         } else {
+          progress.enter(.datagrams)
           serve(Int(event.token), event)
         }
       }
+      progress.enter(.inputs)
       isStopping = takeInputs()
       let now = MonotonicClock.now
+      progress.enter(.timers)
       fireTimers(at: now)
+      progress.enter(.sending)
       drain()
       pacer.measure(at: now)
     }

@@ -5,7 +5,8 @@ package import Policy
 internal import SIPWire
 package import Resolution
 internal import Synchronization
-internal import struct Locking.Mutex
+package import class Locking.ThreadProgress
+package import struct Locking.Mutex
 
 /// Where a shard's effects go. Called on the shard's thread, in order; they must not block it, and must not
 /// call back into the edge other than by `UDPEdge.post`.
@@ -42,6 +43,7 @@ package struct EdgeBuffers: Sendable {
 /// from it by the sinks.
 package final class UDPEdge: Sendable {
   package let counters = EdgeCounters()
+  private let progress: ThreadProgress
   private let inbox: Inbox
   private let streams: StreamEdge
   private let table: ListenerTable
@@ -55,6 +57,7 @@ package final class UDPEdge: Sendable {
     streams streamSettings: StreamSettings = StreamSettings(), sinks: EdgeSinks
   ) throws(EdgeError) {
     self.buffers = buffers
+    progress = ThreadProgress("calls")
     let (bound, opened) = try Self.bind(
       settings.listeners, settings.listeners.indices, buffers)
     let table = ListenerTable(bound: bound, wanted: settings.listeners)
@@ -71,10 +74,10 @@ package final class UDPEdge: Sendable {
     self.streams = streams
     let gate = try StartGate()
     let thread = try EdgeThread(name: "shard-\(settings.shard)") {
-      [settings, configuration, counters, queues = streams.queues] in
+      [settings, configuration, counters, progress, queues = streams.queues] in
       do throws(EdgeError) {
         let loop = try Self.makeLoop(
-          settings, configuration, table, queues, inbox, sinks, counters)
+          settings, configuration, table, queues, inbox, sinks, counters, progress)
         gate.open(nil)
         loop.run()
       } catch {
@@ -119,7 +122,8 @@ package final class UDPEdge: Sendable {
 
   private static func makeLoop(
     _ settings: ShardSettings, _ configuration: Configuration, _ table: ListenerTable,
-    _ streams: StreamQueues, _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters
+    _ streams: StreamQueues, _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters,
+    _ progress: ThreadProgress
   ) throws(EdgeError) -> ShardLoop {
     guard
       let shard = Shard(
@@ -129,7 +133,7 @@ package final class UDPEdge: Sendable {
     }
     return try ShardLoop(
       shard: shard, table: table, streams: streams, inbox: inbox, sinks: sinks,
-      counters: counters)
+      counters: counters, progress: progress)
   }
 
   /// Gives the shard an input, in order with all others. False when it is stopping, or when too many
@@ -153,6 +157,9 @@ package final class UDPEdge: Sendable {
     thread?.join()
     if thread != nil { streams.stop() }
   }
+
+  /// How far its threads have come.
+  package var threads: [ThreadProgress] { [progress, streams.progress] }
 
   /// What the streams count.
   package var streamCounters: StreamCounters.Reading { streams.counters.reading }

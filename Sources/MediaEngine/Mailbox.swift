@@ -33,6 +33,7 @@ final class Mailbox: Sendable {
   private let limit: Int
   private let doors: PortSockets
   let signal: Signal
+  let progress = ThreadProgress("media")
 
   init(limit: Int, doors: PortSockets) throws(SystemError) {
     self.limit = max(limit, 1)

@@ -1,6 +1,6 @@
 package import MediaControl
 import Base
-import Locking
+package import Locking
 
 /// The media plane in user space: port pairs bound at the start, and a thread that relays between them,
 /// feeds applications and measures.
@@ -106,6 +106,13 @@ package final class MediaPlane: Sendable {
     } catch {
       kernel.withLock { $0 = (.unavailable(error), nil) }
       return nil
+    }
+  }
+
+  /// How far its thread has come; none: it does not run.
+  package var threads: [ThreadProgress] {
+    state.withLock { state in
+      if case .running(_, let mailbox) = state { [mailbox.progress] } else { [] }
     }
   }
 

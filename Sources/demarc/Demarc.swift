@@ -26,6 +26,7 @@ struct DemarcCommand: AsyncParsableCommand {
         2  the command line cannot be understood
         3  no server can be reached
       """,
+    version: Version.text,
     subcommands: [
       RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       NumbersCommand.self,

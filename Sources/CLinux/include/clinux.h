@@ -22,6 +22,13 @@ static inline uint64_t clinux_wall_clock(void) { return clinux_clock(CLOCK_REALT
 static inline uint64_t clinux_process_time(void) { return clinux_clock(CLOCK_PROCESS_CPUTIME_ID); }
 static inline uint64_t clinux_thread_time(void) { return clinux_clock(CLOCK_THREAD_CPUTIME_ID); }
 
+/// The kernel's number of the calling thread.
+int clinux_thread_id(void);
+
+/// Sends a datagram of text to the Unix socket that a service manager listens on (sd_notify(3)); a name that begins
+/// with `@` is an abstract one. Waits for nobody.
+int clinux_notify(const char *socket_name, const char *text);
+
 /// Whether the kernel's clock is kept right by another one (NTP, PTP): 1, or 0; negative where it cannot be asked.
 int clinux_clock_is_kept(void);
 

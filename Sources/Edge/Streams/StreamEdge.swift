@@ -1,11 +1,13 @@
 internal import Base
 internal import CallCore
+internal import Locking
 internal import SIPWire
 
 /// The streams of a shard on their own thread.
 final class StreamEdge: Sendable {
   let counters = StreamCounters()
   let queues: StreamQueues
+  let progress = ThreadProgress("connections")
   private let thread: EdgeThread
 
   /// Reads the certificates and starts the thread. The sockets listen already, so nothing is lost meanwhile.
@@ -19,11 +21,11 @@ final class StreamEdge: Sendable {
       listeners: listeners,
       certificates: try Self.contexts(listeners.listeners.values, settings.certificates))
     let gate = try StartGate()
-    thread = try EdgeThread(name: name) { [counters] in
+    thread = try EdgeThread(name: name) { [counters, progress] in
       do throws(EdgeError) {
         let loop = try StreamLoop(
           limits: settings.limits, arrivals: queues.arrivals, departures: queues.departures,
-          counters: counters)
+          counters: counters, progress: progress)
         gate.open(nil)
         loop.run()
       } catch {

@@ -1,5 +1,6 @@
 internal import Base
 internal import CallCore
+internal import Locking
 internal import Policy
 internal import SIPWire
 
@@ -25,6 +26,7 @@ final class StreamLoop {
   let arrivals: StreamArrivals
   let departures: StreamDepartures
   let counters: StreamCounters
+  private let progress: ThreadProgress
   let poller: Poller
   let reserve = DescriptorReserve()
   var contexts: [String: TLSContext] = [:]
@@ -52,12 +54,13 @@ final class StreamLoop {
 
   init(
     limits: StreamLimits, arrivals: StreamArrivals, departures: StreamDepartures,
-    counters: StreamCounters
+    counters: StreamCounters, progress: ThreadProgress
   ) throws(EdgeError) {
     self.limits = limits
     self.arrivals = arrivals
     self.departures = departures
     self.counters = counters
+    self.progress = progress
     poller = try Poller()
     now = MonotonicClock.now
     wheel = TimingWheel(start: now)
@@ -69,9 +72,12 @@ final class StreamLoop {
   /// Runs until it is told to stop; what the shard said before is written as far as the peers take it.
   func run() {
     var isStopping = false
+    progress.adopt(thread: ThisThread.number)
     while !isStopping {
+      progress.rest()
       poller.wait(patience, into: &events)
       now = MonotonicClock.now
+      progress.begin(.connections, at: now.nanoseconds)
       freeSlots += freedSlots
       freedSlots.removeAll(keepingCapacity: true)
       // The shard is behind: the kernel keeps what the peers send, and in the end the peers do.
@@ -84,7 +90,9 @@ final class StreamLoop {
         }
       }
       if mayRead { readOn() } else { pauseThread(.milliseconds(1)) }
+      progress.enter(.timers)
       fireTimers()
+      progress.enter(.sending)
       flush()
       counters.publish(tally)
     }

@@ -45,6 +45,8 @@ enum Clock {
   static var wall: UInt64 { clmedia_wall_clock() }
   /// CPU time of the calling thread in ns.
   static var threadTime: UInt64 { clmedia_thread_time() }
+  /// The kernel's number of the calling thread.
+  static var thread: Int32 { clinux_thread_id() }
   static func sleep(until instant: Instant) { clmedia_sleep_until(instant.nanoseconds) }
 }
 

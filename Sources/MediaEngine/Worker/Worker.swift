@@ -1,4 +1,5 @@
 import Base
+import Locking
 import MediaControl
 import RTPWire
 
@@ -112,13 +113,18 @@ struct Worker: ~Copyable {
     _ = poller.add(mailbox.signal.descriptor, token: Self.signalToken)
     for watch in fastPath.watches { _ = poller.add(watch, token: Self.routesToken) }
     var running = true
+    mailbox.progress.adopt(thread: Clock.thread)
     while running {
+      mailbox.progress.rest()
       waitForWork()
       now = Clock.now
+      mailbox.progress.begin(.media, at: now.nanoseconds)
       wall = Clock.wall
       counters.wakeups &+= 1
       running = handleReady()
+      mailbox.progress.enter(.timers)
       fireTimers()
+      mailbox.progress.enter(.recordings)
       handRecordings()
       followRoutes()
       report()

@@ -26,6 +26,8 @@ package struct MetricsPage: Sendable {
   package var residentBytes: UInt64 = 0
   package var openDescriptors = 0
   package var draining = false
+  package var threadStalls: UInt64 = 0
+  package var isStalled = false
   package var shard = ShardCounters()
   package var trunks: [TrunkStatus] = []
   /// Its limit of concurrent calls, for each trunk that has one.
@@ -80,6 +82,12 @@ package struct MetricsPage: Sendable {
     text.single(
       "draining", .gauge, "1 while new calls are refused because the process is to end.",
       draining ? 1 : 0)
+    text.single(
+      "thread_stalled", .gauge, "1 while a thread has not come to the end of its turn for 2 s.",
+      isStalled ? 1 : 0)
+    text.single(
+      "thread_stalls_total", .counter,
+      "How often a thread has stalled; the log says which and where.", threadStalls)
   }
 
   private func signalling(_ text: inout MetricsText) {

@@ -22,6 +22,7 @@ extension DemarcServer {
     }
     page.revision = revision
     page.draining = isDraining.load(ordering: .relaxed)
+    (page.threadStalls, page.isStalled) = watchdog.counts
     page.processSeconds = ProcessUsage.cpuTime.seconds
     page.residentBytes = UInt64(clamping: ProcessUsage.residentBytes)
     page.openDescriptors =

@@ -25,6 +25,7 @@ extension DemarcServer {
     if isDraining.exchange(true, ordering: .relaxed) { return Ending() }
     log.write(
       LogLine(.info, "draining", [LogField("seconds", settings.drainTime.wholeSeconds)]))
+    watchdog.tellStopping()
     post.send(.drain)
     var ending = Ending()
     let limit = Duration.nanoseconds(settings.drainTime.nanoseconds)
@@ -55,6 +56,7 @@ extension DemarcServer {
       task?.cancel()
       await task?.value
     }
+    watchdog.stop()
     let kept = await blocking.run { [edge, names, post, media, writer, stream] in
       edge.stop()
       post.close()

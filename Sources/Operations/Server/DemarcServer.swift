@@ -32,6 +32,7 @@ package final class DemarcServer: Sendable {
   let names: NameEdge
   let requests: APICounters
   let blocking = BlockingWork(label: "server")
+  let watchdog: Watchdog
   let startedAt: Instant
   let isDraining = Atomic(false)
   let listeners = Mutex(Listeners())
@@ -62,6 +63,8 @@ package final class DemarcServer: Sendable {
     names = parts.names
     requests = parts.requests
     startedAt = parts.startedAt
+    watchdog = Watchdog(
+      edge.threads + parts.media.threads, log: parts.log, manager: parts.settings.manager)
   }
 
   /// Opens the store, closes what an earlier life left open, binds ports and sockets, and answers calls
@@ -86,6 +89,7 @@ package final class DemarcServer: Sendable {
       throw error
     }
     server.tellStarted(recovery: parts.recovery)
+    server.watchdog.start()
     return server
   }
 

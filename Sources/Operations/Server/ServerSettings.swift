@@ -27,6 +27,8 @@ package struct ServerSettings: Sendable {
   /// What they were made of, and how that is read again while the server runs; the source throws `APIFailure`.
   package var process: ProcessSettings?
   package var source: Source?
+  /// Who started us and wants to know how we are; nil: nobody.
+  package var manager: ServiceManager?
 
   package typealias Source = @Sendable () throws -> ProcessSettings
 

@@ -10,7 +10,7 @@ struct RunCommand: AsyncParsableCommand {
     commandName: "run", abstract: "Start the server and stay until it is told to end.",
     discussion: """
       Settings come from the file, from the environment over it (log.level is DEMARC_LOG_LEVEL) and from \
-      the options over both. Without a file: UDP on 127.0.0.1:5060, everything else in ./run.
+      the options over both. Without a file, here or in /etc/demarc: UDP on 127.0.0.1:5060, everything else in ./run.
 
       The first SIGINT or SIGTERM refuses new calls with 503 and lets the others end within \
       limits.drainTime (30 s); the second hangs them up; the third ends the process where it stands. SIGHUP \
@@ -24,7 +24,7 @@ struct RunCommand: AsyncParsableCommand {
       """)
 
   @Option(
-    help: "The settings' file. (environment: DEMARC_CONFIG; default: demarc.yaml if it is here)")
+    help: "The settings' file. (environment: DEMARC_CONFIG; default: demarc.yaml here, or in /etc/demarc)")
   var config: String?
   @Option(help: "Resources to apply before the first call; otherwise those applied last.")
   var resources: String?
@@ -49,6 +49,7 @@ struct RunCommand: AsyncParsableCommand {
     let server: DemarcServer
     do {
       var start = ServerSettings(settings)
+      start.manager = ServiceManager()
       let file = SettingsFile(config)
       start.source = { [flags] in try file.readAgain(flags: flags) }
       server = try await DemarcServer.start(start, document: document, log: log)
@@ -92,9 +93,12 @@ private final class ReloadTarget: Sendable {
   }
 }
 
-/// `demarc.yaml`, where it was named, or where it lies.
+/// `demarc.yaml`, where it was named, or where it lies: here, or in /etc/demarc.
 struct SettingsFile: Sendable {
   private let path: String?
+
+  /// Here, and where the package puts it.
+  private static let places = ["demarc.yaml", "/etc/demarc/demarc.yaml"]
 
   /// What errors call it.
   private var name: String { path ?? "defaults" }
@@ -104,7 +108,7 @@ struct SettingsFile: Sendable {
     if let named = path ?? environment["DEMARC_CONFIG"] {
       self.path = named
     } else {
-      self.path = FileManager.default.fileExists(atPath: "demarc.yaml") ? "demarc.yaml" : nil
+      self.path = Self.places.first { FileManager.default.isReadableFile(atPath: $0) }
     }
   }
 

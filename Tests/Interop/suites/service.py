@@ -1,0 +1,117 @@
+"""Demarc as a service manager sees it: what it says of itself, and a thread that does not go on."""
+
+import ctypes
+import os
+import pathlib
+import socket
+import time
+
+from harness.case import test
+from harness.demarc import Demarc
+from harness.ports import free_port, free_range
+from harness.process import Skipped, expect, wait_until
+
+WATCHDOG = 3
+_PTRACE_SEIZE, _PTRACE_INTERRUPT, _PTRACE_DETACH = 0x4206, 0x4207, 17
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Manager:
+    """The datagram socket of sd_notify(3), in place of systemd's."""
+
+    def __init__(self, t):
+        self.path = t.folder / "notify"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self.path))
+        self.socket.setblocking(False)
+        t.defer(self.socket.close)
+        self.told = []
+
+    def heard(self):
+        """What has been told since the last time."""
+        new = []
+        while True:
+            try:
+                new.append(self.socket.recv(4096).decode().splitlines()[0])
+            except BlockingIOError:
+                self.told += new
+                return new
+
+
+def service(t):
+    """A Demarc that has been started by a manager with a watchdog; both."""
+    manager = Manager(t)
+    demarc = Demarc(t.program, t.folder, free_port(), (free_range(40), 40), False)
+    launcher = t.folder / "launcher"
+    launcher.write_text(f"#!/bin/sh\nexport NOTIFY_SOCKET={manager.path} WATCHDOG_USEC={WATCHDOG * 1_000_000}\n"
+                        f"exec {demarc.program} \"$@\"\n")
+    launcher.chmod(0o755)
+    demarc.launcher = launcher
+    demarc.start()
+    t.defer(demarc.stop)
+    return manager, demarc
+
+
+@test("notified", 40)
+def notified(t):
+    """The manager hears that it is ready, that it is alive as often as it asked, and that it is going to end"""
+    manager, demarc = service(t)
+    wait_until(lambda: manager.heard() or "READY=1" in manager.told, 5, "READY=1")
+    expect(manager.told[0] == "READY=1", f"the first word was {manager.told[0]}")
+    manager.told.clear()
+    time.sleep(2 * WATCHDOG)
+    manager.heard()
+    alive = manager.told.count("WATCHDOG=1")
+    expect(alive >= 4, f"it said that it was alive {alive} times in {2 * WATCHDOG} s")
+    demarc.ask_to_end()
+    expect(demarc.ended(10) == 0, "it did not end")
+    manager.heard()
+    expect("STOPPING=1" in manager.told, f"the last words were {manager.told[-3:]}")
+
+
+def thread(demarc, name):
+    """The kernel's number of a thread of the process."""
+    for task in pathlib.Path(f"/proc/{demarc.pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == name:
+            return int(task.name)
+    raise AssertionError(f"no thread is called {name}")
+
+
+def traced(request, number):
+    if _libc.ptrace(request, number, None, None) < 0:
+        raise Skipped(f"ptrace: {os.strerror(ctypes.get_errno())}")
+
+
+@test("stalled", 60)
+def stalled(t):
+    """The thread of the calls is held for five seconds: the log says so, the watchdog is not fed, and it goes on"""
+    manager, demarc = service(t)
+    number = thread(demarc, "shard-0")
+    traced(_PTRACE_SEIZE, number)
+    # Not while it rests: something has to be begun.
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    t.defer(probe.close)
+
+    def stopped_in_a_turn():
+        for _ in range(50):
+            probe.sendto(b"OPTIONS sip:a SIP/2.0\r\n\r\n" * 20, ("127.0.0.1", demarc.sip_port))
+        traced(_PTRACE_INTERRUPT, number)
+        os.waitpid(number, 0x40000000)  # __WALL
+        time.sleep(3.5)
+        if "a thread has stalled" in demarc.process.text():
+            return True
+        _libc.ptrace(_PTRACE_DETACH, number, None, None)
+        traced(_PTRACE_SEIZE, number)
+        return False
+    wait_until(stopped_in_a_turn, 40, "the thread to be stopped within a turn", 0)
+    manager.heard()
+    time.sleep(1.5)
+    expect("WATCHDOG=1" not in manager.heard(), "the watchdog was fed while a thread stood still")
+    line = next(one for one in demarc.process.text().splitlines() if "a thread has stalled" in one)
+    expect("thread=calls" in line and "doing=" in line and "state" in line, f"the log says {line}")
+    _libc.ptrace(_PTRACE_DETACH, number, None, None)
+    wait_until(lambda: "goes on" in demarc.process.text(), 5, "the log to say that it goes on")
+    metrics = demarc.metrics()
+    expect(metrics["demarc_thread_stalls_total"] == 1 and metrics["demarc_thread_stalled"] == 0, "the metrics differ")
+    wait_until(lambda: "WATCHDOG=1" in manager.heard(), 5, "the watchdog to be fed again", 0.2)
+    t.remark = line.partition("doing=")[2][:60]
