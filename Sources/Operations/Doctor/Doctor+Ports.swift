@@ -1,4 +1,5 @@
 import Base
+import SIPWire
 
 // What of us strangers can reach, and what they see there.
 

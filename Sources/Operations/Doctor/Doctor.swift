@@ -1,5 +1,4 @@
-package import Base
-package import Edge
+import Edge
 package import MediaControl
 package import MediaEngine
 
