@@ -139,7 +139,8 @@ let tests: [Layer] = [
   Layer(
     name: "OperationsTests",
     imports: [
-      "Base", "SIPWire", "Policy", "CallCore", "MediaControl", "MediaEngine", "Edge", "Persistence",
+      "Base", "Locking", "SIPWire", "Policy", "CallCore", "MediaControl", "MediaEngine", "Edge",
+      "Persistence",
       "Operations",
       .product(name: "GRDB", package: "GRDB.swift"),
     ],

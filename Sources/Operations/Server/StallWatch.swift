@@ -1,5 +1,5 @@
-import Base
-import Locking
+package import Base
+package import Locking
 
 /// Which threads have not come to the end of their turn for too long. A machine, so that it can be tried with any times.
 package struct StallWatch: Sendable {
