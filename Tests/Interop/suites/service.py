@@ -6,13 +6,13 @@ import pathlib
 import socket
 import time
 
+from harness.agent import Agent, token
 from harness.case import test
 from harness.demarc import Demarc
 from harness.ports import free_port, free_range
-from harness.process import Skipped, expect, wait_until
+from harness.process import Failure, Skipped, expect, wait_until
 
 WATCHDOG = 3
-_PTRACE_SEIZE, _PTRACE_INTERRUPT, _PTRACE_DETACH = 0x4206, 0x4207, 17
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -77,39 +77,62 @@ def thread(demarc, name):
     raise AssertionError(f"no thread is called {name}")
 
 
-def traced(request, number):
-    if _libc.ptrace(request, number, None, None) < 0:
-        raise Skipped(f"ptrace: {os.strerror(ctypes.get_errno())}")
+class Held:
+    """A thread of Demarc's that stands still where it is about to send, so in the middle of a turn: ptrace(2)."""
+
+    # Of x86-64 and of ARM: sendto, sendmsg, sendmmsg.
+    sends = {44, 46, 307, 206, 211, 269}
+    seize, interrupt, go_on, detach, where, system_calls = 0x4206, 0x4207, 24, 17, 0x420E, 1
+    wall = 0x40000000
+
+    def __init__(self, number, provoke):
+        self.number = number
+        self.ask(self.seize, data=self.system_calls)
+        self.ask(self.interrupt)
+        self.wait()
+        for _ in range(2_000):
+            provoke()
+            self.ask(self.go_on)
+            self.wait()
+            if self.is_sending():
+                return
+        raise Failure("the thread sends nothing")
+
+    def ask(self, request, address=None, data=None):
+        if _libc.ptrace(request, self.number, address, data) < 0:
+            raise Skipped(f"ptrace: {os.strerror(ctypes.get_errno())}")
+
+    def wait(self):
+        os.waitpid(self.number, self.wall)
+
+    def is_sending(self):
+        """struct ptrace_syscall_info: the kind of stop (1: a system call begins), and at 24 which one."""
+        info = ctypes.create_string_buffer(88)
+        self.ask(self.where, ctypes.c_void_p(len(info)), info)
+        return info.raw[0] == 1 and int.from_bytes(info.raw[24:32], "little") in self.sends
+
+    def release(self):
+        if self.number:
+            _libc.ptrace(self.detach, self.number, None, None)
+            self.number = None
 
 
-@test("stalled", 60)
+@test("stalled", 40)
 def stalled(t):
-    """The thread of the calls is held for five seconds: the log says so, the watchdog is not fed, and it goes on"""
+    """The thread of the calls is held in a turn: the log says so, the watchdog is not fed, and it goes on"""
     manager, demarc = service(t)
-    number = thread(demarc, "shard-0")
-    traced(_PTRACE_SEIZE, number)
-    # Not while it rests: something has to be begun.
-    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    probe = Agent(("127.0.0.1", demarc.sip_port), "probe")
     t.defer(probe.close)
-
-    def stopped_in_a_turn():
-        for _ in range(50):
-            probe.sendto(b"OPTIONS sip:a SIP/2.0\r\n\r\n" * 20, ("127.0.0.1", demarc.sip_port))
-        traced(_PTRACE_INTERRUPT, number)
-        os.waitpid(number, 0x40000000)  # __WALL
-        time.sleep(3.5)
-        if "a thread has stalled" in demarc.process.text():
-            return True
-        _libc.ptrace(_PTRACE_DETACH, number, None, None)
-        traced(_PTRACE_SEIZE, number)
-        return False
-    wait_until(stopped_in_a_turn, 40, "the thread to be stopped within a turn", 0)
+    held = Held(thread(demarc, "shard-0"), lambda: probe.send(
+        probe.request("OPTIONS", "sip:demarc.test", token(), 1, token())))
+    t.defer(held.release)
+    wait_until(lambda: "a thread has stalled" in demarc.process.text(), 6, "the log to say that a thread has stalled")
     manager.heard()
     time.sleep(1.5)
     expect("WATCHDOG=1" not in manager.heard(), "the watchdog was fed while a thread stood still")
     line = next(one for one in demarc.process.text().splitlines() if "a thread has stalled" in one)
     expect("thread=calls" in line and "doing=" in line and "state" in line, f"the log says {line}")
-    _libc.ptrace(_PTRACE_DETACH, number, None, None)
+    held.release()
     wait_until(lambda: "goes on" in demarc.process.text(), 5, "the log to say that it goes on")
     metrics = demarc.metrics()
     expect(metrics["demarc_thread_stalls_total"] == 1 and metrics["demarc_thread_stalled"] == 0, "the metrics differ")
