@@ -133,7 +133,7 @@ struct DoctorTests {
   }
 
   private static let expiries: [(Int64?, DoctorFinding.Verdict, String)] = [
-    (nil, .bad, "not a certificate"), (-1, .bad, "expired 0 days ago"), (0, .bad, "expired"),
+    (nil, .bad, "not a certificate"), (-1, .bad, "expired 1 days ago"), (0, .bad, "expired"),
     (13, .advice, "in 13 days"), (14, .good, "for 14 days"),
   ]
 
@@ -196,7 +196,7 @@ struct DoctorTests {
       #""networks": [{"name": "net", "listeners": ["outside"], "trusted": true}]"#, "network net",
       .bad, "believed"
     ),
-    (trunk(#""sources": ["10.0.0.0/8"]"#), "trunk t", .bad, "10.0.0.0/8, and no password"),
+    (trunk(#""sources": ["10.0.0.0/8"]"#), "trunk t", .bad, "and no password is asked for"),
     (
       trunk(#""sources": ["2001:db8::/32"], "authentication": {"username": "x"}"#), "trunk t",
       .advice, "when he has"

@@ -107,6 +107,9 @@ class Thief:
         for host, port in targets:
             self.socket.sendto(header + self.mark * 160, (host, port))
             self.socket.sendto(struct.pack("!BBHI", 0x80, 201, 1, 0xBAD), (host, port + 1))
+        self.take()
+
+    def take(self):
         try:
             # Reports of RTCP are no speech; they go to whom the first came from, of the right address.
             while packet := self.socket.recv(2048):
@@ -141,6 +144,7 @@ def rtp_bleed(t):
     speech = 0.3 * numpy.sin(numpy.arange(8_000 * 2) * 0.3)
     threads = [end.speak(speech, target) for end, target in zip(ends, targets)]
     time.sleep(0.1)
+    neighbour.take()
     neighbour.stolen, speaking = 0, time.monotonic()
     steal(400)
     for thread in threads:
