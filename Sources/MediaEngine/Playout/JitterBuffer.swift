@@ -43,7 +43,7 @@ package struct JitterBuffer: Sendable {
   package enum Surplus: Sendable { case none, whereQuiet, anyway }
 
   package enum Playout: Equatable, Sendable {
-    /// The packet at this place (`payload(at:)`), there until the next one is taken.
+    /// The packet at this place (`withPayload`), there until the next one is taken.
     case packet(place: Int, surplus: Surplus)
     /// So much is missing and is not waited for any longer, in units of the clock. `next`: the place of the packet right
     /// behind it, which may carry it once more (in-band FEC).
@@ -320,9 +320,10 @@ package struct JitterBuffer: Sendable {
   }
 
   /// The payload of what `next` has named.
-  package func payload(_ place: Int) -> ArraySlice<UInt8> {
-    guard table.indices.contains(place) else { return [] }
-    return bytes[place * placeSize..<place * placeSize + table[place].size]
+  package func withPayload<Result>(_ place: Int, _ body: (RawSpan) -> Result) -> Result {
+    let isPlace = table.indices.contains(place)
+    let start = isPlace ? place * placeSize : 0
+    return body(bytes.rawSpan.extracting(start..<start + (isPlace ? table[place].size : 0)))
   }
 
   /// A packet that might be left out was.

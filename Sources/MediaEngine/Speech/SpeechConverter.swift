@@ -41,6 +41,7 @@ package struct SpeechConverter {
   private var pauseAt: Int?
   private var pausedTicks: UInt32 = 0
 
+  private var loudness = Loudness()
   private var hasBegun = false
   private var source: UInt32 = 0
   /// What the next packet has when nothing is missing.
@@ -96,7 +97,9 @@ package struct SpeechConverter {
   }
 
   /// Nothing is said for so long.
-  mutating func pause(milliseconds: Int) { pause(samples: milliseconds * band.perMillisecond) }
+  package mutating func pause(milliseconds: Int) {
+    pause(samples: milliseconds * band.perMillisecond)
+  }
 
   /// The time, on the clock of what leaves, of a packet of the same source that is no speech, such as a digit.
   mutating func time(beside header: RTPHeader) -> UInt32 {
@@ -135,8 +138,9 @@ package struct SpeechConverter {
   /// Nothing is said for a time: what was begun is filled up with silence, and the rest shows in the time stamps alone.
   private mutating func pause(samples count: Int) {
     let rest = count - fillUp()
+    if pauseAt != filled { pausedTicks = 0 }
     pauseAt = filled
-    pausedTicks = rest > 0 ? ticks(ofSamples: rest) : 0
+    pausedTicks &+= rest > 0 ? ticks(ofSamples: rest) : 0
   }
 
   @discardableResult
@@ -154,6 +158,34 @@ package struct SpeechConverter {
     filled += count
   }
 
+  // MARK: By a clock of ours
+
+  package enum Played { case played, leftOut, unusable }
+
+  /// Less than a packet has been taken.
+  package var isShort: Bool { filled < packetSamples }
+  /// Of what has been taken nothing is left.
+  package var isEmpty: Bool { filled == 0 }
+  /// The time that comes next, on the clock of what leaves.
+  package var position: UInt32 { timestamp &+ ticks(ofSamples: filled) &+ pausedTicks }
+
+  /// What comes next, or is left out where more is kept than needed.
+  package mutating func play(_ payload: RawSpan, surplus: JitterBuffer.Surplus) -> Played {
+    guard let count = decoder.decode(payload) else { return .unusable }
+    let isQuiet = loudness.isQuiet(decoder.samples, count)
+    if surplus == .anyway || surplus == .whereQuiet && isQuiet { return .leftOut }
+    append(count)
+    return .played
+  }
+
+  /// Something that stands in for what is missing.
+  package mutating func conceal(milliseconds: Int) {
+    append(decoder.conceal(milliseconds: min(milliseconds, Self.longestConcealed)))
+  }
+
+  /// What was begun goes out with silence behind it; false: nothing was.
+  package mutating func finishPacket() -> Bool { fillUp() > 0 }
+
   // MARK: Out
 
   /// The next packet's payload, written to `packet` from `offset` on; nil: not enough has been taken yet.
@@ -162,6 +194,7 @@ package struct SpeechConverter {
       timestamp &+= pausedTicks
       isAfterPause = true
       pauseAt = nil
+      pausedTicks = 0
     }
     let count = packetSamples
     guard filled >= count else { return nil }

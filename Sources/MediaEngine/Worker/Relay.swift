@@ -29,6 +29,7 @@ extension Worker {
 
   /// A packet of the far end's in the buffer.
   mutating func take(_ header: RTPHeader, _ length: Int, _ stamp: UInt64, _ slot: Int) {
+    self.stamp = stamp
     transports[slot].lastHeard = now
     transports[slot].lastMedia = now
     if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }

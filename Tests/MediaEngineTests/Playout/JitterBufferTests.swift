@@ -95,7 +95,9 @@ private struct Line {
   }
 
   private func number(_ place: Int) -> Int {
-    buffer.payload(place).reversed().reduce(0) { $0 << 8 | Int($1) }
+    buffer.withPayload(place) { payload in
+      (0..<payload.byteCount).reduce(0) { $0 | Int(payload.byte(at: $1)) << (8 * $1) }
+    }
   }
 
   var lateRate: Double { Double(buffer.counters.late) / Double(max(sent - lost, 1)) }
