@@ -121,7 +121,7 @@ package struct RemoteMedia: Hashable, Sendable {
   }
 }
 
-/// What is done to speech on its way to a far end.
+/// What is done to speech on its way to a far end, and what that can bear.
 package struct SpeechTreatment: OptionSet, Hashable, Sendable {
   package var rawValue: UInt8
   package init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -129,7 +129,12 @@ package struct SpeechTreatment: OptionSet, Hashable, Sendable {
   /// It is kept until its time has come, and sent in order and evenly, by our clock.
   package static let even = SpeechTreatment(rawValue: 1)
 
-  package static let all: SpeechTreatment = [.even]
+  /// It makes use of what a packet of Opus says of the one before (useinbandfec, RFC 7587 §6.1).
+  package static let repeated = SpeechTreatment(rawValue: 2)
+  /// It has named comfort noise of 8 kHz (RFC 3389).
+  package static let comfortNoise = SpeechTreatment(rawValue: 4)
+
+  package static let all: SpeechTreatment = [.even, .repeated, .comfortNoise]
 }
 
 /// What an application leg hears.

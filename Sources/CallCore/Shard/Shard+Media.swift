@@ -152,7 +152,7 @@ extension Shard {
       security: security,
       speech: leg.transcodes ? ownFormats(sdp, bytes, of: line, leg) : SpeechFormats())
     remote.wantsMetrics = description.wantsVoIPMetrics
-    remote.treatment = leg.treatment
+    remote.treatment = leg.treatment.union(abilities(formats, bytes))
     return remote
   }
 

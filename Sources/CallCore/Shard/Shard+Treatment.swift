@@ -1,7 +1,9 @@
+import Base
 import MediaControl
 import Policy
+import SIPWire
 
-// What is done to speech on its way to a peer, by the policy of its trunk or user.
+// What is done to speech on its way to a peer, by the policy of its trunk or user and by what it has named.
 
 extension Shard {
   func treatment(of caller: CallerKind, _ configuration: Configuration) -> SpeechTreatment {
@@ -10,6 +12,19 @@ extension Shard {
     case .user(let user): configuration.users[user].treatment
     case .trunk(let trunk): configuration.trunks[trunk].treatment
     }
+  }
+
+  func abilities(_ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan) -> SpeechTreatment {
+    var abilities = SpeechTreatment()
+    for format in formats {
+      if format.encoding == .comfortNoise, format.payloadType == 13 {
+        abilities.insert(.comfortNoise)
+      }
+      if format.encoding == .opus, format.hasParameter("useinbandfec=1", in: bytes) {
+        abilities.insert(.repeated)
+      }
+    }
+    return abilities
   }
 }
 

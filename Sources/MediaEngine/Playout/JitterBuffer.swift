@@ -326,6 +326,11 @@ package struct JitterBuffer: Sendable {
     return body(bytes.rawSpan.extracting(start..<start + (isPlace ? table[place].size : 0)))
   }
 
+  /// It holds no speech.
+  package func isSilence(_ place: Int) -> Bool {
+    table.indices.contains(place) && table[place].duration == 0
+  }
+
   /// A packet that might be left out was.
   package mutating func leftOut(at now: Instant) {
     counters.leftOut &+= 1

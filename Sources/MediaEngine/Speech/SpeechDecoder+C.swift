@@ -175,6 +175,23 @@ package final class SpeechDecoder {
     }
   }
 
+  /// Whether a packet says what was lost before it.
+  package var recovers: Bool { codec == .opus }
+
+  /// How many `samples` stand for so many milliseconds that were lost, by what the packet behind them says of them; it is
+  /// decoded after that.
+  package func recover(_ payload: RawSpan, milliseconds: Int) -> Int {
+    guard case .opus(let state) = kind, payload.byteCount > 0 else {
+      return conceal(milliseconds: milliseconds)
+    }
+    let count = min(milliseconds * band.perMillisecond, Self.longest)
+    let made: Int32 = unsafe payload.withUnsafeBytes { bytes in
+      guard let first = unsafe bytes.bindMemory(to: UInt8.self).baseAddress else { return 0 }
+      return unsafe opus_decode(state, first, Int32(bytes.count), &samples, Int32(count), 1)
+    }
+    return made == Int32(count) ? count : conceal(milliseconds: milliseconds)
+  }
+
   /// How many `samples` stand for so many milliseconds that were lost.
   package func conceal(milliseconds: Int) -> Int {
     let isDoubled = resampler != nil && band == .wide

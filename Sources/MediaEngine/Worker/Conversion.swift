@@ -31,6 +31,7 @@ extension Worker {
   mutating func endConversion(_ slot: Int) {
     transports[slot].converts = false
     endPlayout(slot)
+    timers.cancel(timer(.noise, slot))
     converters[slot] = nil
     if transports[slot].endsReports {
       transports[slot].endsReports = false
@@ -83,6 +84,7 @@ extension Worker {
     case .unusable: counters.unconvertible &+= 1
     }
     converters[source] = converter
+    if converter.isSilent { beginNoise(source) }
     return true
   }
 
@@ -151,9 +153,10 @@ extension Worker {
     guard converters[source] != nil, let timestamp = converters[source]?.time(beside: header) else {
       return false
     }
-    // Comfort noise of 8 kHz (RFC 3389 §4) is nothing to who has another clock.
-    let clocksDiffer = transports[source].remote.clockRate != transports[slot].remote.clockRate
-    guard !clocksDiffer || header.payloadType != 13 else { return true }
+    if header.payloadType == 13, !takesNoise(source, slot) {
+      hush(header, length, source)
+      return true
+    }
     passBeside(header, length, at: timestamp, for: slot)
     return true
   }

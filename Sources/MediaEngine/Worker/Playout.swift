@@ -81,9 +81,13 @@ extension Worker {
     _ header: RTPHeader, _ length: Int, of source: Int, for slot: Int
   ) -> Bool {
     guard let playout = playouts[source], converters[source] != nil else { return false }
+    guard header.payloadType != 13 else {
+      _ = playout.buffer.take(
+        header, duration: 0, buffer.bytes(length).extracting(header.payload), at: arrival)
+      if !playout.isTicking { resume(playout, source) }
+      return true
+    }
     playout.buffer.pass(header, at: arrival)
-    // Comfort noise would be heard before the speech that it follows.
-    guard header.payloadType != 13 else { return true }
     if !playout.isTicking, playout.due < now {
       converters[source]?.pause(milliseconds: (now - playout.due).milliseconds)
       playout.due = now
@@ -138,6 +142,10 @@ extension Worker {
     let clock = max(converter.from.codec.clockRate / 1_000, 1)
     for _ in 0..<JitterBuffer.places where converter.isShort {
       switch playout.buffer.next(at: playout.due) {
+      // What G.729 has for it is of its own.
+      case .packet(let place, _)
+      where playout.buffer.isSilence(place) && converter.from.codec != .g729:
+        playout.buffer.withPayload(place) { converter.hush($0) }
       case .packet(let place, let surplus):
         let played = playout.buffer.withPayload(place) { converter.play($0, surplus: surplus) }
         switch played {
@@ -147,8 +155,14 @@ extension Worker {
           counters.unconvertible &+= 1
           converter.conceal(milliseconds: converter.packetMilliseconds)
         }
-      case .lost(let duration, _), .hold(let duration):
+      case .lost(let duration, let next?):
+        playout.buffer.withPayload(next) {
+          converter.conceal(milliseconds: Int(duration / clock), before: $0)
+        }
+      case .lost(let duration, nil), .hold(let duration):
         converter.conceal(milliseconds: Int(duration / clock))
+      case .pause where converter.isSilent:
+        converter.addNoise(milliseconds: converter.packetMilliseconds)
       case .pause:
         if converter.finishPacket() { return true }
         if playout.buffer.count == 0 { return false }

@@ -315,6 +315,7 @@ extension Worker {
   private mutating func note(_ block: RTCPReportBlock, at time: UInt64, _ slot: Int) {
     let rate = UInt64(max(transports[slot].remote.clockRate, 1))
     transports[slot].remoteFractionLost = block.fractionLost
+    expectLoss(slot)
     transports[slot].remoteJitter = UInt32(clamping: UInt64(block.jitter) &* 1_000_000 / rate)
     // Round trip between us and the far end, also for an SR that we only passed on: from when it left us.
     let sent = transports[slot].reportSent

@@ -199,6 +199,7 @@ struct Worker: ~Copyable {
       case .digits: sayDigits(slot)
       case .digitWatch: watchDigits(slot)
       case .playout: runPlayout(slot)
+      case .noise: sayNoise(slot, due: due)
       case nil: break
       }
     }
@@ -222,7 +223,7 @@ struct Worker: ~Copyable {
 
 /// The timers of a slot.
 enum TimerKind: Int, CaseIterable {
-  case application, report, watch, examine, handshake, digits, digitWatch, playout
+  case application, report, watch, examine, handshake, digits, digitWatch, playout, noise
 }
 
 /// Packets per second over the last tenth of a second, and the tick that follows from it.
