@@ -21,18 +21,18 @@ struct DelayHistogram: Sendable {
   mutating func add(milliseconds: Int) {
     let bin = min(max(milliseconds / Self.binMilliseconds, 0), Self.bins - 1)
     weight &+= weight >> Self.forgetting
-    if weight >= 1 << 24 { lighten() }
+    if weight >= 1 << 22 { lighten() }
     shares[bin] &+= weight
     total &+= UInt64(weight)
   }
 
-  /// Everything weighs less by the same factor, so that nothing overflows: a bin never holds more than 512 times the
-  /// heaviest weight by far.
+  /// Everything weighs less by the same factor, so that nothing overflows: all bins together never hold more than 512 times
+  /// the heaviest weight.
   private mutating func lighten() {
-    weight >>= 12
+    weight >>= 10
     total = 0
     for bin in shares.indices {
-      shares[bin] >>= 12
+      shares[bin] >>= 10
       total &+= UInt64(shares[bin])
     }
   }
