@@ -136,6 +136,8 @@ final class Leg {
   var streams = SDPStreams.all
   /// Its speech may be converted.
   var transcodes = true
+  /// What is done to the speech that it is sent.
+  var treatment = SpeechTreatment()
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
   /// When media said last that it is silent.

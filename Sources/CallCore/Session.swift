@@ -125,6 +125,7 @@ struct CallTarget {
   var codecs: [String]
   var streams = SDPStreams.all
   var transcodes = true
+  var treatment = SpeechTreatment()
   var dtmf = DTMFPolicy.auto
   var wideLatching: Bool
   var followsSource: Bool
@@ -162,6 +163,7 @@ extension CallTarget {
     srtp = peer.srtp
     streams = peer.streams
     transcodes = peer.transcode
+    treatment = peer.treatment
     dtmf = peer.dtmf
   }
 }

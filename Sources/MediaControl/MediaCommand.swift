@@ -85,6 +85,8 @@ package struct RemoteMedia: Hashable, Sendable {
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
   package var proto: MediaProtocol
+  /// What is done to the speech that it is sent.
+  package var treatment = SpeechTreatment()
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
   package var speech: SpeechFormats
@@ -117,6 +119,22 @@ package struct RemoteMedia: Hashable, Sendable {
     self.telephoneEvent = telephoneEvent
     self.security = security
   }
+}
+
+/// What is done to speech on its way to a far end, and what that can bear.
+package struct SpeechTreatment: OptionSet, Hashable, Sendable {
+  package var rawValue: UInt8
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// It is kept until its time has come, and sent in order and evenly, by our clock.
+  package static let even = SpeechTreatment(rawValue: 1)
+
+  /// It makes use of what a packet of Opus says of the one before (useinbandfec, RFC 7587 §6.1).
+  package static let repeated = SpeechTreatment(rawValue: 2)
+  /// It has named comfort noise of 8 kHz (RFC 3389).
+  package static let comfortNoise = SpeechTreatment(rawValue: 4)
+
+  package static let all: SpeechTreatment = [.even, .repeated, .comfortNoise]
 }
 
 /// What an application leg hears.

@@ -54,6 +54,7 @@ struct FrameWriter {
     put(remote.telephoneEvent)
     put(remote.digits.rawValue)
     put(UInt8(remote.wantsMetrics ? 1 : 0))
+    put(remote.treatment.rawValue)
     put(remote.speech.words.low)
     put(remote.speech.words.high)
     switch remote.security?.keying {
@@ -250,6 +251,8 @@ struct FrameReader {
       maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
     remote.digits = try valid(DigitKind(rawValue: u8(bytes)))
     remote.wantsMetrics = try flag(bytes)
+    remote.treatment = SpeechTreatment(rawValue: u8(bytes))
+    guard remote.treatment.isSubset(of: .all) else { throw error(.badValue) }
     remote.speech = try valid(SpeechFormats(words: (u64(bytes), u64(bytes))))
     remote.security = try security(bytes)
     return remote

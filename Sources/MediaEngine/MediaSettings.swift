@@ -137,6 +137,11 @@ package struct MediaCounters: Hashable, Sendable {
   package var unconvertible: UInt64 = 0
   /// Dropped: its place in a converted flow was filled already.
   package var convertedLate: UInt64 = 0
+  /// Of speech that is played out evenly: packets that came too late, packets' worth that was put in for what was late or
+  /// lost, and quiet packets that were left out.
+  package var playoutLate: UInt64 = 0
+  package var playoutConcealed: UInt64 = 0
+  package var playoutLeftOut: UInt64 = 0
   /// Digits that were said in another way than they came, those that were not because too many came at once or nobody
   /// was there for them, and packets that were dropped because a digit was said in their place.
   package var digitsConverted: UInt64 = 0

@@ -216,10 +216,22 @@ extension ConfigurationCompiler {
     checkTimeout(trunk.mediaTimeout, at: path + ["mediaTimeout"])
     checkSessionTimer(of: trunk, at: path)
     checkProbe(trunk.probe, at: path + ["probe"])
-    for (position, codec) in trunk.codecs.enumerated() where !isToken(codec) {
+    checkSpeech(trunk.codecs, trunk.playout, transcode: trunk.transcode, at: path)
+  }
+
+  /// Of a trunk or a user.
+  mutating func checkSpeech(
+    _ codecs: [String], _ playout: PlayoutPolicy, transcode: Bool, at path: [PathElement]
+  ) {
+    for (position, codec) in codecs.enumerated() where !isToken(codec) {
       report(
         path + ["codecs", .index(position)], "`\(codec)` is no codec name",
         remedy: "Write encoding names as SDP has them: PCMU, PCMA, G722, opus.")
+    }
+    if playout == .adaptive, !transcode {
+      report(
+        path + ["playout"], "speech that is played out evenly is decoded and encoded",
+        remedy: "Leave out `transcode: false`, or write `playout: off`.")
     }
   }
 

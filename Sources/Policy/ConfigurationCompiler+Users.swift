@@ -30,6 +30,7 @@ extension ConfigurationCompiler {
       checkRange(
         user.maxContacts, 1...ResourceLimits.maxContacts, at: path + ["maxContacts"])
       checkTimeout(user.mediaTimeout, at: path + ["mediaTimeout"])
+      checkSpeech(user.codecs, user.playout, transcode: user.transcode, at: path)
     }
     checkPickups()
   }

@@ -131,6 +131,8 @@ package struct Trunk: Hashable, Sendable {
   package var streams = SDPStreams.all
   /// Speech of it, and for it, may be turned into another codec where the two sides of a call have none in common.
   package var transcode = true
+  /// How speech is sent to it.
+  package var playout = PlayoutPolicy.off
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
@@ -206,6 +208,10 @@ package struct Trunk: Hashable, Sendable {
   }
 }
 
+/// Whether speech for a peer is kept until its time has come: `adaptive` as long as the network makes necessary, so that
+/// it leaves in order and evenly.
+package enum PlayoutPolicy: String, Sendable, CaseIterable { case off, adaptive }
+
 /// How digits go to a peer. Those that it says itself by telephone-event or in INFO are taken whatever this is.
 package enum DTMFPolicy: String, Sendable, CaseIterable {
   /// As telephone-event (RFC 4733) where offer and answer have it; else as tones where the speech carries them; else in
@@ -252,7 +258,9 @@ package struct User: Hashable, Sendable {
   /// What may pass beside speech.
   package var streams = SDPStreams.all
   /// As for trunks.
+  package var codecs: [String] = []
   package var transcode = true
+  package var playout = PlayoutPolicy.off
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?

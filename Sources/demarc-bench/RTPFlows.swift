@@ -14,6 +14,9 @@ final class RTPFlows {
       }
     }
   }
+  /// What is said in the flows, the first in every even one and the second in every odd one; none: packets that tell how
+  /// long they were under way.
+  var speech: [FlowSpeech] = []
   private(set) var sent = 0
   private(set) var arrived = 0
   private let socket: Int32
@@ -51,6 +54,7 @@ final class RTPFlows {
     let flow = round % prepared.count
     let number = round / prepared.count
     round += 1
+    if !speech.isEmpty { return say(speech[flow % speech.count], number, flow) }
     var elements = packet.mutableSpan
     var bytes = unsafe elements.mutableBytes
     RTPHeader(
@@ -61,10 +65,25 @@ final class RTPFlows {
     if unsafe clmedia_send(socket, packet, packet.count, &prepared[flow]) == 0 { sent += 1 }
   }
 
+  private func say(_ speech: FlowSpeech, _ number: Int, _ flow: Int) {
+    let frame = speech.frames[number % speech.frames.count]
+    var bytes = [UInt8](repeating: 0, count: RTPHeader.size + frame.count)
+    bytes.replaceSubrange(RTPHeader.size..., with: frame)
+    var elements = bytes.mutableSpan
+    var raw = unsafe elements.mutableBytes
+    RTPHeader(
+      payloadType: speech.payloadType, marker: number == 0,
+      sequence: UInt16(truncatingIfNeeded: number),
+      timestamp: UInt32(truncatingIfNeeded: number * speech.ticks), ssrc: 0x1000 + UInt32(flow)
+    ).write(to: &raw)
+    if unsafe clmedia_send(socket, bytes, bytes.count, &prepared[flow]) == 0 { sent += 1 }
+  }
+
   func drain() {
     var info = clmedia_packet()
     while unsafe clmedia_receive(socket, &buffer, buffer.count, &info) == 1 {
       arrived += 1
+      guard speech.isEmpty else { continue }
       let sentAt = unsafe buffer.withUnsafeBytes {
         unsafe $0.loadUnaligned(fromByteOffset: RTPHeader.size, as: UInt64.self)
       }
@@ -79,4 +98,12 @@ final class RTPFlows {
       drain()
     }
   }
+}
+
+/// Speech in one codec, packet by packet, over and over.
+struct FlowSpeech {
+  var payloadType: UInt8
+  /// Of a packet, on the clock of its RTP.
+  var ticks: Int
+  var frames: [[UInt8]]
 }

@@ -28,7 +28,7 @@ func speechBench(into results: inout BenchResults) {
 }
 
 /// Something like a voice: pulses of 120 Hz through two resonances, louder and softer four times a second.
-private func voice(_ seconds: Int) -> [Int16] {
+func voice(_ seconds: Int) -> [Int16] {
   var (a1, a2, b1, b2) = (0.0, 0.0, 0.0, 0.0)
   return (0..<seconds * 8_000).map { i in
     let time = Double(i) / 8_000

@@ -15,6 +15,7 @@ let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
   ("engine", engineBench),
   ("register", registerBench), ("overload", overloadBench),
   ("relay-comparison", relayComparisonBench),
+  ("transcode-comparison", transcodeComparisonBench),
 ]
 
 /// What a name stands for, and two counts whose difference tells what one run costs.

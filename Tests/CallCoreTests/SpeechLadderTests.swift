@@ -85,6 +85,38 @@ import Testing
     #expect(speech(scene, near) == [.pcma])
   }
 
+  /// A user's list holds what it may say and hear, as a trunk's does; what is between is converted.
+  @Test func theListOfAUser() throws {
+    let scene = try scene([0]) {
+      $0.users[0].codecs = ["PCMA"]
+      $0.users[1].codecs = ["G722"]
+    }
+    let near = call(scene, speaking(0, 8, 101))
+    #expect(scene.north.calls.first?.remoteSDP?.payloads == [8, 101, 0])
+    #expect(near.remoteSDP?.payloads == [8, 101] && speech(scene, near) == [.pcma])
+    scene.bob.onInvite = { _ in CalleeScript.answering().with { $0.payloads = [9] } }
+    let inner = scene.alice.call("102", speaking(8))
+    scene.world.run(for: .seconds(5))
+    #expect(scene.bob.calls.first?.remoteSDP?.payloads.first == 9)
+    #expect(scene.bob.calls.first?.remoteSDP?.payloads.contains(8) == false)
+    #expect(inner.state == .answered && inner.remoteSDP?.payloads == [8])
+  }
+
+  /// Who wants its speech evenly: the media plane is told of that side alone, whichever called.
+  @Test func whoWantsItsSpeechEvenly() throws {
+    let scene = try scene([8]) {
+      $0.trunks[0].playout = .adaptive
+      $0.users[1].playout = .adaptive
+    }
+    let near = call(scene, speaking(8))
+    let far = try #require(scene.north.calls.first)
+    #expect(scene.world.media.remote(of: near.media)?.treatment == [])
+    #expect(scene.world.media.remote(of: far.media)?.treatment == .even)
+    let inner = scene.bob.call("+441234", speaking(8))
+    scene.world.run(for: .seconds(5))
+    #expect(scene.world.media.remote(of: inner.media)?.treatment == .even)
+  }
+
   /// A callee that has nothing of an offer with G.711 in it is asked again with the rest, the wide ones first where the
   /// caller has one; and an offer that has everything is refused once.
   @Test func askedOnceMore() throws {

@@ -35,6 +35,15 @@ private func handshake(_ role: MediaHandshake.Role) -> MediaCommand {
       security: MediaHandshake(role, fingerprints).map { MediaSecurity($0) }))
 }
 
+private var evenly: MediaCommand {
+  var remote = RemoteMedia(
+    rtp: SocketAddress(.loopbackV4, 4_000), rtcp: SocketAddress(.loopbackV4, 4_001),
+    signallingSource: .loopbackV4, latch: .signalled, weSend: true, weReceive: true, codec: .pcmu,
+    payloadType: 0, clockRate: 8_000, packetTime: 20, telephoneEvent: 255)
+  remote.treatment = .even
+  return .remote(id, remote)
+}
+
 private let commands: [MediaCommand] = [
   .open(id, LocalMedia(address: 3, port: 40_002)),
   .remote(
@@ -61,7 +70,7 @@ private let commands: [MediaCommand] = [
   .pauseRecording(RecordingID(raw: 9), isPaused: true),
   .stopRecording(RecordingID(raw: 9), .joined),
   protected(.aesCM128HMAC80), protected(.aeadAES256GCM), handshake(.client), handshake(.server),
-  .digit(id, MediaDigit(event: 11, milliseconds: 160, kind: .info)),
+  .digit(id, MediaDigit(event: 11, milliseconds: 160, kind: .info)), evenly,
 ]
 
 private var facts: [MediaFact] {
@@ -149,10 +158,10 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
   }
 
   /// The form on the wire is a contract between releases.
-  @Test func theBytesOfVersionFour() {
+  @Test func theBytesOfVersionFive() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)
-    #expect(bytes == [14, 0, 0, 0, 4, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
+    #expect(bytes == [14, 0, 0, 0, 5, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
   }
 
   @Test func anIncompleteFrameWaits() throws {

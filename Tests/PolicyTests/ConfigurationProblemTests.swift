@@ -197,6 +197,17 @@ struct ConfigurationProblemTests {
     Case("codec", "trunks[1].codecs[0]", "`PC MU` is no codec name") {
       $0.trunks[1].codecs = ["PC MU"]
     },
+    Case("codec of a user", "users[0].codecs[1]", "`PC MU` is no codec name") {
+      $0.users[0].codecs = ["PCMA", "PC MU"]
+    },
+    Case("playout without conversion", "trunks[1].playout", "is decoded and encoded") {
+      $0.trunks[1].playout = .adaptive
+      $0.trunks[1].transcode = false
+    },
+    Case("playout of a user", "users[0].playout", "is decoded and encoded") {
+      $0.users[0].playout = .adaptive
+      $0.users[0].transcode = false
+    },
     Case("no listener", "networks[1].listeners", "has no listener") {
       $0.networks[1].listeners = []
     },

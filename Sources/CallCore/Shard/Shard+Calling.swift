@@ -26,6 +26,7 @@ extension Shard {
     leg.codecs = target.codecs
     leg.streams = target.streams
     leg.transcodes = target.transcodes
+    leg.treatment = target.treatment
     leg.dtmf = target.dtmf
     leg.wideLatching = target.wideLatching
     leg.protection.rules = target.srtp

@@ -18,13 +18,14 @@ extension Shard {
     for binding in registrar.targets(key, instance: device ?? "") {
       var target = CallTarget(
         name: "user:" + account.name, address: binding.source, listener: binding.listener,
-        network: network, uri: binding.contact, codecs: [], wideLatching: false,
+        network: network, uri: binding.contact, codecs: account.codecs, wideLatching: false,
         followsSource: true, credentials: nil,
         silence: UInt32(clamping: account.mediaTimeout.milliseconds))
       target.routes = Array(binding.path.utf8)
       target.srtp = account.srtp
       target.streams = account.streams
       target.transcodes = account.transcode
+      target.treatment = account.treatment
       target.dtmf = account.dtmf
       let isFull = waves.last.map { $0.count >= ForkLimits.legsTogether } ?? true
       if isFull || binding.preference != preference {

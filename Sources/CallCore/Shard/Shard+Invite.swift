@@ -327,6 +327,7 @@ extension Shard {
     leg.protection.rules = protectionRules(of: caller, session.configuration)
     leg.streams = streams(of: caller, session.configuration)
     leg.transcodes = transcodes(caller, session.configuration)
+    leg.treatment = treatment(of: caller, session.configuration)
     leg.dtmf = digitPolicy(of: caller, session.configuration)
     _ = refusedInterval(leg, message)
     transaction.leg = leg

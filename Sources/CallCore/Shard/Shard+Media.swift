@@ -13,6 +13,7 @@ extension Shard {
   /// call has been released with the reason.
   func takeOffer(_ session: Session, _ message: borrowing Message, _ caller: CallerKind) -> Bool {
     guard let leg = session.caller else { return false }
+    if case .user(let user) = caller { leg.codecs = session.configuration.users[user].codecs }
     if case .trunk(let trunk) = caller {
       leg.codecs = session.configuration.trunks[trunk].codecs
       leg.wideLatching = session.configuration.trunks[trunk].wideLatching
@@ -151,6 +152,7 @@ extension Shard {
       security: security,
       speech: leg.transcodes ? ownFormats(sdp, bytes, of: line, leg) : SpeechFormats())
     remote.wantsMetrics = description.wantsVoIPMetrics
+    remote.treatment = leg.treatment.union(abilities(formats, bytes))
     return remote
   }
 

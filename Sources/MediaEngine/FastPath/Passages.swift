@@ -179,7 +179,7 @@ extension RemoteMedia {
   fileprivate func isRelayedPlain(to other: RemoteMedia) -> Bool {
     proto == .rtp && other.proto == .rtp && weReceive && other.weSend && codec == other.codec
       && payloadType == other.payloadType
-      && clockRate == other.clockRate
+      && clockRate == other.clockRate && !other.treatment.contains(.even)
   }
 }
 

@@ -16,6 +16,10 @@ package struct SpeechConverter {
 
   package enum Taken { case taken, late, unusable }
 
+  /// What the other side does not say while it is silent: nothing; what a packet of comfort noise has told of; or what its
+  /// own decoder makes of nothing (annex B of G.729, discontinuous Opus).
+  private enum Silence { case none, told, decoded }
+
   /// A packet made of it, without its header.
   package struct Made {
     package var size: Int
@@ -41,6 +45,11 @@ package struct SpeechConverter {
   private var pauseAt: Int?
   private var pausedTicks: UInt32 = 0
 
+  private var loudness = Loudness()
+  private var silence = Silence.none
+  private var noise = ComfortNoise()
+  /// Samples of noise that have been made since speech ended.
+  private var noised = 0
   private var hasBegun = false
   private var source: UInt32 = 0
   /// What the next packet has when nothing is missing.
@@ -80,9 +89,10 @@ package struct SpeechConverter {
     } else if Int16(bitPattern: header.sequence &- nextSequence) < 0 {
       return .late
     }
-    bridgeGap(to: header)
+    bridgeGap(to: header, payload)
     guard let count = decoder.decode(payload) else { return .unusable }
     append(count)
+    silence = isSilence(payload) ? .decoded : .none
     nextSequence = header.sequence &+ 1
     let rate = Int(from.codec.clockRate)
     nextTimestamp =
@@ -96,7 +106,9 @@ package struct SpeechConverter {
   }
 
   /// Nothing is said for so long.
-  mutating func pause(milliseconds: Int) { pause(samples: milliseconds * band.perMillisecond) }
+  package mutating func pause(milliseconds: Int) {
+    pause(samples: milliseconds * band.perMillisecond)
+  }
 
   /// The time, on the clock of what leaves, of a packet of the same source that is no speech, such as a digit.
   mutating func time(beside header: RTPHeader) -> UInt32 {
@@ -121,22 +133,26 @@ package struct SpeechConverter {
     nextTimestamp = header.timestamp
   }
 
-  private mutating func bridgeGap(to header: RTPHeader) {
+  private mutating func bridgeGap(to header: RTPHeader, _ payload: RawSpan) {
+    let made = noised
+    noised = 0
     let ahead = Int(Int32(bitPattern: header.timestamp &- nextTimestamp))
     let missing = ahead * 1_000 / Int(from.codec.clockRate)
     guard missing > 0, missing <= Self.longestPause else { return }
     if header.sequence != nextSequence, missing <= Self.longestConcealed {
-      append(decoder.conceal(milliseconds: missing))
+      conceal(milliseconds: missing, before: payload)
     } else {
-      pause(samples: ahead * band.rawValue / Int(from.codec.clockRate))
+      let silent = ahead * band.rawValue / Int(from.codec.clockRate) - made
+      if silent > 0 { pause(samples: silent) }
     }
   }
 
   /// Nothing is said for a time: what was begun is filled up with silence, and the rest shows in the time stamps alone.
   private mutating func pause(samples count: Int) {
     let rest = count - fillUp()
+    if pauseAt != filled { pausedTicks = 0 }
     pauseAt = filled
-    pausedTicks = rest > 0 ? ticks(ofSamples: rest) : 0
+    pausedTicks &+= rest > 0 ? ticks(ofSamples: rest) : 0
   }
 
   @discardableResult
@@ -154,6 +170,81 @@ package struct SpeechConverter {
     filled += count
   }
 
+  // MARK: By a clock of ours
+
+  package enum Played { case played, leftOut, unusable }
+
+  /// Less than a packet has been taken.
+  package var isShort: Bool { filled < packetSamples }
+  /// Of what has been taken nothing is left.
+  package var isEmpty: Bool { filled == 0 }
+  /// The time that comes next, on the clock of what leaves.
+  package var position: UInt32 { timestamp &+ ticks(ofSamples: filled) &+ pausedTicks }
+
+  /// What comes next, or is left out where more is kept than needed.
+  package mutating func play(_ payload: RawSpan, surplus: JitterBuffer.Surplus) -> Played {
+    guard let count = decoder.decode(payload) else { return .unusable }
+    silence = isSilence(payload) ? .decoded : .none
+    let isQuiet = loudness.isQuiet(decoder.samples, count)
+    if surplus == .anyway || surplus == .whereQuiet && isQuiet { return .leftOut }
+    append(count)
+    return .played
+  }
+
+  /// Something that stands in for what is missing.
+  package mutating func conceal(milliseconds: Int) {
+    append(decoder.conceal(milliseconds: min(milliseconds, Self.longestConcealed)))
+  }
+
+  /// The same for what lies before `payload`, which may tell something of it.
+  package mutating func conceal(milliseconds: Int, before payload: RawSpan) {
+    guard decoder.recovers, let duration = SpeechDecoder.duration(of: payload, from.codec) else {
+      return conceal(milliseconds: milliseconds)
+    }
+    let told = min(Int(duration / (from.codec.clockRate / 1_000)), milliseconds)
+    if milliseconds > told { conceal(milliseconds: milliseconds - told) }
+    append(decoder.recover(payload, milliseconds: told))
+  }
+
+  /// Of what is made here.
+  func expectLoss(percent: Int) { encoder.expectLoss(percent: percent) }
+
+  // MARK: Silence that is told of
+
+  /// The other side is silent, and not away: noise may be made in its place.
+  package var isSilent: Bool { silence != .none }
+
+  /// A packet of comfort noise (RFC 3389).
+  package mutating func hush(_ payload: RawSpan) {
+    noise.take(payload, isWide: band == .wide)
+    silence = .told
+  }
+
+  package mutating func addNoise(milliseconds: Int) {
+    let before = filled
+    switch silence {
+    case .none: return
+    case .decoded: append(decoder.conceal(milliseconds: milliseconds))
+    case .told:
+      let count = min(milliseconds * band.perMillisecond, samples.count - filled)
+      for i in 0..<max(count, 0) { samples[filled + i] = noise.next() }
+      filled += max(count, 0)
+    }
+    noised &+= filled - before
+  }
+
+  /// Ends in a silence descriptor (RFC 3551 §4.5.6), or is one of the packets of nothing that Opus sends in between.
+  private func isSilence(_ payload: RawSpan) -> Bool {
+    switch from.codec {
+    case .g729: payload.byteCount % 10 == 2
+    case .opus: payload.byteCount <= 2
+    case .pcmu, .pcma, .g722, .gsm, .l16, .l16Wide, .unknown: false
+    }
+  }
+
+  /// What was begun goes out with silence behind it; false: nothing was.
+  package mutating func finishPacket() -> Bool { fillUp() > 0 }
+
   // MARK: Out
 
   /// The next packet's payload, written to `packet` from `offset` on; nil: not enough has been taken yet.
@@ -162,6 +253,7 @@ package struct SpeechConverter {
       timestamp &+= pausedTicks
       isAfterPause = true
       pauseAt = nil
+      pausedTicks = 0
     }
     let count = packetSamples
     guard filled >= count else { return nil }

@@ -104,6 +104,27 @@ package final class SpeechDecoder {
     }
   }
 
+  /// How long the speech of a payload is, in units of the RTP clock; nil: it is none of this codec's. A silence descriptor
+  /// of G.729 by itself has none (RFC 3551 §4.5.6).
+  package static func duration(of payload: RawSpan, _ codec: AudioCodec) -> UInt32? {
+    let bytes = payload.byteCount
+    guard bytes > 0 else { return nil }
+    switch codec {
+    case .pcmu, .pcma, .g722: return UInt32(clamping: bytes)
+    case .l16, .l16Wide: return bytes % 2 == 0 ? UInt32(clamping: bytes / 2) : nil
+    case .gsm: return bytes % 33 == 0 ? UInt32(clamping: bytes / 33 * 160) : nil
+    case .g729:
+      return bytes % 10 == 0 || bytes % 10 == 2 ? UInt32(clamping: bytes / 10 * 80) : nil
+    case .opus:
+      let count: Int32 = unsafe payload.withUnsafeBytes { bytes in
+        guard let first = unsafe bytes.bindMemory(to: UInt8.self).baseAddress else { return 0 }
+        return unsafe opus_packet_get_nb_samples(first, Int32(bytes.count), 48_000)
+      }
+      return count > 0 ? UInt32(count) : nil
+    case .unknown: return nil
+    }
+  }
+
   /// How many `samples` the payload makes; nil: it is none of this codec's.
   package func decode(_ payload: RawSpan) -> Int? {
     guard let count = count(payload), count <= Self.longest / 2 || resampler == nil,
@@ -152,6 +173,23 @@ package final class SpeechDecoder {
     case .ulaw, .alaw, .linear, .g722, .gsm: false
     case .g729, .opus: true
     }
+  }
+
+  /// Whether a packet says what was lost before it.
+  package var recovers: Bool { codec == .opus }
+
+  /// How many `samples` stand for so many milliseconds that were lost, by what the packet behind them says of them; it is
+  /// decoded after that.
+  package func recover(_ payload: RawSpan, milliseconds: Int) -> Int {
+    guard case .opus(let state) = kind, payload.byteCount > 0 else {
+      return conceal(milliseconds: milliseconds)
+    }
+    let count = min(milliseconds * band.perMillisecond, Self.longest)
+    let made: Int32 = unsafe payload.withUnsafeBytes { bytes in
+      guard let first = unsafe bytes.bindMemory(to: UInt8.self).baseAddress else { return 0 }
+      return unsafe opus_decode(state, first, Int32(bytes.count), &samples, Int32(count), 1)
+    }
+    return made == Int32(count) ? count : conceal(milliseconds: milliseconds)
   }
 
   /// How many `samples` stand for so many milliseconds that were lost.

@@ -20,6 +20,7 @@ package final class SpeechEncoder {
   }
 
   private let kind: Kind
+  private var expectedLoss = 0
   private var resampler: HalfBand?
   private var samples = [Int16](repeating: 0, count: 60 * 16)
   private var payload = [UInt8](repeating: 0, count: longest)
@@ -70,6 +71,18 @@ package final class SpeechEncoder {
     case .g729(let state): unsafe cg729_encoder_free(state)
     case .opus(let state): unsafe opus_encoder_destroy(state)
     }
+  }
+
+  /// The far end says what part of the packets it does not get, in per cent: each says something of the one before it
+  /// then, as much as that is worth.
+  package func expectLoss(percent: Int) {
+    guard case .opus(let state) = kind else { return }
+    // It falls more slowly than it rises.
+    let percent = min(max(percent, expectedLoss * 3 / 4), 30)
+    guard percent != expectedLoss else { return }
+    expectedLoss = percent
+    _ = unsafe copus_set(state, OPUS_SET_INBAND_FEC_REQUEST, percent > 0 ? 1 : 0)
+    _ = unsafe copus_set(state, OPUS_SET_PACKET_LOSS_PERC_REQUEST, Int32(percent))
   }
 
   /// The payload of the first `count` of `speech`, whole frames of the codec, written to `packet` from `offset` on; how

@@ -14,13 +14,15 @@ extension Worker {
       let (near, far) = (transports[from].remote.speech, transports[to].remote.speech)
       transports[from].converts =
         !far.isEmpty
-        && (near.common(with: far) != near || transports[to].remote.maxPacketTime != 0)
+        && (near.common(with: far) != near || transports[to].remote.maxPacketTime != 0
+          || transports[to].remote.treatment.contains(.even))
       // A codec that is no longer the right one is not waited for.
       if let converter = converters[from],
         conversion(of: converter.from.payloadType, from, to).map({
           $0.from != converter.from || $0.to != converter.to
         }) ?? true || packetMilliseconds(converter.to.codec, to) != converter.packetMilliseconds
       {
+        endPlayout(from)
         converters[from] = nil
       }
     }
@@ -28,6 +30,8 @@ extension Worker {
 
   mutating func endConversion(_ slot: Int) {
     transports[slot].converts = false
+    endPlayout(slot)
+    timers.cancel(timer(.noise, slot))
     converters[slot] = nil
     if transports[slot].endsReports {
       transports[slot].endsReports = false
@@ -43,12 +47,14 @@ extension Worker {
 
   /// What a packet of `source` has to become for the far end of `slot`; nil: it goes as it is. Where its codec may stay
   /// it may still be too long, which only a look at it shows.
-  private func conversion(
+  func conversion(
     of payloadType: UInt8, _ source: Int, _ slot: Int
   ) -> (from: SpeechFormats.Format, to: SpeechFormats.Format)? {
     let (near, far) = (transports[source].remote.speech, transports[slot].remote.speech)
     if let conversion = near.conversion(of: payloadType, for: far) { return conversion }
-    guard transports[slot].remote.maxPacketTime != 0, let from = near[payloadType: payloadType],
+    let remote = transports[slot].remote
+    guard remote.maxPacketTime != 0 || remote.treatment.contains(.even),
+      let from = near[payloadType: payloadType],
       let to = far[from.codec]
     else { return nil }
     return (from, to)
@@ -57,6 +63,7 @@ extension Worker {
   /// Takes the packet of `source` in the buffer for the far end of `slot`, where it has to be converted, and sends what
   /// comes of it. False: it is to go as it is.
   mutating func convert(_ header: RTPHeader, _ length: Int, of source: Int, for slot: Int) -> Bool {
+    if keep(header, length, of: source, for: slot) { return true }
     if converters[source]?.from.payloadType != header.payloadType {
       guard let conversion = conversion(of: header.payloadType, source, slot) else {
         return passBeside(header, length, of: source, for: slot)
@@ -77,15 +84,17 @@ extension Worker {
     case .unusable: counters.unconvertible &+= 1
     }
     converters[source] = converter
+    if converter.isSilent { beginNoise(source) }
     return true
   }
 
   private func isTooLong(_ header: RTPHeader, _ format: SpeechFormats.Format, _ slot: Int) -> Bool {
     let longest = Int(transports[slot].remote.maxPacketTime)
-    return format.codec.milliseconds(inBytes: Int(header.payload.count)) > longest
+    return longest != 0
+      && format.codec.milliseconds(inBytes: Int(header.payload.count)) > longest
   }
 
-  private mutating func begin(
+  mutating func begin(
     _ conversion: (from: SpeechFormats.Format, to: SpeechFormats.Format), of source: Int,
     for slot: Int
   ) {
@@ -101,9 +110,13 @@ extension Worker {
       timestamp: streams[slot].outgoing.timestamp &+ UInt32(truncatingIfNeeded: gap))
   }
 
-  /// `isOurs`: an application has spoken it.
-  mutating func sendMade(_ converter: inout SpeechConverter, _ slot: Int, isOurs: Bool) {
-    while let made = buffer.make(&converter) {
+  /// `isOurs`: an application has spoken it. `most`: packets.
+  mutating func sendMade(
+    _ converter: inout SpeechConverter, _ slot: Int, isOurs: Bool, most: Int = .max
+  ) {
+    var count = 0
+    while count < most, let made = buffer.make(&converter) {
+      count += 1
       guard made.size > 0 else {
         counters.unconvertible &+= 1
         continue
@@ -140,9 +153,17 @@ extension Worker {
     guard converters[source] != nil, let timestamp = converters[source]?.time(beside: header) else {
       return false
     }
-    // Comfort noise of 8 kHz (RFC 3389 §4) is nothing to who has another clock.
-    let clocksDiffer = transports[source].remote.clockRate != transports[slot].remote.clockRate
-    guard !clocksDiffer || header.payloadType != 13 else { return true }
+    if header.payloadType == 13, !takesNoise(source, slot) {
+      hush(header, length, source)
+      return true
+    }
+    passBeside(header, length, at: timestamp, for: slot)
+    return true
+  }
+
+  mutating func passBeside(
+    _ header: RTPHeader, _ length: Int, at timestamp: UInt32, for slot: Int
+  ) {
     var mapped = header
     streams[slot].outgoing.sequence &+= 1
     streams[slot].outgoing.isMapped = false
@@ -151,9 +172,8 @@ extension Worker {
     mapped.ssrc = streams[slot].outgoing.ssrc
     buffer.writeMapping(mapped)
     streams[slot].outgoing.count(octets: Int(header.payload.count), wall: wall)
-    guard let length = sealed(length, slot) else { return true }
+    guard let length = sealed(length, slot) else { return }
     send(length, slot: slot)
-    return true
   }
 }
 
@@ -178,7 +198,7 @@ extension PacketBuffer {
     converter.take(header, bytes(header.payload.end).extracting(header.payload))
   }
 
-  fileprivate mutating func make(_ converter: inout SpeechConverter) -> SpeechConverter.Made? {
+  mutating func make(_ converter: inout SpeechConverter) -> SpeechConverter.Made? {
     var packet = mutableBytes(RTPHeader.size + SpeechEncoder.longest)
     return converter.next(into: &packet, at: RTPHeader.size)
   }

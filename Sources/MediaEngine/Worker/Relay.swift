@@ -29,6 +29,7 @@ extension Worker {
 
   /// A packet of the far end's in the buffer.
   mutating func take(_ header: RTPHeader, _ length: Int, _ stamp: UInt64, _ slot: Int) {
+    self.stamp = stamp
     transports[slot].lastHeard = now
     transports[slot].lastMedia = now
     if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }
@@ -307,6 +308,7 @@ extension Worker {
   private mutating func note(_ block: RTCPReportBlock, at time: UInt64, _ slot: Int) {
     let rate = UInt64(max(transports[slot].remote.clockRate, 1))
     transports[slot].remoteFractionLost = block.fractionLost
+    expectLoss(slot)
     transports[slot].remoteJitter = UInt32(clamping: UInt64(block.jitter) &* 1_000_000 / rate)
     // Round trip between us and the far end, also for an SR that we only passed on: from when it left us.
     let sent = transports[slot].reportSent

@@ -52,6 +52,8 @@ struct Worker: ~Copyable {
   var handshakeBudget: TokenBucket
   /// Made by the first packet that needs one (`Transport.converts`).
   var converters: [SpeechConverter?]
+  /// Of the packets that have to leave evenly (`SpeechTreatment.even`), by the transport that they come from.
+  var playouts: [SpeechPlayout?]
   /// By their index, which transports have (`Transport.recorder`).
   var recorders: [Recorder?]
   /// When the writer gets the next of them.
@@ -67,6 +69,8 @@ struct Worker: ~Copyable {
   /// Of the wake-up that is being handled.
   var now: Instant
   var wall: UInt64
+  /// Of the packet in the buffer, by the kernel's wall clock; 0: none.
+  var stamp: UInt64 = 0
   var load: LoadGauge
 
   init(
@@ -100,6 +104,7 @@ struct Worker: ~Copyable {
         return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) }
       })
     converters = Array(repeating: nil, count: ports.slots)
+    playouts = Array(repeating: nil, count: ports.slots)
     digitEnds = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
@@ -199,6 +204,8 @@ struct Worker: ~Copyable {
       case .handshake: driveHandshakes(slot)
       case .digits: sayDigits(slot)
       case .digitWatch: watchDigits(slot)
+      case .playout: runPlayout(slot)
+      case .noise: sayNoise(slot, due: due)
       case nil: break
       }
     }
@@ -222,7 +229,7 @@ struct Worker: ~Copyable {
 
 /// The timers of a slot.
 enum TimerKind: Int, CaseIterable {
-  case application, report, watch, examine, handshake, digits, digitWatch
+  case application, report, watch, examine, handshake, digits, digitWatch, playout, noise
 }
 
 /// Packets per second over the last tenth of a second, and the tick that follows from it.

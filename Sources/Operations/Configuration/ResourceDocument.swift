@@ -185,7 +185,8 @@ extension ResourceReader {
   private mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "transcode", "dtmf", "streams", "wideLatching",
+      "maxCalls", "callsPerSecond", "codecs", "transcode", "playout", "dtmf", "streams",
+      "wideLatching",
       "mediaTimeout", "numbers",
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
@@ -229,6 +230,7 @@ extension ResourceReader {
     trunk.srtp = protection(fields)
     trunk.streams ?= streams(fields)
     trunk.transcode ?= reader.optional(fields, "transcode", .flag)
+    trunk.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
     trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     trunk.recordingNotice = notice(fields)
     trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
@@ -348,7 +350,8 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "transcode", "dtmf", "srtp", "srtpKeys",
+      "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
+      "srtpKeys",
       "srtpWithoutTLS", "record", "recordingNotice",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
@@ -371,7 +374,9 @@ extension ResourceReader {
     user.pickup = reader.list(fields, "pickup", .text("a user", example: "bob"))
     user.srtp = protection(fields)
     user.streams ?= streams(fields)
+    user.codecs = reader.list(fields, "codecs", .text("a codec", example: "PCMA"))
     user.transcode ?= reader.optional(fields, "transcode", .flag)
+    user.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
     user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     user.recordingNotice = notice(fields)
     user.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))

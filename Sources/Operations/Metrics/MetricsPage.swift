@@ -358,6 +358,10 @@ package struct MetricsPage: Sendable {
       "Digits that nobody was there for, or that came faster than they can be said.",
       media.digitsRefused)
     text.single(
+      "media_packets_concealed_total", .counter,
+      "Packets that were put in for late and lost ones where speech is played out evenly.",
+      media.playoutConcealed)
+    text.single(
       "media_packets_played_total", .counter, "Packets that applications sent.",
       media.applicationPackets)
     text.each(
@@ -369,6 +373,7 @@ package struct MetricsPage: Sendable {
         ("unprotectable", media.unprotectable), ("unkeyed", media.unkeyed),
         ("unbridged", media.unbridged), ("unsendable", media.unsendable),
         ("unconvertible", media.unconvertible), ("convertedLate", media.convertedLate),
+        ("playoutLate", media.playoutLate), ("playoutLeftOut", media.playoutLeftOut),
         ("replacedByDigits", media.replacedByDigits), ("looped", media.looped),
         ("sendFailure", media.sendFailures),
         ("kernel", media.kernelDropped),

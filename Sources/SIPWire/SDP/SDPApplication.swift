@@ -98,6 +98,11 @@ extension SDPWriter {
       parameters(format.payloadType, &out)
       out.append("annexb=no\r\n")
     }
+    // What a packet says of the one before it is made use of (RFC 7587 §6.1).
+    if format.encoding == .opus {
+      parameters(format.payloadType, &out)
+      out.append("useinbandfec=1\r\n")
+    }
   }
 
   private static func map(

@@ -11,19 +11,22 @@ final class RTPEngineRelay: Relay {
     super.init(targets: targets)
   }
 
-  static func start(_ streams: Int, farEnd: SocketAddress) -> RTPEngineRelay? {
+  static func start(
+    _ streams: Int, farEnd: SocketAddress, _ codec: ComparedCodec? = nil
+  ) -> RTPEngineRelay? {
     guard let path = Subprocess.find("rtpengine") else { return nil }
     guard
       let process = Subprocess(
         path,
         [
-          "--foreground", "--table=-1", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:2223",
+          "--config-file=none", "--foreground", "--table=-1", "--interface=127.0.0.1",
+          "--listen-ng=127.0.0.1:2223",
           "--port-min=20000", "--port-max=29999", "--num-threads=1", "--log-level=2",
           "--log-stderr", "--timeout=600", "--silent-timeout=600",
         ])
     else { return nil }
     guard let control = Control(), control.waitUntilUp(),
-      let targets = calls(streams, farEnd, control)
+      let targets = calls(streams, farEnd, control, codec)
     else {
       process.end()
       return nil
@@ -33,23 +36,37 @@ final class RTPEngineRelay: Relay {
 
   /// Two streams a call: each side is given the port that the other's packets leave from.
   private static func calls(
-    _ streams: Int, _ farEnd: SocketAddress, _ control: Control
+    _ streams: Int, _ farEnd: SocketAddress, _ control: Control, _ codec: ComparedCodec?
   ) -> [SocketAddress]? {
+    let mask = "PCMU"
+    // The caller's own is hidden, and the other one made of it.
+    let conversion = codec.map { codec in
+      let name = codec.rtpengineName
+      return [
+        "codec":
+          "d4:maskl\(mask.utf8.count):\(mask)e9:transcodel\(name.utf8.count):\(name)ee"
+      ]
+    }
     var targets: [SocketAddress] = []
     for call in 0..<(streams + 1) / 2 {
-      let common = ["call-id": "call\(call)", "from-tag": "a\(call)", "sdp": sdp(farEnd)]
-      guard let callee = control.port(common.merging(["command": "offer"]) { $1 }),
-        let caller = control.port(
-          common.merging(["command": "answer", "to-tag": "b\(call)"]) { $1 })
+      let common = ["call-id": "call\(call)", "from-tag": "a\(call)"]
+      let offer = common.merging(["command": "offer", "sdp": sdp(farEnd, nil)]) { $1 }
+      let answer = common.merging(
+        ["command": "answer", "to-tag": "b\(call)", "sdp": sdp(farEnd, codec)]
+      ) { $1 }
+      guard let callee = control.port(offer, encoded: conversion ?? [:]),
+        let caller = control.port(answer)
       else { return nil }
       targets += [SocketAddress(farEnd.ip, caller), SocketAddress(farEnd.ip, callee)]
     }
     return Array(targets.prefix(streams))
   }
 
-  private static func sdp(_ address: SocketAddress) -> String {
-    "v=0\r\no=- 1 1 IN IP4 \(address.ip)\r\ns=-\r\nc=IN IP4 \(address.ip)\r\nt=0 0\r\n"
-      + "m=audio \(address.port) RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+  private static func sdp(_ address: SocketAddress, _ codec: ComparedCodec?) -> String {
+    let type = codec?.payloadType ?? 0
+    let map = codec?.map ?? "PCMU/8000"
+    return "v=0\r\no=- 1 1 IN IP4 \(address.ip)\r\ns=-\r\nc=IN IP4 \(address.ip)\r\nt=0 0\r\n"
+      + "m=audio \(address.port) RTP/AVP \(type)\r\na=rtpmap:\(type) \(map)\r\na=sendrecv\r\n"
   }
 
   override var cpu: UInt64 {
@@ -83,15 +100,19 @@ private final class Control {
   }
 
   /// The port in the SDP of the answer.
-  func port(_ words: [String: String]) -> UInt16? {
-    guard let answer = ask(words), let line = answer.range(of: "m=audio ") else { return nil }
+  func port(_ words: [String: String], encoded: [String: String] = [:]) -> UInt16? {
+    guard let answer = ask(words, encoded: encoded), let line = answer.range(of: "m=audio ") else {
+      return nil
+    }
     return UInt16(answer[line.upperBound...].prefix { $0.isNumber })
   }
 
-  private func ask(_ words: [String: String]) -> String? {
+  /// `encoded`: values that are no texts, bencoded.
+  private func ask(_ words: [String: String], encoded: [String: String] = [:]) -> String? {
     serial += 1
     let cookie = "demarc\(serial)"
-    let text = words.keys.sorted().map { Self.encoded($0) + Self.encoded(words[$0] ?? "") }
+    let values = words.mapValues { Self.encoded($0) }.merging(encoded) { $1 }
+    let text = values.keys.sorted().map { Self.encoded($0) + (values[$0] ?? "0:") }
     let message = Array("\(cookie) d\(text.joined())e".utf8)
     guard unsafe clmedia_send(socket, message, message.count, &target) == 0 else { return nil }
     var buffer = [UInt8](repeating: 0, count: 8_192)

@@ -33,30 +33,32 @@ class Endpoint:
         self._threads = [threading.Thread(target=self._receive, daemon=True)]
         self._threads[0].start()
 
-    def speak(self, samples, target):
-        """Sends samples to (address, port), a frame each 20 ms, then stays silent."""
+    def speak(self, samples, target, way=None):
+        """Sends samples to (address, port), a frame each 20 ms, then stays silent. `way`: what the network does to the
+        packet of a number, seconds that it is late, or None where it is lost."""
         data = audio.g711_encode(self.codec, samples)
         data += data[-1:] * (-len(data) % _FRAME)
-        thread = threading.Thread(target=self._send, args=(data, target), daemon=True)
+        thread = threading.Thread(target=self._send, args=(data, target, way or (lambda number: 0.0)), daemon=True)
         self._threads.append(thread)
         thread.start()
         return thread
 
-    def _send(self, data, target):
+    def _send(self, data, target, way):
         ssrc, sequence, stamp = struct.unpack("!IHI", os.urandom(10))
+        ways = [way(number) for number in range(len(data) // _FRAME)]
+        due = sorted((number * _PERIOD + late, number) for number, late in enumerate(ways) if late is not None)
         begin = time.monotonic()
-        for index in range(0, len(data), _FRAME):
+        for at, number in due:
+            time.sleep(max(0.0, begin + at - time.monotonic()))
             if self._closing.is_set():
                 return
-            marker = 0x80 if index == 0 else 0
+            marker = 0x80 if number == 0 else 0
             header = struct.pack(
-                "!BBHII", 0x80, marker | _PAYLOAD_TYPES[self.codec], sequence & 0xFFFF,
-                stamp & 0xFFFFFFFF, ssrc)
-            self.socket.sendto(header + data[index: index + _FRAME], target)
+                "!BBHII", 0x80, marker | _PAYLOAD_TYPES[self.codec], sequence + number & 0xFFFF,
+                stamp + number * _FRAME & 0xFFFFFFFF, ssrc)
+            self.socket.sendto(header + data[number * _FRAME: (number + 1) * _FRAME], target)
             self.sent += 1
-            sequence += 1
-            stamp += _FRAME
-            time.sleep(max(0.0, begin + (index // _FRAME + 1) * _PERIOD - time.monotonic()))
+        time.sleep(max(0.0, begin + len(data) // _FRAME * _PERIOD - time.monotonic()))
 
     def _receive(self):
         while not self._closing.is_set():

@@ -1,0 +1,43 @@
+import Base
+import MediaControl
+import Policy
+import SIPWire
+
+// What is done to speech on its way to a peer, by the policy of its trunk or user and by what it has named.
+
+extension Shard {
+  func treatment(of caller: CallerKind, _ configuration: Configuration) -> SpeechTreatment {
+    switch caller {
+    case .phone: []
+    case .user(let user): configuration.users[user].treatment
+    case .trunk(let trunk): configuration.trunks[trunk].treatment
+    }
+  }
+
+  func abilities(_ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan) -> SpeechTreatment {
+    var abilities = SpeechTreatment()
+    for format in formats {
+      if format.encoding == .comfortNoise, format.payloadType == 13 {
+        abilities.insert(.comfortNoise)
+      }
+      if format.encoding == .opus, format.hasParameter("useinbandfec=1", in: bytes) {
+        abilities.insert(.repeated)
+      }
+    }
+    return abilities
+  }
+}
+
+extension Trunk {
+  var treatment: SpeechTreatment { SpeechTreatment(playout) }
+}
+
+extension User {
+  var treatment: SpeechTreatment { SpeechTreatment(playout) }
+}
+
+extension SpeechTreatment {
+  fileprivate init(_ playout: PlayoutPolicy) {
+    self = playout == .adaptive ? [.even] : []
+  }
+}
