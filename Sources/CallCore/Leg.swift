@@ -138,6 +138,7 @@ final class Leg {
   var transcodes = true
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
+  var hold = LegHold()
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()

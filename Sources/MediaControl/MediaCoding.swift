@@ -27,7 +27,7 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// fingerprints of `.remote` and the name in `.record`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
-  package static let version: UInt8 = 4
+  package static let version: UInt8 = 5
   /// `.ready` with every port of an address failed is the largest frame.
   package static let maxFrame = 1 << 18
 
@@ -48,6 +48,10 @@ package enum MediaCoding {
     case .play(let id, let application):
       writer.begin(3, id)
       writer.put(application)
+    case .interpose(let id, let application):
+      writer.begin(9, id)
+      writer.put(UInt8(application == nil ? 0 : 1))
+      if let application { writer.put(application) }
     case .watch(let id, let milliseconds):
       writer.begin(4, id)
       writer.put(milliseconds)
@@ -149,6 +153,10 @@ package enum MediaCoding {
     case 7:
       let id = reader.id(bytes)
       command = .examine(id, afterMilliseconds: reader.u32(bytes))
+    case 9:
+      let id = reader.id(bytes)
+      let isOn = try reader.flag(bytes)
+      command = .interpose(id, isOn ? try reader.application(bytes) : nil)
     case 16:
       let id = reader.id(bytes)
       command = .record(id, try reader.recordingOrder(bytes))

@@ -130,8 +130,10 @@ package enum MediaApplication: Hashable, Sendable {
   case announcement(UInt32)
   /// Listens for some seconds, then speaks loss, jitter and MOS of what it heard; then ends.
   case qualityTest
-  /// The tone of a phone that rings elsewhere: 425 Hz, one second of every five (ITU-T E.180, ETSI TR 101 041-2).
-  case ringback
+  /// Music on hold, from its beginning to its end and again: a WAV file of the announcement table, by index.
+  case music(UInt32)
+  /// A tone of the network, until it is ended.
+  case tone(CadencedTone)
 }
 
 /// What the engine tells the media plane. Flat values only: the same commands may cross a process
@@ -145,6 +147,9 @@ package enum MediaCommand: Hashable, Sendable {
   case bridge(MediaTransportID, MediaTransportID)
   /// Feed a transport by an application instead of a peer.
   case play(MediaTransportID, MediaApplication)
+  /// While the peer that the transport is bridged with says nothing, its far end hears the application instead; nil ends
+  /// that, as does the end of the bridge. What cannot be played is not heard, and nothing else comes of it.
+  case interpose(MediaTransportID, MediaApplication?)
   /// Report `.silent` each time that nothing of the far end (RTP or RTCP) was received for so many ms;
   /// 0 ends the watch (hold).
   case watch(MediaTransportID, silenceMilliseconds: UInt32)

@@ -26,6 +26,8 @@ struct Transport: Sendable {
   var recordedChannel = RecordingChannel.left
   /// It hears that the call is recorded, and nothing of the other side meanwhile.
   var hearsNotice = false
+  /// What the far end hears in place of the other side while that says nothing.
+  var interlude = Interlude.none
   /// Whether the kernel relays what the far end sends.
   var passage = Passage.socket
   /// It has keys: what is not protected by them neither comes in nor goes out.

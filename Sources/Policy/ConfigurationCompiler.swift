@@ -35,6 +35,8 @@ struct ConfigurationCompiler {
     compileIdentities()
     compileApplications()
     checkNotices()
+    checkMusic()
+    checkTones()
     indexNumbers()
     compileRoutes()
     compileChains()

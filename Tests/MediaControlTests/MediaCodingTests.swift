@@ -49,7 +49,10 @@ private let commands: [MediaCommand] = [
       digits: .tones)),
   .bridge(id, MediaTransportID(raw: 9)),
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
-  .play(id, .ringback),
+  .play(id, .tone(.ringing)), .play(id, .music(7)), .interpose(id, .music(0)), .interpose(id, nil),
+  CadencedTone(400, 450, modulation: 16, cadence: [400, 200, 400, 2_000]).map {
+    .play(id, .tone($0))
+  } ?? .close(id),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
   .record(
@@ -149,10 +152,10 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
   }
 
   /// The form on the wire is a contract between releases.
-  @Test func theBytesOfVersionFour() {
+  @Test func theBytesOfVersionFive() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)
-    #expect(bytes == [14, 0, 0, 0, 4, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
+    #expect(bytes == [14, 0, 0, 0, 5, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
   }
 
   @Test func anIncompleteFrameWaits() throws {

@@ -310,6 +310,7 @@ extension Shard {
     speechAgreed(session, one, other)
     digitsAgreed(one, other)
     watchSilence(session)
+    followHold(one, other)
     followRecording(session)
   }
 

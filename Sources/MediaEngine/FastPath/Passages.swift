@@ -26,7 +26,8 @@ extension Worker {
   /// Nil unless everything that a packet of `slot` needs is to leave by `peer`.
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
-    guard converters[slot] == nil, near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
+    guard converters[slot] == nil, near.interlude == .none, far.interlude == .none,
+      near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
       !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
       near.remote.isRelayedPlain(to: far.remote),
       near.digits.isDisjoint(with: [.tones, .replaced])

@@ -10,6 +10,8 @@ package final class SimulatedMedia {
     var remote: RemoteMedia?
     var peer: MediaTransportID?
     var application: MediaApplication?
+    /// What is heard in place of the peer while that is silent.
+    var interlude: MediaApplication?
     var latched: SocketAddress?
     var opened: Instant
     var watch = 0
@@ -111,6 +113,8 @@ package final class SimulatedMedia {
       bridge(a, b)
     case .play(let id, let application):
       if known(id, command) { play(id, application) }
+    case .interpose(let id, let application):
+      if known(id, command) { interpose(id, application) }
     case .watch(let id, let milliseconds):
       guard known(id, command) else { return }
       transports[id]?.watch += 1
@@ -148,8 +152,16 @@ package final class SimulatedMedia {
     }
     transports[a]?.peer = b
     transports[b]?.peer = a
-    transports[a]?.application = nil
-    transports[b]?.application = nil
+    for id in [a, b] {
+      transports[id]?.application = nil
+      transports[id]?.interlude = nil
+    }
+  }
+
+  private func interpose(_ id: MediaTransportID, _ application: MediaApplication?) {
+    let isBridged = transports[id]?.peer != nil
+    if application != nil, !isBridged { breach("music for \(id.raw), which hears nobody") }
+    transports[id]?.interlude = isBridged ? application : nil
   }
 
   /// The transport of this agent that a verdict is asked on, and in how many ms.
@@ -171,6 +183,11 @@ package final class SimulatedMedia {
   /// What this agent hears in place of somebody.
   package func application(of media: SocketAddress) -> MediaApplication? {
     transports.values.first { $0.remote?.rtp == media }?.application
+  }
+
+  /// What this agent hears while who has put it on hold is silent.
+  package func interlude(of media: SocketAddress) -> MediaApplication? {
+    transports.values.first { $0.remote?.rtp == media }?.interlude
   }
 
   /// Whose media this agent hears now.
@@ -244,8 +261,9 @@ package final class SimulatedMedia {
     if let peer = transports[id]?.peer { transports[peer]?.peer = nil }
     transports[id]?.peer = nil
     transports[id]?.application = application
+    transports[id]?.interlude = nil
     switch application {
-    case .echo, .milliwatt, .ringback: break
+    case .echo, .milliwatt, .tone, .music: break
     case .announcement, .qualityTest:
       world.after(random.interval(2_000...6_000)) { [self] in
         if transports[id] != nil { report(.applicationEnded(id)) }
