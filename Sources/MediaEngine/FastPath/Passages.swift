@@ -47,7 +47,8 @@ extension Worker {
     guard let way = fastPath.way(to: target, from: ports.address(ofSlot: peer)) else { return nil }
     return Lane(
       source: source, local: way.local, target: target, interface: way.interface,
-      longest: way.longest, payloadTypes: carriedTypes(near, far))
+      longest: way.longest, trafficClass: ports.trafficClass,
+      payloadTypes: carriedTypes(near, far))
   }
 
   /// Those with the clock of the agreed one; telephone-event is for user space, and 72 to 76 are RTCP that
