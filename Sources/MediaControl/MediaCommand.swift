@@ -159,6 +159,9 @@ package enum MediaCommand: Hashable, Sendable {
   /// Say a digit to the far end, in the way of its `RemoteMedia.digits`, that its other side has said outside of the
   /// media. Digits wait for each other, and what comes while too many wait is counted and not said.
   case digit(MediaTransportID, MediaDigit)
+  /// The far end's digits are told by `.digit` from now on and not passed on, however they come: who is told says again
+  /// what is meant for the other side.
+  case heed(MediaTransportID)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.

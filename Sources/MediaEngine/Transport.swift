@@ -19,6 +19,8 @@ struct Transport: Sendable {
   /// What has to be done with the digits of the far end, and the way in which those came first.
   var digits = DigitHandling()
   var saysDigits = DigitKind.unknown
+  /// They are told and not passed on.
+  var heedsDigits = false
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
   /// The recorder that its speech goes to, by index; -1: none. And as what.

@@ -35,6 +35,8 @@ struct ConfigurationCompiler {
     compileIdentities()
     compileApplications()
     checkNotices()
+    checkRecordingCodes()
+    checkRetentions()
     checkMusic()
     checkTones()
     indexNumbers()

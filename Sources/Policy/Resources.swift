@@ -21,6 +21,10 @@ package struct Tenant: Hashable, Sendable {
   package var qualityCollector: String?
   /// What is heard of a side that puts the other on hold and says nothing itself, an application's name.
   package var musicOnHold: String?
+  /// Digits by which its users and PBXs begin and end a recording in the midst of a call.
+  package var recordingCode: String?
+  /// Recordings of its calls that began earlier are removed. Nil: as the process has it (`RecordingRetention`).
+  package var recordingRetentionDays: Int?
   /// Whose tones its callers hear where we make them (`NationalTones`). Nil: of the country of its numbers.
   package var tones: String?
 

@@ -50,6 +50,7 @@ private let commands: [MediaCommand] = [
   .bridge(id, MediaTransportID(raw: 9)),
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
   .play(id, .tone(.ringing)), .play(id, .music(7)), .interpose(id, .music(0)), .interpose(id, nil),
+  .heed(id),
   CadencedTone(400, 450, modulation: 16, cadence: [400, 200, 400, 2_000]).map {
     .play(id, .tone($0))
   } ?? .close(id),

@@ -311,6 +311,7 @@ extension Shard {
     digitsAgreed(one, other)
     watchSilence(session)
     followHold(one, other)
+    watchCodes(one, other)
     followRecording(session)
   }
 

@@ -40,6 +40,7 @@ extension Worker {
     case .watch(let id, let milliseconds): watch(id, milliseconds)
     case .examine(let id, let milliseconds): examine(id, milliseconds)
     case .digit(let id, let digit): say(id, digit)
+    case .heed(let id): heed(id)
     case .measure(let id): measure(id)
     case .close(let id): close(id)
     case .record, .moveRecording, .pauseRecording, .stopRecording: true

@@ -84,6 +84,8 @@ private struct ResourceWriter {
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
       ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
       ("musicOnHold", tenant.musicOnHold.map { .text($0) }),
+      ("recordingCode", tenant.recordingCode.map { .text($0) }),
+      ("recordingRetentionDays", tenant.recordingRetentionDays.map { .bare($0) }),
       ("tones", tenant.tones.map { .text($0) }),
     ])
   }

@@ -150,7 +150,8 @@ extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
     let keys = [
       "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
-      "qualityCollector", "musicOnHold", "tones",
+      "qualityCollector", "musicOnHold", "tones", "recordingCode",
+      "recordingRetentionDays",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var tenant = Tenant(
@@ -164,6 +165,10 @@ extension ResourceReader {
     tenant.qualityCollector = reader.optional(
       fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
     tenant.musicOnHold = music(fields)
+    tenant.recordingRetentionDays = reader.optional(
+      fields, "recordingRetentionDays", .number(example: 30))
+    tenant.recordingCode = reader.optional(
+      fields, "recordingCode", .text("a code", example: "\"*1\""))
     tenant.tones = reader.optional(fields, "tones", .text("a country", example: "gb"))
     return tenant
   }

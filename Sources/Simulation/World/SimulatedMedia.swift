@@ -21,6 +21,8 @@ package final class SimulatedMedia {
     var examination: UInt32 = 0
     /// What it was told to say.
     var digits: [MediaDigit] = []
+    /// Its digits are told and not passed on.
+    var isHeeded = false
     var closing = false
   }
 
@@ -123,6 +125,8 @@ package final class SimulatedMedia {
       if known(id, command) { transports[id]?.examination = milliseconds }
     case .digit(let id, let digit):
       if known(id, command) { transports[id]?.digits.append(digit) }
+    case .heed(let id):
+      if known(id, command) { transports[id]?.isHeeded = true }
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
@@ -178,6 +182,11 @@ package final class SimulatedMedia {
   package func say(_ event: UInt8, _ kind: DigitKind, by media: SocketAddress) {
     guard let id = transports.first(where: { $0.value.remote?.rtp == media })?.key else { return }
     report(.digit(id, MediaDigit(event: event, milliseconds: 100, kind: kind)))
+  }
+
+  /// Whether this agent's digits are told and not passed on.
+  package func isHeeded(_ media: SocketAddress) -> Bool {
+    transports.values.first { $0.remote?.rtp == media }?.isHeeded ?? false
   }
 
   /// What this agent hears in place of somebody.
