@@ -73,9 +73,9 @@ static clmedia_address from_sockaddr(const struct sockaddr *sa) {
     return address;
 }
 
-int clmedia_bind(clmedia_address address) {
+int clmedia_bind(clmedia_address address, int class) {
     clmedia_target target = clmedia_target_make(address);
-    int v6 = address.family == 6, on = 1, class = 0xb8;
+    int v6 = address.family == 6, on = 1;
     int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     if (v6) {

@@ -21,11 +21,18 @@ static void tune(int fd) {
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 32000);
 }
 
-static int open_stream(clinux_address address, socket_name *name, socklen_t *length) {
+static int open_stream(
+    clinux_address address, int traffic_class, socket_name *name, socklen_t *length
+) {
     int domain = address.family == 4 ? AF_INET : AF_INET6;
     int fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
-    if (domain == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (domain == AF_INET6) {
+        set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        set(fd, IPPROTO_IPV6, IPV6_TCLASS, traffic_class);
+    } else {
+        set(fd, IPPROTO_IP, IP_TOS, traffic_class);
+    }
     *length = to_name(address, name);
     return fd;
 }
@@ -36,10 +43,10 @@ static int fail(int fd) {
     return -error;
 }
 
-int clinux_stream_listen(clinux_address address, int backlog) {
+int clinux_stream_listen(clinux_address address, int backlog, int traffic_class) {
     socket_name name;
     socklen_t length;
-    int fd = open_stream(address, &name, &length);
+    int fd = open_stream(address, traffic_class, &name, &length);
     if (fd < 0) return fd;
     // A port whose last owner's connections are still winding down may be taken.
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -57,10 +64,10 @@ int clinux_stream_accept(int listener, clinux_address *peer) {
     return fd;
 }
 
-int clinux_stream_connect(clinux_address local, clinux_address remote) {
+int clinux_stream_connect(clinux_address local, clinux_address remote, int traffic_class) {
     socket_name name;
     socklen_t length;
-    int fd = open_stream(local, &name, &length);
+    int fd = open_stream(local, traffic_class, &name, &length);
     if (fd < 0) return fd;
     // The port is chosen when the destination is known, so many connections may share one.
     set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);

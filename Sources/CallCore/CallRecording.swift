@@ -11,6 +11,8 @@ package struct CallRecording: Hashable, Sendable {
     /// By the policy of a trunk or user.
     case rule
     case api
+    /// By `recordingCode`.
+    case code
   }
 
   package struct Pause: Hashable, Sendable {

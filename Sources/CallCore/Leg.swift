@@ -140,6 +140,7 @@ final class Leg {
   var treatment = SpeechTreatment()
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
+  var hold = LegHold()
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()

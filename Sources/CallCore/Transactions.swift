@@ -80,7 +80,7 @@ final class ClientTransaction {
     case passed(PassedRegister)
     case probe(TrunkTarget)
     /// What was heard of a leg, for who collects such.
-    case report(TrunkTarget)
+    case report(QualityPublication)
   }
 
   var machine: Machine

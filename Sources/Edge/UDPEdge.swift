@@ -29,10 +29,13 @@ package struct EdgeSinks: Sendable {
   }
 }
 
-/// Socket buffers of each listener, in bytes; the system may allow less (net.core.rmem_max).
-package struct EdgeBuffers: Sendable {
+/// What each listener's sockets are set to.
+package struct EdgeSockets: Sendable {
+  /// Buffers of datagrams, in bytes; the system may allow less (net.core.rmem_max).
   package var receive = 4 << 20
   package var send = 1 << 20
+  /// DSCP << 2 of all signalling: CS3, as most networks have it for SIP.
+  package var trafficClass: UInt8 = 0x60
   package init() {}
 }
 
@@ -47,19 +50,19 @@ package final class UDPEdge: Sendable {
   private let inbox: Inbox
   private let streams: StreamEdge
   private let table: ListenerTable
-  private let buffers: EdgeBuffers
+  private let sockets: EdgeSockets
   private let thread: Mutex<EdgeThread?>
 
   /// Binds the sockets, starts the thread, and returns when the shard runs. Nothing is left behind when it
   /// throws.
   package init(
-    settings: ShardSettings, configuration: Configuration, buffers: EdgeBuffers = EdgeBuffers(),
+    settings: ShardSettings, configuration: Configuration, sockets: EdgeSockets = EdgeSockets(),
     streams streamSettings: StreamSettings = StreamSettings(), sinks: EdgeSinks
   ) throws(EdgeError) {
-    self.buffers = buffers
+    self.sockets = sockets
     progress = ThreadProgress("calls")
     let (bound, opened) = try Self.bind(
-      settings.listeners, settings.listeners.indices, buffers)
+      settings.listeners, settings.listeners.indices, sockets)
     let table = ListenerTable(bound: bound, wanted: settings.listeners)
     self.table = table
     var settings = settings
@@ -70,7 +73,8 @@ package final class UDPEdge: Sendable {
     inbox.add(opened.datagrams)
     let streams = try StreamEdge(
       StreamListeners(bound, sockets: opened.streams, origins: streamSettings.origins),
-      settings: streamSettings, name: "streams-\(settings.shard)")
+      settings: streamSettings, trafficClass: sockets.trafficClass,
+      name: "streams-\(settings.shard)")
     self.streams = streams
     let gate = try StartGate()
     let thread = try EdgeThread(name: "shard-\(settings.shard)") {
@@ -98,7 +102,7 @@ package final class UDPEdge: Sendable {
 
   /// Binds those of the places. None stays bound when one cannot be.
   private static func bind(
-    _ listeners: [Listener], _ places: some Sequence<Int>, _ buffers: EdgeBuffers
+    _ listeners: [Listener], _ places: some Sequence<Int>, _ sockets: EdgeSockets
   ) throws(EdgeError) -> ([Listener], Opened) {
     var listeners = listeners
     var opened: Opened = ([], [:])
@@ -106,13 +110,14 @@ package final class UDPEdge: Sendable {
       let listener = listeners[place]
       let index = ListenerIndex(clamping: place)
       if listener.transport.isReliable {
-        let socket = try StreamListener(listener: listener.name, bound: listener.bound)
+        let socket = try StreamListener(
+          listener: listener.name, bound: listener.bound, trafficClass: sockets.trafficClass)
         listeners[place].bound = socket.local
         opened.streams[index] = socket
       } else {
         let socket = try UDPSocket(
-          listener: listener.name, bound: listener.bound, receiveBuffer: buffers.receive,
-          sendBuffer: buffers.send)
+          listener: listener.name, bound: listener.bound, receiveBuffer: sockets.receive,
+          sendBuffer: sockets.send, trafficClass: sockets.trafficClass)
         listeners[place].bound = socket.local
         opened.datagrams.append((index, socket))
       }
@@ -195,7 +200,7 @@ package final class UDPEdge: Sendable {
       guard var plan = table.plan(wanted) else { throw EdgeError.listenersUsedUp }
       let configuration = try compile(plan.listeners)
       let certificates = try StreamEdge.contexts(plan.listeners, settings.certificates)
-      let (bound, opened) = try Self.bind(plan.listeners, plan.opening, buffers)
+      let (bound, opened) = try Self.bind(plan.listeners, plan.opening, sockets)
       plan.listeners = bound
       guard table.commit(plan) else { continue }
       streams.queues.departures.replace(

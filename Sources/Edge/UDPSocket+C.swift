@@ -8,12 +8,13 @@ package final class UDPSocket: Sendable {
   package let local: SocketAddress
 
   /// `receiveBuffer` and `sendBuffer` in bytes, as far as the system allows.
-  package init(listener name: String, bound: SocketAddress, receiveBuffer: Int, sendBuffer: Int)
-    throws(EdgeError)
-  {
+  package init(
+    listener name: String, bound: SocketAddress, receiveBuffer: Int, sendBuffer: Int,
+    trafficClass: UInt8 = 0
+  ) throws(EdgeError) {
     let options = clinux_udp_options(
       receive_buffer: Int32(clamping: receiveBuffer), send_buffer: Int32(clamping: sendBuffer),
-      share_port: 0, traffic_class: 0, timestamps: 1)
+      share_port: 0, traffic_class: Int32(trafficClass), timestamps: 1)
     let fd = clinux_udp_open(clinux_address(bound), options)
     guard fd >= 0 else { throw .listener(name: name, address: bound, code: -fd) }
     descriptor = fd

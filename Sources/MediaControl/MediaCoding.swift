@@ -48,6 +48,11 @@ package enum MediaCoding {
     case .play(let id, let application):
       writer.begin(3, id)
       writer.put(application)
+    case .heed(let id): writer.begin(10, id)
+    case .interpose(let id, let application):
+      writer.begin(9, id)
+      writer.put(UInt8(application == nil ? 0 : 1))
+      if let application { writer.put(application) }
     case .watch(let id, let milliseconds):
       writer.begin(4, id)
       writer.put(milliseconds)
@@ -149,6 +154,11 @@ package enum MediaCoding {
     case 7:
       let id = reader.id(bytes)
       command = .examine(id, afterMilliseconds: reader.u32(bytes))
+    case 9:
+      let id = reader.id(bytes)
+      let isOn = try reader.flag(bytes)
+      command = .interpose(id, isOn ? try reader.application(bytes) : nil)
+    case 10: command = .heed(reader.id(bytes))
     case 16:
       let id = reader.id(bytes)
       command = .record(id, try reader.recordingOrder(bytes))

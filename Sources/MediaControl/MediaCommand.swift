@@ -148,8 +148,10 @@ package enum MediaApplication: Hashable, Sendable {
   case announcement(UInt32)
   /// Listens for some seconds, then speaks loss, jitter and MOS of what it heard; then ends.
   case qualityTest
-  /// The tone of a phone that rings elsewhere: 425 Hz, one second of every five (ITU-T E.180, ETSI TR 101 041-2).
-  case ringback
+  /// Music on hold, from its beginning to its end and again: a WAV file of the announcement table, by index.
+  case music(UInt32)
+  /// A tone of the network, until it is ended.
+  case tone(CadencedTone)
 }
 
 /// What the engine tells the media plane. Flat values only: the same commands may cross a process
@@ -163,6 +165,9 @@ package enum MediaCommand: Hashable, Sendable {
   case bridge(MediaTransportID, MediaTransportID)
   /// Feed a transport by an application instead of a peer.
   case play(MediaTransportID, MediaApplication)
+  /// While the peer that the transport is bridged with says nothing, its far end hears the application instead; nil ends
+  /// that, as does the end of the bridge. What cannot be played is not heard, and nothing else comes of it.
+  case interpose(MediaTransportID, MediaApplication?)
   /// Report `.silent` each time that nothing of the far end (RTP or RTCP) was received for so many ms;
   /// 0 ends the watch (hold).
   case watch(MediaTransportID, silenceMilliseconds: UInt32)
@@ -172,6 +177,9 @@ package enum MediaCommand: Hashable, Sendable {
   /// Say a digit to the far end, in the way of its `RemoteMedia.digits`, that its other side has said outside of the
   /// media. Digits wait for each other, and what comes while too many wait is counted and not said.
   case digit(MediaTransportID, MediaDigit)
+  /// The far end's digits are told by `.digit` from now on and not passed on, however they come: who is told says again
+  /// what is meant for the other side.
+  case heed(MediaTransportID)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.

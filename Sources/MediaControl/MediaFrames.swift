@@ -102,8 +102,20 @@ struct FrameWriter {
       put(UInt8(2))
       put(index)
     case .qualityTest: put(UInt8(3))
-    case .ringback: put(UInt8(4))
+    case .tone(let tone):
+      put(UInt8(4))
+      put(tone)
+    case .music(let index):
+      put(UInt8(5))
+      put(index)
     }
+  }
+
+  private mutating func put(_ tone: CadencedTone) {
+    put(tone.first)
+    put(tone.second)
+    put(tone.modulation)
+    for i in 0..<CadencedTone.cadenceLimit { put(tone.duration(i)) }
   }
 
   mutating func put(_ digit: MediaDigit) {
@@ -313,9 +325,18 @@ struct FrameReader {
     case 1: .milliwatt
     case 2: .announcement(u32(bytes))
     case 3: .qualityTest
-    case 4: .ringback
+    case 4: .tone(try tone(bytes))
+    case 5: .music(u32(bytes))
     default: throw error(.badValue)
     }
+  }
+
+  private mutating func tone(
+    _ bytes: borrowing RawSpan
+  ) throws(MediaCodingError) -> CadencedTone {
+    let (first, second, modulation) = (u16(bytes), u16(bytes), u16(bytes))
+    let cadence = [u16(bytes), u16(bytes), u16(bytes), u16(bytes)]
+    return try valid(CadencedTone(first, second, modulation: modulation, cadence: cadence))
   }
 
   mutating func digit(_ bytes: borrowing RawSpan) throws(MediaCodingError) -> MediaDigit {

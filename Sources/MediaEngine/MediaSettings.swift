@@ -16,6 +16,8 @@ package struct MediaSettings: Sendable {
   /// The mean time between two RTCP reports of an application leg (RFC 3550 §6.2).
   package var reportInterval = Interval.seconds(5)
 
+  /// DSCP << 2 of all that media sends: EF (RFC 3246, RFC 4594 §4.1).
+  package var trafficClass: UInt8 = 0xb8
   /// Whether the kernel relays what needs nothing else.
   package var fastPath = FastPathMode.off
 

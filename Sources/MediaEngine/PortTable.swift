@@ -26,12 +26,15 @@ struct PortTable: Sendable {
   private(set) var sockets: [Int32] = []
   /// The same for those who post commands.
   let doors = PortSockets()
+  /// Of what the sockets send.
+  let trafficClass: UInt8
   private(set) var readiness = MediaReadiness()
 
   var slots: Int { sockets.count / 2 }
 
   /// Shares out what the settings and the process's limit of descriptors allow, and binds the first slice.
   init(_ addresses: [MediaAddress], settings: MediaSettings) throws(MediaStartError) {
+    trafficClass = settings.trafficClass
     guard !addresses.isEmpty else { throw .noAddress }
     let limit = Process.raiseDescriptorLimit()
     let spare = (limit - Process.openDescriptors - settings.reservedDescriptors) / 2
@@ -106,9 +109,10 @@ struct PortTable: Sendable {
   }
 
   private func bindPair(_ rtp: SocketAddress) throws(SystemError) -> (Int32, Int32) {
-    let first = try MediaSocket.bind(rtp)
+    let first = try MediaSocket.bind(rtp, trafficClass: trafficClass)
     do throws(SystemError) {
-      return (first, try MediaSocket.bind(SocketAddress(rtp.ip, rtp.port + 1)))
+      let control = SocketAddress(rtp.ip, rtp.port + 1)
+      return (first, try MediaSocket.bind(control, trafficClass: trafficClass))
     } catch {
       MediaSocket.close(first)
       throw error

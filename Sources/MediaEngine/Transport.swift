@@ -19,6 +19,8 @@ struct Transport: Sendable {
   /// What has to be done with the digits of the far end, and the way in which those came first.
   var digits = DigitHandling()
   var saysDigits = DigitKind.unknown
+  /// They are told and not passed on.
+  var heedsDigits = false
   /// The far end is a port of ours (`EchoAllowance`).
   var facesOurselves = false
   /// The recorder that its speech goes to, by index; -1: none. And as what.
@@ -26,6 +28,8 @@ struct Transport: Sendable {
   var recordedChannel = RecordingChannel.left
   /// It hears that the call is recorded, and nothing of the other side meanwhile.
   var hearsNotice = false
+  /// What the far end hears in place of the other side while that says nothing.
+  var interlude = Interlude.none
   /// Whether the kernel relays what the far end sends.
   var passage = Passage.socket
   /// It has keys: what is not protected by them neither comes in nor goes out.

@@ -118,11 +118,17 @@ extension ConfigurationCompiler {
           path, "announcement `\(application.name)` has no file",
           remedy: "Add file: the path of a WAV file, 8 or 16 kHz mono.")
       }
+    case .music:
+      if application.file?.isEmpty ?? false {
+        report(
+          path + ["file"], "the path of a file is empty",
+          remedy: "Name a WAV file, 8 or 16 kHz mono, or leave file out for music of our own.")
+      }
     case .echo, .milliwatt, .quality:
       if application.file != nil {
         report(
           path + ["file"], "an application of kind \(application.kind.rawValue) plays no file",
-          remedy: "Remove file, or make the kind announcement.")
+          remedy: "Remove file, or make the kind announcement or music.")
       }
     }
   }

@@ -103,6 +103,10 @@ struct ConfigurationTables: Sendable {
   var tenants: [String: Int] = [:]
   /// Some trunk or user has something else than `record: off`.
   var recordsCalls = false
+  /// Some tenant has a `recordingCode`.
+  var heedsCodes = false
+  /// Somebody has `musicOnHold`.
+  var playsMusic = false
   /// By tenant: the trunk that hears what calls were like.
   var collectors: [Int: Int] = [:]
   /// In lower case.

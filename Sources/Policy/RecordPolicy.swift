@@ -64,13 +64,60 @@ extension Configuration {
     }
   }
 
+  /// Some calls can be recorded by a code.
+  package var heedsRecordingCodes: Bool { tables.heedsCodes && tables.recordsCalls }
+
+  /// The code by which a side of a call may begin and end its recording, as events of RFC 4733; nil: it may not. A
+  /// carrier's callers may not: they are anybody.
+  ///
+  /// - Parameter party: "trunk:NAME" or "user:NAME", as records name them.
+  package func recordingCode(of party: String, tenant: Int) -> [UInt8]? {
+    guard heedsRecordingCodes, tenants.indices.contains(tenant),
+      let code = tenants[tenant].recordingCode
+    else { return nil }
+    let parts = party.split(separator: ":", maxSplits: 1)
+    guard parts.count == 2 else { return nil }
+    let name = String(parts[1])
+    let isOurs =
+      switch parts[0] {
+      case "user": user(named: name, tenant: tenant) != nil
+      case "trunk": trunk(named: name, tenant: tenant).map { trunks[$0].kind == .pbx } ?? false
+      default: false
+      }
+    return isOurs ? RecordingCode.events(code) : nil
+  }
+
   /// The announcement's index at the media plane; nil: there is none of that name.
   package func notice(named name: String, tenant: Int) -> UInt32? {
     application(named: name, tenant: tenant).flatMap { announcement(ofApplication: $0) }
   }
 }
 
+/// A few keys of a phone.
+enum RecordingCode {
+  static let lengths = 2...8
+
+  /// As events of RFC 4733 §3.2; nil: it is no code.
+  static func events(_ code: String) -> [UInt8]? {
+    let keys = Array("0123456789*#".utf8)
+    let events = code.utf8.compactMap { keys.firstIndex(of: $0).map { UInt8($0) } }
+    guard events.count == code.utf8.count, lengths.contains(events.count) else { return nil }
+    return events
+  }
+}
+
 extension ConfigurationCompiler {
+  mutating func checkRecordingCodes() {
+    for (index, tenant) in resources.tenants.enumerated() {
+      guard let code = tenant.recordingCode else { continue }
+      tables.heedsCodes = true
+      guard RecordingCode.events(code) == nil else { continue }
+      report(
+        ["tenants", .index(index), "recordingCode"], "`\(code)` is no code",
+        remedy: "Use 2 to 8 digits, * or #, such as *1.")
+    }
+  }
+
   /// Once all applications are known.
   mutating func checkNotices() {
     tables.recordsCalls =

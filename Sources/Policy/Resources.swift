@@ -19,6 +19,14 @@ package struct Tenant: Hashable, Sendable {
   package var callsPerSecond: Int?
   /// The trunk that is told what was heard of each call (RFC 6035). Nil: nobody.
   package var qualityCollector: String?
+  /// What is heard of a side that puts the other on hold and says nothing itself, an application's name.
+  package var musicOnHold: String?
+  /// Digits by which its users and PBXs begin and end a recording in the midst of a call.
+  package var recordingCode: String?
+  /// Recordings of its calls that began earlier are removed. Nil: as the process has it (`RecordingRetention`).
+  package var recordingRetentionDays: Int?
+  /// Whose tones its callers hear where we make them (`NationalTones`). Nil: of the country of its numbers.
+  package var tones: String?
 
   package init(
     name: String, domains: [String] = [], digestAlgorithms: [DigestAlgorithm] = [.md5]
@@ -136,6 +144,8 @@ package struct Trunk: Hashable, Sendable {
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
+  /// As for tenants; nil: as its tenant has it.
+  package var musicOnHold: String?
   /// How digits go to it, and come from it in its speech.
   package var dtmf = DTMFPolicy.auto
   /// Learn the media address from any source for the first 5 packets (see `LatchPolicy.window`).
@@ -264,6 +274,8 @@ package struct User: Hashable, Sendable {
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
+  /// As for tenants; nil: as its tenant has it.
+  package var musicOnHold: String?
   package var dtmf = DTMFPolicy.auto
   /// What its phones' media may be.
   package var srtp = SRTPRules()
@@ -290,7 +302,15 @@ package struct User: Hashable, Sendable {
 package enum UserTransport: String, Sendable, CaseIterable { case any, tls }
 
 package enum ApplicationKind: String, Sendable, CaseIterable {
-  case echo, milliwatt, announcement, quality
+  case echo, milliwatt, announcement, quality, music
+
+  /// It plays a file, which music may do without.
+  package var playsFile: Bool {
+    switch self {
+    case .announcement, .music: true
+    case .echo, .milliwatt, .quality: false
+    }
+  }
 }
 
 package struct Application: Hashable, Sendable {
@@ -299,7 +319,7 @@ package struct Application: Hashable, Sendable {
   /// What a user of the tenant dials for it; nil: only reached as a destination.
   package var `extension`: String?
   package var kind: ApplicationKind
-  /// WAV, 8 or 16 kHz mono, of an announcement.
+  /// WAV, 8 or 16 kHz mono, of an announcement or of music; music without one is our own.
   package var file: String?
 
   package init(

@@ -174,7 +174,8 @@ struct EngineRecorder {
       case .close(let id):
         input(.media(.quality(id, StreamQuality())))
         input(.media(.closed(id)))
-      case .bridge, .play, .watch, .examine, .digit, .measure, .record, .moveRecording,
+      case .bridge, .play, .interpose, .heed, .watch, .examine, .digit, .measure, .record,
+        .moveRecording,
         .pauseRecording, .stopRecording:
         break
       }

@@ -29,7 +29,7 @@ final class RTPFlows {
   /// Nil where the address is not free. `expecting`: packets that will be measured, so that nothing grows meanwhile.
   init?(_ address: SocketAddress, expecting: Int) {
     socket = clmedia_bind(
-      clmedia_address(high: 0, low: UInt64(address.ip.v4), port: address.port, family: 4))
+      clmedia_address(high: 0, low: UInt64(address.ip.v4), port: address.port, family: 4), 0)
     guard socket >= 0 else { return nil }
     var size: Int32 = 16 << 20
     unsafe setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(4))

@@ -52,6 +52,30 @@ import Testing
     scene.expectRest()
   }
 
+  /// A collector that challenges is answered with what its trunk has, once; the same report goes again.
+  @Test(arguments: [(true, 2, 0), (false, 0, 2)])
+  func challenged(isRight: Bool, published: Int, failed: Int) throws {
+    var resources = Scene.resources()
+    resources.tenants[0].qualityCollector = "south"
+    for index in resources.trunks.indices where resources.trunks[index].name == "south" {
+      resources.trunks[index].credentials = Credentials(
+        username: "demarc", password: isRight ? "secret" : "wrong")
+    }
+    let scene = try Scene(Scene.settings(resources: resources))
+    scene.register(scene.alice)
+    scene.south.demands = Credentials(username: "demarc", password: "secret")
+    call(scene)
+    #expect(scene.south.published.count == published)
+    for report in scene.south.published {
+      #expect(report.bodyText.hasPrefix("VQSessionReport: CallTerm\r\n"))
+      #expect(report.bodyText.contains("LocalMetrics:\r\n"))
+    }
+    #expect(scene.world.counters.qualityReports == 2)
+    scene.finish()
+    #expect(scene.world.counters.qualityReportsFailed == failed)
+    scene.expectRest()
+  }
+
   @Test func nobodyIsToldUnlessNamed() throws {
     let scene = try scene(nil)
     call(scene)

@@ -189,7 +189,7 @@ import Testing
     let near = try #require(scene.alice.calls.last)
     near.transfer(to: "102", Transferring().with { $0.goodbye = .atOnce })
     scene.world.run(for: .seconds(2))
-    #expect(scene.world.media.application(of: far.media) == .ringback)
+    #expect(scene.world.media.application(of: far.media) == .tone(.ringing))
     scene.world.run(for: .seconds(6))
     let target = try #require(scene.bob.calls.last)
     #expect(scene.world.media.application(of: far.media) == nil)

@@ -58,7 +58,11 @@ private let commands: [MediaCommand] = [
       digits: .tones)),
   .bridge(id, MediaTransportID(raw: 9)),
   .play(id, .echo), .play(id, .milliwatt), .play(id, .announcement(.max)), .play(id, .qualityTest),
-  .play(id, .ringback),
+  .play(id, .tone(.ringing)), .play(id, .music(7)), .interpose(id, .music(0)), .interpose(id, nil),
+  .heed(id),
+  CadencedTone(400, 450, modulation: 16, cadence: [400, 200, 400, 2_000]).map {
+    .play(id, .tone($0))
+  } ?? .close(id),
   .watch(id, silenceMilliseconds: 30_000), .measure(id), .close(id),
   .examine(id, afterMilliseconds: 2_500),
   .record(

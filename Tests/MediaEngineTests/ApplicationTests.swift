@@ -55,8 +55,9 @@ import Testing
     let (alice, bob) = (try Peer(), try Peer())
     let (end, other) = (try rig.open(), try rig.open())
     rig.plane.submit([
-      .remote(end.id, RemoteMedia(alice.address, codec: codec)), .play(end.id, .ringback),
-      .remote(other.id, RemoteMedia(bob.address, codec: .unknown)), .play(other.id, .ringback),
+      .remote(end.id, RemoteMedia(alice.address, codec: codec)), .play(end.id, .tone(.ringing)),
+      .remote(other.id, RemoteMedia(bob.address, codec: .unknown)),
+      .play(other.id, .tone(.ringing)),
     ])
     var samples: [Int] = []
     while samples.count < 9_600 {
@@ -232,7 +233,7 @@ import Testing
   }
 }
 
-private func nextPacket(_ reader: inout RTCPReader, _ bytes: [UInt8]) -> RTCPPacket? {
+func nextPacket(_ reader: inout RTCPReader, _ bytes: [UInt8]) -> RTCPPacket? {
   reader.next(in: bytes.rawSpan)
 }
 

@@ -11,7 +11,7 @@ final class Peer {
   init(_ ip: IPAddress = .loopbackV4, port: UInt16 = 0) throws {
     descriptor = clmedia_bind(
       clmedia_address(
-        high: ip.high, low: ip.low, port: port, family: ip.family == .v4 ? 4 : 6))
+        high: ip.high, low: ip.low, port: port, family: ip.family == .v4 ? 4 : 6), 0)
     guard descriptor >= 0 else { throw PeerError(code: -descriptor) }
     var raw = sockaddr_storage()
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)

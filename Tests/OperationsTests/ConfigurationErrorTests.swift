@@ -19,7 +19,7 @@ struct ConfigurationErrorTests {
       errors("tenants:\n  - name: acme\n    domians: [a.example]\n") == [
         "a.yaml:3:5: unknown key `domians`; did you mean `domains`? "
           + "Known keys: name, domains, digestAlgorithms, numbers, maxCalls, callsPerSecond, "
-          + "qualityCollector."
+          + "qualityCollector, musicOnHold, tones, recordingCode, recordingRetentionDays."
       ])
     #expect(
       errors("user: []\n") == [

@@ -158,12 +158,13 @@ int clinux_random(void *bytes, size_t count);
 
 /// A bound, listening, non-blocking TCP socket; IPv6 ones carry no IPv4. `clinux_udp_local` tells its
 /// address.
-int clinux_stream_listen(clinux_address address, int backlog);
+/// Its connections have its traffic class (DSCP << 2).
+int clinux_stream_listen(clinux_address address, int backlog, int traffic_class);
 /// The next connection, non-blocking, and who made it.
 int clinux_stream_accept(int listener, clinux_address *peer);
 /// A socket that is connecting from `local` (port 0: the system's choice) to `remote`: it is writable
 /// when that has come to an end, and `clinux_stream_error` tells to which.
-int clinux_stream_connect(clinux_address local, clinux_address remote);
+int clinux_stream_connect(clinux_address local, clinux_address remote, int traffic_class);
 /// The pending error of a socket as -errno; 0: none.
 int clinux_stream_error(int fd);
 /// 0 when the peer has closed its side.

@@ -27,8 +27,8 @@ typedef struct {
 
 clmedia_target clmedia_target_make(clmedia_address address);
 
-/// A bound, non-blocking UDP socket with receive time-stamps and DSCP EF.
-int clmedia_bind(clmedia_address address);
+/// A bound, non-blocking UDP socket with receive time-stamps, whose packets have the traffic class (DSCP << 2).
+int clmedia_bind(clmedia_address address, int class);
 /// A mute socket keeps its port, and the kernel takes nothing for it: senders are told that the port is
 /// unreachable, as if it were closed (IPv4), or nothing (IPv6). `own` is where it is bound; the port must have been chosen, not left to
 /// the kernel. What the socket still held is thrown away (bounded), so that it is not ready either.

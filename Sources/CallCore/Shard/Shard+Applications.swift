@@ -51,6 +51,7 @@ extension Shard {
     case .milliwatt: .milliwatt
     case .announcement: .announcement(configuration.announcement(ofApplication: index) ?? .max)
     case .quality: .qualityTest
+    case .music: .music(configuration.announcement(ofApplication: index) ?? .max)
     }
   }
 

@@ -351,7 +351,8 @@ extension Shard {
     case .subscription(let subscription): return notifyAnswered(subscription, message.status)
     case .passed(let passed): return passedAnswered(passed, message)
     case .probe: return probeAnswered(transaction, message)
-    case .report: return qualityReportAnswered(status: message.status)
+    case .report(let publication):
+      return qualityReportAnswered(publication, transaction, message)
     case .none: break
     }
     guard let leg = transaction.leg else { return }
@@ -386,7 +387,7 @@ extension Shard {
     case .subscription(let subscription): return notifyAnswered(subscription, 408)
     case .passed(let passed): return passedUnanswered(passed, isTransport: isTransport)
     case .probe: return probeFailed(transaction, isTransport ? .unreachable : .silent)
-    case .report: return qualityReportAnswered(status: isTransport ? 503 : 408)
+    case .report: return qualityReportEnded(status: isTransport ? 503 : 408)
     case .none: break
     }
     guard let leg = transaction.leg else { return }

@@ -99,6 +99,12 @@ extension Shard {
   /// The media has heard one of `leg`'s.
   func digitSaid(_ leg: Leg, _ digit: MediaDigit) {
     guard let session = leg.session, session.state == .answered else { return }
+    if let digits = InfoDigits(
+      event: digit.event.exposed, milliseconds: Int(digit.milliseconds)),
+      heeds(session, leg, digits)
+    {
+      return
+    }
     let other = session.other(leg)
     let kind = other?.media?.remote?.digits
     if let other, kind == .info {
@@ -129,7 +135,7 @@ extension Shard {
     return true
   }
 
-  private func sayByInfo(_ session: Session, _ leg: Leg, _ digits: InfoDigits?) {
+  func sayByInfo(_ session: Session, _ leg: Leg, _ digits: InfoDigits?) {
     guard let digits, leg.passesInfo, leg.state == .confirmed else { return }
     let queue = infoQueues[leg.handle] ?? InfoQueue()
     infoQueues[leg.handle] = queue

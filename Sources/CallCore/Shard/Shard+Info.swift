@@ -28,6 +28,9 @@ extension Shard {
       digitPassed(session, leg, from: .info, to: nil)
       return replyInDialog(message, fields, key, 200, leg, arrival)
     }
+    if heeds(session, leg, digits) {
+      return replyInDialog(message, fields, key, 200, leg, arrival)
+    }
     if sayByMedia(session, leg, other, digits) {
       return replyInDialog(message, fields, key, 200, leg, arrival)
     }
@@ -68,6 +71,7 @@ extension Shard {
   /// The dialog is over before the other side has answered: no transaction may stay without a final response.
   func refuseInfo(_ leg: Leg) {
     if !infoQueues.isEmpty { infoQueues[leg.handle] = nil }
+    forgetCode(leg)
     guard let server = leg.infoServer else { return }
     leg.infoServer = nil
     if server.isProceeding { respond(server, 487, leg: leg) }

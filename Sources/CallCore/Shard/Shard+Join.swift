@@ -171,6 +171,9 @@ extension Shard {
   private func connect(_ transfer: Transfer) {
     let held = transfer.held
     held.application = transfer.next.application
+    // The bridge that it was for is over.
+    transfer.transferee.hold.hearsMusic = false
+    transfer.target?.hold.hearsMusic = false
     if let mine = transfer.transferee.media, let theirs = transfer.target?.media {
       outbox.media.append(.bridge(mine.transport, theirs.transport))
     } else if let mine = transfer.transferee.media, let application = held.application {

@@ -312,6 +312,8 @@ extension Shard {
     speechAgreed(session, one, other)
     digitsAgreed(one, other)
     watchSilence(session)
+    followHold(one, other)
+    watchCodes(one, other)
     followRecording(session)
   }
 

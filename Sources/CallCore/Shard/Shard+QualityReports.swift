@@ -16,59 +16,113 @@ extension Shard {
     guard let trunk = configuration.qualityCollector(ofTenant: session.tenant),
       configuration.trunks.indices.contains(trunk)
     else { return }
-    let seat = seats.seat(of: configuration.trunks[trunk])
-    let own = targets.ofSeat(seat)
+    let collector = configuration.trunks[trunk]
+    let own = targets.ofSeat(seats.seat(of: collector))
     guard let target = own.first(where: { $0.health.isUsable }) ?? own.first else { return }
     for (leg, quality) in [
       (session.caller, session.record.fromCaller), (session.callee, session.record.fromCallee),
     ] {
       guard let leg, let media = leg.media, quality.packets > 0 else { continue }
-      publish(QualityReport(session: session, leg: leg, media: media, quality: quality), target)
+      publish(
+        QualityReport(session: session, leg: leg, media: media, quality: quality),
+        QualityPublication(target, collector.credentials))
     }
   }
 
-  private func publish(_ report: QualityReport, _ target: TrunkTarget) {
+  private func publish(_ report: QualityReport, _ publication: QualityPublication) {
     guard qualityReportsPending < Self.qualityReportLimit else {
       counters.qualityReportsDropped &+= 1
       return
     }
+    body.begin()
+    write(report, into: &body)
+    guard send(publication) else {
+      counters.qualityReportsDropped &+= 1
+      return
+    }
+    qualityReportsPending += 1
+    counters.qualityReports &+= 1
+  }
+
+  /// What `body` holds. False: it is too long, or there is no room.
+  private func send(
+    _ publication: QualityPublication, answering challenge: DigestResponder.Challenge? = nil,
+    of bytes: RawSpan = RawSpan()
+  ) -> Bool {
+    let target = publication.target
+    defer { body.abandon() }
+    guard !body.isOverflowing else { return false }
     var none: [TransactionEffect] = []
     let transaction = ClientTransaction(
       machine: .nonInvite(NonInviteClientTransaction(timers: timers, into: &none)),
       method: .publish, purpose: .report, cseq: 1, destination: target.key.address,
       listener: target.listener,
       connectPort: isReliable(target.listener) ? target.key.address.port : 0, request: .none)
-    guard let handle = clients.insert(transaction) else {
-      counters.qualityReportsDropped &+= 1
-      return
-    }
+    guard let handle = clients.insert(transaction) else { return false }
     transaction.handle = handle
-    transaction.sender = .report(target)
-    body.begin()
-    write(report, into: &body)
+    transaction.sender = .report(publication)
     outbox.datagrams.begin()
-    writePublish(target, transaction)
-    let isWhole = !body.isOverflowing
-    body.abandon()
-    guard isWhole else {
-      outbox.datagrams.abandon()
-      counters.qualityReportsDropped &+= 1
-      return remove(transaction)
+    writeHead("PUBLISH", target, transaction)
+    if let challenge, let credentials = publication.credentials {
+      write(credentials, for: challenge, bytes, target)
     }
-    qualityReportsPending += 1
-    counters.qualityReports &+= 1
+    writePublish()
     if let security = target.security { secure(security, target.listener, target.key.address) }
     launch(transaction)
+    return true
   }
 
-  func qualityReportAnswered(status: Int) {
+  private func write(
+    _ credentials: Credentials, for challenge: DigestResponder.Challenge, _ bytes: RawSpan,
+    _ target: TrunkTarget
+  ) {
+    let copy = body.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) }
+    let uri = Array("sip:\(target.host)".utf8)
+    DigestResponder.write(
+      challenge, bytes, method: "PUBLISH", uri: uri.rawSpan,
+      username: credentials.username, password: credentials.password, cnonce: random.next(),
+      body: copy.rawSpan, context: digest.context(challenge.algorithm), into: &outbox.datagrams)
+  }
+
+  /// A challenge is answered once, with what its trunk has for that; the same report goes again.
+  func qualityReportAnswered(
+    _ publication: QualityPublication, _ transaction: ClientTransaction,
+    _ message: borrowing Message
+  ) {
+    guard message.status == 401 || message.status == 407, !publication.hasAnswered,
+      publication.credentials != nil, let challenge = DigestResponder.choose(message),
+      copyReport(transaction)
+    else { return qualityReportEnded(status: message.status) }
+    publication.hasAnswered = true
+    if !send(publication, answering: challenge, of: message.bytes) {
+      qualityReportEnded(status: message.status)
+    }
+  }
+
+  func qualityReportEnded(status: Int) {
     qualityReportsPending -= 1
     if status >= 300 { counters.qualityReportsFailed &+= 1 }
   }
 
+  /// The body of what was sent, to `body`. False: it is not kept any more.
+  private func copyReport(_ transaction: ClientTransaction) -> Bool {
+    guard !transaction.request.isNone else { return false }
+    let text = blocks.bytes(transaction.request)
+    let end = Array("\r\n\r\n".utf8)
+    var start = 0
+    while start + end.count <= text.byteCount {
+      if (0..<end.count).allSatisfy({ text.byte(at: start + $0) == end[$0] }) {
+        body.begin()
+        body.append(text, ByteRange(from: start + end.count, to: text.byteCount))
+        return true
+      }
+      start += 1
+    }
+    return false
+  }
+
   /// RFC 3903 §4: a state of its own each time, which nobody refreshes.
-  private func writePublish(_ target: TrunkTarget, _ transaction: ClientTransaction) {
-    writeHead("PUBLISH", target, transaction)
+  private func writePublish() {
     outbox.datagrams.append(
       "Event: vq-rtcpxr\r\nExpires: 0\r\nContent-Type: application/vq-rtcpxr\r\n")
     writeUserAgent()
@@ -199,6 +253,18 @@ extension Shard {
     out.append(decimal: Int(clamping: value / 10))
     out.append(".")
     out.append(decimal: Int(value % 10))
+  }
+}
+
+/// A report on its way to a collector.
+final class QualityPublication {
+  let target: TrunkTarget
+  let credentials: Credentials?
+  var hasAnswered = false
+
+  init(_ target: TrunkTarget, _ credentials: Credentials?) {
+    self.target = target
+    self.credentials = credentials
   }
 }
 

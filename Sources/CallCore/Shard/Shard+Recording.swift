@@ -8,7 +8,7 @@ import Policy
 extension Shard {
   // MARK: Asked for
 
-  /// The one way in for whoever asks in the midst of a call: the API now, a feature code later.
+  /// The one way in for whoever asks in the midst of a call.
   func recording(_ action: RecordingAction, of id: CallID) -> RecordingAnswer {
     guard let session = sessionsBySerial[id.serial], session.id == id,
       session.state != .released
@@ -25,6 +25,12 @@ extension Shard {
       stopRecording(session, .stopped)
       return .done(session.record)
     }
+  }
+
+  func startRecordingByCode(_ session: Session) -> RecordingAnswer {
+    let rule = recordRule(session)
+    guard rule.policy != .off else { return .notAllowed }
+    return begin(session, rule, .code, settings.recordingFormat)
   }
 
   private func pause(_ session: Session, _ isPaused: Bool) -> RecordingAnswer {

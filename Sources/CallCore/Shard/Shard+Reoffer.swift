@@ -300,7 +300,7 @@ extension Shard {
     let (theirs, asked) = (known.media[line].direction, offered.media[own].direction)
     let isHeld = known.rtpAddress(of: line)?.ip.isUnspecified == true
     let direction = SDPDirection(
-      sends: theirs.sends && asked.receives,
+      sends: (theirs.sends || hasMusic(other) && !theirs.receives) && asked.receives,
       receives: theirs.receives && !isHeld && asked.sends)
     // What the other side speaks, line by line.
     let codecs = CodecFilter(formatNames(known, far) { $0 == line })

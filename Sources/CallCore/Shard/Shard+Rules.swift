@@ -29,7 +29,8 @@ extension Shard {
     if let leg = transaction.leg { return changeByRules(leg, transaction.method, status: 0) }
     let rules: RuleSet? =
       switch transaction.sender {
-      case .probe(let target), .report(let target): target.rules
+      case .probe(let target): target.rules
+      case .report(let publication): publication.target.rules
       case .registration(let upstream): upstream.rules
       case .passed(let passed): passed.ways.element(at: passed.chosen)?.watched?.rules
       case .none, .subscription: nil

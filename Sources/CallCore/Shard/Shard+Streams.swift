@@ -139,7 +139,9 @@ extension Shard {
         lines.speech.events = events(sdp, main, from: source, to: leg, answering: offer)
       }
       lines[main] = SDPLines.Line(
-        port: media.local.port, direction: direction ?? heldDirection(sdp, main))
+        port: media.local.port,
+        direction: direction ?? musicDirection(sdp, main, from: source, to: leg, offer != nil)
+          ?? heldDirection(sdp, main))
     }
     var hasFurther = false
     for line in furtherLines(sdp, beside: main, leg, source) {

@@ -211,7 +211,9 @@ extension Shard {
       let codec = media.remote?.codec, codec != .unknown
     else { return }
     transfer.isRingingBack = true
-    outbox.media.append(.play(media.transport, .ringback))
+    let tone = transfer.next.configuration.ringingTone(ofTenant: transfer.next.tenant)
+    transfer.transferee.hold.hearsMusic = false
+    outbox.media.append(.play(media.transport, .tone(tone?.cadenced ?? .ringing)))
   }
 
   /// The target took the call: the transferee is offered what it says.

@@ -73,6 +73,8 @@ package final class Shard {
   var lastRecording: UInt64 = 0
   /// Digits that go to a leg in INFO; few legs ever have any.
   var infoQueues: [SlabHandle: InfoQueue] = [:]
+  /// Legs whose digits may be a code; few are.
+  var codeWatches: [SlabHandle: CodeWatch] = [:]
   /// Calls whose record the store has not confirmed, in order of their facts.
   var awaitingRecord: [(sequence: UInt64, session: Session)] = []
   /// Calls whose record is confirmed and whose first hop has not begun yet: a store that comes back after a
@@ -237,6 +239,7 @@ package final class Shard {
     case .successResend: resendSuccess(handle)
     case .successDeadline: giveUpSuccess(handle)
     case .answer: answerTimedOut(handle)
+    case .code: codeTimedOut(handle)
     case .response: responseTimedOut(handle)
     case .patience: patienceEnded(handle)
     case .mediaClose: mediaCloseTimedOut(handle)
@@ -265,6 +268,7 @@ enum ShardTimer: UInt8 {
   case serverResend, serverExpire, clientResend, clientExpire
   case successResend, successDeadline
   case answer, response, patience, mediaClose, progress
+  case code
   case binding, upstream, keepAlive, target, name
   case provisionalResend, provisionalExpire, sessionTimer
   case load

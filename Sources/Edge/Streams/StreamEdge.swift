@@ -12,7 +12,7 @@ final class StreamEdge: Sendable {
 
   /// Reads the certificates and starts the thread. The sockets listen already, so nothing is lost meanwhile.
   init(
-    _ listeners: StreamListeners, settings: StreamSettings, name: String
+    _ listeners: StreamListeners, settings: StreamSettings, trafficClass: UInt8, name: String
   ) throws(EdgeError) {
     let queues = try StreamQueues(settings.limits)
     self.queues = queues
@@ -24,8 +24,8 @@ final class StreamEdge: Sendable {
     thread = try EdgeThread(name: name) { [counters, progress] in
       do throws(EdgeError) {
         let loop = try StreamLoop(
-          limits: settings.limits, arrivals: queues.arrivals, departures: queues.departures,
-          counters: counters, progress: progress)
+          limits: settings.limits, trafficClass: trafficClass, arrivals: queues.arrivals,
+          departures: queues.departures, counters: counters, progress: progress)
         gate.open(nil)
         loop.run()
       } catch {

@@ -118,7 +118,10 @@ extension StreamLoop {
       listener.transport == .tcp || listener.transport == .tls,
       tally.connections < limits.connections
     else { return nil }
-    guard let socket = StreamSocket(from: listener.bound.ip, to: key.remote) else {
+    guard
+      let socket = StreamSocket(
+        from: listener.bound.ip, to: key.remote, trafficClass: trafficClass)
+    else {
       tally.ended[.connectFailed, default: 0] += 1
       return nil
     }

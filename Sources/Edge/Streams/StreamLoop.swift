@@ -23,6 +23,8 @@ final class StreamLoop {
   var listening: [ListenerIndex: StreamListener] = [:]
   var origins: [String: [String]] = [:]
   let limits: StreamLimits
+  /// Of the connections that we make.
+  let trafficClass: UInt8
   let arrivals: StreamArrivals
   let departures: StreamDepartures
   let counters: StreamCounters
@@ -53,10 +55,11 @@ final class StreamLoop {
   private var events: [Poller.Event] = []
 
   init(
-    limits: StreamLimits, arrivals: StreamArrivals, departures: StreamDepartures,
-    counters: StreamCounters, progress: ThreadProgress
+    limits: StreamLimits, trafficClass: UInt8, arrivals: StreamArrivals,
+    departures: StreamDepartures, counters: StreamCounters, progress: ThreadProgress
   ) throws(EdgeError) {
     self.limits = limits
+    self.trafficClass = trafficClass
     self.arrivals = arrivals
     self.departures = departures
     self.counters = counters

@@ -7,8 +7,10 @@ final class StreamListener: Sendable {
   /// The port is the system's choice where 0 was asked.
   let local: SocketAddress
 
-  init(listener name: String, bound: SocketAddress) throws(EdgeError) {
-    let fd = clinux_stream_listen(clinux_address(bound), 1_024)
+  init(
+    listener name: String, bound: SocketAddress, trafficClass: UInt8
+  ) throws(EdgeError) {
+    let fd = clinux_stream_listen(clinux_address(bound), 1_024, Int32(trafficClass))
     guard fd >= 0 else { throw .listener(name: name, address: bound, code: -fd) }
     descriptor = fd
     var address = clinux_address()
@@ -49,9 +51,9 @@ package final class StreamSocket {
   fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
 
   /// From `local` with a port of the system's choice. Nil: the kernel refused at once.
-  package init?(from local: IPAddress, to remote: SocketAddress) {
+  package init?(from local: IPAddress, to remote: SocketAddress, trafficClass: UInt8 = 0) {
     let fd = clinux_stream_connect(
-      clinux_address(SocketAddress(local, 0)), clinux_address(remote))
+      clinux_address(SocketAddress(local, 0)), clinux_address(remote), Int32(trafficClass))
     guard fd >= 0 else { return nil }
     descriptor = fd
   }

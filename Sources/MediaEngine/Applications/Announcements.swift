@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Glibc
 
-/// A WAV file that may be played by its index in the table.
+/// A WAV file that may be played by its index in the table; without a path: music of our own (`HoldMusic`).
 package struct AnnouncementSource: Hashable, Sendable {
   package var name: String
   package var path: String
@@ -55,7 +55,10 @@ final class AnnouncementTable: Sendable {
 
   init(_ sources: [AnnouncementSource]) throws(AnnouncementError) {
     var clips: [Clip] = []
-    for source in sources { clips.append(Clip(linear: try WAV.samples(of: source))) }
+    for source in sources {
+      clips.append(
+        Clip(linear: source.path.isEmpty ? HoldMusic.samples() : try WAV.samples(of: source)))
+    }
     self.clips = clips
   }
 

@@ -9,9 +9,10 @@ struct Application: Sendable {
     case none, echo
     /// The digital milliwatt; the position in its period of eight.
     case milliwatt(Int)
-    /// The position in its five seconds.
-    case ringback(Int)
+    case tone(ToneSource)
     case clip(Clip, position: Int)
+    /// A clip that begins anew at its end.
+    case music(Clip, position: Int)
     /// Silence until the instant (nil: not begun), then the result as a clip.
     case listening(until: Instant?)
   }
@@ -34,7 +35,10 @@ struct Application: Sendable {
     switch application {
     case .echo: kind = .echo
     case .milliwatt: kind = .milliwatt(0)
-    case .ringback: kind = .ringback(0)
+    case .tone(let tone): kind = .tone(ToneSource(tone))
+    case .music(let index):
+      guard let clip = announcements[index] else { return nil }
+      kind = .music(clip, position: 0)
     case .announcement(let index):
       guard let clip = announcements[index] else { return nil }
       kind = .clip(clip, position: 0)
@@ -49,7 +53,7 @@ struct Application: Sendable {
   var isPaced: Bool {
     switch kind {
     case .none, .echo: false
-    case .milliwatt, .ringback, .clip, .listening: true
+    case .milliwatt, .tone, .clip, .music, .listening: true
     }
   }
 
@@ -66,7 +70,12 @@ struct Application: Sendable {
   }
 
   /// It says nothing that the far end has to hear: where that speaks what we do not, it stays silent.
-  var isOptional: Bool { if case .ringback = kind { true } else { false } }
+  var isOptional: Bool {
+    switch kind {
+    case .tone, .music: true
+    case .none, .echo, .milliwatt, .clip, .listening: false
+    }
+  }
 
   mutating func speak(_ clip: Clip) { kind = .clip(clip, position: 0) }
 
@@ -84,11 +93,15 @@ struct Application: Sendable {
         packet.put(Milliwatt.code(phase + i, alaw: alaw), at: RTPHeader.size + i)
       }
       kind = .milliwatt((phase + count) % 8)
-    case .ringback(let position):
+    case .tone(var source):
       for i in 0..<count {
-        packet.put(Ringback.code(position + i, alaw: alaw), at: RTPHeader.size + i)
+        let sample = source.next()
+        packet.put(
+          alaw ? G711.alaw(linear: sample) : G711.ulaw(linear: sample), at: RTPHeader.size + i)
       }
-      kind = .ringback((position + count) % Ringback.period)
+      kind = .tone(source)
+    case .music(let clip, let position):
+      kind = .music(clip, position: clip.loop(from: position, count, alaw: alaw, into: &packet))
     case .clip(let clip, let position):
       guard position < clip.count else { return false }
       clip.copy(from: position, count: count, alaw: alaw, into: &packet)

@@ -18,6 +18,22 @@ final class Clip: Sendable {
 
   var count: Int { ulaw.count }
 
+  /// `count` samples from `position` on, behind an RTP header, again from the beginning after the end; the position
+  /// behind them.
+  func loop(
+    from position: Int, _ count: Int, alaw isALaw: Bool, into packet: inout MutableRawSpan
+  ) -> Int {
+    let samples = isALaw ? alaw : ulaw
+    guard position >= 0, position < samples.count else { return 0 }
+    var index = position
+    for i in 0..<count {
+      packet.put(samples[index], at: RTPHeader.size + i)
+      index += 1
+      if index == samples.count { index = 0 }
+    }
+    return index
+  }
+
   /// `count` samples from `position` on, behind an RTP header; silence after the end.
   func copy(from position: Int, count: Int, alaw isALaw: Bool, into packet: inout MutableRawSpan) {
     let silence = isALaw ? G711.alawSilence : G711.ulawSilence

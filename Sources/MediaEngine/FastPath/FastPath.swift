@@ -11,7 +11,7 @@ struct Lane: Hashable, Sendable {
   /// The largest IP packet that the way out takes.
   var longest: UInt16
   /// As the sockets have it.
-  var trafficClass: UInt8 = 0xb8
+  var trafficClass: UInt8
   var payloadTypes = PayloadTypes()
 }
 

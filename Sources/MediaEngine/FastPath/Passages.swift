@@ -26,7 +26,8 @@ extension Worker {
   /// Nil unless everything that a packet of `slot` needs is to leave by `peer`.
   private func lane(_ slot: Int, _ peer: Int) -> Lane? {
     let (near, far) = (transports[slot], transports[peer])
-    guard converters[slot] == nil, near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
+    guard converters[slot] == nil, near.interlude == .none, far.interlude == .none,
+      near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
       !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
       near.remote.isRelayedPlain(to: far.remote),
       near.digits.isDisjoint(with: [.tones, .replaced])
@@ -46,7 +47,8 @@ extension Worker {
     guard let way = fastPath.way(to: target, from: ports.address(ofSlot: peer)) else { return nil }
     return Lane(
       source: source, local: way.local, target: target, interface: way.interface,
-      longest: way.longest, payloadTypes: carriedTypes(near, far))
+      longest: way.longest, trafficClass: ports.trafficClass,
+      payloadTypes: carriedTypes(near, far))
   }
 
   /// Those with the clock of the agreed one; telephone-event is for user space, and 72 to 76 are RTCP that

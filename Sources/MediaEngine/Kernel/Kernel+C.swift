@@ -52,8 +52,8 @@ enum Clock {
 
 /// Media sockets. All are made mute and hear only while a transport holds them.
 enum MediaSocket {
-  static func bind(_ address: SocketAddress) throws(SystemError) -> Int32 {
-    let socket = clmedia_bind(clmedia_address(address))
+  static func bind(_ address: SocketAddress, trafficClass: UInt8) throws(SystemError) -> Int32 {
+    let socket = clmedia_bind(clmedia_address(address), Int32(trafficClass))
     guard socket >= 0 else { throw SystemError(result: socket) }
     let muted = clmedia_mute(socket, clmedia_address(address))
     guard muted == 0 else {

@@ -32,6 +32,7 @@ extension Worker {
 
   mutating func runApplication(_ slot: Int, due: Instant) {
     guard transports[slot].isOpen, !applications[slot].hasEnded else { return }
+    if transports[slot].interlude == .waiting, !interludeBegins(slot) { return }
     let period = Interval.milliseconds(transports[slot].packetMilliseconds)
     guard transports[slot].hasRemote, transports[slot].remote.weSend,
       !transports[slot].target.isNowhere,
@@ -103,7 +104,8 @@ extension Worker {
         from: SpeechFormats.Format(.pcmu, 0), to: to,
         packetMilliseconds: remote.codec.packetMilliseconds(
           wanted: Int(remote.packetTime), longest: Int(remote.maxPacketTime)),
-        timestamp: streams[slot].outgoing.timestamp)
+        timestamp: streams[slot].outgoing.timestamp
+          &+ UInt32(truncatingIfNeeded: samples * Int(remote.codec.clockRate) / 8_000))
     }
     // Out of the table while it is used: it owns its memory, and a copy would be one too many.
     guard var converter = converters[slot].take() else { return false }

@@ -36,9 +36,11 @@ extension Worker {
     case .remote(let id, let remote): setRemote(id, remote)
     case .bridge(let a, let b): bridge(a, b)
     case .play(let id, let application): play(id, application)
+    case .interpose(let id, let application): interpose(id, application)
     case .watch(let id, let milliseconds): watch(id, milliseconds)
     case .examine(let id, let milliseconds): examine(id, milliseconds)
     case .digit(let id, let digit): say(id, digit)
+    case .heed(let id): heed(id)
     case .measure(let id): measure(id)
     case .close(let id): close(id)
     case .record, .moveRecording, .pauseRecording, .stopRecording: true
@@ -187,6 +189,8 @@ extension Worker {
   private mutating func unbridge(_ slot: Int) {
     let peer = Int(transports[slot].peer)
     guard peer >= 0 else { return }
+    endInterlude(slot)
+    endInterlude(peer)
     takeBack(slot)
     keepFlow(slot, of: peer)
     keepFlow(peer, of: slot)

@@ -62,8 +62,18 @@ extension Worker {
     }
   }
 
-  private mutating func noteDigits(from slot: Int, to far: DigitKind) {
+  mutating func heed(_ id: MediaTransportID) -> Bool {
+    guard let slot = slots[id] else { return false }
+    takeBack(slot)
+    transports[slot].heedsDigits = true
+    noteDigits(slot)
+    offerPassage(slot)
+    return true
+  }
+
+  private mutating func noteDigits(from slot: Int, to other: DigitKind) {
     let near = transports[slot].remote
+    let far = transports[slot].heedsDigits ? .info : other
     var handling = transports[slot].digits.intersection(.replaced)
     if far == .tones || far == .info, near.telephoneEvent < 128 { handling.insert(.events) }
     if near.digits == .tones, far == .events || far == .info { handling.insert(.tones) }
@@ -156,14 +166,19 @@ extension Worker {
     timers.arm(
       timer(.digitWatch, slot), at: now + .milliseconds(EventReceiver.patienceMilliseconds))
     let peer = Int(transports[slot].peer)
-    guard peer >= 0, transports[peer].remote.digits != .info else { return }
+    guard peer >= 0, passes(slot, peer) else { return }
     say(peer) { $0.begin(event) }
+  }
+
+  /// Digits of `slot` go on by the media of `peer`.
+  private func passes(_ slot: Int, _ peer: Int) -> Bool {
+    !transports[slot].heedsDigits && transports[peer].remote.digits != .info
   }
 
   private mutating func ended(_ digit: HeardDigit, _ kind: DigitKind, of slot: Int) {
     guard isBelieved(kind, slot) else { return }
     let peer = Int(transports[slot].peer)
-    if peer >= 0, transports[peer].remote.digits != .info {
+    if peer >= 0, passes(slot, peer) {
       digitEnds[peer]?.sender.end(milliseconds: Int(digit.milliseconds))
     }
     guard digitEnd(slot).allowance.take(at: now) else {
@@ -200,7 +215,7 @@ extension Worker {
       counters.digitsRefused &+= 1
       return true
     }
-    guard isBelieved(.info, peer) else { return true }
+    guard transports[peer].heedsDigits || isBelieved(.info, peer) else { return true }
     say(slot) { $0.add(digit.event.exposed, milliseconds: Int(digit.milliseconds)) }
     return true
   }

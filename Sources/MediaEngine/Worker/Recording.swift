@@ -145,6 +145,8 @@ extension Worker {
     recorder.phase = .announcing
     // Nobody is there to hear it yet: it begins with the bridge.
     guard recorder.tapped.count == 2 else { return }
+    // Who is on hold hears this instead of music.
+    for slot in recorder.tapped { endInterlude(slot) }
     guard let notice = recorder.order.notice,
       let clip = Application(.announcement(notice), announcements, settings),
       recorder.tapped.allSatisfy({ canHear($0) })

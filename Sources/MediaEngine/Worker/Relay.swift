@@ -46,6 +46,7 @@ extension Worker {
     if peer >= 0 {
       if transports[slot].facesOurselves, transports[peer].facesOurselves { return dropLooped() }
       if transports[peer].hearsNotice { return }
+      if transports[peer].interlude == .playing { breakInterlude(peer) }
       forwardMedia(header, length, of: slot, to: peer)
       if transports[slot].passage == .offered { handOver(header, length, slot) }
       return

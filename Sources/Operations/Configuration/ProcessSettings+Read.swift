@@ -28,7 +28,7 @@ extension ProcessSettings {
     "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
     "limits.connections", "limits.connectionsPerSource", "limits.handshakeTime",
     "recordings.path", "recordings.format", "recordings.minimumFree", "recordings.retentionDays",
-    "recordings.maximum",
+    "recordings.maximum", "dscp.media", "dscp.signalling",
     "limits.messageTime", "limits.idleTime", "limits.connectTime", "limits.connectionOutput",
   ]
 
@@ -139,7 +139,7 @@ extension DocumentReader {
     var settings = ProcessSettings()
     let keys = [
       "listeners", "media", "mediaFastPath", "store", "api", "metrics", "log", "limits", "dns",
-      "recordings",
+      "recordings", "dscp",
     ]
     guard let fields = fields(root, [], keys: keys) else { return settings }
     if fields.has("listeners") { settings.listeners = listeners(fields) }
@@ -169,6 +169,10 @@ extension DocumentReader {
     }
     limits(fields, &settings.limits)
     recordings(fields, &settings.recordings)
+    if let dscp = group(fields, "dscp", keys: ["media", "signalling"]) {
+      settings.dscp.media ?= optional(dscp, "media", .number(0...63, example: 46))
+      settings.dscp.signalling ?= optional(dscp, "signalling", .number(0...63, example: 24))
+    }
     if let dns = group(fields, "dns", keys: ["servers", "timeout", "hostsFile"]) {
       settings.dns.servers = list(dns, "servers", .nameServer)
       settings.dns.timeout ?= optional(dns, "timeout", .patience)

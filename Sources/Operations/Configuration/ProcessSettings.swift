@@ -24,6 +24,17 @@ package struct ProcessSettings: Hashable, Sendable {
   package var limits = LimitSettings()
   package var dns = NameSettings()
   package var recordings = RecordingFileSettings()
+  package var dscp = DSCPSettings()
+
+  package init() {}
+}
+
+/// How packets are marked (RFC 2474), 0 to 63.
+package struct DSCPSettings: Hashable, Sendable {
+  /// EF.
+  package var media = 46
+  /// CS3.
+  package var signalling = 24
 
   package init() {}
 }

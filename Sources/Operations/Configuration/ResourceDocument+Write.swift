@@ -83,6 +83,10 @@ private struct ResourceWriter {
       ("maxCalls", tenant.maxCalls.map { .bare($0) }),
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
       ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
+      ("musicOnHold", tenant.musicOnHold.map { .text($0) }),
+      ("recordingCode", tenant.recordingCode.map { .text($0) }),
+      ("recordingRetentionDays", tenant.recordingRetentionDays.map { .bare($0) }),
+      ("tones", tenant.tones.map { .text($0) }),
     ])
   }
 
@@ -120,6 +124,7 @@ private struct ResourceWriter {
       ("dtmf", .text(trunk.dtmf.rawValue)),
       ("record", trunk.record == .off ? nil : .text(trunk.record.rawValue)),
       ("recordingNotice", trunk.recordingNotice.map { .text($0) }),
+      ("musicOnHold", trunk.musicOnHold.map { .text($0) }),
       ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("profile", trunk.profile.map { .text($0) }),
@@ -211,6 +216,7 @@ private struct ResourceWriter {
       ("dtmf", .text(user.dtmf.rawValue)),
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),
+      ("musicOnHold", user.musicOnHold.map { .text($0) }),
     ]
     return .group(fields + user.srtp.fields)
   }

@@ -150,7 +150,8 @@ extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
     let keys = [
       "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
-      "qualityCollector",
+      "qualityCollector", "musicOnHold", "tones", "recordingCode",
+      "recordingRetentionDays",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var tenant = Tenant(
@@ -163,6 +164,12 @@ extension ResourceReader {
     tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
     tenant.qualityCollector = reader.optional(
       fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
+    tenant.musicOnHold = music(fields)
+    tenant.recordingRetentionDays = reader.optional(
+      fields, "recordingRetentionDays", .number(example: 30))
+    tenant.recordingCode = reader.optional(
+      fields, "recordingCode", .text("a code", example: "\"*1\""))
+    tenant.tones = reader.optional(fields, "tones", .text("a country", example: "gb"))
     return tenant
   }
 
@@ -191,7 +198,7 @@ extension ResourceReader {
       "callerID",
       "rules", "register", "matchHeader", "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
-      "srtpWithoutTLS", "record", "recordingNotice",
+      "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
       return nil
@@ -233,6 +240,7 @@ extension ResourceReader {
     trunk.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
     trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     trunk.recordingNotice = notice(fields)
+    trunk.musicOnHold = music(fields)
     trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     return trunk
   }
@@ -351,8 +359,7 @@ extension ResourceReader {
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
       "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
-      "srtpKeys",
-      "srtpWithoutTLS", "record", "recordingNotice",
+      "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
     var user = User(
@@ -379,6 +386,7 @@ extension ResourceReader {
     user.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
     user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     user.recordingNotice = notice(fields)
+    user.musicOnHold = music(fields)
     user.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
@@ -389,6 +397,10 @@ extension ResourceReader {
   private mutating func notice(_ fields: DocumentFields) -> String? {
     reader.optional(
       fields, "recordingNotice", .text("an announcement's name", example: "recorded"))
+  }
+
+  private mutating func music(_ fields: DocumentFields) -> String? {
+    reader.optional(fields, "musicOnHold", .text("a music's name", example: "waiting"))
   }
 
   private mutating func forwarding(_ parent: DocumentFields) -> Forwarding {

@@ -26,7 +26,7 @@ extension DoctorFacts {
   }
 
   private var buffers: DoctorFinding {
-    let wanted = EdgeBuffers().receive
+    let wanted = EdgeSockets().receive
     guard receiveBuffer < wanted, !mayExceedBuffers else {
       return DoctorFinding(
         .system, "socket buffers", .good, "a burst of \(wanted >> 20) MiB is kept for each listener"

@@ -60,7 +60,7 @@ package struct DoctorFacts: Sendable {
   package var isRoot = false
   /// Bytes that a socket may have for what it has not read (net.core.rmem_max), and whether this process may have
   /// more than that.
-  package var receiveBuffer = EdgeBuffers().receive
+  package var receiveBuffer = EdgeSockets().receive
   package var mayExceedBuffers = false
 
   /// Nil: no server was asked, or none told, and then why.

@@ -29,7 +29,7 @@ extension DoctorFacts {
     let kept = clinux_clock_is_kept()
     facts.isClockKept = kept < 0 ? nil : kept == 1
     facts.isRoot = geteuid() == 0
-    facts.receiveBuffer = text("net/core/rmem_max").flatMap { Int($0) } ?? EdgeBuffers().receive
+    facts.receiveBuffer = text("net/core/rmem_max").flatMap { Int($0) } ?? EdgeSockets().receive
     facts.mayExceedBuffers = mayAdministerNetwork
     return facts
   }

@@ -10,6 +10,12 @@ package struct RecordingLibrary: Sendable {
     package var bytes: UInt64
     /// It grows still.
     package var isUnfinished: Bool
+
+    /// The name of the call that it is of: recordings are called `CALL-NUMBER`, and a call's name has a hyphen of its own.
+    package var call: Substring {
+      let name = name.name
+      return name[..<(name.lastIndex(of: "-") ?? name.endIndex)]
+    }
   }
 
   package let folder: RecordingFolder
@@ -58,8 +64,7 @@ package struct RecordingFileResource: Codable, Hashable, Sendable {
 
   package init(_ file: RecordingLibrary.File) {
     name = file.name.name
-    // `CALL-NUMBER`, and a call's name has a hyphen of its own.
-    call = String(name[..<(name.lastIndex(of: "-") ?? name.endIndex)])
+    call = String(file.call)
     started = Timestamp.text(file.name.milliseconds)
     format = file.name.format.name
     bytes = file.bytes

@@ -7,6 +7,7 @@ import MediaControl
 import MediaEngine
 import NIOCore
 import Persistence
+import Policy
 
 // Recordings: of calls that live by the shard, their files by the folder.
 
@@ -66,13 +67,20 @@ extension DemarcServer {
     return DeletedRecordingResource(name: name, deleted: Timestamp.text(now))
   }
 
-  /// Removes those that began before the moment; how many there were.
-  func purgeRecordings(before milliseconds: Int64) async throws -> Int {
+  /// Removes those whose time is over; how many there were.
+  func purgeRecordings(_ retention: RecordingRetention) async throws -> Int {
+    guard let shortest = retention.shortest else { return 0 }
     let (library, store) = (library, store)
     let now = WallTime.process.milliseconds(at: MonotonicClock.now)
     return try await blocking.run {
+      func begin(_ days: Int) -> Int64 { now - Int64(days) * 86_400_000 }
       var count = 0
-      for file in library.files(before: milliseconds) {
+      for file in library.files(before: begin(shortest)) {
+        var tenant: String?
+        if retention.differs, let id = CallID(file.call) { tenant = try store.record(id)?.tenant }
+        guard let days = retention.days(of: tenant), file.name.milliseconds < begin(days) else {
+          continue
+        }
         try store.noteDeleted(
           recording: file.name.name, RecordingDeletion(at: now, reason: .retention))
         if library.remove(file) { count += 1 }
@@ -81,14 +89,15 @@ extension DemarcServer {
     }
   }
 
-  func keepPurgingRecordings(olderThan retention: Interval) {
+  /// By the settings and by the resources that are in force each time.
+  func keepPurgingRecordings() {
     let task = Task { [weak self] in
       while !Task.isCancelled {
         guard let self else { return }
-        let before =
-          WallTime.process.milliseconds(at: MonotonicClock.now) - Int64(retention.milliseconds)
+        let retention = RecordingRetention(
+          days: settings.recordings.retentionDays, tenants: keeper.current.tenants)
         do {
-          let purged = try await purgeRecordings(before: before)
+          let purged = try await purgeRecordings(retention)
           if purged > 0 {
             log.write(LogLine(.info, "recordings purged", [LogField("count", purged)]))
           }

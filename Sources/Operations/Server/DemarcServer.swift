@@ -114,9 +114,7 @@ package final class DemarcServer: Sendable {
       }
     }
     if let retention = settings.retention { keepPurging(olderThan: retention) }
-    if settings.recordings.retentionDays > 0 {
-      keepPurgingRecordings(olderThan: .seconds(settings.recordings.retentionDays * 86_400))
-    }
+    keepPurgingRecordings()
   }
 
   private func tellStarted(recovery: Recovery) {

@@ -80,6 +80,7 @@ struct ServerParts {
   ) throws -> MediaPlane {
     var mediaSettings = MediaSettings()
     mediaSettings.fastPath = settings.mediaFastPath
+    mediaSettings.trafficClass = UInt8(clamping: settings.dscp.media << 2)
     mediaSettings.recording = settings.recordingFiles
     mediaSettings.identity = identity
     if identity == nil {
@@ -188,8 +189,11 @@ struct ServerParts {
     shard.certificateFingerprint = identity?.fingerprint.bytes ?? []
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
     let names = names
+    var sockets = EdgeSockets()
+    sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
     let edge = try UDPEdge(
-      settings: shard, configuration: keeper.current, streams: affordableStreams(),
+      settings: shard, configuration: keeper.current, sockets: sockets,
+      streams: affordableStreams(),
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in

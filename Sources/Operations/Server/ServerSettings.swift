@@ -23,6 +23,7 @@ package struct ServerSettings: Sendable {
   /// Records of calls that ended longer ago are removed every hour; nil: kept for ever.
   package var retention: Interval?
   package var recordings = RecordingFileSettings()
+  package var dscp = DSCPSettings()
   package var names = NameSettings()
   /// What they were made of, and how that is read again while the server runs; the source throws `APIFailure`.
   package var process: ProcessSettings?
@@ -75,6 +76,7 @@ extension ServerSettings {
       if !listener.origins.isEmpty { streams.origins[listener.name] = listener.origins }
     }
     recordings = process.recordings
+    dscp = process.dscp
     limits.recordings = process.recordings.maximum
     drainTime = process.limits.drainTime
     names = process.dns

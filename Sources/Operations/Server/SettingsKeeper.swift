@@ -36,6 +36,7 @@ final class SettingsKeeper: Sendable {
       ("media", next.media == now.media),
       ("mediaFastPath", next.mediaFastPath == now.mediaFastPath),
       ("recordings", next.recordings == now.recordings),
+      ("dscp", next.dscp == now.dscp),
       ("store", next.store == now.store),
       ("api", next.api == now.api), ("metrics", next.metrics == now.metrics),
       ("log", next.log == now.log), ("limits", next.limits == now.limits),

@@ -148,6 +148,7 @@ package final class Agent {
       answer(message, transaction, status: 200, tag: newTag())
     case .publish:
       guard let transaction = admit(message, from: from) else { return }
+      if let demands, !isAuthorised(message, demands, transaction) { return }
       published.append(message)
       answer(message, transaction, status: publishStatus, tag: newTag())
     case .cancel:

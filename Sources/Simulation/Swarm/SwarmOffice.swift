@@ -100,7 +100,9 @@ struct SwarmOffice {
       Application(
         name: "hello", tenant: "acme", kind: .announcement, extension: SwarmOffice.announcement,
         file: "hello.wav"),
+      Application(name: "waiting", tenant: "acme", kind: .music),
     ]
+    resources.tenants[0].musicOnHold = "waiting"
     return resources
   }
 

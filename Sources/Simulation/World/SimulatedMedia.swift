@@ -10,6 +10,8 @@ package final class SimulatedMedia {
     var remote: RemoteMedia?
     var peer: MediaTransportID?
     var application: MediaApplication?
+    /// What is heard in place of the peer while that is silent.
+    var interlude: MediaApplication?
     var latched: SocketAddress?
     var opened: Instant
     var watch = 0
@@ -19,6 +21,8 @@ package final class SimulatedMedia {
     var examination: UInt32 = 0
     /// What it was told to say.
     var digits: [MediaDigit] = []
+    /// Its digits are told and not passed on.
+    var isHeeded = false
     var closing = false
   }
 
@@ -111,6 +115,8 @@ package final class SimulatedMedia {
       bridge(a, b)
     case .play(let id, let application):
       if known(id, command) { play(id, application) }
+    case .interpose(let id, let application):
+      if known(id, command) { interpose(id, application) }
     case .watch(let id, let milliseconds):
       guard known(id, command) else { return }
       transports[id]?.watch += 1
@@ -119,6 +125,8 @@ package final class SimulatedMedia {
       if known(id, command) { transports[id]?.examination = milliseconds }
     case .digit(let id, let digit):
       if known(id, command) { transports[id]?.digits.append(digit) }
+    case .heed(let id):
+      if known(id, command) { transports[id]?.isHeeded = true }
     case .measure(let id):
       if known(id, command) { report(.quality(id, StreamQuality())) }
     case .close(let id): close(id, command)
@@ -148,8 +156,16 @@ package final class SimulatedMedia {
     }
     transports[a]?.peer = b
     transports[b]?.peer = a
-    transports[a]?.application = nil
-    transports[b]?.application = nil
+    for id in [a, b] {
+      transports[id]?.application = nil
+      transports[id]?.interlude = nil
+    }
+  }
+
+  private func interpose(_ id: MediaTransportID, _ application: MediaApplication?) {
+    let isBridged = transports[id]?.peer != nil
+    if application != nil, !isBridged { breach("music for \(id.raw), which hears nobody") }
+    transports[id]?.interlude = isBridged ? application : nil
   }
 
   /// The transport of this agent that a verdict is asked on, and in how many ms.
@@ -168,9 +184,19 @@ package final class SimulatedMedia {
     report(.digit(id, MediaDigit(event: event, milliseconds: 100, kind: kind)))
   }
 
+  /// Whether this agent's digits are told and not passed on.
+  package func isHeeded(_ media: SocketAddress) -> Bool {
+    transports.values.first { $0.remote?.rtp == media }?.isHeeded ?? false
+  }
+
   /// What this agent hears in place of somebody.
   package func application(of media: SocketAddress) -> MediaApplication? {
     transports.values.first { $0.remote?.rtp == media }?.application
+  }
+
+  /// What this agent hears while who has put it on hold is silent.
+  package func interlude(of media: SocketAddress) -> MediaApplication? {
+    transports.values.first { $0.remote?.rtp == media }?.interlude
   }
 
   /// Whose media this agent hears now.
@@ -244,8 +270,9 @@ package final class SimulatedMedia {
     if let peer = transports[id]?.peer { transports[peer]?.peer = nil }
     transports[id]?.peer = nil
     transports[id]?.application = application
+    transports[id]?.interlude = nil
     switch application {
-    case .echo, .milliwatt, .ringback: break
+    case .echo, .milliwatt, .tone, .music: break
     case .announcement, .qualityTest:
       world.after(random.interval(2_000...6_000)) { [self] in
         if transports[id] != nil { report(.applicationEnded(id)) }

@@ -86,7 +86,7 @@ private final class Control {
     clmedia_address(high: 0, low: 0x7f00_0001, port: 2_223, family: 4))
 
   init?() {
-    socket = clmedia_bind(clmedia_address(high: 0, low: 0x7f00_0001, port: 0, family: 4))
+    socket = clmedia_bind(clmedia_address(high: 0, low: 0x7f00_0001, port: 0, family: 4), 0)
     if socket < 0 { return nil }
   }
 

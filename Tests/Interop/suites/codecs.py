@@ -111,3 +111,31 @@ def left_alone(t):
     expect(not any("converted" in note for note in notes), f"{notes}")
     expect(world.demarc.metrics()["demarc_media_packets_converted_total"] == before, "something was converted")
     t.remark = str(likeness)
+
+
+@test("fork", 50)
+def fork(t):
+    """Two phones ring, of PCMU alone and of G.722 alone; the one that answers is converted, and nothing of the other"""
+    world = t.world
+    a, a_says = spoken(FIRST)
+    b, b_says = spoken(SECOND, voice="en-us", speed=140)
+    dave = t.user("dave", codecs="PCMU/8000/1")
+    erin = t.user("erin", says=b_says, codecs="G722/16000/1", modules=("g722",))
+    alice = t.user("alice", says=a_says, codecs="PCMA/8000/1")
+    alice.dial(f"sip:+4940110@{world.domain}")
+    dave.wait_event("CALL_INCOMING")
+    erin.wait_event("CALL_INCOMING")
+    erin.answer()
+    alice.established()
+    dave.closed()
+    seconds = max(len(a), len(b)) / audio.RATE + 1.5
+    alice.wait_heard(seconds, seconds + 10)
+    erin.wait_heard(seconds, 5)
+    call = world.live("+4940110")
+    alice.hang_up()
+    erin.closed()
+    one = audio.check_likeness("alice heard", erin.said(), alice.heard(), **WAVES)
+    other = audio.check_likeness("erin heard", alice.said(), erin.heard(), **WAVES)
+    record = world.ended(call["id"])
+    expect("speech is converted: PCMA and G722" in record["notes"], f"{record['notes']}")
+    t.remark = f"{one.correlation:.4f} and {other.correlation:.4f}"

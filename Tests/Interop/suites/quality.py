@@ -1,10 +1,14 @@
 """What was heard of calls: the reports that a collector gets, and the metrics that phones get and send."""
 
+import hashlib
+import re
+
 from harness import audio, sipp
 from harness.audio import spoken
 from harness.case import test
 from harness.ports import free_port
 from harness.process import expect, wait_until
+from harness.rtp import Endpoint
 from harness.world import World
 
 WORDS = "The birch canoe slid on the smooth planks."
@@ -13,8 +17,8 @@ WORDS = "The birch canoe slid on the smooth planks."
 class Watched(World):
     """A Demarc whose tenant has a collector: SIPp, which takes what is published."""
 
-    def __init__(self, t):
-        self.collector_port = free_port()
+    def __init__(self, t, credentials=None):
+        self.collector_port, self.credentials = free_port(), credentials
         super().__init__(t.folder, t.program, media_pairs=50)
         t.defer(self.close)
         self.start()
@@ -26,7 +30,8 @@ class Watched(World):
         address = f"127.0.0.1:{self.collector_port}"
         document["trunks"].append(
             {"name": "collector", "tenant": "test", "kind": "pbx", "network": "loopback", "targets": [address],
-             "sources": [address], "probe": {"enabled": False}})
+             "sources": [address], "probe": {"enabled": False},
+             **({"credentials": self.credentials} if self.credentials else {})})
         return document
 
 
@@ -75,3 +80,39 @@ def collector(t):
         lambda: world.demarc.metrics()['demarc_quality_reports_total{outcome="sent"}'] == 2, 5, "the metric")
     expect(world.demarc.metrics()['demarc_quality_reports_total{outcome="failed"}'] == 0, "a report failed")
     t.remark = f"MOS {record['quality']['fromCaller']['mos']}"
+
+
+@test("collector-challenges", 50)
+def collector_challenges(t):
+    """A collector that challenges gets the report again, with the digest of its trunk's credentials (RFC 7616)"""
+    world = Watched(t, credentials={"username": "demarc", "password": "collector-secret"})
+    inbox = t.agent(world=world, user="collector", port=world.collector_port)
+    pbx = t.agent(world=world, user="pbx", port=world.ports["pbx"])
+    media = Endpoint(free_port())
+    t.defer(media.close)
+    body = pbx.sdp(media.socket.getsockname()[1])
+    answer, dialog = pbx.exchange("INVITE", f"sip:+4940103@{world.domain}", body=body)
+    expect(answer.status == 200, f"the caller got {answer.start}")
+    port = int(re.search(rb"m=audio (\d+)", answer.body).group(1))
+    media.speak(audio.silence(1), ("127.0.0.1", port)).join()
+    dialog.bye()
+    first = inbox.expect_request("PUBLISH")
+    expect(not first.get("authorization"), "it has credentials before it was asked")
+    challenge = 'Digest realm="collect.test", nonce="a7f3", algorithm=MD5, qop="auth"'
+    inbox.socket.sendto(
+        inbox.answer_to(first, 401, "Unauthorized", "c", extra=(f"WWW-Authenticate: {challenge}",)), first.source)
+    again = inbox.wait(
+        lambda m: m.method == "PUBLISH" and m.get("authorization"), 5, "the report with credentials")
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', again.get("authorization")))
+
+    def hashed(*parts):
+        return hashlib.md5(":".join(parts).encode()).hexdigest()
+    secret = hashed("demarc", "collect.test", "collector-secret")
+    what = hashed("PUBLISH", given["uri"])
+    expected = hashed(secret, "a7f3", given["nc"], given["cnonce"], "auth", what)
+    expect(given["response"] == expected and given["username"] == "demarc", f"{given}")
+    expect(again.body == first.body, "another report")
+    inbox.socket.sendto(inbox.answer_to(again, 200, "OK", "c"), again.source)
+    wait_until(
+        lambda: world.demarc.metrics()['demarc_quality_reports_total{outcome="sent"}'] == 1, 5, "the metric")
+    expect(world.demarc.metrics()['demarc_quality_reports_total{outcome="failed"}'] == 0, "a report failed")

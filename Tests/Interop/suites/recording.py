@@ -9,11 +9,13 @@ import wave
 
 import numpy
 
-from harness import audio
+from harness import audio, digits
 from harness.audio import spoken
 from harness.case import test
 from harness.process import Skipped, expect, run, wait_until
 from harness.world import World
+
+from .dtmf import connected
 
 FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
 SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
@@ -27,10 +29,10 @@ SHAPE = 0.75
 class RecordingWorld(World):
     """A Demarc of its own, whose user bob is recorded by `record`, and alice never."""
 
-    def __init__(self, t, record, recordings=None, notice=False):
+    def __init__(self, t, record, recordings=None, notice=False, code=None):
         super().__init__(t.folder, t.program, media_pairs=40)
         t.defer(self.close)
-        self.record_policy, self.has_notice = record, notice
+        self.record_policy, self.has_notice, self.code = record, notice, code
         self.recordings = pathlib.Path((recordings or {}).get("path", self.folder / "recordings"))
         self.demarc.settings["recordings"] = {"minimumFree": "0", **(recordings or {})}
         audio.write_wav(self.folder / "notice.wav", audio.speech(NOTICE))
@@ -44,8 +46,14 @@ class RecordingWorld(World):
                     account["recordingNotice"] = "recorded"
         return accounts
 
+    def tenants(self):
+        tenants = super().tenants()
+        return [{**tenants[0], "recordingCode": self.code}, *tenants[1:]] if self.code else tenants
+
     def resources(self):
         resources = super().resources()
+        if self.code:
+            next(trunk for trunk in resources["trunks"] if trunk["name"] == "pbx")["record"] = "on-demand"
         resources["applications"].append(
             {"name": "recorded", "tenant": "test", "kind": "announcement", "file": str(self.folder / "notice.wav")})
         return resources
@@ -231,6 +239,36 @@ def on_demand(t):
     expect(gone["deletedBecause"] == "requested" and gone["deleted"], f"{gone}")
     code, _ = world.demarc.try_command("recording", "get", name)
     expect(code == 1, "a deleted recording was fetched")
+
+
+@test("code", 60)
+def code(t):
+    """A PBX's side types the code: the recording begins, and ends with the next; the carrier hears other digits alone"""
+    world = RecordingWorld(t, "off", code="*1").start()
+    pair, (mouth, target), (ear, _) = connected(t, "0 101", "0 101", world)
+    flow = digits.Flow(mouth, target)
+    flow.speak(audio.silence(0.5))
+
+    def state():
+        call = next(iter(world.demarc.calls()), None)
+        return (world.recording(call) or {}) if call else {}
+
+    flow.press("5*1", 0.1)
+    flow.speak(audio.silence(0.5))
+    begun = wait_until(lambda: state().get("state") == "recording" and state(), 5, "the recording to begin")
+    expect(begun["origin"] == "code" and begun["by"] == "trunk:pbx", f"{begun}")
+    flow.speak(audio.silence(1.5))
+    flow.press("*1", 0.1)
+    flow.speak(audio.silence(0.5))
+    wait_until(lambda: state().get("state") == "ended", 5, "the recording's end")
+    # A star that nothing follows is the other side's, some time later.
+    flow.press("*", 0.1)
+    flow.speak(audio.silence(3))
+    heard = digits.reported(ear)
+    expect(heard == "5*", f"the carrier got {heard!r} as digits")
+    record = pair.hang_up()
+    last = record["recordings"][-1]
+    expect(last["end"] == "stopped" and last["seconds"] > 1.5, f"{last}")
 
 
 @test("not-allowed", 40)

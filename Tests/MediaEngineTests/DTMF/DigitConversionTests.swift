@@ -189,6 +189,28 @@ import Testing
     }
   }
 
+  /// Digits that somebody heeds come to nobody but that one, who says again what is meant for the other side. The other
+  /// direction is as it was.
+  @Test(arguments: [DigitKind.events, .tones]) func heeded(kind: DigitKind) throws {
+    let rig = try Rig()
+    let (alice, bob) = (try Peer(), try Peer())
+    let (a, b) = try rig.bridge(remote(alice, kind), remote(bob, kind))
+    rig.plane.submit([.heed(a.id)])
+    rig.measure(a)
+    func typed(_ digits: [UInt8]) -> [[UInt8]] {
+      kind == .events ? events(digits) : tones(digits)
+    }
+    let heard = opened(exchange(typed([10, 1, 7]), by: alice, to: a.media, heardBy: bob))
+    #expect(facts(rig, a) == [10, 1, 7])
+    #expect(read(heard).isEmpty && listen(heard).isEmpty)
+    rig.plane.submit([.digit(b.id, MediaDigit(event: 7, milliseconds: 100, kind: .info))])
+    let said = opened(exchange([], by: alice, to: a.media, heardBy: bob))
+    #expect((kind == .events ? read(said) : listen(said)) == [7])
+    let back = opened(exchange(typed([10, 1]), by: bob, to: b.media, heardBy: alice))
+    #expect((kind == .events ? read(back) : listen(back)) == [10, 1])
+    #expect(facts(rig, b).isEmpty)
+  }
+
   /// What came by the signalling, in a flow of speech and in one of nothing.
   @Test(arguments: [DigitKind.events, .tones], [true, false])
   func fromInfo(kind: DigitKind, isTalking: Bool) throws {
