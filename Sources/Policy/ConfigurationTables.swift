@@ -150,6 +150,9 @@ struct ConfigurationTables: Sendable {
   /// By user; nil: it forwards nothing.
   var forwards: [CompiledForwarding?] = []
   var poolsOfTrunk: [[Int]] = []
+  /// By tenant, and by PBX where it has a plan of numbers of its own: what is no call abroad.
+  var homes: [HomeCountry] = []
+  var homesOfTrunk: [Int: HomeCountry] = [:]
   /// By tenant; the value is an index into the resources' classes.
   var classes: [PrefixTable] = []
   var emergencies: [CompiledEmergency] = []

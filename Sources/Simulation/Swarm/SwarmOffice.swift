@@ -101,6 +101,7 @@ struct SwarmOffice {
         name: "hello", tenant: "acme", kind: .announcement, extension: SwarmOffice.announcement,
         file: "hello.wav"),
     ]
+    resources.allowCallsAbroad()
     return resources
   }
 
