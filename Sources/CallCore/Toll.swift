@@ -32,6 +32,18 @@ package struct TollStatus: Hashable, Sendable {
   package var alarms: UInt64
   package var lastAlarm: Instant
   package var reason: TollAlarm.Reason
+
+  package init(
+    tenant: String, account: String, isBlocked: Bool, alarms: UInt64, lastAlarm: Instant,
+    reason: TollAlarm.Reason
+  ) {
+    self.tenant = tenant
+    self.account = account
+    self.isBlocked = isBlocked
+    self.alarms = alarms
+    self.lastAlarm = lastAlarm
+    self.reason = reason
+  }
 }
 
 package enum TollOrder: Sendable {

@@ -89,7 +89,8 @@ extension Cause {
         "Raise maxCalls, or find the calls that hang (demarc calls).")
     case .trunkRateLimit:
       CauseRow(
-        "trunk-rate-limit", 503, 42, "Calls arrive faster than the trunk's callsPerSecond or callsPerMinute allows.",
+        "trunk-rate-limit", 503, 42,
+        "Calls arrive faster than the trunk's callsPerSecond or callsPerMinute allows.",
         "Raise the limit, or let the sender spread its calls.")
     case .capacity:
       CauseRow(
@@ -343,7 +344,8 @@ extension Cause {
       CauseRow(
         "destination-denied", 403, 21,
         "Whoever makes, forwards or transfers the call may not call numbers of this class.",
-        "The notes (demarc call show) name the class; add it under mayCall of the user, trunk or tenant.")
+        "The notes (demarc call show) name the class; add it under mayCall of the user, trunk or tenant."
+      )
     case .costlyLimit:
       CauseRow(
         "costly-limit", 403, 42,

@@ -30,7 +30,7 @@ struct DemarcCommand: AsyncParsableCommand {
       RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       NumbersCommand.self,
       CallsCommand.self, CallCommand.self, RecordingsCommand.self, RecordingCommand.self,
-      RecordsCommand.self, TrunksCommand.self,
+      RecordsCommand.self, TrunksCommand.self, TollCommand.self,
       RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
       CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
       CertificatesCommand.self, DoctorCommand.self, ReloadCommand.self, StatusCommand.self,

@@ -76,14 +76,15 @@ private struct ResourceWriter {
   }
 
   private func node(_ tenant: Tenant) -> DocumentNode {
-    .group([
+    let fields: [(String, DocumentNode?)] = [
       ("name", .text(tenant.name)), ("domains", .texts(tenant.domains)),
       ("digestAlgorithms", .texts(tenant.digestAlgorithms.map(\.documentName))),
       ("numbers", tenant.numbers.map { .group($0.documentPairs) }),
       ("maxCalls", tenant.maxCalls.map { .bare($0) }),
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
       ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
-    ])
+    ]
+    return .group(fields + tenant.toll.fields)
   }
 
   private func node(_ network: Network) -> DocumentNode {
@@ -138,7 +139,7 @@ private struct ResourceWriter {
       ),
       ("probe", node(trunk.probe)), ("overloadControl", .bare(trunk.overloadControl)),
     ]
-    return .group(fields + trunk.srtp.fields + trunk.dialogFields)
+    return .group(fields + trunk.srtp.fields + trunk.dialogFields + trunk.toll.fields)
   }
 
   private func node(_ register: TrunkRegistration) -> DocumentNode {
@@ -207,7 +208,7 @@ private struct ResourceWriter {
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),
     ]
-    return .group(fields + user.srtp.fields)
+    return .group(fields + user.srtp.fields + user.toll.fields)
   }
 
   private func node(_ forward: Forwarding) -> DocumentNode? {

@@ -152,7 +152,9 @@ extension ResourceReader {
       "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
       "qualityCollector",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
+    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
+      return nil
+    }
     var tenant = Tenant(
       name: name(fields),
       domains: reader.list(fields, "domains", .text("a host name", example: "pbx.example.com")))
@@ -163,6 +165,7 @@ extension ResourceReader {
     tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
     tenant.qualityCollector = reader.optional(
       fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
+    tenant.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfTenant)
     return tenant
   }
 
@@ -192,9 +195,8 @@ extension ResourceReader {
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
       "srtpWithoutTLS", "record", "recordingNotice",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
-      return nil
-    }
+    let known = keys + Self.dialogKeys + Self.tollKeys
+    guard let fields = reader.fields(item.node, item.path, keys: known) else { return nil }
     var trunk = Trunk(
       name: name(fields), tenant: tenant(of: fields),
       kind: reader.required(fields, "kind", .choice("a kind of trunk")) ?? .pbx,
@@ -232,6 +234,7 @@ extension ResourceReader {
     trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     trunk.recordingNotice = notice(fields)
     trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
+    trunk.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfTrunk)
     return trunk
   }
 
@@ -351,7 +354,9 @@ extension ResourceReader {
       "maxCalls", "callsPerSecond", "streams", "transcode", "dtmf", "srtp", "srtpKeys",
       "srtpWithoutTLS", "record", "recordingNotice",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
+    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
+      return nil
+    }
     var user = User(
       name: name(fields), tenant: tenant(of: fields), network: network(of: fields),
       extension: reader.required(fields, "extension", .text("an extension", example: "1001")) ?? "",
@@ -378,6 +383,7 @@ extension ResourceReader {
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
+    user.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfUser)
     return user
   }
 

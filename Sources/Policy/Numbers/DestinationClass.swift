@@ -81,14 +81,21 @@ enum NumberClasses {
     }
     var found = marked(digits)
     let prefix = country.nationalPrefix.utf8
+    let national = digits.dropFirst(country.code.utf8.count)
+    var rest = national
     if !prefix.isEmpty {
-      var rest = digits.dropFirst(country.code.utf8.count)
       while rest.starts(with: prefix) {
         rest = rest.dropFirst(prefix.count)
         found.formUnion(marked(Array(country.code.utf8) + rest))
       }
     }
     if found == .satellite { return found }
+    // Where all numbers have one length, another is no number of the country.
+    if country.lengths.count == 1, !country.lengths.contains(national.count),
+      !country.lengths.contains(rest.count)
+    {
+      found.formUnion(.international)
+    }
     if !home.zones.contains(zone) { return found.union(.international) }
     return found.isEmpty ? .domestic : found
   }

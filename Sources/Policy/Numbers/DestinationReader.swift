@@ -58,10 +58,15 @@ struct DestinationReader {
 
   /// Without one.
   private func read(_ symbols: ArraySlice<UInt8>, isPlain: Bool) -> DestinationClasses {
-    // Behind `*67`, `*31#` or a customer's code stands the number that is meant.
-    if let code = symbols.lastIndex(where: { $0 == 0x2a || $0 == 0x23 }) {
-      let rest = symbols[(code + 1)...]
-      return rest.isEmpty ? .domestic : read(rest, isPlain: isPlain)
+    guard !symbols.isEmpty else { return .domestic }
+    let isSymbol = { (byte: UInt8) in byte == UInt8(ascii: "*") || byte == UInt8(ascii: "#") }
+    // The number that is meant stands behind `*67`, `*31#` or a customer's code, and before a `#` that ends it.
+    guard !symbols.contains(where: isSymbol) else {
+      var parts = symbols.split(whereSeparator: isSymbol)
+      if let first = parts.first, symbols.first == UInt8(ascii: "*") {
+        parts.append(first.dropFirst(2))
+      }
+      return parts.reduce(.domestic) { $0.union(read($1, isPlain: isPlain)) }
     }
     var found: DestinationClasses = []
     let isNorthAmerican = home.country.map { $0.code == "1" } ?? true
@@ -105,14 +110,17 @@ struct DestinationReader {
     if !prefix.isEmpty, digits.starts(with: prefix), digits.count > prefix.count {
       let rest = digits.dropFirst(prefix.count)
       let found = NumberClasses.of(code + rest, home)
-      // In North America 1 is its country code too, so both say the same.
-      return country.code == "1" ? found.union(NumberClasses.of(digits, home)) : found
+      // What is no number of the country may be one of another without its plus.
+      return country.lengths.contains(rest.count)
+        ? found : found.union(NumberClasses.of(digits, home)).union(.international)
     }
     if digits.count <= ResourceDefaults.localDigits {
       return NumberClasses.ofService(digits, country)
     }
     if prefix.isEmpty || country.code == "1", country.lengths.contains(digits.count) {
-      return NumberClasses.of(code + digits, home)
+      let found = NumberClasses.of(code + digits, home)
+      return isWhole(digits) && NumberClasses.of(digits, home) == .satellite
+        ? found.union(.satellite) : found
     }
     // Many carriers have E.164 without its plus.
     return NumberClasses.of(digits, home)
