@@ -67,7 +67,9 @@ extension Shard {
       return .destinationDenied
     }
     if outside.classes.isCostly {
-      note("called \(number) is \(outside.classes)", session)
+      if outside.classes != .international {
+        note("called \(number) is \(outside.classes)", session)
+      }
       if case .user = outside.payer, let zone = Configuration.zone(of: outside.number),
         toll.called(zone, outside.account, at: now)
       {
