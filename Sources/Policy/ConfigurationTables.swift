@@ -120,6 +120,8 @@ struct ConfigurationTables: Sendable {
   var clientNames: [Int: String] = [:]
   /// By trunk: from where alone its certificate and its credentials are good.
   var sourcesOfTrunk: [Int: SourceSet] = [:]
+  /// By user: from where alone its password is good.
+  var sourcesOfUser: [Int: SourceSet] = [:]
   /// By the `line` of our Contact.
   var trunksByLine: [String: Int] = [:]
   /// By network and the user part of our Contact; more than one at different registrars.

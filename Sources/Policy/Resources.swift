@@ -265,6 +265,8 @@ package struct User: Hashable, Sendable {
   package var srtp = SRTPRules()
   /// How its phones must come.
   package var transport = UserTransport.any
+  /// From where alone its password is good. Empty: from anywhere.
+  package var sources: [SourceMatch] = []
   /// What its calls may cost.
   package var toll = TollRules()
 

@@ -33,7 +33,8 @@ struct DemarcCommand: AsyncParsableCommand {
       RecordsCommand.self, TrunksCommand.self, TollCommand.self,
       RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
       CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
-      CertificatesCommand.self, DoctorCommand.self, ReloadCommand.self, StatusCommand.self,
+      CertificatesCommand.self, SecretCommand.self, DoctorCommand.self,
+      ReloadCommand.self, StatusCommand.self,
       VersionCommand.self,
     ])
 

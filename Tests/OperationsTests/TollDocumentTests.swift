@@ -16,7 +16,7 @@ struct TollDocumentTests {
     users:
       - {name: alice, extension: "101", password: one, mayCall: [shared-cost, personal, premium, satellite],
          costlyCalls: {callsPerMinute: 1, minutesPerDay: 2}}
-      - {name: bob, extension: "102", password: two}
+      - {name: bob, extension: "102", password: two, sources: [10.0.0.0/8, "192.0.2.7"]}
     classes:
       - {name: test, prefixes: ["+3716700"], alarm: true}
     """
@@ -42,6 +42,7 @@ struct TollDocumentTests {
     #expect(
       alice.costlyCalls == CostlyCalls(maxCalls: 3, callsPerMinute: 1, minutesPerDay: 2))
     #expect(resources.users[1].toll == TollRules())
+    #expect(resources.users[1].sources.map(\.prefixLength) == [8, 32])
     #expect(resources.classes[0].alarm)
   }
 

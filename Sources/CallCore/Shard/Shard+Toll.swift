@@ -16,6 +16,7 @@ extension Shard {
     let payer = payer(of: session, strand)
     let classes = configuration.destination(
       of: hop, trunk: trunk, payer: payer, tenant: session.tenant)
+    if classes.isEmpty { return nil }
     return OutsideCall(
       payer: payer, account: account(payer, session), classes: classes, number: hop.dialled)
   }

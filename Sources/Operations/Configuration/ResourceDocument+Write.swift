@@ -207,6 +207,7 @@ private struct ResourceWriter {
       ("transcode", .bare(user.transcode)), ("dtmf", .text(user.dtmf.rawValue)),
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),
+      ("sources", user.sources.isEmpty ? nil : .texts(user.sources.map(\.documentText))),
     ]
     return .group(fields + user.srtp.fields + user.toll.fields)
   }

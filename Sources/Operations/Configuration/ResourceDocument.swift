@@ -53,13 +53,14 @@ package struct ResourceDocument: Sendable {
   /// What this program wrote itself. Its parts came in one by one, so together they may be larger.
   static func parse(stored text: String, source: String) throws(ConfigErrors) -> ResourceDocument {
     let root = try YAMLDocument.parse(text, source: source, byteLimit: .max)
-    return try parse(root, source: source, over: Resources())
+    return try parse(root, source: source, over: Resources(), isStored: true)
   }
 
-  private static func parse(_ root: DocumentNode, source: String, over existing: Resources)
-    throws(ConfigErrors) -> ResourceDocument
-  {
+  private static func parse(
+    _ root: DocumentNode, source: String, over existing: Resources, isStored: Bool = false
+  ) throws(ConfigErrors) -> ResourceDocument {
     var reader = ResourceReader(source: source, existing: existing)
+    reader.asksForPasswords = !isStored
     let resources = reader.read(root)
     try reader.reader.check()
     return ResourceDocument(
@@ -71,6 +72,8 @@ package struct ResourceDocument: Sendable {
 /// The schema of resources. The keys are the Swift names of the fields.
 struct ResourceReader {
   var reader: DocumentReader
+  /// Passwords that anybody would guess are mistakes. In what is stored they are not: it must be read at a start.
+  var asksForPasswords = true
   private(set) var sections: Set<ResourceSection> = []
   private let existing: Resources
   /// What a resource has that names no tenant or network: the only one there is.
@@ -203,7 +206,7 @@ extension ResourceReader {
       network: network(of: fields),
       sources: reader.list(fields, "sources", .source),
       credentials: credentials(fields, "credentials"),
-      authentication: credentials(fields, "authentication"),
+      authentication: authentication(fields),
       maxCalls: reader.optional(fields, "maxCalls", .number(example: 30)),
       callsPerSecond: reader.optional(fields, "callsPerSecond", .number(example: 10)),
       codecs: reader.list(fields, "codecs", .text("a codec", example: "PCMA")),
@@ -336,7 +339,7 @@ extension ResourceReader {
     return probe
   }
 
-  private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
+  mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
     guard let fields = group(parent, key, keys: ["username", "password"]) else { return nil }
     return Credentials(
       username: reader.required(fields, "username", .text("a username", example: "acme")) ?? "",
@@ -352,7 +355,7 @@ extension ResourceReader {
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
       "maxCalls", "callsPerSecond", "streams", "transcode", "dtmf", "srtp", "srtpKeys",
-      "srtpWithoutTLS", "record", "recordingNotice",
+      "srtpWithoutTLS", "record", "recordingNotice", "sources",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
       return nil
@@ -367,6 +370,7 @@ extension ResourceReader {
         ?? ResourceDefaults.maxContacts,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    refuseGuessable(user.password, of: [user.name, user.extension], fields)
     user.callerIDs = reader.list(
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)
@@ -383,6 +387,7 @@ extension ResourceReader {
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
+    user.sources = reader.list(fields, "sources", .source)
     user.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfUser)
     return user
   }

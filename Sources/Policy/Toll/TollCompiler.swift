@@ -14,9 +14,9 @@ extension ConfigurationCompiler {
     for (index, trunk) in resources.trunks.enumerated() {
       let path: [PathElement] = ["trunks", .index(index)]
       check(trunk.toll, at: path)
-      if trunk.kind == .carrier, trunk.toll.mayCall != nil || trunk.toll.costlyCalls != nil {
+      if trunk.kind == .carrier, trunk.toll.mayCall != nil {
         report(
-          path + [trunk.toll.mayCall != nil ? "mayCall" : "costlyCalls"],
+          path + ["mayCall"],
           "trunk `\(trunk.name)` is a carrier, which calls nobody but the tenant's numbers",
           remedy: "Write it for the tenant, the users and the PBXs whose calls go to the carrier.")
       }
@@ -82,13 +82,13 @@ extension ConfigurationCompiler {
 }
 
 extension Configuration {
-  /// The class of what a hop of a call's plan goes to; empty: it is no outside call.
+  /// The class of what a hop of a call's plan goes to; empty: it is the business of the PBX that it goes to.
   package func destination(of hop: PlannedHop, trunk: Int, payer: Payer, tenant: Int)
     -> DestinationClasses
   {
     guard let route = tables.routes.element(at: Int(hop.route)),
       let home = home(of: payer, tenant: tenant)
-    else { return [] }
+    else { return .all }
     return DestinationReader(home: home).classes(
       hop.dialled, strip: route.strip, prepend: route.prepend,
       isPlain: trunks.element(at: trunk)?.kind == .pbx)
