@@ -62,7 +62,8 @@ class Office:
             return {"name": name, "tenant": "test", "kind": kind, "network": "loopback", "targets": [address],
                     "sources": [address], **more}
         return {
-            "tenants": [{"name": "test", "domains": [self.domain]}],
+            # Calls to +49 are domestic.
+            "tenants": [{"name": "test", "domains": [self.domain], "numbers": {"countryCode": "49"}}],
             "networks": [
                 {"name": "loopback", "listeners": ["v4"], "media": list(self.demarc.media_addresses)}],
             "trunks": [*(trunk(name, "pbx", more) for name, more in self.callers.items()),

@@ -185,7 +185,7 @@ class Editor:
     def tenants(self, name):
         if name in KEPT["tenants"]:
             # SIPp takes the first algorithm, and knows no other than MD5.
-            return self.maybe({"name": name, "domains": ["demarc.test"]}, maxCalls=[2000, 3000],
+            return self.maybe({"name": name, "domains": ["demarc.test"], "numbers": {"countryCode": "49"}}, maxCalls=[2000, 3000],
                               callsPerSecond=[2000, 3000], digestAlgorithms=[["MD5"], ["MD5", "SHA-256"]])
         return self.maybe({"name": name, "domains": [f"{name}.test"]}, maxCalls=[5, 100])
 

@@ -44,22 +44,21 @@ package struct TokenBucket: Sendable {
   }
 }
 
-/// At most `limit` in any second, wherever the second begins: "calls a second" of a trunk, which a
-/// carrier counts with its own clock.
+/// At most `limit` in any second (or minute, or whatever the period is), wherever it begins: "calls a second" of a
+/// trunk, which a carrier counts with its own clock.
 ///
 /// A token bucket can't do this: with any burst at all it exceeds its rate in some second, and without
 /// one it refuses calls that merely came close together. Up to 256 a second the instants of the last
 /// `limit` that passed are kept, so the next one passes exactly when its second is over. Above, they are
-/// counted in slots of 8 ms, and one more passes when the last 126 slots (which contain every second
-/// that ends now) hold less than the limit: never too many, and at least 99 % of it under load.
+/// counted in slots of 8 ms (8 thousandths of the period), and one more passes when the last 126 slots (which contain
+/// every second that ends now) hold less than the limit: never too many, and at least 99 % of it under load.
 @frozen @usableFromInline
 package struct RateWindow: Sendable {
-  @inlinable static var second: UInt64 { 1_000_000_000 }
   @inlinable static var exactLimit: Int { 256 }
-  @inlinable static var slotNanoseconds: UInt64 { 8_000_000 }
   @inlinable static var slots: Int { 126 }
 
   @usableFromInline package let limit: Int
+  @usableFromInline let period: UInt64
   /// Up to `exactLimit`: when the last ones passed, as a ring. Above: how many passed in each slot.
   @usableFromInline var ring: [UInt64]
   /// The oldest instant, or unused.
@@ -70,8 +69,9 @@ package struct RateWindow: Sendable {
   @usableFromInline var current: UInt64 = 0
 
   /// `limit` of 0 or less lets nothing through.
-  package init(limit: Int) {
+  package init(limit: Int, per period: Interval = .seconds(1)) {
     self.limit = max(limit, 0)
+    self.period = UInt64(max(period.nanoseconds, 1_000))
     ring = Array(repeating: 0, count: self.limit <= Self.exactLimit ? self.limit : Self.slots)
   }
 
@@ -90,7 +90,7 @@ package struct RateWindow: Sendable {
       sum += 1
       return true
     }
-    guard current - ring[oldest] >= Self.second else { return false }
+    guard current - ring[oldest] >= period else { return false }
     ring[oldest] = current
     oldest = oldest + 1 == limit ? 0 : oldest + 1
     return true
@@ -98,7 +98,7 @@ package struct RateWindow: Sendable {
 
   @usableFromInline
   mutating func takeBySlot(_ now: UInt64) -> Bool {
-    let slot = now / Self.slotNanoseconds
+    let slot = now / (period / 1_000 * 8)
     if slot > current {
       for step in 0..<min(slot - current, UInt64(Self.slots)) {
         let i = Int((slot - step) % UInt64(Self.slots))

@@ -195,6 +195,8 @@ package enum FactEvent: Sendable {
   indirect case mailboxSet(MailboxStatus)
   /// An impossible state ended one call; the text says where.
   case internalFault(String)
+  /// Outside calls of an account cost too much, or somebody is looking for a way to make them.
+  indirect case tollAlarm(TollAlarm)
   /// New calls begin to be refused for load, or none is any more.
   case overload(isBehind: Bool, wait: Interval)
   case configurationApplied(revision: UInt64)

@@ -1,11 +1,13 @@
 import Base
 import Policy
 
-/// Counters of what has a limit besides trunks (tenants, users, pools of lines, classes of numbers). Like those of
-/// trunks they go by name and outlive every replacement of the configuration, and a limit that was moved counts
-/// for the next call.
+/// Counters of what has a limit besides trunks (tenants, users, pools of lines, classes of numbers, and the costly calls
+/// of whoever pays for them). Like those of trunks they go by name and outlive every replacement of the configuration,
+/// and a limit that was moved counts for the next call.
 struct LimitSeats {
-  enum Kind: UInt8 { case tenant, user, pool, numberClass }
+  enum Kind: UInt8 {
+    case tenant, user, pool, numberClass, costlyOfTenant, costlyOfUser, costlyOfTrunk
+  }
 
   struct Key: Hashable {
     var kind: Kind
@@ -13,12 +15,26 @@ struct LimitSeats {
     var name: String
   }
 
+  /// Nil: unlimited.
+  struct Limits: Equatable {
+    var calls: Int?
+    var perSecond: Int?
+    var perMinute: Int?
+    var minutesPerDay: Int?
+
+    var isEmpty: Bool { self == Limits() }
+  }
+
+  /// What stood in a call's way.
+  enum Reason: String { case calls, rate, minutes }
+
   private struct State {
     var key: Key
     var calls = 0
-    var maxCalls: Int?
-    var callsPerSecond: Int?
-    var rate: RateWindow?
+    var limits = Limits()
+    var second: RateWindow?
+    var minute: RateWindow?
+    var spoken = SpokenTime()
     var full: Cause
     var exists = true
   }
@@ -26,50 +42,63 @@ struct LimitSeats {
   private var states: [State] = []
   private var byKey: [Key: Int] = [:]
   private var free: [Int] = []
+  /// Of the last call that found no place: which seat was full, and how.
+  private(set) var refusal: (seat: Int, reason: Reason)?
 
   mutating func follow(_ configuration: Configuration) {
     for i in states.indices { states[i].exists = false }
     for tenant in configuration.tenants {
-      set(.tenant, "", tenant.name, tenant.maxCalls, tenant.callsPerSecond, .tenantCallLimit)
+      let limits = Limits(
+        calls: tenant.maxCalls, perSecond: tenant.callsPerSecond,
+        perMinute: tenant.toll.callsPerMinute)
+      set(.tenant, "", tenant.name, limits, .tenantCallLimit)
     }
     for user in configuration.users {
-      set(.user, user.tenant, user.name, user.maxCalls, user.callsPerSecond, .userCallLimit)
+      let limits = Limits(
+        calls: user.maxCalls, perSecond: user.callsPerSecond, perMinute: user.toll.callsPerMinute)
+      set(.user, user.tenant, user.name, limits, .userCallLimit)
     }
     for pool in configuration.resources.pools {
       set(
-        .pool, pool.tenant, pool.name, pool.lines, nil,
+        .pool, pool.tenant, pool.name, Limits(calls: pool.lines),
         pool.whenFull == .busy ? .linesBusy : .poolFull)
     }
     for numbers in configuration.resources.classes {
       set(
-        .numberClass, numbers.tenant, numbers.name, numbers.maxCalls, numbers.callsPerSecond,
-        .classCallLimit)
+        .numberClass, numbers.tenant, numbers.name,
+        Limits(calls: numbers.maxCalls, perSecond: numbers.callsPerSecond), .classCallLimit)
     }
+    followCostly(configuration)
     forget()
   }
 
   private mutating func set(
-    _ kind: Kind, _ tenant: String, _ name: String, _ maxCalls: Int?, _ callsPerSecond: Int?,
-    _ full: Cause
+    _ kind: Kind, _ tenant: String, _ name: String, _ limits: Limits, _ full: Cause
   ) {
     let key = Key(kind: kind, tenant: tenant, name: name)
-    guard maxCalls != nil || callsPerSecond != nil else {
+    guard !limits.isEmpty else {
       // Without a limit nothing is counted; what is counted already goes on until its calls are over.
       if let seat = byKey[key] {
         states[seat].exists = states[seat].calls > 0
-        states[seat].maxCalls = nil
-        states[seat].callsPerSecond = nil
-        states[seat].rate = nil
+        move(seat, limits)
       }
       return
     }
     let seat = byKey[key] ?? insert(key)
     states[seat].exists = true
-    states[seat].maxCalls = maxCalls
     states[seat].full = full
-    if states[seat].callsPerSecond != callsPerSecond {
-      states[seat].callsPerSecond = callsPerSecond
-      states[seat].rate = callsPerSecond.map { RateWindow(limit: $0) }
+    move(seat, limits)
+  }
+
+  /// A rate that stays the same remembers what has passed.
+  private mutating func move(_ seat: Int, _ limits: Limits) {
+    let old = states[seat].limits
+    states[seat].limits = limits
+    if old.perSecond != limits.perSecond {
+      states[seat].second = limits.perSecond.map { RateWindow(limit: $0) }
+    }
+    if old.perMinute != limits.perMinute {
+      states[seat].minute = limits.perMinute.map { RateWindow(limit: $0, per: .seconds(60)) }
     }
   }
 
@@ -102,13 +131,28 @@ struct LimitSeats {
     byKey[Key(kind: kind, tenant: tenant, name: name)]
   }
 
+  func key(_ seat: Int) -> Key? { states.indices.contains(seat) ? states[seat].key : nil }
+
   /// One of each or none at all: the limit that stands in the way is named. Whatever calls come at once, each is
   /// counted before the next is looked at.
   mutating func take(_ seats: [Int], at now: Instant) -> Cause? {
     for seat in seats {
-      if let most = states[seat].maxCalls, states[seat].calls >= most { return states[seat].full }
+      if let most = states[seat].limits.calls, states[seat].calls >= most {
+        refusal = (seat, .calls)
+        return states[seat].full
+      }
+      if let most = states[seat].limits.minutesPerDay,
+        states[seat].spoken.total(at: now) >= .seconds(60 * most)
+      {
+        refusal = (seat, .minutes)
+        return states[seat].full
+      }
     }
-    for seat in seats where states[seat].rate?.take(at: now) == false {
+    for seat in seats {
+      guard
+        states[seat].second?.take(at: now) == false || states[seat].minute?.take(at: now) == false
+      else { continue }
+      refusal = (seat, .rate)
       return states[seat].key.kind.rateCause
     }
     for seat in seats { states[seat].calls += 1 }
@@ -126,12 +170,141 @@ struct LimitSeats {
   var taken: Int { states.reduce(0) { $0 + $1.calls } }
 }
 
+// MARK: Costly calls
+
+extension LimitSeats {
+  /// Made when the first costly call of a payer comes: most never make one.
+  mutating func costlySeat(_ kind: Kind, tenant: String, name: String, _ costly: CostlyCalls) -> Int
+  {
+    let key = Key(kind: kind, tenant: tenant, name: name)
+    let seat = byKey[key] ?? insert(key)
+    states[seat].full = .costlyLimit
+    move(seat, Limits(costly))
+    return seat
+  }
+
+  private mutating func followCostly(_ configuration: Configuration) {
+    for seat in states.indices where byKey[states[seat].key] == seat {
+      guard let costly = configuration.costlyCalls(states[seat].key) else { continue }
+      states[seat].exists = true
+      move(seat, Limits(costly))
+    }
+  }
+
+  /// An answered call of these seats begins or ends to cost.
+  mutating func beginTalk(_ seats: [Int], at now: Instant) {
+    for seat in seats where isMetered(seat) { states[seat].spoken.begin(at: now) }
+  }
+
+  mutating func endTalk(_ seats: [Int], at now: Instant) {
+    for seat in seats where isMetered(seat) { states[seat].spoken.end(at: now) }
+  }
+
+  func isMetered(_ seat: Int) -> Bool {
+    states.indices.contains(seat) && states[seat].key.kind.isCostly
+  }
+
+  /// The first instant at which calls that talk now have used up the minutes of a day; nil: none will.
+  mutating func nextExhausted(at now: Instant) -> Instant? {
+    var next: Instant?
+    for seat in states.indices where states[seat].spoken.talking > 0 {
+      guard let most = states[seat].limits.minutesPerDay else { continue }
+      let at = states[seat].spoken.reaches(.seconds(60 * most), at: now)
+      next = next.map { min($0, at) } ?? at
+    }
+    return next
+  }
+
+  mutating func exhausted(at now: Instant) -> [Int] {
+    states.indices.filter { seat in
+      guard states[seat].spoken.talking > 0, let most = states[seat].limits.minutesPerDay else {
+        return false
+      }
+      return states[seat].spoken.total(at: now) >= .seconds(60 * most)
+    }
+  }
+}
+
+/// What calls have talked together within a day, which begins with the first of them.
+struct SpokenTime {
+  private(set) var talking = 0
+  private var past = Interval.zero
+  private var last = Instant.zero
+  private var dayEnds = Instant.zero
+
+  static let day = Interval.seconds(86_400)
+
+  mutating func begin(at now: Instant) {
+    advance(to: now)
+    talking += 1
+  }
+
+  mutating func end(at now: Instant) {
+    advance(to: now)
+    talking = max(0, talking - 1)
+  }
+
+  mutating func total(at now: Instant) -> Interval {
+    advance(to: now)
+    return past
+  }
+
+  /// When the total will be so much, if all go on talking; `now` at the earliest.
+  mutating func reaches(_ most: Interval, at now: Instant) -> Instant {
+    let left = most.nanoseconds - total(at: now).nanoseconds
+    guard talking > 0, left > 0 else { return now }
+    // Rounded up: a timer that is early by a nanosecond would find nothing used up.
+    return now + Interval(nanoseconds: left / Int64(talking) + 1)
+  }
+
+  private mutating func advance(to now: Instant) {
+    if now >= dayEnds {
+      past = .zero
+      last = max(last, min(now, dayEnds))
+      dayEnds = now + Self.day
+    }
+    past = past + (now - last) * talking
+    last = now
+  }
+}
+
+extension LimitSeats.Limits {
+  init(_ costly: CostlyCalls) {
+    self.init(
+      calls: costly.maxCalls, perSecond: nil, perMinute: costly.callsPerMinute,
+      minutesPerDay: costly.minutesPerDay)
+  }
+}
+
+extension Configuration {
+  /// What whoever has the seat may spend; nil: it is no seat of costly calls, or of nobody any more.
+  fileprivate func costlyCalls(_ key: LimitSeats.Key) -> CostlyCalls? {
+    guard let tenant = tenant(named: key.tenant) else { return nil }
+    switch key.kind {
+    case .costlyOfTenant: return costlyCalls(of: .tenant(tenant))
+    case .costlyOfUser:
+      return user(named: key.name, tenant: tenant).map { costlyCalls(of: .user($0)) }
+    case .costlyOfTrunk:
+      return trunk(named: key.name, tenant: tenant).map { costlyCalls(of: .trunk($0)) }
+    case .tenant, .user, .pool, .numberClass: return nil
+    }
+  }
+}
+
 extension LimitSeats.Kind {
+  var isCostly: Bool {
+    switch self {
+    case .costlyOfTenant, .costlyOfUser, .costlyOfTrunk: true
+    case .tenant, .user, .pool, .numberClass: false
+    }
+  }
+
   fileprivate var rateCause: Cause {
     switch self {
     case .tenant: .tenantRateLimit
     case .user: .userRateLimit
     case .numberClass: .classRateLimit
+    case .costlyOfTenant, .costlyOfUser, .costlyOfTrunk: .costlyLimit
     // A pool has lines and no rate.
     case .pool: .poolFull
     }

@@ -118,6 +118,9 @@ package enum ShardQuery: Sendable {
   case ladder(CallID)
   /// An order and its answer, in one with what only asks because it has an answer too.
   case recording(CallID, RecordingAction)
+  /// How accounts stand whose outside calls were noticed; and an order for one ("user:NAME", "trunk:NAME").
+  case toll
+  case tollOrder(TollOrder, tenant: String, account: String)
   case registrations
   case trunks
   /// Our own registrations with providers.
@@ -133,6 +136,9 @@ package enum ShardAnswer: Sendable {
   case call(CallRecord?)
   case ladder([TracedMessage])
   case recording(RecordingAnswer)
+  case toll([TollStatus])
+  /// How many calls were ended, or blocks lifted.
+  case tollOrder(Int)
   case registrations([Binding])
   case trunks([TrunkStatus])
   case upstreams([UpstreamStatus])

@@ -13,6 +13,7 @@ struct TrunkSeats {
     var maxCalls: Int?
     var rate: RateWindow?
     var callsPerSecond: Int?
+    var minute: RateWindow?
     var exists = true
   }
   struct Key: Hashable {
@@ -34,6 +35,11 @@ struct TrunkSeats {
         states[seat].callsPerSecond = trunk.callsPerSecond
         states[seat].rate = trunk.callsPerSecond.map { RateWindow(limit: $0) }
       }
+      if states[seat].minute?.limit != trunk.toll.callsPerMinute {
+        states[seat].minute = trunk.toll.callsPerMinute.map {
+          RateWindow(limit: $0, per: .seconds(60))
+        }
+      }
     }
   }
 
@@ -53,7 +59,7 @@ struct TrunkSeats {
       states[seat].refused &+= 1
       return .trunkCallLimit
     }
-    if states[seat].rate?.take(at: now) == false {
+    if states[seat].rate?.take(at: now) == false || states[seat].minute?.take(at: now) == false {
       states[seat].refused &+= 1
       return .trunkRateLimit
     }

@@ -25,6 +25,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case eventUnsupported, subscriptionRefused, subscriptionLimit
   case insecureTransport, registrarUnavailable
   case srtpRequired, srtpRefused, srtpUnsupported, srtpWithoutTLS
+  case destinationDenied, costlyLimit, accountBlocked, durationLimit
 }
 
 extension Cause: Error {}
@@ -35,8 +36,8 @@ extension Cause: CustomStringConvertible {
 
 /// A set of causes as one word: each hop of each plan has one.
 ///
-/// The 64 first of the catalogue can be in it. What comes behind them is said before any hop is tried, or, of SRTP, ends
-/// the call; so a set that was to have it is no different without.
+/// The 64 first of the catalogue can be in it. What comes behind them is said before any hop is tried, or, of SRTP and of
+/// what an outside call may cost, ends the call; so a set that was to have it is no different without.
 @frozen
 package struct CauseSet: Hashable, Sendable {
   package var bits: UInt64 = 0

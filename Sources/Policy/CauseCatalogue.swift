@@ -89,8 +89,9 @@ extension Cause {
         "Raise maxCalls, or find the calls that hang (demarc calls).")
     case .trunkRateLimit:
       CauseRow(
-        "trunk-rate-limit", 503, 42, "Calls arrive faster than the trunk's callsPerSecond allows.",
-        "Raise callsPerSecond, or let the sender spread its calls.")
+        "trunk-rate-limit", 503, 42,
+        "Calls arrive faster than the trunk's callsPerSecond or callsPerMinute allows.",
+        "Raise the limit, or let the sender spread its calls.")
     case .capacity:
       CauseRow(
         "capacity", 503, 42, "This process is at its limit of concurrent calls or transactions.",
@@ -339,6 +340,26 @@ extension Cause {
         "srtp-without-tls", 488, 65,
         "SRTP is required, and its keys would travel in signalling that can be read on its way.",
         "Reach or register the far end by TLS, or set srtpKeys to dtls or srtpWithoutTLS to true.")
+    case .destinationDenied:
+      CauseRow(
+        "destination-denied", 403, 21,
+        "Whoever makes, forwards or transfers the call may not call numbers of this class.",
+        "The notes (demarc call show) name the class; add it under mayCall of the user, trunk or tenant."
+      )
+    case .costlyLimit:
+      CauseRow(
+        "costly-limit", 403, 42,
+        "Costly calls (all that are not domestic) are at a limit of costlyCalls.",
+        "The notes say which; raise it where such calls are meant, else change the password.")
+    case .accountBlocked:
+      CauseRow(
+        "account-blocked", 403, 21,
+        "Outside calls of this user or trunk are blocked since it came to a limit of costlyCalls.",
+        "Find out who called; then demarc toll unblock.")
+    case .durationLimit:
+      CauseRow(
+        "duration-limit", 480, 31, "The call had lasted as long as maxCallDuration allows.",
+        "Raise maxCallDuration of the user, trunk or tenant, where longer calls are meant.")
     }
   }
 }

@@ -150,6 +150,11 @@ extension Configuration {
     tables.sourcesOfTrunk[trunk]?.matches(source) ?? true
   }
 
+  /// Whether a user's password is good from there.
+  package func allows(_ source: SocketAddress, proofOfUser user: Int) -> Bool {
+    tables.sourcesOfUser.isEmpty || tables.sourcesOfUser[user]?.matches(source) ?? true
+  }
+
   /// The trunk whose registration bears this `line` in its Contact.
   package func trunk(line: String) -> Int? { tables.trunksByLine[line] }
   /// The trunk that registers with this user part at a registrar of this address; `isLocated` says whether

@@ -147,11 +147,15 @@ extension ConfigurationCompiler {
   }
 
   private mutating func checkSources(of trunk: Trunk, at path: [PathElement]) {
-    for (position, source) in trunk.sources.enumerated() {
+    checkWidths(of: trunk.sources, at: path + ["sources"])
+  }
+
+  mutating func checkWidths(of sources: [SourceMatch], at path: [PathElement]) {
+    for (position, source) in sources.enumerated() {
       let width: UInt8 = source.network.family == .v4 ? 32 : 128
       if source.prefixLength > width {
         report(
-          path + ["sources", .index(position)], "a prefix has at most \(width) bits",
+          path + [.index(position)], "a prefix has at most \(width) bits",
           remedy: "Write an address, address/bits or address:port.")
       }
     }

@@ -18,6 +18,8 @@ extension ConfigurationCompiler {
       if let tenant, let network { noteTenant(tenant, ofNetwork: network) }
       if let network { checkTransport(of: user, network: network, at: path + ["transport"]) }
       checkProtection(of: user, at: path + ["srtp"])
+      checkWidths(of: user.sources, at: path + ["sources"])
+      if !user.sources.isEmpty { tables.sourcesOfUser[index] = SourceSet(user.sources) }
       checkPassword(user.password, at: path + ["password"])
       if let callerID = user.callerID,
         callerID.isEmpty || callerID.utf8.count > ResourceLimits.extensionLength

@@ -45,6 +45,7 @@ struct ConfigurationCompiler {
     compileForwarding()
     findLoops()
     compileLimits()
+    compileToll()
     compileEmergencies()
     guard problems.isEmpty else {
       if unreported > 0 {

@@ -124,6 +124,8 @@ struct ConfigurationTables: Sendable {
   var clientNames: [Int: String] = [:]
   /// By trunk: from where alone its certificate and its credentials are good.
   var sourcesOfTrunk: [Int: SourceSet] = [:]
+  /// By user: from where alone its password is good.
+  var sourcesOfUser: [Int: SourceSet] = [:]
   /// By the `line` of our Contact.
   var trunksByLine: [String: Int] = [:]
   /// By network and the user part of our Contact; more than one at different registrars.
@@ -154,6 +156,9 @@ struct ConfigurationTables: Sendable {
   /// By user; nil: it forwards nothing.
   var forwards: [CompiledForwarding?] = []
   var poolsOfTrunk: [[Int]] = []
+  /// By tenant, and by PBX where it has a plan of numbers of its own: what is no call abroad.
+  var homes: [HomeCountry] = []
+  var homesOfTrunk: [Int: HomeCountry] = [:]
   /// By tenant; the value is an index into the resources' classes.
   var classes: [PrefixTable] = []
   var emergencies: [CompiledEmergency] = []

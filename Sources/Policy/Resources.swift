@@ -17,6 +17,8 @@ package struct Tenant: Hashable, Sendable {
   /// Calls of all its users and trunks, at once and a second. Nil: unlimited.
   package var maxCalls: Int?
   package var callsPerSecond: Int?
+  /// What its users, trunks and forwards may cost.
+  package var toll = TollRules()
   /// The trunk that is told what was heard of each call (RFC 6035). Nil: nobody.
   package var qualityCollector: String?
   /// What is heard of a side that puts the other on hold and says nothing itself, an application's name.
@@ -192,6 +194,8 @@ package struct Trunk: Hashable, Sendable {
   /// Of TLS: the domain of which its own connections to us must show a certificate. Nil: none is asked for.
   package var clientName: String?
   package var probe = ProbePolicy()
+  /// Of a PBX: what its calls may cost.
+  package var toll = TollRules()
   /// RFC 7339: our requests say that we send less when its responses ask for that.
   package var overloadControl = false
 
@@ -281,6 +285,10 @@ package struct User: Hashable, Sendable {
   package var srtp = SRTPRules()
   /// How its phones must come.
   package var transport = UserTransport.any
+  /// From where alone its password is good. Empty: from anywhere.
+  package var sources: [SourceMatch] = []
+  /// What its calls may cost.
+  package var toll = TollRules()
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,

@@ -32,6 +32,9 @@ package struct PlannedExit: Hashable, Sendable {
 /// One link of the chain that a call walks.
 package struct PlannedHop: Hashable, Sendable {
   package var target: PlannedTarget
+  /// The row of the dial plan that led here, an index into the configuration's; -1: none did, so it is no outside call
+  /// or one for help.
+  package var route: Int32 = -1
   /// How long it may ring, and how long it may say nothing but 100.
   package var answerTimeout: Interval
   package var responseTimeout: Interval

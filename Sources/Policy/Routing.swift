@@ -123,6 +123,7 @@ extension Configuration {
       appendCarriers(
         of: tables.routes[index], dialled: dialled, ring: hop.timeout, room: &room,
         random: &random, to: &hops)
+      for added in first..<hops.count { hops[added].route = Int32(truncatingIfNeeded: index) }
       if depth > 0 { leaveGroup(from: first, on: hop.continueOn, in: &hops) }
     case .ring(let members):
       room -= 1

@@ -42,6 +42,10 @@ struct EngineBed {
     var resources = Scene.resources()
     resources.trunks.removeAll { $0.name == "south" }
     resources.routes[0].carriers = [RouteCarrier(trunk: "north")]
+    // Its calls are domestic ones.
+    var owned = Number(number: "+441632960100", tenant: "acme", destinations: [])
+    owned.state = .available
+    resources.numbers.append(owned)
     let media = [
       MediaAddress(name: "inside", bound: Scene.inside.ip, ports: 10_000...60_001),
       MediaAddress(name: "outside", bound: Scene.outside.ip, ports: 10_000...60_001),

@@ -31,10 +31,11 @@ struct DemarcCommand: AsyncParsableCommand {
       RunCommand.self, DemoCommand.self, ApplyCommand.self, CheckCommand.self, GetCommand.self,
       NumbersCommand.self,
       CallsCommand.self, CallCommand.self, RecordingsCommand.self, RecordingCommand.self,
-      RecordsCommand.self, TrunksCommand.self,
+      RecordsCommand.self, TrunksCommand.self, TollCommand.self,
       RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
       CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
-      CertificatesCommand.self, DoctorCommand.self, ReloadCommand.self, StatusCommand.self,
+      CertificatesCommand.self, SecretCommand.self, DoctorCommand.self,
+      ReloadCommand.self, StatusCommand.self,
       VersionCommand.self,
     ])
 

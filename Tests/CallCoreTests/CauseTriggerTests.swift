@@ -17,6 +17,22 @@ import Testing
     #expect(seen.contains(cause), "\(cause): \(seen.map(\.name).sorted())")
   }
 
+  private func toll(_ cause: Cause) throws -> Set<Cause> {
+    try seen({
+      var rules = TollRules()
+      if cause == .destinationDenied { rules.mayCall = .domestic }
+      if cause == .durationLimit { rules.maxCallDuration = .seconds(5) }
+      rules.costlyCalls = CostlyCalls(
+        maxCalls: 1, callsPerMinute: 10, minutesPerDay: 10, block: cause == .accountBlocked)
+      $0.resources.users[0].toll = rules
+    }) { scene in
+      for _ in 0..<3 {
+        scene.alice.call("+441234", long)
+        scene.world.run(for: .seconds(2))
+      }
+    }
+  }
+
   private func protection(_ cause: Cause) throws -> Set<Cause> {
     try seen({
       var rules = SRTPRules()
@@ -109,6 +125,7 @@ import Testing
       }
     case .srtpRequired, .srtpRefused, .srtpUnsupported, .srtpWithoutTLS:
       try protection(cause)
+    case .destinationDenied, .costlyLimit, .accountBlocked, .durationLimit: try toll(cause)
     case .userCallLimit:
       try seen({ $0.resources.users[0].maxCalls = 0 }) { $0.alice.call("+441234") }
     case .userRateLimit:

@@ -111,6 +111,20 @@ private final class CannedOperations: ServerOperations {
         expires: "2026-01-01T00:10:00.000Z", expiresInSeconds: 600, notifies: 3)
     ]
   }
+  func toll() async throws -> [TollAccountResource] {
+    [
+      TollAccountResource(
+        TollStatus(
+          tenant: "acme", account: "user:alice", isBlocked: true, alarms: 3, lastAlarm: .zero,
+          reason: .calls), lastAlarm: "2026-08-01T00:00:00.000Z")
+    ]
+  }
+  func order(
+    _ action: TollOrderResource.Action, account: String, tenant: String?
+  ) async throws -> TollOrderedResource {
+    TollOrderedResource(
+      tenant: tenant ?? "acme", account: account, action: action.rawValue, count: 3)
+  }
   func mailboxes() async throws -> [MailboxResource] {
     [MailboxResource(tenant: "acme", user: "alice", new: 2, old: 1)]
   }

@@ -33,7 +33,8 @@ struct CauseTests {
       class-rate-limit lines-busy pool-full name-unresolved overload transfer-refused \
       transfer-failed transferred number-unassigned number-suspended event-unsupported \
       subscription-refused subscription-limit insecure-transport registrar-unavailable \
-      srtp-required srtp-refused srtp-unsupported srtp-without-tls
+      srtp-required srtp-refused srtp-unsupported srtp-without-tls \
+      destination-denied costly-limit account-blocked duration-limit
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

@@ -154,6 +154,19 @@ struct ConfigurationProblemTests {
     Case("priority", "routes[0].carriers[0].priority", "65536 is out of range") {
       $0.routes[0].carriers[0].priority = 65_536
     },
+    Case("carrier's allowance", "trunks[1].mayCall", "is a carrier") {
+      $0.trunks[1].toll.mayCall = .all
+    },
+    Case("call duration", "users[0].maxCallDuration", "out of range") {
+      $0.users[0].toll.maxCallDuration = .zero
+    },
+    Case("calls a minute", "tenants[0].callsPerMinute", "0 is out of range") {
+      $0.tenants[0].toll.callsPerMinute = 0
+    },
+    Case("costly calls", "trunks[0].costlyCalls.maxCalls", "-1 is out of range") {
+      $0.trunks[0].toll.costlyCalls = CostlyCalls(
+        maxCalls: -1, callsPerMinute: 1, minutesPerDay: 1)
+    },
     Case("prefix", "routes[0].prefix", "`4a` is no prefix") { $0.routes[0].prefix = "4a" },
     Case("long prefix", "routes[0].prefix", "is no prefix") {
       $0.routes[0].prefix = "12345678901234567"

@@ -58,12 +58,20 @@ extension Shard {
         tell(
           .authenticationFailed(
             username: name, source: arrival.source,
-            reason: verdict == nil ? "no such user here" : "wrong response"))
+            reason: verdict == nil ? stranger(name, tenant: tenant, arrival) : "wrong response"))
       }
       // One guess a request, whatever number of fields it brings.
       return .challenge(isStale: result == .stale)
     }
     return .challenge(isStale: false)
+  }
+
+  /// Why a name proves nobody; for whoever reads the log, not for the one who wrote it.
+  private func stranger(_ name: String, tenant: Int, _ arrival: Arrival) -> String {
+    guard let user = configuration.user(username: name, tenant: tenant),
+      !configuration.allows(arrival.source, proofOfUser: user)
+    else { return "no such user here" }
+    return "not one of the user's sources"
   }
 
   /// A user whose phones must come by TLS has come by something else. Said after the proof, so that nobody learns
@@ -87,7 +95,8 @@ extension Shard {
     _ name: String, tenant: Int, network: Int, _ arrival: Arrival
   ) -> (password: String, verdict: Verdict?) {
     if let user = configuration.user(username: name, tenant: tenant),
-      configuration.network(ofUser: user) == network
+      configuration.network(ofUser: user) == network,
+      configuration.allows(arrival.source, proofOfUser: user)
     {
       return (configuration.users[user].password, .user(user))
     }

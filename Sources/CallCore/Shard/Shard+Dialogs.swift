@@ -97,6 +97,7 @@ extension Shard {
     session.record.state = .answered
     session.record.answer = now
     session.record.status = 200
+    beginToll(session)
     counters.callsAnswered &+= 1
     if let caller = session.caller, caller.description.isNone {
       caller.description = session.offer

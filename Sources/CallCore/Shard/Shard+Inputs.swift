@@ -89,6 +89,9 @@ extension Shard {
         id.incarnation == settings.incarnation
           ? trace.messages(serial: id.serial, listeners: listeners) : [])
     case .recording(let id, let action): .recording(recording(action, of: id))
+    case .toll: .toll(toll.statuses)
+    case .tollOrder(let order, let tenant, let account):
+      .tollOrder(carryOut(order, TollWatch.Account(tenant: tenant, name: account)))
     case .registrations: .registrations(registrar.all)
     case .trunks: .trunks(trunkStatuses)
     case .upstreams: .upstreams(upstreamStatuses)

@@ -47,7 +47,9 @@ extension Shard {
   }
 
   /// The same for the way out through a trunk, and a place in the number's class. A call for help asks nobody.
-  func holdWayOut(_ session: Session, _ branch: Branch, trunk: Int, called: String) -> Cause? {
+  func holdWayOut(
+    _ session: Session, _ branch: Branch, trunk: Int, called: String, _ outside: OutsideCall?
+  ) -> Cause? {
     guard session.emergency == nil else { return nil }
     let configuration = session.configuration
     let seat = seats.seat(of: configuration.trunks[trunk])
@@ -58,9 +60,11 @@ extension Shard {
     if let numbers = configuration.numberClass(of: called, tenant: session.tenant) {
       wanted.append(limits.seat(.numberClass, tenant: numbers.tenant, name: numbers.name))
     }
-    let places = wanted.compactMap { $0 }
+    var places = wanted.compactMap { $0 }
+    if let outside, outside.classes.isCostly { places += costlySeats(outside, session) }
     if let cause = limits.take(places, at: now) {
       seats.release(seat)
+      if cause == .costlyLimit, let outside { costlyLimitReached(outside, session) }
       return cause
     }
     branch.seat = seat
@@ -71,6 +75,7 @@ extension Shard {
   func letGoWayOut(_ session: Session) {
     if let seat = session.egressSeat { seats.release(seat) }
     session.egressSeat = nil
+    endToll(session)
     limits.release(&session.egressLimits)
   }
 

@@ -17,8 +17,9 @@ extension Shard {
     if case .trunk(let trunk) = caller {
       leg.codecs = session.configuration.trunks[trunk].codecs
       leg.wideLatching = session.configuration.trunks[trunk].wideLatching
-      leg.credentials = session.configuration.trunks[trunk].credentials
     }
+    // It has no credentials: whoever calls us and challenges our BYE wants a response for a call of its own to somebody
+    // who takes our password (CVE-2021-41158).
     guard takePort(leg) else {
       refuseBeforeRecord(session, .portsExhausted)
       return false

@@ -81,6 +81,10 @@ extension Shard {
   func startTrunk(
     _ session: Session, _ strand: Strand, _ trunk: Int, _ hop: PlannedHop
   ) {
+    let outside = outsideCall(session, strand, trunk, hop)
+    if let cause = outside.flatMap({ refusal($0, session) }) {
+      return strand.note(Failure(cause))
+    }
     guard let all = targets(ofTrunk: trunk, session, hop) else { return awaitName(session, strand) }
     guard !all.isEmpty else {
       return strand.note(Failure(causeWithoutTargets(session.configuration.trunks[trunk])))
@@ -92,7 +96,7 @@ extension Shard {
       return passOver(strand, all, asks: asks)
     }
     let branch = Branch(strand, targets)
-    if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.dialled) {
+    if let cause = holdWayOut(session, branch, trunk: trunk, called: hop.dialled, outside) {
       return strand.note(Failure(cause))
     }
     start(session, branch)

@@ -97,6 +97,8 @@ package final class Shard {
   var passingRenewed: [Int: Instant] = [:]
   var seats: TrunkSeats
   var limits = LimitSeats()
+  var toll = TollWatch()
+  var tollTimer = TimerID.none
   /// Emergency calls that have a reserved place.
   var emergencyCalls: [String: Int] = [:]
   var targets: TrunkTargets
@@ -242,6 +244,8 @@ package final class Shard {
     case .code: codeTimedOut(handle)
     case .response: responseTimedOut(handle)
     case .patience: patienceEnded(handle)
+    case .duration: durationEnded(handle)
+    case .toll: tollDue()
     case .mediaClose: mediaCloseTimedOut(handle)
     case .progress: progressDue(handle)
     case .binding: expireBinding(owner)
@@ -275,6 +279,7 @@ enum ShardTimer: UInt8 {
   case transfer, subscription, watch, watchPause
   case leavingListeners
   case passing
+  case duration, toll
 }
 
 /// Where a message came from.

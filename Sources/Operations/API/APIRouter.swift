@@ -44,6 +44,7 @@ package struct APIRouter: Sendable {
       return try Self.json(PageResource(items: await operations.upstreamRegistrations()))
     }
     addWatching(router)
+    addToll(router)
     router.get("v1/certificates") { request, _ in
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.certificates()))
@@ -71,6 +72,26 @@ package struct APIRouter: Sendable {
   private func addMetrics(_ router: Router<BasicRequestContext>) {
     router.get("metrics") { _, _ in
       Self.text(await operations.metrics(), type: MetricsText.mediaType)
+    }
+  }
+
+  private func addToll(_ router: Router<BasicRequestContext>) {
+    router.get("v1/toll") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.toll()))
+    }
+    router.post("v1/toll/{account}") { request, context in
+      let query = try Self.query(request, allowed: ["tenant"])
+      let body = Data(try await Self.body(request))
+      guard let order = try? JSONDecoder().decode(TollOrderResource.self, from: body) else {
+        throw APIFailure(
+          .badRequest, "the body does not say what to do",
+          remedy: #"Send {"action": "unblock"} or {"action": "hangup"}."#)
+      }
+      return try Self.json(
+        await operations.order(
+          order.action, account: Self.parameter("account", context) ?? "",
+          tenant: query.text("tenant")))
     }
   }
 

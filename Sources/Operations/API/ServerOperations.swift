@@ -50,6 +50,13 @@ package protocol ServerOperations: Sendable {
   /// Changes one number and applies the resources with it: whole or not at all.
   func change(number: String, _ change: NumberChange) async throws -> NumberResource
 
+  /// Accounts whose outside calls were noticed.
+  func toll() async throws -> [TollAccountResource]
+  /// Throws where there is no such account, or several of different tenants.
+  func order(
+    _ action: TollOrderResource.Action, account: String, tenant: String?
+  ) async throws -> TollOrderedResource
+
   func trunks() async throws -> [TrunkStateResource]
   func registrations() async throws -> [RegistrationResource]
   /// Our own registrations with providers.

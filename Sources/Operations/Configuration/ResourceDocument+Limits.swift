@@ -14,13 +14,15 @@ extension ResourceReader {
   }
 
   mutating func numberClass(_ item: Item) -> NumberClass? {
-    let keys = ["name", "tenant", "prefixes", "maxCalls", "callsPerSecond"]
+    let keys = ["name", "tenant", "prefixes", "maxCalls", "callsPerSecond", "alarm"]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
-    return NumberClass(
+    var numbers = NumberClass(
       name: name(fields), tenant: tenant(of: fields),
       prefixes: reader.list(fields, "prefixes", .text("a prefix", example: "\"+88\"")),
       maxCalls: reader.optional(fields, "maxCalls", .number(example: 2)),
       callsPerSecond: reader.optional(fields, "callsPerSecond", .number(example: 1)))
+    numbers.alarm ?= reader.optional(fields, "alarm", .flag)
+    return numbers
   }
 
   mutating func emergency(_ item: Item) -> Emergency? {
@@ -53,6 +55,7 @@ extension NumberClass {
       ("name", .text(name)), ("tenant", .text(tenant)), ("prefixes", .texts(prefixes)),
       ("maxCalls", maxCalls.map { .bare($0) }),
       ("callsPerSecond", callsPerSecond.map { .bare($0) }),
+      ("alarm", alarm ? .bare(alarm) : nil),
     ])
   }
 }

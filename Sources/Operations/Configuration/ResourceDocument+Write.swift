@@ -76,7 +76,7 @@ private struct ResourceWriter {
   }
 
   private func node(_ tenant: Tenant) -> DocumentNode {
-    .group([
+    let fields: [(String, DocumentNode?)] = [
       ("name", .text(tenant.name)), ("domains", .texts(tenant.domains)),
       ("digestAlgorithms", .texts(tenant.digestAlgorithms.map(\.documentName))),
       ("numbers", tenant.numbers.map { .group($0.documentPairs) }),
@@ -87,7 +87,8 @@ private struct ResourceWriter {
       ("recordingCode", tenant.recordingCode.map { .text($0) }),
       ("recordingRetentionDays", tenant.recordingRetentionDays.map { .bare($0) }),
       ("tones", tenant.tones.map { .text($0) }),
-    ])
+    ]
+    return .group(fields + tenant.toll.fields)
   }
 
   private func node(_ network: Network) -> DocumentNode {
@@ -145,7 +146,7 @@ private struct ResourceWriter {
       ),
       ("probe", node(trunk.probe)), ("overloadControl", .bare(trunk.overloadControl)),
     ]
-    return .group(fields + trunk.srtp.fields + trunk.dialogFields)
+    return .group(fields + trunk.srtp.fields + trunk.dialogFields + trunk.toll.fields)
   }
 
   private func node(_ register: TrunkRegistration) -> DocumentNode {
@@ -217,8 +218,9 @@ private struct ResourceWriter {
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),
       ("musicOnHold", user.musicOnHold.map { .text($0) }),
+      ("sources", user.sources.isEmpty ? nil : .texts(user.sources.map(\.documentText))),
     ]
-    return .group(fields + user.srtp.fields)
+    return .group(fields + user.srtp.fields + user.toll.fields)
   }
 
   private func node(_ forward: Forwarding) -> DocumentNode? {

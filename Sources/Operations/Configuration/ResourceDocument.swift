@@ -53,13 +53,14 @@ package struct ResourceDocument: Sendable {
   /// What this program wrote itself. Its parts came in one by one, so together they may be larger.
   static func parse(stored text: String, source: String) throws(ConfigErrors) -> ResourceDocument {
     let root = try YAMLDocument.parse(text, source: source, byteLimit: .max)
-    return try parse(root, source: source, over: Resources())
+    return try parse(root, source: source, over: Resources(), isStored: true)
   }
 
-  private static func parse(_ root: DocumentNode, source: String, over existing: Resources)
-    throws(ConfigErrors) -> ResourceDocument
-  {
+  private static func parse(
+    _ root: DocumentNode, source: String, over existing: Resources, isStored: Bool = false
+  ) throws(ConfigErrors) -> ResourceDocument {
     var reader = ResourceReader(source: source, existing: existing)
+    reader.asksForPasswords = !isStored
     let resources = reader.read(root)
     try reader.reader.check()
     return ResourceDocument(
@@ -71,6 +72,8 @@ package struct ResourceDocument: Sendable {
 /// The schema of resources. The keys are the Swift names of the fields.
 struct ResourceReader {
   var reader: DocumentReader
+  /// Passwords that anybody would guess are mistakes. In what is stored they are not: it must be read at a start.
+  var asksForPasswords = true
   private(set) var sections: Set<ResourceSection> = []
   private let existing: Resources
   /// What a resource has that names no tenant or network: the only one there is.
@@ -153,7 +156,9 @@ extension ResourceReader {
       "qualityCollector", "musicOnHold", "tones", "recordingCode",
       "recordingRetentionDays",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
+    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
+      return nil
+    }
     var tenant = Tenant(
       name: name(fields),
       domains: reader.list(fields, "domains", .text("a host name", example: "pbx.example.com")))
@@ -170,6 +175,7 @@ extension ResourceReader {
     tenant.recordingCode = reader.optional(
       fields, "recordingCode", .text("a code", example: "\"*1\""))
     tenant.tones = reader.optional(fields, "tones", .text("a country", example: "gb"))
+    tenant.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfTenant)
     return tenant
   }
 
@@ -200,16 +206,15 @@ extension ResourceReader {
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
       "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.dialogKeys) else {
-      return nil
-    }
+    let known = keys + Self.dialogKeys + Self.tollKeys
+    guard let fields = reader.fields(item.node, item.path, keys: known) else { return nil }
     var trunk = Trunk(
       name: name(fields), tenant: tenant(of: fields),
       kind: reader.required(fields, "kind", .choice("a kind of trunk")) ?? .pbx,
       network: network(of: fields),
       sources: reader.list(fields, "sources", .source),
       credentials: credentials(fields, "credentials"),
-      authentication: credentials(fields, "authentication"),
+      authentication: authentication(fields),
       maxCalls: reader.optional(fields, "maxCalls", .number(example: 30)),
       callsPerSecond: reader.optional(fields, "callsPerSecond", .number(example: 10)),
       codecs: reader.list(fields, "codecs", .text("a codec", example: "PCMA")),
@@ -242,6 +247,7 @@ extension ResourceReader {
     trunk.recordingNotice = notice(fields)
     trunk.musicOnHold = music(fields)
     trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
+    trunk.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfTrunk)
     return trunk
   }
 
@@ -343,7 +349,7 @@ extension ResourceReader {
     return probe
   }
 
-  private mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
+  mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
     guard let fields = group(parent, key, keys: ["username", "password"]) else { return nil }
     return Credentials(
       username: reader.required(fields, "username", .text("a username", example: "acme")) ?? "",
@@ -359,9 +365,11 @@ extension ResourceReader {
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
       "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
-      "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold",
+      "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "sources",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
+    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
+      return nil
+    }
     var user = User(
       name: name(fields), tenant: tenant(of: fields), network: network(of: fields),
       extension: reader.required(fields, "extension", .text("an extension", example: "1001")) ?? "",
@@ -372,6 +380,7 @@ extension ResourceReader {
         ?? ResourceDefaults.maxContacts,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    refuseGuessable(user.password, of: [user.name, user.extension], fields)
     user.callerIDs = reader.list(
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)
@@ -391,6 +400,8 @@ extension ResourceReader {
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
+    user.sources = reader.list(fields, "sources", .source)
+    user.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfUser)
     return user
   }
 

@@ -210,6 +210,22 @@ package enum StateViews {
       })
   }
 
+  package static func toll(_ accounts: [TollAccountResource]) -> Table {
+    Table(
+      [
+        TableColumn("ACCOUNT", shrinksTo: 6), TableColumn("TENANT", shrinksTo: 6),
+        TableColumn("STATE"), TableColumn("ALARMS", .right), TableColumn("LAST"),
+        TableColumn("AT"),
+      ],
+      rows: accounts.map { one in
+        [
+          TableCell(one.account), TableCell(one.tenant),
+          TableCell(one.blocked ? "blocked" : "open", one.blocked ? .bad : .plain),
+          TableCell(String(one.alarms)), TableCell(one.lastReason), TableCell(one.lastAlarm),
+        ]
+      })
+  }
+
   package static func certificates(_ certificates: [CertificateResource]) -> Table {
     Table(
       [

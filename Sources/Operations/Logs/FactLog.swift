@@ -41,6 +41,7 @@ package struct FactLog: Sendable {
     case .nameState(_, let state, _): state == .found ? .info : .warning
     case .registrationState(let status): status.state == .failed ? .warning : .info
     case .internalFault: .error
+    case .tollAlarm: .warning
     case .overload(let isBehind, _): isBehind ? .warning : .info
     }
   }
@@ -53,7 +54,8 @@ package struct FactLog: Sendable {
       .sessionChanged, .digitPassed, .recordingChanged,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
       .targetState,
-      .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .overload,
+      .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .tollAlarm,
+      .overload,
       .configurationApplied, .listenerClosed, .drained:
       false
     }
@@ -140,6 +142,16 @@ package struct FactLog: Sendable {
         [
           LogField("tenant", status.tenant), LogField("user", status.user),
           LogField("new", status.summary.new), LogField("old", status.summary.old),
+        ]
+      )
+    case .tollAlarm(let alarm):
+      (
+        "toll alarm",
+        [
+          LogField("tenant", alarm.tenant), LogField("account", alarm.account),
+          LogField("reason", alarm.reason.rawValue), LogField("number", .personal(alarm.number)),
+          LogField("class", "\(alarm.classes)"),
+          LogField("blocked", alarm.isBlocked ? "true" : "false"),
         ]
       )
     case .internalFault(let place): ("internal fault", [LogField("where", place)])

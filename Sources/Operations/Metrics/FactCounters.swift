@@ -21,6 +21,7 @@ package struct FactTally: Hashable, Sendable {
   package var mediaSilences: UInt64 = 0
   package var audioVerdicts: [SilenceReason: UInt64] = [:]
   package var targetsUnusable: UInt64 = 0
+  package var tollAlarms: [TollAlarm.Reason: UInt64] = [:]
   /// From the INVITE to the first ringing or the answer, and from the answer to the release, in seconds.
   package var setupTime = MetricsHistogram(
     bounds: [0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32])
@@ -43,6 +44,7 @@ package struct FactTally: Hashable, Sendable {
     case .callEnded(let record): end(record)
     case .authenticationFailed: authenticationFailures &+= 1
     case .internalFault: internalFaults &+= 1
+    case .tollAlarm(let alarm): tollAlarms[alarm.reason, default: 0] &+= 1
     case .targetState(_, _, let usable, _): if !usable { targetsUnusable &+= 1 }
     case .nameState, .callRinging, .callNoted, .digitPassed, .recordingChanged, .sessionChanged,
       .mediaLatched,

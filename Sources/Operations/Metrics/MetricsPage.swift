@@ -406,6 +406,10 @@ package struct MetricsPage: Sendable {
       "audio_verdicts_total", .counter,
       "Sides of calls that were not heard, or heard nothing, by reason.", by: "reason",
       SilenceReason.allCases.map { ($0.rawValue, tally.audioVerdicts[$0] ?? 0) })
+    text.each(
+      "toll_alarms_total", .counter,
+      "Outside calls of an account that cost too much or looked like fraud, by reason.",
+      by: "reason", TollAlarm.Reason.allCases.map { ($0.rawValue, tally.tollAlarms[$0] ?? 0) })
   }
 
   private func recordings(_ text: inout MetricsText) {

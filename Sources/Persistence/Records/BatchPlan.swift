@@ -63,7 +63,8 @@ struct BatchPlan {
       case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
         .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
         .targetState,
-        .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
+        .registrationState, .subscriptionState, .nameState, .internalFault, .tollAlarm,
+        .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
       }
@@ -98,7 +99,7 @@ extension FactEvent {
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
+      .registrationState, .subscriptionState, .nameState, .internalFault, .tollAlarm, .overload,
       .configurationApplied, .listenerClosed,
       .drained:
       false
@@ -113,7 +114,7 @@ extension FactEvent {
     case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
+      .registrationState, .subscriptionState, .nameState, .internalFault, .tollAlarm, .overload,
       .configurationApplied, .listenerClosed,
       .drained:
       false

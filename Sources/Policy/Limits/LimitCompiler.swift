@@ -53,10 +53,11 @@ extension ConfigurationCompiler {
       let path: [PathElement] = ["classes", .index(index)]
       checkName(numbers.name, kind: "class", at: path + ["name"])
       checkLimits(numbers.maxCalls, numbers.callsPerSecond, at: path)
-      if numbers.prefixes.isEmpty || (numbers.maxCalls == nil && numbers.callsPerSecond == nil) {
+      let limits = numbers.maxCalls != nil || numbers.callsPerSecond != nil || numbers.alarm
+      if numbers.prefixes.isEmpty || !limits {
         report(
           path, "the class `\(numbers.name)` limits nothing",
-          remedy: "Add prefixes, and maxCalls or callsPerSecond.")
+          remedy: "Add prefixes, and maxCalls, callsPerSecond or alarm.")
       }
       guard let tenant = tenant(numbers.tenant, at: path + ["tenant"]) else { continue }
       if !names.insert(TenantKey(tenant, numbers.name)).inserted {

@@ -37,6 +37,8 @@ package struct NumberClass: Hashable, Sendable {
   /// 0: no call at all. Nil: unlimited.
   package var maxCalls: Int?
   package var callsPerSecond: Int?
+  /// A call to one of them is told at once: ranges that are known for fraud, test numbers among them.
+  package var alarm = false
 
   package init(
     name: String, tenant: String, prefixes: [String], maxCalls: Int? = nil,

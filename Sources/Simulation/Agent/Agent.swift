@@ -22,6 +22,8 @@ package final class Agent {
   package var credentials: Credentials?
   /// What the trunk must answer its challenges with.
   package var demands: Credentials?
+  /// It challenges each request within a call, whatever the request proves: it is after the responses.
+  package var collectsResponses = false
   /// Who it is, in the user part of From and Contact.
   package var user: String
   package var domain = "trunk.example"
@@ -166,6 +168,7 @@ package final class Agent {
         answer(message, transaction, status: 481, tag: newTag())
         return
       }
+      if collectsResponses { return challengeTrunk(message, transaction, stale: false) }
       call.receiveRequest(message, transaction)
     }
   }

@@ -115,7 +115,7 @@ extension Agent {
     return true
   }
 
-  private func challengeTrunk(
+  func challengeTrunk(
     _ message: AgentMessage, _ transaction: AgentServerTransaction, stale: Bool
   ) {
     let nonce = "\(canary)n\(unique())"

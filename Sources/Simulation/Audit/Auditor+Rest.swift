@@ -120,7 +120,8 @@ extension Auditor {
       }
       let other = legs.values.filter { $0.isOurs && $0.plan != nil && $0.plan == leg.plan }
       let last = other.map(\.lastReceived).filter { $0 <= end }.reduce(leg.lastReceived, max)
-      if record.cause != .hungUpByOperator, last < end,
+      let isCutShort: [Cause?] = [.hungUpByOperator, .durationLimit, .costlyLimit]
+      if !isCutShort.contains(record.cause), last < end,
         end - last > Auditor.life + policy + .seconds(1)
       {
         fail(.ending, "ended \((end - last).milliseconds) ms after its last message", callID)

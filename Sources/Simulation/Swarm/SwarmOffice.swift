@@ -103,6 +103,7 @@ struct SwarmOffice {
       Application(name: "waiting", tenant: "acme", kind: .music),
     ]
     resources.tenants[0].musicOnHold = "waiting"
+    resources.allowCallsAbroad()
     return resources
   }
 

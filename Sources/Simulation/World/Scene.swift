@@ -75,6 +75,7 @@ package final class Scene {
       Application(
         name: "hello", tenant: "acme", kind: .announcement, extension: "*44", file: "hello.wav"),
     ]
+    resources.allowCallsAbroad()
     return resources
   }
 
@@ -113,5 +114,18 @@ package final class Scene {
     for phone in phones { phone.register() }
     world.run(for: .seconds(2))
     world.trace.removeAll()
+  }
+}
+
+extension Resources {
+  /// The worlds of tests are German and call anywhere, as often as they like; those that are about what calls may cost
+  /// say so.
+  package mutating func allowCallsAbroad() {
+    for i in tenants.indices {
+      tenants[i].toll.mayCall = .all
+      tenants[i].toll.costlyCalls = .unlimited
+    }
+    for i in users.indices { users[i].toll.costlyCalls = .unlimited }
+    for i in trunks.indices where trunks[i].kind == .pbx { trunks[i].toll.costlyCalls = .unlimited }
   }
 }

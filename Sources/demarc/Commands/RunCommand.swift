@@ -24,7 +24,7 @@ struct RunCommand: AsyncParsableCommand {
       """)
 
   @Option(
-    help: "The settings' file. (environment: DEMARC_CONFIG; default: demarc.yaml here or in /etc/demarc)")
+    help: "The settings' file. (DEMARC_CONFIG; default: demarc.yaml here or in /etc/demarc)")
   var config: String?
   @Option(help: "Resources to apply before the first call; otherwise those applied last.")
   var resources: String?

@@ -74,6 +74,8 @@ class Office(World):
         return {
             "tenants": self.tenants(), "networks": self.networks(),
             "trunks": [trunk("pbx", "pbx", THERE), trunk("north", "carrier", OTHER)],
+            # Which makes it a German tenant, whose calls to +49 are domestic.
+            "numbers": [{"number": "+4940199", "tenant": "test", "state": "available"}],
             "routes": [{"name": "all", "tenant": "test", "prefix": "+", "carriers": [{"trunk": "north"}]}]}
 
     def agents(self, t):

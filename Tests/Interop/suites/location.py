@@ -34,6 +34,8 @@ class Office(World):
             "trunks": [
                 {"name": "pbx", "kind": "pbx", "targets": [pbx], "sources": [pbx], **common},
                 *({"name": name, "kind": "carrier", **common, **carrier} for name, carrier in self.carriers.items())],
+            # Which makes it a German tenant, whose calls to +49 are domestic.
+            "numbers": [{"number": "+4940199", "tenant": "test", "state": "available"}],
             "routes": [
                 {"name": "all", "tenant": "test", "prefix": "+", "timeout": self.timeout,
                  "carriers": [{"trunk": name, "priority": place + 1} for place, name in enumerate(self.carriers)]}],

@@ -62,6 +62,8 @@ class Line:
             "users": [{"name": "alice", "extension": "1001", "password": PASSWORD}],
             "trunks": [{"name": "north", "kind": "carrier", "targets": [address], "sources": [address], "maxCalls": 2,
                         "probe": {"enabled": False}, **north}],
+            # Which makes it a German tenant, whose calls to +49 are domestic.
+            "numbers": [{"number": "+4940199", "state": "available"}],
             "routes": [{"name": "outside", "prefix": "+49", "carriers": [{"trunk": "north"}]}],
         })
         self.baseline = self.resources()
