@@ -195,6 +195,9 @@ package enum FactEvent: Sendable {
   indirect case mailboxSet(MailboxStatus)
   /// An impossible state ended one call; the text says where.
   case internalFault(String)
+  /// Nothing is taken from there for a while; and is again.
+  indirect case banned(Ban)
+  indirect case banEnded(Ban, BanEnd)
   /// New calls begin to be refused for load, or none is any more.
   case overload(isBehind: Bool, wait: Interval)
   case configurationApplied(revision: UInt64)

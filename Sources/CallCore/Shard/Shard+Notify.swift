@@ -182,7 +182,8 @@ extension Shard {
     case .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
       .authenticationFailed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
-      .mailboxSet, .internalFault, .overload, .configurationApplied, .listenerClosed, .drained:
+      .mailboxSet, .banned, .banEnded, .internalFault, .overload, .configurationApplied,
+      .listenerClosed, .drained:
       break
     }
   }

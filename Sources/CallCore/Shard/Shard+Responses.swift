@@ -179,11 +179,14 @@ extension Shard {
     leg: Leg? = nil, invite: ServerTransaction? = nil, withCapabilities: Bool = false
   ) {
     beginStateless(message, fields, status, arrival, invite: invite)
-    if withCapabilities || status == 405 || status == 501 {
+    let isStranger = leg == nil && invite == nil
+    if withCapabilities || status == 405 || status == 501,
+      !isStranger || hasRoom(for: Self.capabilityBytes, message, arrival)
+    {
       writeCapabilities(into: &outbox.datagrams)
       writeSupported(into: &outbox.datagrams)
+      if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
     }
-    if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
     if status == 415 {
       outbox.datagrams.append("Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
     }
@@ -217,7 +220,9 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil,
     invite: ServerTransaction? = nil, serial: UInt64 = 0
   ) {
-    writeServer(into: &outbox.datagrams)
+    if leg != nil || invite != nil || hasRoom(for: serverLine.count, message, arrival) {
+      writeServer(into: &outbox.datagrams)
+    }
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
     let destination = replyAddress(message, fields.via, arrival)
     if leg == nil, invite == nil {
@@ -324,13 +329,37 @@ extension Shard {
     outbox.datagrams.append("\r\n")
   }
 
+  /// What `writeCapabilities`, `writeSupported` and `allowEvents` come to at most.
+  private static let capabilityBytes = 320
+  /// What ends every stateless response.
+  private static let endBytes = 21
+
+  private func hasRoom(
+    for bytes: Int, _ message: borrowing Message, _ arrival: Arrival
+  ) -> Bool {
+    let length = outbox.datagrams.position + bytes + Self.endBytes
+    return length <= message.bytes.byteCount * 3 / 2
+      || length <= allowance(message, arrival)
+  }
+
+  /// How long an answer to somebody who has proved nothing may be: half as much again as the request, where its source
+  /// may be somebody else's address.
+  private func allowance(_ message: borrowing Message, _ arrival: Arrival) -> Int {
+    let least = message.bytes.byteCount * 3 / 2
+    guard isReliable(arrival.listener) || isKnown(arrival) else { return least }
+    return max(least, 768)
+  }
+
   /// A source that has proved nothing may be somebody else's address: no answer that is much larger than
   /// the question (lists in Via or Require would be written out one by one).
   private func sendToStranger(
     _ message: borrowing Message, to destination: SocketAddress, _ arrival: Arrival,
     serial: UInt64 = 0
   ) {
-    guard outbox.datagrams.position <= max(message.bytes.byteCount * 3 / 2, 768) else {
+    guard
+      outbox.datagrams.position <= message.bytes.byteCount * 3 / 2
+        || outbox.datagrams.position <= allowance(message, arrival)
+    else {
       outbox.datagrams.abandon()
       return drop(.replyImpossible, arrival)
     }

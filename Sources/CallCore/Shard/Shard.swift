@@ -100,6 +100,10 @@ package final class Shard {
   var targets: TrunkTargets
   let started: Instant
   var qualityReportsPending = 0
+  var admission: Admission
+  var bansTimer = TimerID.none
+  var bansTimerAt = Instant.zero
+  var hadAccessLists = false
   var load: LoadMeter
   var loadTimer = TimerID.none
   /// Listeners that are leaving, and since when no leg has used them.
@@ -165,6 +169,7 @@ package final class Shard {
     seats = TrunkSeats()
     targets = TrunkTargets(limit: limits.targets)
     started = now
+    admission = Admission(limits.admission, hash: hash)
     load = LoadMeter(listeners: settings.listeners.count, at: now)
     ports = MediaPortPool(addresses: settings.mediaAddresses)
     mediaKeys = MediaKeySource(
@@ -184,6 +189,8 @@ package final class Shard {
     followRegistrations()
     followSubscriptions()
     followMailboxes()
+    followBans()
+    tellAccess()
   }
 
   /// One datagram. Everything it causes is in `outbox` when this returns.
@@ -193,7 +200,7 @@ package final class Shard {
     self.now = max(self.now, now)
     let arrival = Arrival(source: source, listener: listener)
     // A keep-alive (RFC 5626 §3.5.1, or the zero bytes that some phones send) asks for nothing.
-    guard bytes.byteCount > 4 else { return }
+    guard bytes.byteCount > 4, !isShutOut(arrival) else { return }
     if STUN.isBindingRequest(bytes) { return answerKeepAlive(bytes, arrival) }
     counters.messagesReceived &+= 1
     do throws(SIPParseError) {
@@ -204,7 +211,7 @@ package final class Shard {
         receiveResponse(message, arrival)
       }
     } catch {
-      refuseUnparsable(bytes, error, arrival)
+      if !turnsAwayMalformed(arrival) { refuseUnparsable(bytes, error, arrival) }
     }
     if subscriptions.hasStale { tellWatchers() }
   }
@@ -256,6 +263,7 @@ package final class Shard {
     case .leavingListeners: leavingListenersDue()
     case .watch: watchDue(handle)
     case .watchPause: watchPauseDue(handle)
+    case .bans: bansDue()
     }
   }
 }
@@ -271,6 +279,7 @@ enum ShardTimer: UInt8 {
   case transfer, subscription, watch, watchPause
   case leavingListeners
   case passing
+  case bans
 }
 
 /// Where a message came from.

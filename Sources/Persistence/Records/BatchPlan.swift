@@ -63,7 +63,8 @@ struct BatchPlan {
       case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
         .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
         .targetState,
-        .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
+        .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+        .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
       }
@@ -98,9 +99,8 @@ extension FactEvent {
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
-      .configurationApplied, .listenerClosed,
-      .drained:
+      .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+      .overload, .configurationApplied, .listenerClosed, .drained:
       false
     }
   }
@@ -113,9 +113,8 @@ extension FactEvent {
     case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault, .overload,
-      .configurationApplied, .listenerClosed,
-      .drained:
+      .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+      .overload, .configurationApplied, .listenerClosed, .drained:
       false
     }
   }
