@@ -56,6 +56,20 @@ import Testing
     #expect(bed.banFacts() == [.names])
   }
 
+  /// Credentials that answer nothing of ours hide nobody.
+  @Test func madeUpCredentialsAreNoAnswer() throws {
+    let bed = try BorderBed()
+    var answered = 0
+    for name in 0..<20 {
+      let nonce = String(repeating: "a", count: 32)
+      let proof =
+        #"Authorization: Digest username="1", realm="x", nonce="\#(nonce)", uri="sip:x", response="0""#
+      let bytes = bed.request("REGISTER", user: "\(name)", from: scanner, lines: [proof])
+      answered += bed.send(bytes, from: scanner).count
+    }
+    #expect(answered == 8)
+  }
+
   @Test func officesBehindOneAddressAreHeldUpAndNotBanned() throws {
     let bed = try BorderBed { limits, resources in
       resources.numbers = []

@@ -57,12 +57,12 @@ extension Shard {
       admission.counters.count(reason)
       return true
     }
-    guard !isAcquainted, message.first(.authorization) == nil,
-      message.first(.proxyAuthorization) == nil
-    else { return false }
+    if isAcquainted || answersChallenge(message, arrival) { return false }
     switch admission.asked(for: nameKey(message, fields), from: ip, at: now) {
     case .answer: return false
-    case .quiet: break
+    case .quiet:
+      // By a stream nothing is sent again; many phones of one office would wait for half a minute.
+      if isReliable(arrival.listener) { return false }
     case .ban:
       ban(arrival, .names, "asked for more than \(Suspicion.names) names and proved none")
     }
@@ -99,6 +99,14 @@ extension Shard {
   private func isSender(_ arrival: Arrival, network: Int) -> Bool {
     isRegistered(arrival) || configuration.trunk(source: arrival.source, network: network) != nil
       || locatedTrunk(arrival.source, network: network) != nil
+  }
+
+  /// It bears a nonce that this address was given: an answer, right or wrong, and no question for another name.
+  private func answersChallenge(_ message: borrowing Message, _ arrival: Arrival) -> Bool {
+    guard let at = message.first(.authorization),
+      let nonce = AuthParams.parse(message.bytes, at)?.nonce
+    else { return false }
+    return digest.wasGiven(message.bytes.extracting(nonce), to: nonceSource(arrival))
   }
 
   private func isRegistered(_ arrival: Arrival) -> Bool {

@@ -2,5 +2,5 @@
 from . import (  # noqa: F401
     command, stages, sip, streams, limits, moves, kernel, phones, codecs, dtmf, secure, dtls, quality, probes, hiding,
     unseen, hostile, numbers, recovery, recording, provider, pbx, passing, dialogs, fax, video, location, nat, watching,
-    silence, clocks, fragments, six, profiles, rest,
+    silence, clocks, fragments, six, profiles, admission, rest,
 )
