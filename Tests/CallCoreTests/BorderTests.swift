@@ -1,5 +1,6 @@
 import Base
 import CallCore
+import CryptoCore
 import MediaControl
 import Policy
 import Simulation
@@ -235,7 +236,7 @@ import Testing
       let text = BorderBed.text(first) + BorderBed.text(second)
       // What differs from request to request whoever asks.
       return text.replacing(/nonce="[0-9a-f]{32}"/, with: "nonce")
-        .replacing(/tag=[0-9a-f]{32}/, with: "tag").replacing(/z9hG4bK\d+/, with: "branch")
+        .replacing(/tag=[0-9a-f]{16}/, with: "tag").replacing(/z9hG4bK\d+/, with: "branch")
         .replacing(/tag=f\d+/, with: "from").replacing(/Call-ID: c\d+@/, with: "call")
         .replacing(name, with: "name")
     }
@@ -425,6 +426,21 @@ import Testing
       }
       if padding > 0 { #expect(answers.count == 1) }
     }
+  }
+
+  /// Of several algorithms a small request is offered what it has room for, and the favourite always.
+  @Test(arguments: [(0, 1), (400, 2)])
+  func challengesAreAsManyAsFit(_ padding: Int, _ count: Int) throws {
+    let bed = try BorderBed { _, resources in
+      resources.tenants[0].digestAlgorithms = [.sha256, .md5]
+    }
+    let line = "X-Padding: \(String(repeating: "x", count: padding))"
+    let bytes = bed.request("REGISTER", user: "alice", from: scanner, lines: [line])
+    let answer = try #require(bed.send(bytes, from: scanner).first)
+    let text = BorderBed.text(answer)
+    #expect(text.ranges(of: "WWW-Authenticate").count == count)
+    #expect(text.contains("algorithm=SHA-256"))
+    #expect(answer.count * 2 <= bytes.count * 3)
   }
 
   @Test func badNumbersOfSourcesStayWithinTheirMemory() throws {

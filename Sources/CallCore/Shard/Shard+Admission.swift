@@ -38,8 +38,7 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival
   ) -> Bool {
     guard let network = configuration.network(ofListener: arrival.listener),
-      !isRegistered(arrival),
-      trunk(of: message, fields, network: network, arrival) == nil
+      trunk(of: message, fields, network: network, arrival) == nil, !isRegistered(arrival)
     else { return false }
     let ip = arrival.source.ip
     let isAcquainted = admission.isAcquainted(ip, at: now)

@@ -152,13 +152,20 @@ extension Shard {
     else { return refuse(message, fields, 403, .sourceUnknown, arrival) }
     refusalCounts[Int(Cause.authenticationRequired.rawValue)] &+= 1
     beginStateless(message, fields, 401, arrival)
-    for algorithm in configuration.tenants[tenant].digestAlgorithms {
+    let realm = configuration.realm(ofTenant: tenant)
+    for (place, algorithm) in configuration.tenants[tenant].digestAlgorithms.enumerated() {
+      // The first is the tenant's favourite. To a small request of a stranger the others may be too much.
+      let length = Self.challengeBytes + realm.utf8.count
+      if place > 0, !hasRoom(for: length, message, arrival) { break }
       digest.writeChallenge(
-        realm: configuration.realm(ofTenant: tenant), algorithm: algorithm, isStale: isStale,
-        source: nonceSource(arrival), at: now, into: &outbox.datagrams)
+        realm: realm, algorithm: algorithm, isStale: isStale, source: nonceSource(arrival),
+        at: now, into: &outbox.datagrams)
     }
     endStateless(message, fields, arrival, serial: beginPrelude(message, fields, arrival))
   }
+
+  /// A WWW-Authenticate at its longest, without the realm.
+  private static let challengeBytes = 128
 
   // MARK: What comes before a call
 

@@ -163,10 +163,12 @@ extension Shard {
     output.append("Supported: 100rel, timer, replaces, norefersub\r\n")
   }
 
+  private static var allow: StaticString {
+    "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE\r\n"
+  }
+
   func writeCapabilities(into output: inout OutputBuffer) {
-    output.append(
-      "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE\r\n"
-    )
+    output.append(Self.allow)
     output.append("Accept: application/sdp\r\n")
   }
 
@@ -180,12 +182,14 @@ extension Shard {
   ) {
     beginStateless(message, fields, status, arrival, invite: invite)
     let isStranger = leg == nil && invite == nil
-    if withCapabilities || status == 405 || status == 501,
-      !isStranger || hasRoom(for: Self.capabilityBytes, message, arrival)
-    {
-      writeCapabilities(into: &outbox.datagrams)
-      writeSupported(into: &outbox.datagrams)
-      if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
+    if withCapabilities || status == 405 || status == 501 {
+      if !isStranger || hasRoom(for: Self.capabilityBytes, message, arrival) {
+        writeCapabilities(into: &outbox.datagrams)
+        writeSupported(into: &outbox.datagrams)
+        if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
+      } else if hasRoom(for: Self.allow.utf8CodeUnitCount, message, arrival) {
+        outbox.datagrams.append(Self.allow)
+      }
     }
     if status == 415 {
       outbox.datagrams.append("Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
@@ -209,8 +213,8 @@ extension Shard {
       } else {
         let key = hash.extend(
           mergeKey(message, fields), message.bytes.extracting(fields.via.branch))
+        // As short as it may be: see `allowance`.
         outbox.datagrams.append(hex: key.low, digits: 16)
-        outbox.datagrams.append(hex: key.high, digits: 16)
       }
     }
     outbox.datagrams.append("\r\n")
@@ -330,11 +334,12 @@ extension Shard {
   }
 
   /// What `writeCapabilities`, `writeSupported` and `allowEvents` come to at most.
-  private static let capabilityBytes = 320
+  private static let capabilityBytes = 220
   /// What ends every stateless response.
   private static let endBytes = 21
 
-  private func hasRoom(
+  /// Whether so much more may be written to whoever sent the request.
+  func hasRoom(
     for bytes: Int, _ message: borrowing Message, _ arrival: Arrival
   ) -> Bool {
     let length = outbox.datagrams.position + bytes + Self.endBytes

@@ -59,7 +59,14 @@ extension StreamLoop {
   /// What it forbids is closed too where it is open.
   func follow(_ order: BorderOrder) {
     border.follow(order)
-    if case .lift = order { return }
+    switch order {
+    case .lift: return
+    // Nearly all who are banned have no connection.
+    case .ban(let network):
+      let isPlace = network.prefixLength == (network.address.family == .v4 ? 32 : 64)
+      if isPlace, sources[network.address] == nil { return }
+    case .access: break
+    }
     for case let connection? in connections {
       let key = connection.key
       if let refusal = border.refusal(of: key.remote.ip, on: key.listener) {
