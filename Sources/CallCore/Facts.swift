@@ -197,6 +197,9 @@ package enum FactEvent: Sendable {
   case internalFault(String)
   /// Outside calls of an account cost too much, or somebody is looking for a way to make them.
   indirect case tollAlarm(TollAlarm)
+  /// Nothing is taken from there for a while; and is again.
+  indirect case banned(Ban)
+  indirect case banEnded(Ban, BanEnd)
   /// New calls begin to be refused for load, or none is any more.
   case overload(isBehind: Bool, wait: Interval)
   case configurationApplied(revision: UInt64)

@@ -15,6 +15,8 @@ package final class Outbox {
   package var flows: [FlowHint] = []
   /// Listeners that nothing uses any more: their sockets and connections are to be closed.
   package var closedListeners: [ListenerIndex] = []
+  /// Whose connections are not accepted, in order.
+  package var border: [BorderOrder] = []
 
   init(limits: ShardLimits) {
     datagrams = OutputBuffer(byteLimit: limits.outputBytes, recordLimit: limits.outputDatagrams)
@@ -22,7 +24,7 @@ package final class Outbox {
 
   package var isEmpty: Bool {
     datagrams.count == 0 && media.isEmpty && facts.isEmpty && names.isEmpty
-      && answers.isEmpty && closedListeners.isEmpty
+      && answers.isEmpty && closedListeners.isEmpty && border.isEmpty
   }
 
   /// Keeps the capacity. Emptying an empty array costs as much as emptying a full one, so that is asked first.
@@ -34,5 +36,6 @@ package final class Outbox {
     if !answers.isEmpty { answers.removeAll(keepingCapacity: true) }
     if !flows.isEmpty { flows.removeAll(keepingCapacity: true) }
     if !closedListeners.isEmpty { closedListeners.removeAll() }
+    if !border.isEmpty { border.removeAll() }
   }
 }

@@ -80,6 +80,7 @@ package struct ShardLimits: Sendable {
   package var recordPatience = Interval.seconds(5)
   /// How long a call may wait for the first answer to its target's name.
   package var namePatience = Interval.seconds(3)
+  package var admission = AdmissionLimits()
   package init() {}
 }
 
@@ -128,6 +129,10 @@ package enum ShardQuery: Sendable {
   /// Who is told of whose state, and what waits in mailboxes.
   case subscriptions
   case mailboxes
+  /// Who is banned; and orders, in one with what only asks because they have an answer too.
+  case bans
+  case ban(IPNetwork, reason: String, for: Interval)
+  case liftBan(IPNetwork)
   case counters
 }
 
@@ -144,7 +149,19 @@ package enum ShardAnswer: Sendable {
   case upstreams([UpstreamStatus])
   case subscriptions([SubscriptionStatus])
   case mailboxes([MailboxStatus])
+  case bans([Ban])
+  case ban(BanAnswer)
   case counters(ShardCounters)
+}
+
+/// What an operator's order came to.
+package enum BanAnswer: Sendable {
+  /// The ban that was made, or lifted.
+  case done(Ban)
+  /// The address is this trunk's, or the block has one of it.
+  case trunk(String)
+  /// No ban covers it.
+  case none
 }
 
 /// A SIP message as it crossed the edge.
@@ -252,6 +269,7 @@ package struct ShardCounters: Hashable, Sendable {
   package var qualityReports: UInt64 = 0
   package var qualityReportsFailed: UInt64 = 0
   package var qualityReportsDropped: UInt64 = 0
+  package var admission = AdmissionCounters()
   /// Registrations that are carried to PBXs.
   package var passing = PassingCounters()
   package var unconfirmedFacts = 0

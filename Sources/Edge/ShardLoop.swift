@@ -174,6 +174,7 @@ final class ShardLoop {
       case .proven(let domains):
         shard.handle(.flowProven(entry.listener, entry.remote, domains: domains), at: now)
       case .lost: shard.handle(.flowLost(entry.listener, entry.remote), at: now)
+      case .offence: shard.connectionOffended(from: entry.remote, on: entry.listener, at: now)
       }
       if index % 32 == 31 { drain() }
     }
@@ -297,6 +298,7 @@ final class ShardLoop {
       sinks.facts(facts)
     }
     if !outbox.flows.isEmpty { streams.departures.add(outbox.flows) }
+    if !outbox.border.isEmpty { streams.departures.add(outbox.border) }
     if !outbox.names.isEmpty { sinks.names(outbox.names) }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
     if !outbox.closedListeners.isEmpty { close(outbox.closedListeners) }

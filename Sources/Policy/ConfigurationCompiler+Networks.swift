@@ -58,6 +58,7 @@ extension ConfigurationCompiler {
       compileListeners(of: network, index: index, into: &endpoints, at: path)
       compileMedia(of: network, into: &endpoints, at: path)
       checkAdvertised(network, endpoints, at: path)
+      compileAccess(of: network, at: path)
       tables.endpoints.append(endpoints)
     }
     tables.sources = Array(repeating: SourceTable(), count: resources.networks.count)

@@ -31,6 +31,7 @@ struct ConfigurationCompiler {
     compileTrunks()
     compileCollectors()
     compileSources()
+    checkAccess()
     compileUsers()
     compileIdentities()
     compileApplications()

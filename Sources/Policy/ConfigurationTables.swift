@@ -115,6 +115,9 @@ struct ConfigurationTables: Sendable {
   var networkOfListener: [Int?] = []
   var endpoints: [NetworkEndpoints] = []
   var sources: [SourceTable] = []
+  /// By network; nil: everybody may come.
+  var access: [AccessList?] = []
+  var hasAccessLists = false
 
   /// By network: trunks that a header tells from others of the same source.
   var headerTrunks: [[HeaderTrunk]] = []

@@ -52,6 +52,8 @@ package enum ResourceDefaults {
 /// What a document may ask for at most.
 package enum ResourceLimits {
   package static let nameLength = 64
+  /// Of each of a network's two lists.
+  package static let accessBlocks = 10_000
   package static let dialStringLength = 64
   package static let extensionLength = 32
   package static let timeout = Interval.seconds(3_600)

@@ -48,6 +48,8 @@ package struct Network: Hashable, Sendable {
   package var advertisedSignalling: IPAddress?
   package var advertisedMedia: IPAddress?
   package var trusted: Bool
+  /// Who may come at all, trunks, phones and strangers alike.
+  package var access = AccessRules()
 
   package init(
     name: String, listeners: [String], media: [String], advertisedSignalling: IPAddress? = nil,
@@ -60,6 +62,17 @@ package struct Network: Hashable, Sendable {
     self.advertisedMedia = advertisedMedia
     self.trusted = trusted
   }
+}
+
+/// Blocks of addresses that may come, and that may not; of those that hold an address the longest decides. What is in
+/// none may come unless `allow` has any.
+package struct AccessRules: Hashable, Sendable {
+  package var allow: [IPNetwork] = []
+  package var deny: [IPNetwork] = []
+
+  package init() {}
+
+  package var isEmpty: Bool { allow.isEmpty && deny.isEmpty }
 }
 
 package enum TrunkKind: String, Sendable, CaseIterable { case pbx, carrier }

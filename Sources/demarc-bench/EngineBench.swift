@@ -57,6 +57,10 @@ struct EngineBed {
         Listener(name: "outside", bound: Scene.outside),
       ], mediaAddresses: media)
     if !ladders { settings.limits.traceBytes = 1 << 10 }
+    // Time stands still while it is measured.
+    settings.limits.admission.sourceRate = 1_000_000
+    settings.limits.admission.blockRate = 1_000_000
+    settings.limits.admission.networkRate = 1_000_000
     do {
       let configuration = try Configuration(
         resources: resources, revision: 1,

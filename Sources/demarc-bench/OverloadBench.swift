@@ -40,20 +40,25 @@ private struct RefusalBed {
   }
 
   /// INVITEs that are refused, each with its ACK.
-  func requests(_ count: Int, from source: SocketAddress) -> [(invite: [UInt8], ack: [UInt8])] {
+  func requests(
+    _ count: Int, from source: (Int) -> SocketAddress
+  ) -> [(invite: [UInt8], ack: [UInt8])] {
     (0..<count).compactMap { number in
       let invite = Self.message("INVITE", number)
       let before = refused()
-      shard.receive(invite.rawSpan, from: source, on: 0, at: now)
+      shard.receive(invite.rawSpan, from: source(number), on: 0, at: now)
       shard.outbox.removeAll()
       return refused() > before ? (invite, Self.message("ACK", number)) : nil
     }
   }
 
   /// Nanoseconds for each.
-  func feed(_ requests: [(invite: [UInt8], ack: [UInt8])], from source: SocketAddress) -> Double {
+  func feed(
+    _ requests: [(invite: [UInt8], ack: [UInt8])], from source: (Int) -> SocketAddress
+  ) -> Double {
     let start = threadNanoseconds()
-    for request in requests {
+    for (number, request) in requests.enumerated() {
+      let source = source(number)
       shard.receive(request.invite.rawSpan, from: source, on: 0, at: now)
       shard.receive(request.ack.rawSpan, from: source, on: 0, at: now)
       shard.outbox.removeAll()
@@ -63,7 +68,11 @@ private struct RefusalBed {
 }
 
 func overloadBench(into results: inout BenchResults) {
-  for (name, source) in [("stranger", Scene.address(10, 0, 0, 99)), ("known", EngineBed.pbx)] {
+  // Strangers are many: one who calls a thousand numbers would not be refused for load.
+  let strangers = { (number: Int) in
+    SocketAddress(IPAddress(v4: 0x0a10_0000 + UInt32(number)), 5060)
+  }
+  for (name, source) in [("stranger", strangers), ("known", { _ in EngineBed.pbx })] {
     var bed = RefusalBed()
     bed.press()
     let requests = bed.requests(1_000, from: source)

@@ -45,6 +45,8 @@ struct RegisterBed {
         MediaAddress(name: "outside", bound: Scene.outside.ip, ports: 10_000...10_001),
       ])
     settings.limits.traceBytes = 1 << 10
+    // All of them come in one instant.
+    settings.limits.admission.networkRate = 1_000_000
     settings.limits.transactions = 400_000
     do {
       configuration = try Configuration(

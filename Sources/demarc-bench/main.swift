@@ -14,6 +14,7 @@ let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
   ("parse", parseBench), ("relay", relayBench), ("srtp", srtpBench), ("speech", speechBench),
   ("engine", engineBench),
   ("register", registerBench), ("overload", overloadBench),
+  ("admission", admissionBench),
   ("relay-comparison", relayComparisonBench),
   ("transcode-comparison", transcodeComparisonBench),
 ]

@@ -33,6 +33,7 @@ struct DemarcCommand: AsyncParsableCommand {
       CallsCommand.self, CallCommand.self, RecordingsCommand.self, RecordingCommand.self,
       RecordsCommand.self, TrunksCommand.self, TollCommand.self,
       RegistrationsCommand.self, SubscriptionsCommand.self, MailboxCommand.self,
+      BansCommand.self,
       CausesCommand.self, ProfilesCommand.self, RulesCommand.self,
       CertificatesCommand.self, SecretCommand.self, DoctorCommand.self,
       ReloadCommand.self, StatusCommand.self,

@@ -106,3 +106,39 @@ import Testing
     check((Interval.seconds(-2) * .max).nanoseconds == .min)
   }
 }
+
+/// The bucket of one word is the bucket of four.
+@Suite struct AllowanceTests {
+  @Test(arguments: [(1, 1), (3, 2), (10, 10), (7, 100), (1_000, 50), (100_000, 7)])
+  func letsThroughWhatABucketDoes(rate: Int, burst: Int) {
+    let allowance = Allowance(rate: rate, burst: burst)
+    let load = min(rate * 3, 30_000)
+    let offered = RateLimitTests.arrivals(perSecond: load, even: false, seed: 5)
+    var full: UInt64 = 0
+    let passed = offered.filter { allowance.take(&full, at: $0) }
+    // A burst and the rate, in whatever span it is looked for.
+    for i in passed.indices.dropFirst(burst + rate) {
+      check(passed[i] - passed[i - burst - rate] >= .milliseconds(999))
+    }
+    check(passed.count <= burst + rate * 60)
+    // Without a second token what comes a little too early is lost.
+    if burst > 1 { check(Double(passed.count) >= 0.98 * Double(min(rate * 60, offered.count))) }
+  }
+
+  @Test func edges() {
+    var full: UInt64 = 0
+    check(!Allowance(rate: 0, burst: 5).take(&full, at: .zero) && full == 0)
+    check(!Allowance(rate: 5, burst: 0).take(&full, at: .zero))
+    let one = Allowance(every: .seconds(6), burst: 2)
+    let now = Instant.zero + .seconds(100)
+    check(one.take(&full, at: now) && one.take(&full, at: now) && !one.take(&full, at: now))
+    check(!one.allows(full, at: now) && one.allows(full, at: now + .seconds(6)))
+    one.give(back: 1, to: &full)
+    check(one.take(&full, at: now))
+    one.give(back: 1_000, to: &full)
+    check(full == 0)
+    // What is charged whether or not it may pass is bounded.
+    check(!one.charge(&full, tokens: 2, at: now) && one.charge(&full, tokens: 50, at: now))
+    check(one.allows(full, at: now + .seconds(12)))
+  }
+}

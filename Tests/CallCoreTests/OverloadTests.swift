@@ -248,7 +248,10 @@ import Testing
 
   /// Two facts, whatever lies between them; and of those who are refused only so many.
   @Test func factsAreFew() throws {
-    let scene = try Scene()
+    var settings = Scene.settings()
+    settings.limits.admission.sourceRate = 2_000
+    settings.limits.admission.blockRate = 2_000
+    let scene = try Scene(settings)
     press(scene)
     for i in 0..<2_000 {
       scene.carol.request("\(i)", method: "INVITE", uri: "sip:+441234@trunk.example")

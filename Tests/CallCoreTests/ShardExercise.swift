@@ -87,6 +87,9 @@ struct ShardExercise {
     settings.limits.traceBytes = 1 << 16
     settings.limits.outputDatagrams = 64
     settings.limits.timersPerAdvance = 50
+    settings.limits.admission.sources = 64
+    settings.limits.admission.blocks = 64
+    settings.limits.admission.accounts = 64
     guard let shard = Shard(settings: settings, configuration: configuration, now: now) else {
       return nil
     }

@@ -180,12 +180,15 @@ import Testing
     #expect(pairs == Self.hundreds * 100)
   }
 
-  /// The keep-alive of flows over UDP (RFC 5626 §3.5.2) is answered, and only there.
+  /// The keep-alive of flows over UDP (RFC 5626 §3.5.2) is answered, and only there; that of somebody who may have
+  /// forged his address is not, since the answer is so much longer.
   @Test func stunIsAnswered() throws {
     let scene = try scene(inside: .udp)
+    scene.register(scene.alice)
     let request: [UInt8] =
       [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42] + [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     scene.alice.sendRaw(request)
+    scene.carol.sendRaw(request)
     scene.world.run(for: .seconds(1))
     let answer = scene.world.trace.entries.first { $0.to == scene.alice.address }
     #expect(answer?.bytes.prefix(4).elementsEqual([1, 1, 0, 12]) ?? false)

@@ -49,7 +49,9 @@ import Testing
 
   /// Strangers cannot fill the ring with INVITEs that are challenged.
   @Test func preludesAreBounded() throws {
-    let scene = try Scene()
+    var settings = Scene.settings()
+    settings.limits.admission.sourceRate = 400
+    let scene = try Scene(settings)
     let before = scene.world.counters.traceBytes
     for number in 0..<400 {
       scene.bob.request("a\(number)", method: "INVITE", uri: "sip:*43@trunk.example")

@@ -184,6 +184,29 @@ struct StreamEdgeTests {
     #expect(after.answers(1))
   }
 
+  /// The source of many that say nothing is banned: what it has open is closed, and nothing more is accepted, until the
+  /// ban is lifted.
+  @Test func whoseConnectionsSayNothingIsBanned() throws {
+    let edge = try start { $0.limits.messageTime = .milliseconds(500) }
+    defer { edge.stop() }
+    let address = edge.addresses[0]
+    let good = try Client(address)
+    good.send(options(1))
+    #expect(good.answers(1))
+    let silent = try (0..<9).map { _ in try Client(address) }
+    #expect(silent.allSatisfy { $0.wait { $0.isClosed } })
+    #expect(good.wait { $0.isClosed })
+    #expect(ended(edge, .banned))
+    let next = try Client(address)
+    #expect(next.wait { $0.isClosed } && next.received.isEmpty)
+    #expect(comes(edge) { $0.connections == 0 })
+    edge.post(.query(.liftBan(IPNetwork(.loopbackV4, prefixLength: 32)), token: 1))
+    pauseThread(.milliseconds(200))
+    let after = try Client(address)
+    after.send(options(2))
+    #expect(after.answers(1))
+  }
+
   @Test func closesASlowReader() throws {
     let edge = try start { $0.limits.outputBytes = 65_536 }
     defer { edge.stop() }

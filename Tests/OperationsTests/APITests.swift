@@ -28,6 +28,26 @@ private final class CannedOperations: ServerOperations {
       version: "1", state: "running", started: Timestamp.text(0), uptimeSeconds: 1, processId: 2,
       revision: 3, listeners: [], media: [], socket: "s", store: "d", metrics: nil)
   }
+  static var ban: BanResource {
+    let network = IPNetwork(IPAddress(v4: 0xcb00_7109), prefixLength: 32)
+    let ban = Ban(
+      network, .scanner, "User-Agent friendly-scanner", since: .zero,
+      until: .zero + .seconds(600))
+    return BanResource(ban, wall: wall, now: .zero + .seconds(10))
+  }
+  func bans() async throws -> [BanResource] { [Self.ban] }
+  func ban(_ order: BanOrderResource) async throws -> BanResource {
+    guard order.network == "203.0.113.9" else {
+      throw APIFailure(.conflict, "a trunk's", remedy: "Take it out.")
+    }
+    return Self.ban
+  }
+  func liftBan(of network: String) async throws -> BanResource {
+    guard network == "203.0.113.9" else {
+      throw APIFailure(.notFound, "not banned", remedy: "Look.")
+    }
+    return Self.ban
+  }
   func certificates() async throws -> [CertificateResource] { [] }
   func reloadCertificates() async throws -> [CertificateResource] { [] }
   func numbers() async throws -> [NumberResource] { [] }

@@ -51,7 +51,7 @@ struct ConfigurationPageTests {
       }
     }
     for text in ["x: 1", "listeners: [{x: 1}]", "media: [{x: 1}]"]
-      + ["store", "api", "metrics", "log", "limits", "dns"].map({ "\($0): {x: 1}" })
+      + ["store", "api", "metrics", "log", "limits", "dns", "admission"].map({ "\($0): {x: 1}" })
     {
       do throws(ConfigErrors) {
         _ = try ProcessSettings.read(text, source: "")

@@ -23,13 +23,19 @@ extension Shard {
   func identify(
     _ message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
   ) -> Verdict {
-    let known =
-      trunk(ofRegistration: message, network: network, arrival)
+    let known = trunk(of: message, fields, network: network, arrival)
+    if let known, configuration.trunks[known].authentication == nil { return .trunk(known) }
+    return authenticate(message, fields, network: network, arrival)
+  }
+
+  /// What a request's sender is without proof: by registration, source and header, certificate, source.
+  func trunk(
+    of message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
+  ) -> Int? {
+    trunk(ofRegistration: message, network: network, arrival)
       ?? trunk(ofHeader: message, network: network, arrival)
       ?? knownTrunk(fields.via, network: network, arrival)
       ?? locatedTrunk(arrival.source, network: network)
-    if let known, configuration.trunks[known].authentication == nil { return .trunk(known) }
-    return authenticate(message, fields, network: network, arrival)
   }
 
   /// By digest alone. The credentials' realm chooses the tenant, so two tenants may have the same names.
@@ -47,12 +53,24 @@ extension Shard {
       else { continue }
       let name = Quoting.string(bytes, username)
       let (password, verdict) = account(name, tenant: tenant, network: network, arrival)
+      let guesser = guesser(name, tenant: tenant, arrival)
+      // As if it were wrong, and without looking at it: more guesses are worth nothing.
+      if !admission.mayGuess(guesser, at: now), !isRegistered(verdict, at: arrival.source.ip) {
+        admission.counters.count(.guesses)
+        return .challenge(isStale: false)
+      }
       let result = digest.verify(
         bytes, credentials, method: bytes.extracting(message.methodToken),
         realm: configuration.realm(ofTenant: tenant), password: password,
         allowing: configuration.tenants[tenant].digestAlgorithms,
         body: bytes.extracting(message.body), source: nonceSource(arrival), at: now)
-      if result == .accepted, let verdict { return verdict }
+      if result == .accepted, let verdict {
+        admission.proved(from: arrival.source.ip, network: network, at: now)
+        return verdict
+      }
+      if result == .refused {
+        guessed(guesser, bytes.extracting(credentials.nonce ?? .none), arrival)
+      }
       if result != .stale { refusalCounts[Int(Cause.authenticationFailed.rawValue)] &+= 1 }
       if result != .stale, noise.take(at: now) {
         tell(
@@ -84,9 +102,14 @@ extension Shard {
   }
 
   /// A nonce is good for the address that it was given to; its port may change behind a NAT.
-  private func nonceSource(_ arrival: Arrival) -> UInt16 {
+  func nonceSource(_ arrival: Arrival) -> UInt16 {
     let key = hash.key(SocketAddress(arrival.source.ip, 0), seed: 0x500)
     return UInt16(truncatingIfNeeded: key.low)
+  }
+
+  private func guesser(_ name: String, tenant: Int, _ arrival: Arrival) -> HashKey {
+    let name = Array(name.utf8)
+    return admission.account(name.rawSpan, tenant: tenant, from: arrival.source.ip)
   }
 
   /// The password to check and what it would prove. An unknown name costs the same work with a password
@@ -138,13 +161,20 @@ extension Shard {
     else { return refuse(message, fields, 403, .sourceUnknown, arrival) }
     refusalCounts[Int(Cause.authenticationRequired.rawValue)] &+= 1
     beginStateless(message, fields, 401, arrival)
-    for algorithm in configuration.tenants[tenant].digestAlgorithms {
+    let realm = configuration.realm(ofTenant: tenant)
+    for (place, algorithm) in configuration.tenants[tenant].digestAlgorithms.enumerated() {
+      // The first is the tenant's favourite. To a small request of a stranger the others may be too much.
+      let length = Self.challengeBytes + realm.utf8.count
+      if place > 0, !hasRoom(for: length, message, arrival) { break }
       digest.writeChallenge(
-        realm: configuration.realm(ofTenant: tenant), algorithm: algorithm, isStale: isStale,
-        source: nonceSource(arrival), at: now, into: &outbox.datagrams)
+        realm: realm, algorithm: algorithm, isStale: isStale, source: nonceSource(arrival),
+        at: now, into: &outbox.datagrams)
     }
     endStateless(message, fields, arrival, serial: beginPrelude(message, fields, arrival))
   }
+
+  /// A WWW-Authenticate at its longest, without the realm.
+  private static let challengeBytes = 128
 
   // MARK: What comes before a call
 

@@ -52,7 +52,7 @@ extension Shard {
     counters.sessions = sessions.count
     counters.probes = targets.probes.count
     counters.transactions = servers.count + clients.count - targets.probes.count
-    counters.timers = wheel.count - targets.timers
+    counters.timers = wheel.count - targets.timers - (bansTimer.isNone ? 0 : 1)
     counters.portsLeased = ports.leased
     counters.portsFree = ports.free
     counters.bindings = registrar.count
@@ -64,6 +64,8 @@ extension Shard {
     counters.refusedKnown = load.refused(.known)
     counters.standingWait = load.standing
     counters.traceBytes = trace.usedBytes
+    counters.admission = admission.counters
+    counters.admission.bans = admission.bans.count
     return counters
   }
 }

@@ -23,6 +23,7 @@ extension Shard {
     self.now = max(self.now, now)
     let arrival = Arrival(source: source, listener: listener)
     counters.messagesReceived &+= 1
+    if isShutOut(arrival) || turnsAwayMalformed(arrival) { return }
     guard let message = Message.parseLenient(head, using: index), message.isRequest else {
       return drop(.unparsable, arrival)
     }

@@ -97,6 +97,10 @@ extension Shard {
     case .upstreams: .upstreams(upstreamStatuses)
     case .subscriptions: .subscriptions(subscriptionStatuses)
     case .mailboxes: .mailboxes(mailboxStatuses)
+    case .bans: .bans(admission.bans.all)
+    case .ban(let network, let reason, let time):
+      .ban(ban(network, reason: reason, for: time))
+    case .liftBan(let network): .ban(liftBan(of: network))
     case .counters: .counters(currentCounters)
     }
   }

@@ -11,6 +11,10 @@ extension Shard {
     guard keepAlives.take(at: now) else { return }
     outbox.datagrams.begin()
     STUN.writeResponse(to: bytes, from: arrival.source, into: &outbox.datagrams)
+    // Somebody else's address must not get more than half as much again as was sent in its name.
+    guard outbox.datagrams.position <= bytes.byteCount * 3 / 2 || isKnown(arrival) else {
+      return outbox.datagrams.abandon()
+    }
     if send(to: arrival.source, arrival.listener, serial: 0, side: .a) { counters.keepAlives &+= 1 }
   }
 

@@ -47,6 +47,7 @@ extension Shard {
       tell(.nameState(name: "\(request.host)", location.state, addresses: location.addresses.count))
     }
     followTargets()
+    followBans()
     registrarLocated(request)
     guard !awaitingName.isEmpty else { return }
     let waiting = awaitingName

@@ -182,8 +182,8 @@ extension Shard {
     case .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
       .authenticationFailed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
-      .mailboxSet, .internalFault, .tollAlarm, .overload, .configurationApplied, .listenerClosed,
-      .drained:
+      .mailboxSet, .banned, .banEnded, .internalFault, .tollAlarm, .overload,
+      .configurationApplied, .listenerClosed, .drained:
       break
     }
   }

@@ -165,6 +165,7 @@ extension Shard {
 
   private func keep(_ binding: Binding, _ key: Registrar.UserKey) {
     let serial = registrar.put(binding, for: key)
+    admission.registered(from: binding.source.ip)
     let timer = wheel.schedule(
       at: binding.expires, kind: ShardTimer.binding.rawValue, owner: serial)
     registrar.setTimer(timer, serial: serial)
@@ -174,6 +175,7 @@ extension Shard {
     _ serial: UInt64, silently: Bool = false, keepsInstance: Bool = false
   ) {
     guard var entry = registrar.remove(serial: serial) else { return }
+    admission.unregistered(from: entry.binding.source.ip)
     wheel.cancel(&entry.timer)
     if !keepsInstance { forgetInstance(entry.binding) }
     if !silently { tell(.bindingRemoved(entry.binding)) }
@@ -181,6 +183,7 @@ extension Shard {
 
   func expireBinding(_ serial: UInt64) {
     guard let entry = registrar.remove(serial: serial) else { return }
+    admission.unregistered(from: entry.binding.source.ip)
     forgetInstance(entry.binding)
     tell(.bindingRemoved(entry.binding))
   }

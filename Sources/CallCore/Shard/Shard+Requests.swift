@@ -12,7 +12,7 @@ extension Shard {
 
   func receiveRequest(_ message: borrowing Message, _ arrival: Arrival) {
     guard let fields = try? message.identity() else {
-      return refuseMalformed(message, 400, arrival)
+      return turnsAwayMalformed(arrival) ? () : refuseMalformed(message, 400, arrival)
     }
 
     let key = serverKey(message, fields)
@@ -28,6 +28,7 @@ extension Shard {
     if !fields.to.tag.isEmpty {
       return receiveInDialog(message, fields, key, arrival)
     }
+    if turnsAway(message, fields, arrival) { return }
     guard acceptsForm(message, fields, arrival) else { return }
     // It belongs to no network any more: nobody could be known by it, not even for a call for help.
     if isLeaving(arrival.listener), [.invite, .register, .subscribe].contains(message.method) {
@@ -162,7 +163,8 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ key: HashKey, _ arrival: Arrival
   ) {
     guard let known = serversByKey.find(key), let invite = server(known) else {
-      return replyStateless(message, fields, 481, arrival)
+      return turnsAway(message, fields, arrival)
+        ? () : replyStateless(message, fields, 481, arrival)
     }
     if invite.serial != 0 { traceIncoming(message, invite.serial, invite.side, arrival) }
     // Stateless: the same CANCEL gets the same answer, tag included (§8.2.7, §9.2).
@@ -198,6 +200,7 @@ extension Shard {
       if let subscription = subscription(message, fields) {
         return receive(in: subscription, message, fields, key, arrival)
       }
+      if turnsAway(message, fields, arrival) { return }
       return refuse(message, fields, 481, .malformed, arrival)
     }
     traceIncoming(message, leg.call.serial, leg.side, arrival)

@@ -163,10 +163,12 @@ extension Shard {
     output.append("Supported: 100rel, timer, replaces, norefersub\r\n")
   }
 
+  private static var allow: StaticString {
+    "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE\r\n"
+  }
+
   func writeCapabilities(into output: inout OutputBuffer) {
-    output.append(
-      "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE\r\n"
-    )
+    output.append(Self.allow)
     output.append("Accept: application/sdp\r\n")
   }
 
@@ -179,11 +181,16 @@ extension Shard {
     leg: Leg? = nil, invite: ServerTransaction? = nil, withCapabilities: Bool = false
   ) {
     beginStateless(message, fields, status, arrival, invite: invite)
+    let isStranger = leg == nil && invite == nil
     if withCapabilities || status == 405 || status == 501 {
-      writeCapabilities(into: &outbox.datagrams)
-      writeSupported(into: &outbox.datagrams)
+      if !isStranger || hasRoom(for: Self.capabilityBytes, message, arrival) {
+        writeCapabilities(into: &outbox.datagrams)
+        writeSupported(into: &outbox.datagrams)
+        if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
+      } else if hasRoom(for: Self.allow.utf8CodeUnitCount, message, arrival) {
+        outbox.datagrams.append(Self.allow)
+      }
     }
-    if withCapabilities { outbox.datagrams.append(Self.allowEvents) }
     if status == 415 {
       outbox.datagrams.append("Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
     }
@@ -206,8 +213,8 @@ extension Shard {
       } else {
         let key = hash.extend(
           mergeKey(message, fields), message.bytes.extracting(fields.via.branch))
+        // As short as it may be: see `allowance`.
         outbox.datagrams.append(hex: key.low, digits: 16)
-        outbox.datagrams.append(hex: key.high, digits: 16)
       }
     }
     outbox.datagrams.append("\r\n")
@@ -217,7 +224,9 @@ extension Shard {
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival, leg: Leg? = nil,
     invite: ServerTransaction? = nil, serial: UInt64 = 0
   ) {
-    writeServer(into: &outbox.datagrams)
+    if leg != nil || invite != nil || hasRoom(for: serverLine.count, message, arrival) {
+      writeServer(into: &outbox.datagrams)
+    }
     outbox.datagrams.append("Content-Length: 0\r\n\r\n")
     let destination = replyAddress(message, fields.via, arrival)
     if leg == nil, invite == nil {
@@ -324,13 +333,38 @@ extension Shard {
     outbox.datagrams.append("\r\n")
   }
 
+  /// What `writeCapabilities`, `writeSupported` and `allowEvents` come to at most.
+  private static let capabilityBytes = 220
+  /// What ends every stateless response.
+  private static let endBytes = 21
+
+  /// Whether so much more may be written to whoever sent the request.
+  func hasRoom(
+    for bytes: Int, _ message: borrowing Message, _ arrival: Arrival
+  ) -> Bool {
+    let length = outbox.datagrams.position + bytes + Self.endBytes
+    return length <= message.bytes.byteCount * 3 / 2
+      || length <= allowance(message, arrival)
+  }
+
+  /// How long an answer to somebody who has proved nothing may be: half as much again as the request, where its source
+  /// may be somebody else's address.
+  private func allowance(_ message: borrowing Message, _ arrival: Arrival) -> Int {
+    let least = message.bytes.byteCount * 3 / 2
+    guard isReliable(arrival.listener) || isKnown(arrival) else { return least }
+    return max(least, 768)
+  }
+
   /// A source that has proved nothing may be somebody else's address: no answer that is much larger than
   /// the question (lists in Via or Require would be written out one by one).
   private func sendToStranger(
     _ message: borrowing Message, to destination: SocketAddress, _ arrival: Arrival,
     serial: UInt64 = 0
   ) {
-    guard outbox.datagrams.position <= max(message.bytes.byteCount * 3 / 2, 768) else {
+    guard
+      outbox.datagrams.position <= message.bytes.byteCount * 3 / 2
+        || outbox.datagrams.position <= allowance(message, arrival)
+    else {
       outbox.datagrams.abandon()
       return drop(.replyImpossible, arrival)
     }

@@ -104,6 +104,10 @@ package final class Shard {
   var targets: TrunkTargets
   let started: Instant
   var qualityReportsPending = 0
+  var admission: Admission
+  var bansTimer = TimerID.none
+  var bansTimerAt = Instant.zero
+  var hadAccessLists = false
   var load: LoadMeter
   var loadTimer = TimerID.none
   /// Listeners that are leaving, and since when no leg has used them.
@@ -169,6 +173,7 @@ package final class Shard {
     seats = TrunkSeats()
     targets = TrunkTargets(limit: limits.targets)
     started = now
+    admission = Admission(limits.admission, hash: hash)
     load = LoadMeter(listeners: settings.listeners.count, at: now)
     ports = MediaPortPool(addresses: settings.mediaAddresses)
     mediaKeys = MediaKeySource(
@@ -188,6 +193,8 @@ package final class Shard {
     followRegistrations()
     followSubscriptions()
     followMailboxes()
+    followBans()
+    tellAccess()
   }
 
   /// One datagram. Everything it causes is in `outbox` when this returns.
@@ -197,7 +204,7 @@ package final class Shard {
     self.now = max(self.now, now)
     let arrival = Arrival(source: source, listener: listener)
     // A keep-alive (RFC 5626 §3.5.1, or the zero bytes that some phones send) asks for nothing.
-    guard bytes.byteCount > 4 else { return }
+    guard bytes.byteCount > 4, !isShutOut(arrival) else { return }
     if STUN.isBindingRequest(bytes) { return answerKeepAlive(bytes, arrival) }
     counters.messagesReceived &+= 1
     do throws(SIPParseError) {
@@ -208,7 +215,7 @@ package final class Shard {
         receiveResponse(message, arrival)
       }
     } catch {
-      refuseUnparsable(bytes, error, arrival)
+      if !turnsAwayMalformed(arrival) { refuseUnparsable(bytes, error, arrival) }
     }
     if subscriptions.hasStale { tellWatchers() }
   }
@@ -263,6 +270,7 @@ package final class Shard {
     case .leavingListeners: leavingListenersDue()
     case .watch: watchDue(handle)
     case .watchPause: watchPauseDue(handle)
+    case .bans: bansDue()
     }
   }
 }
@@ -280,6 +288,7 @@ enum ShardTimer: UInt8 {
   case leavingListeners
   case passing
   case duration, toll
+  case bans
 }
 
 /// Where a message came from.

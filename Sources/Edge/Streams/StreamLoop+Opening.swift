@@ -36,6 +36,10 @@ extension StreamLoop {
     _ socket: StreamSocket, _ source: SocketAddress, _ index: ListenerIndex, _ listener: Listener
   ) {
     let place = Self.place(source.ip)
+    if let refusal = border.refusal(of: source.ip, on: index) {
+      tally.ended[refusal, default: 0] += 1
+      return
+    }
     guard tally.connections < limits.connections else {
       tally.ended[.tooMany, default: 0] += 1
       return

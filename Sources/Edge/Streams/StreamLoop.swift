@@ -44,6 +44,8 @@ final class StreamLoop {
   var flows: [FlowKey: Int] = [:]
   var aliases: [FlowKey: Int] = [:]
   var sources: [IPAddress: Int] = [:]
+  /// Whose connections are not accepted.
+  var border = StreamBorder()
   var dirty: [StreamConnection] = []
   /// TLS holds decrypted bytes of them that no event will tell of.
   var unread: [StreamConnection] = []
@@ -153,6 +155,7 @@ final class StreamLoop {
       clientContexts.removeAll()
       noteCertificates()
     }
+    for order in orders.border { follow(order) }
     tally.discarded += UInt64(orders.discarded)
     if securities.count + orders.hints.count > Self.rememberedSecurities { securities.removeAll() }
     for hint in orders.hints {
@@ -290,6 +293,10 @@ final class StreamLoop {
     poller.forget(connection.socket)
     connection.tls?.finish()
     tally.connections -= 1
+    if !connection.isOurs, !connection.hasMessage, end.isOffence {
+      arrivals.add(
+        .offence, RawSpan(), from: connection.key.remote, on: connection.key.listener, at: now)
+    }
     if connection.stage == .handshaking || connection.stage == .upgrading { tally.handshaking -= 1 }
     if connection.isKnown {
       arrivals.add(

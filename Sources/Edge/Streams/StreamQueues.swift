@@ -13,6 +13,8 @@ struct StreamBatch: Sendable {
     case proven([String])
     /// The connection is gone; there are no bytes.
     case lost
+    /// It said nothing in its time, or no SIP.
+    case offence
   }
   struct Entry: Sendable {
     var kind: Kind
@@ -83,6 +85,7 @@ struct StreamOrders: Sendable {
   var entries: [Entry] = []
   /// What the shard knows of flows, for entries that are here or come next.
   var hints: [FlowHint] = []
+  var border: [BorderOrder] = []
   var discarded = 0
   var certificates: [String: TLSContext]?
   /// The listeners as they are from now on.
@@ -95,6 +98,7 @@ struct StreamOrders: Sendable {
     bytes.removeAll(keepingCapacity: bytes.capacity <= 1 << 20)
     entries.removeAll(keepingCapacity: entries.capacity <= 4_096)
     hints.removeAll(keepingCapacity: true)
+    border.removeAll()
     discarded = 0
     certificates = nil
     listeners = nil
@@ -155,6 +159,11 @@ final class StreamDepartures: Sendable {
   }
 
   func add(_ hints: [FlowHint]) { state.withLock { $0.hints += hints } }
+
+  func add(_ border: [BorderOrder]) {
+    state.withLock { $0.border += border }
+    wakeup.raise()
+  }
 
   func replace(certificates: [String: TLSContext]) {
     state.withLock { $0.certificates = certificates }

@@ -48,6 +48,8 @@ package enum StreamEnd: String, Sendable, CaseIterable {
   case connectFailed, connectTimeout
   /// Refused: too many in all, too many of the source, no descriptor left.
   case tooMany, tooManyOfSource, noDescriptors
+  /// Its address is banned, or the network's access list denies it.
+  case banned, denied
   /// A reload took the listener away, and nothing used it any more.
   case listenerClosed
   case stopping

@@ -45,6 +45,7 @@ package struct APIRouter: Sendable {
     }
     addWatching(router)
     addToll(router)
+    addBans(router)
     router.get("v1/certificates") { request, _ in
       _ = try Self.query(request)
       return try Self.json(PageResource(items: await operations.certificates()))
@@ -116,6 +117,28 @@ package struct APIRouter: Sendable {
       return try Self.json(
         await operations.setMailbox(
           Self.parameter("user", context) ?? "", tenant: query.text("tenant"), counts))
+    }
+  }
+
+  private func addBans(_ router: Router<BasicRequestContext>) {
+    router.get("v1/bans") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(PageResource(items: await operations.bans()))
+    }
+    router.post("v1/bans") { request, _ in
+      _ = try Self.query(request)
+      let body = Data(try await Self.body(request))
+      guard let order = try? JSONDecoder().decode(BanOrderResource.self, from: body), order.isUsable
+      else {
+        throw APIFailure(
+          .badRequest, "the body does not say whom to ban",
+          remedy: #"Send {"network": "203.0.113.9", "reason": "why", "seconds": 3600}."#)
+      }
+      return try Self.json(await operations.ban(order))
+    }
+    router.delete("v1/bans/{network}") { request, context in
+      _ = try Self.query(request)
+      return try Self.json(await operations.liftBan(of: Self.parameter("network", context) ?? ""))
     }
   }
 

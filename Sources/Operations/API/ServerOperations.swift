@@ -68,6 +68,12 @@ package protocol ServerOperations: Sendable {
   func setMailbox(
     _ user: String, tenant: String?, _ counts: MailboxCounts
   ) async throws -> MailboxResource
+  /// From whom nothing is taken.
+  func bans() async throws -> [BanResource]
+  /// Throws where it is a trunk's.
+  func ban(_ order: BanOrderResource) async throws -> BanResource
+  /// Throws where it is not banned.
+  func liftBan(of network: String) async throws -> BanResource
   /// What the listeners of TLS and WSS show.
   func certificates() async throws -> [CertificateResource]
   /// Reads their files again; throws, and keeps the old ones, where one cannot be used.

@@ -25,6 +25,8 @@ extension ProcessSettings {
     "store.path", "store.retentionDays", "api.socket", "metrics.address", "metrics.port",
     "log.level", "log.format", "log.personal", "limits.calls", "limits.transactions",
     "limits.registrations",
+    "admission.sourceRate", "admission.blockRate", "admission.networkRate", "admission.bans",
+    "admission.banTime", "admission.longestBan",
     "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
     "limits.connections", "limits.connectionsPerSource", "limits.handshakeTime",
     "recordings.path", "recordings.format", "recordings.minimumFree", "recordings.retentionDays",
@@ -139,7 +141,7 @@ extension DocumentReader {
     var settings = ProcessSettings()
     let keys = [
       "listeners", "media", "mediaFastPath", "store", "api", "metrics", "log", "limits", "dns",
-      "recordings", "dscp",
+      "recordings", "dscp", "admission",
     ]
     guard let fields = fields(root, [], keys: keys) else { return settings }
     if fields.has("listeners") { settings.listeners = listeners(fields) }
@@ -168,6 +170,7 @@ extension DocumentReader {
       settings.log.personal ?= optional(log, "personal", .flag)
     }
     limits(fields, &settings.limits)
+    admission(fields, &settings.admission)
     recordings(fields, &settings.recordings)
     if let dscp = group(fields, "dscp", keys: ["media", "signalling"]) {
       settings.dscp.media ?= optional(dscp, "media", .number(0...63, example: 46))

@@ -22,6 +22,7 @@ package struct ProcessSettings: Hashable, Sendable {
   package var metrics: MetricsSettings?
   package var log = LogSettings()
   package var limits = LimitSettings()
+  package var admission = AdmissionLimits()
   package var dns = NameSettings()
   package var recordings = RecordingFileSettings()
   package var dscp = DSCPSettings()

@@ -97,7 +97,7 @@ private struct ResourceWriter {
       ("media", .texts(network.media)),
       ("advertisedSignalling", network.advertisedSignalling.map { .text($0.description) }),
       ("advertisedMedia", network.advertisedMedia.map { .text($0.description) }),
-      ("trusted", .bare(network.trusted)),
+      ("trusted", .bare(network.trusted)), ("access", network.access.document),
     ])
   }
 

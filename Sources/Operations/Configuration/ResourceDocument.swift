@@ -181,10 +181,10 @@ extension ResourceReader {
 
   private mutating func network(_ item: Item) -> Network? {
     let keys = [
-      "name", "listeners", "media", "advertisedSignalling", "advertisedMedia", "trusted",
+      "name", "listeners", "media", "advertisedSignalling", "advertisedMedia", "trusted", "access",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys) else { return nil }
-    return Network(
+    var network = Network(
       name: name(fields),
       listeners: reader.list(fields, "listeners", .text("a listener's name", example: "udp")),
       media: reader.list(fields, "media", .text("a media address's name", example: "media")),
@@ -193,6 +193,8 @@ extension ResourceReader {
       advertisedMedia: reader.optional(
         fields, "advertisedMedia", .address(example: "203.0.113.5")),
       trusted: reader.optional(fields, "trusted", .flag) ?? false)
+    network.access = access(fields)
+    return network
   }
 
   private mutating func trunk(_ item: Item) -> Trunk? {

@@ -195,6 +195,23 @@ package enum StateViews {
       })
   }
 
+  package static func bans(_ bans: [BanResource]) -> Table {
+    Table(
+      [
+        TableColumn("NETWORK"), TableColumn("REASON"), TableColumn("EVIDENCE", shrinksTo: 12),
+        TableColumn("SINCE"), TableColumn("ENDS IN", .right), TableColumn("HITS", .right),
+        TableColumn("BEFORE", .right),
+      ],
+      rows: bans.map { ban in
+        [
+          TableCell(ban.network), TableCell(ban.reason), TableCell(ban.evidence),
+          TableCell(HumanTime.local(ban.since)),
+          TableCell(HumanTime.span(Double(ban.endsInSeconds))), TableCell(String(ban.hits)),
+          TableCell(String(ban.before)),
+        ]
+      })
+  }
+
   package static func mailboxes(_ mailboxes: [MailboxResource]) -> Table {
     Table(
       [

@@ -42,6 +42,8 @@ package struct FactLog: Sendable {
     case .registrationState(let status): status.state == .failed ? .warning : .info
     case .internalFault: .error
     case .tollAlarm: .warning
+    case .banned: .warning
+    case .banEnded: .info
     case .overload(let isBehind, _): isBehind ? .warning : .info
     }
   }
@@ -49,7 +51,7 @@ package struct FactLog: Sendable {
   /// Whether a stranger can cause the fact without being let in.
   private static func isUnderPeersControl(_ event: FactEvent) -> Bool {
     switch event {
-    case .authenticationFailed, .requestRefused, .messageDropped: true
+    case .authenticationFailed, .requestRefused, .messageDropped, .banned, .banEnded: true
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged, .digitPassed, .recordingChanged,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
@@ -154,6 +156,15 @@ package struct FactLog: Sendable {
           LogField("blocked", alarm.isBlocked ? "true" : "false"),
         ]
       )
+    case .banned(let ban): ("banned", fields(ban))
+    case .banEnded(let ban, let end):
+      (
+        "ban ended",
+        [
+          LogField("network", "\(ban.network)"), LogField("reason", ban.reason.rawValue),
+          LogField("end", end.rawValue), LogField("hits", "\(ban.hits)"),
+        ]
+      )
     case .internalFault(let place): ("internal fault", [LogField("where", place)])
     case .overload(let isBehind, let wait):
       (
@@ -228,6 +239,14 @@ package struct FactLog: Sendable {
     if let address = status.address { fields.append(LogField("address", "\(address)")) }
     if !status.reason.isEmpty { fields.append(LogField("reason", status.reason)) }
     return fields
+  }
+
+  private static func fields(_ ban: Ban) -> [LogField] {
+    [
+      LogField("network", "\(ban.network)"), LogField("reason", ban.reason.rawValue),
+      LogField("evidence", ban.evidence),
+      LogField("seconds", (ban.until - ban.since).wholeSeconds),
+    ]
   }
 
   private static func fields(_ status: SubscriptionStatus) -> [LogField] {

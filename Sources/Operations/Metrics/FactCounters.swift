@@ -50,7 +50,7 @@ package struct FactTally: Hashable, Sendable {
       .mediaLatched,
       .bindingAdded, .bindingRemoved,
       .requestRefused, .messageDropped, .configurationApplied, .registrationState,
-      .subscriptionState, .mailboxSet,
+      .subscriptionState, .mailboxSet, .banned, .banEnded,
       .overload, .listenerClosed, .drained:
       break
     }

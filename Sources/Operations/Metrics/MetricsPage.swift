@@ -157,6 +157,7 @@ package struct MetricsPage: Sendable {
         ("answered", shard.passing.answered), ("answeredHere", shard.passing.answeredHere),
         ("unanswered", shard.passing.unanswered), ("atLimit", shard.passing.atLimit),
       ])
+    admission(&text)
     load(&text)
     guard let edge else { return }
     text.each(

@@ -70,6 +70,7 @@ extension ServerSettings {
     self.process = process
     mediaFastPath = process.mediaFastPath
     limits = process.limits.shard
+    limits.admission = process.admission
     streams.limits = process.limits.streams
     for listener in process.listeners {
       streams.certificates[listener.name] = listener.tls

@@ -63,7 +63,8 @@ struct BatchPlan {
       case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
         .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
         .targetState,
-        .registrationState, .subscriptionState, .nameState, .internalFault, .tollAlarm,
+        .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+        .tollAlarm,
         .overload,
         .configurationApplied, .listenerClosed, .drained:
         continue
@@ -99,9 +100,8 @@ extension FactEvent {
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault, .tollAlarm, .overload,
-      .configurationApplied, .listenerClosed,
-      .drained:
+      .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+      .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
       false
     }
   }
@@ -114,9 +114,8 @@ extension FactEvent {
     case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault, .tollAlarm, .overload,
-      .configurationApplied, .listenerClosed,
-      .drained:
+      .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+      .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
       false
     }
   }

@@ -121,6 +121,15 @@ package struct DigestVerifier: ~Copyable {
     return .accepted
   }
 
+  /// Whether the nonce is one that we gave to `source`, however long ago: whoever has it gets what we send there.
+  package func wasGiven(_ nonce: RawSpan, to source: UInt16) -> Bool {
+    guard nonce.byteCount == 32, let high = nonce.hexWord(0), let low = nonce.hexWord(16) else {
+      return false
+    }
+    let (head, tail) = seal.open(high, low)
+    return head >> 48 == Self.mark && UInt16(truncatingIfNeeded: tail >> 48) == source
+  }
+
   /// A window of 32 like the one of RFC 4303 §3.4.3: requests may overtake each other on UDP.
   private static func accept(_ count: UInt32, after seen: UInt64) -> UInt64? {
     let highest = UInt32(seen >> 32)

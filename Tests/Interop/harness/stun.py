@@ -8,9 +8,11 @@ _COOKIE = 0x2112A442
 
 
 def binding_request():
-    """(a request, what its answer is known by)."""
+    """(a request, what its answer is known by). It says what it is of, as phones do: of somebody who is not known a bare
+    one would be too short for its answer."""
     transaction = os.urandom(12)
-    return struct.pack("!HHI", 1, 0, _COOKIE) + transaction, transaction
+    software = struct.pack("!HH", 0x8022, 12) + b"test-harness"
+    return struct.pack("!HHI", 1, len(software), _COOKIE) + transaction + software, transaction
 
 
 def mapped(answer, transaction):

@@ -219,8 +219,11 @@ def initialise(t):
     expect((target["state"], target["probes"], target["probesFailed"]) == ("usable", 2, 0), f"{target}")
     expect(target["roundTripMilliseconds"] < 1000 * T1, f"{target}")
 
-    # It answers for itself as well: what it can do, with a tag of its own.
-    said, _ = line.alice.exchange("OPTIONS", "sip:office.test")
+    # It answers for itself as well: what it can do, with a tag of its own. Of somebody who is not known a request that
+    # says nothing itself is told less.
+    said, _ = line.alice.exchange("OPTIONS", "sip:office.test", (
+        "Accept: application/sdp", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER",
+        "Supported: replaces, timer", "User-Agent: a phone that says what it is, as phones do"))
     expect(said.status == 200 and said.to_tag(), f"{said}")
     for name, words in (("allow", "INVITE ACK CANCEL BYE PRACK UPDATE INFO REFER"), ("accept", "application/sdp"),
                         ("supported", "100rel timer replaces"), ("allow-events", "dialog message-summary reg")):
