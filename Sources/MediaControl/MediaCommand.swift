@@ -72,7 +72,16 @@ package struct RemoteMedia: Hashable, Sendable {
   package var maxPacketTime: UInt8 = 0
   package var payloadType: UInt8
   /// It asks for VoIP metrics in RTCP XR (RFC 3611 §5.1).
-  package var wantsMetrics = false
+  package var wantsMetrics: Bool {
+    get { marks & 0x80 != 0 }
+    set { marks = newValue ? marks | 0x80 : marks & 0x7f }
+  }
+  /// What is done to the speech that it is sent.
+  package var treatment: SpeechTreatment {
+    get { SpeechTreatment(rawValue: marks & 0x7f) }
+    set { marks = marks & 0x80 | newValue.rawValue & 0x7f }
+  }
+  private var marks: UInt8 = 0
   package var signallingSource: IPAddress
   package var latch: LatchPolicy
   /// Whether we may send to the far end, and whether it may send to us (SDP direction, seen from us).
@@ -85,8 +94,6 @@ package struct RemoteMedia: Hashable, Sendable {
   /// Payload type of telephone-event (RFC 4733); 255: none.
   package var telephoneEvent: UInt8
   package var proto: MediaProtocol
-  /// What is done to the speech that it is sent.
-  package var treatment = SpeechTreatment()
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
   package var speech: SpeechFormats
@@ -121,7 +128,7 @@ package struct RemoteMedia: Hashable, Sendable {
   }
 }
 
-/// What is done to speech on its way to a far end, and what that can bear.
+/// What is done to speech on its way to a far end, and what that can bear: seven bits (`RemoteMedia.marks`).
 package struct SpeechTreatment: OptionSet, Hashable, Sendable {
   package var rawValue: UInt8
   package init(rawValue: UInt8) { self.rawValue = rawValue }

@@ -78,6 +78,19 @@ private func session(_ rest: String = "", address: String? = "IN IP4 192.0.2.1")
     #expect(sdp.formats(of: 9).isEmpty)
   }
 
+  /// One of several parameters, whole, in any case and with any space around it; not a part of one.
+  @Test(arguments: [
+    ("useinbandfec=1", true), ("stereo=0; UseInbandFEC=1", true), ("a=1;useinbandfec=1;b=2", true),
+    ("useinbandfec=10", false), ("xuseinbandfec=1", false), ("useinbandfec=0", false),
+    ("maxplaybackrate=16000;", false), (";;;", false),
+  ])
+  func parametersOfAFormat(text: String, isThere: Bool) throws {
+    let (bytes, sdp) = try parse(
+      session("m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 \(text)\r\n"))
+    let found = sdp.formats(of: 0).first?.hasParameter("useinbandfec=1", in: bytes.rawSpan)
+    #expect(found == isThere)
+  }
+
   @Test func rtcpByDefaultAndMultiplexed() throws {
     #expect(
       try parse(session("m=audio 4000 RTP/AVP 0\r\n")).sdp.rtcpAddress(of: 0)
