@@ -460,6 +460,45 @@ extension Rig {
     }
   }
 
+  /// For music on hold the flow is taken back, and the resume gives it to the kernel again; who hears it knows one flow.
+  @Test func musicTakesTheFlowBack() throws {
+    try Namespace().enter {
+      let rig = try Rig(
+        announcements: [AnnouncementSource(name: "own", path: "")], settings: kernelSettings())
+      let (alice, bob) = (try Peer(), try Peer())
+      let (a, b) = try rig.bridge(RemoteMedia(alice.address), RemoteMedia(bob.address))
+      try establish(rig, alice, a, bob, b)
+      rig.plane.submit([
+        .remote(a.id, RemoteMedia(alice.address, weSend: false, weReceive: false)),
+        .remote(b.id, RemoteMedia(bob.address, weReceive: false)), .interpose(b.id, .music(0)),
+      ])
+      _ = rig.measure(b)
+      #expect(rig.plane.counters.kernelFlows == 0)
+      let before = rig.relayedByKernel
+      var last = try #require(bob.packet()).header
+      #expect(last.ssrc == 0x1111_2222 && last.marker)
+      func next() throws {
+        let header = try #require(bob.packet()).header
+        #expect(header.ssrc == last.ssrc && header.sequence == last.sequence &+ 1)
+        last = header
+      }
+      for _ in 0..<10 { try next() }
+      #expect(rig.relayedByKernel == before)
+      rig.plane.submit([
+        .remote(a.id, RemoteMedia(alice.address)), .remote(b.id, RemoteMedia(bob.address)),
+        .interpose(b.id, nil),
+      ])
+      _ = rig.measure(b)
+      for packet in bob.receiveAll() { last = try #require(parse(packet)).header }
+      for number in 200..<240 {
+        alice.send(rtp(number), to: a.media)
+        try next()
+        usleep(1_500)
+      }
+      #expect(rig.relayedByKernel - before >= 10)
+    }
+  }
+
   /// What the kernel relays nobody can write down: a recorded call goes by the sockets, and back when that is over.
   @Test func aRecordedCallIsTakenBack() throws {
     try Namespace().enter {
