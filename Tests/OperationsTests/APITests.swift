@@ -243,6 +243,19 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
     }
   }
 
+  @Test func bans() async throws {
+    try await withServer { client, _, _ in
+      let listed = try await client.send(APIRequest(.get, "/v1/bans"))
+      let ban = try #require(decode(PageResource<BanResource>.self, listed).items.first)
+      #expect(ban.network == "203.0.113.9" && ban.reason == "scanner" && ban.endsInSeconds == 590)
+      let body = Array(#"{"network": "203.0.113.9", "seconds": 60}"#.utf8)
+      let made = try await client.send(APIRequest(.post, "/v1/bans", body: body))
+      #expect(try decode(BanResource.self, made).network == "203.0.113.9")
+      let lifted = try await client.send(APIRequest(.delete, "/v1/bans/203.0.113.9"))
+      #expect(try decode(BanResource.self, lifted).network == "203.0.113.9")
+    }
+  }
+
   @Test(arguments: [
     (APIRequest(.get, "/nothing"), 404, "not-found"),
     (APIRequest(.post, "/v1/calls"), 404, "not-found"),
@@ -261,6 +274,12 @@ private func decode<Value: Decodable>(_ type: Value.Type, _ reply: APIReply) thr
       APIRequest(.put, "/v1/mailboxes/alice", body: Array("{\"new\": -1}".utf8)), 400,
       "bad-request"
     ),
+    (APIRequest(.post, "/v1/bans", body: Array("{}".utf8)), 400, "bad-request"),
+    (
+      APIRequest(.post, "/v1/bans", body: Array(#"{"network": "10.0.0.0/4"}"#.utf8)), 400,
+      "bad-request"
+    ),
+    (APIRequest(.delete, "/v1/bans/203.0.113.0%2F24"), 404, "not-found"),
     (APIRequest(.post, "/v1/resources:check"), 422, "invalid-resources"),
     (APIRequest(.get, "/v1/registrations"), 500, "internal-fault"),
   ])
