@@ -56,7 +56,6 @@ package enum TollOrder: Sendable {
 /// What an outside call is, as far as money goes.
 struct OutsideCall {
   var payer: Payer
-  var account: TollWatch.Account
   var classes: DestinationClasses
   var number: String
 }
@@ -92,6 +91,9 @@ struct TollWatch {
 
   subscript(account: Account) -> State { states[account] ?? State() }
 
+  /// Asked first: nearly always nobody is.
+  private(set) var blocksAnybody = false
+
   func isBlocked(_ account: Account) -> Bool { states[account]?.isBlocked ?? false }
 
   var statuses: [TollStatus] {
@@ -106,6 +108,7 @@ struct TollWatch {
   mutating func unblock(_ account: Account) -> Bool {
     guard isBlocked(account) else { return false }
     states[account] = nil
+    blocksAnybody = states.values.contains(where: \.isBlocked)
     return true
   }
 
@@ -137,7 +140,10 @@ struct TollWatch {
       state.alarms == 0 || now - state.lastAlarm >= Self.pause || reason != state.lastReason
       || blocks && !state.isBlocked
     state.alarms &+= 1
-    if blocks { state.isBlocked = true }
+    if blocks {
+      state.isBlocked = true
+      blocksAnybody = true
+    }
     if isNew {
       state.lastAlarm = now
       state.lastReason = reason

@@ -162,6 +162,8 @@ struct ConfigurationTables: Sendable {
   /// By tenant, and by PBX where it has a plan of numbers of its own: what is no call abroad.
   var homes: [HomeCountry] = []
   var homesOfTrunk: [Int: HomeCountry] = [:]
+  /// Somebody has a `maxCallDuration`.
+  var limitsDurations = false
   /// By tenant; the value is an index into the resources' classes.
   var classes: [PrefixTable] = []
   var emergencies: [CompiledEmergency] = []

@@ -17,14 +17,17 @@ extension Shard {
     let classes = configuration.destination(
       of: hop, trunk: trunk, payer: payer, tenant: session.tenant)
     if classes.isEmpty { return nil }
-    return OutsideCall(
-      payer: payer, account: account(payer, session), classes: classes, number: hop.dialled)
+    return OutsideCall(payer: payer, classes: classes, number: hop.dialled)
   }
 
   /// Whoever sent the call on last; else who made it; else, of a carrier's call, the tenant whose number it came to.
   private func payer(of session: Session, _ strand: Strand) -> Payer {
-    let name = strand.diversions.last { !$0.name.isEmpty }?.name ?? session.record.from
     let configuration = session.configuration
+    let diverter = strand.diversions.last { !$0.name.isEmpty }
+    if diverter == nil, let trunk = session.caller?.trunk {
+      return configuration.trunks[trunk].kind == .pbx ? .trunk(trunk) : .tenant(session.tenant)
+    }
+    let name = diverter?.name ?? session.record.from
     if name.hasPrefix("user:"),
       let user = configuration.user(named: String(name.dropFirst(5)), tenant: session.tenant)
     {
@@ -51,28 +54,29 @@ extension Shard {
 
   /// Why the call may not go out at all; nil: it may, as far as its number goes.
   func refusal(_ outside: OutsideCall, _ session: Session) -> Cause? {
-    if toll.isBlocked(outside.account) {
-      note("outside calls of \(outside.account.name) are blocked", session)
+    if toll.blocksAnybody, toll.isBlocked(account(outside.payer, session)) {
+      note("outside calls of \(account(outside.payer, session).name) are blocked", session)
       return .accountBlocked
     }
-    let number = UserPart.printable(outside.number)
     let denied = outside.classes.subtracting(
       session.configuration.mayCall(outside.payer, tenant: session.tenant))
     guard denied.isEmpty else {
+      let account = account(outside.payer, session)
+      let number = UserPart.printable(outside.number)
       let home =
         session.configuration.hasHome(tenant: session.tenant) ? "" : "; no country is known"
       note(
-        "called \(number) is \(outside.classes): not allowed for \(outside.account.name)\(home)",
+        "called \(number) is \(outside.classes): not allowed for \(account.name)\(home)",
         session)
-      if toll.denied(outside.account, at: now) { alarm(outside, .probing, session) }
+      if toll.denied(account, at: now) { alarm(outside, .probing, session) }
       return .destinationDenied
     }
     if outside.classes.isCostly {
       if outside.classes != .international {
-        note("called \(number) is \(outside.classes)", session)
+        note("called \(UserPart.printable(outside.number)) is \(outside.classes)", session)
       }
       if case .user = outside.payer, let zone = Configuration.zone(of: outside.number),
-        toll.called(zone, outside.account, at: now)
+        toll.called(zone, account(outside.payer, session), at: now)
       {
         alarm(outside, .probing, session)
       }
@@ -121,14 +125,15 @@ extension Shard {
   private func alarm(
     _ outside: OutsideCall, _ reason: TollAlarm.Reason, _ session: Session, mayBlock: Bool = false
   ) {
+    let account = account(outside.payer, session)
     let blocks = mayBlock && session.configuration.costlyCalls(of: outside.payer).block
-    guard toll.alarmed(outside.account, reason, blocks: blocks, at: now) else { return }
+    guard toll.alarmed(account, reason, blocks: blocks, at: now) else { return }
     tell(
       .tollAlarm(
         TollAlarm(
-          tenant: outside.account.tenant, account: outside.account.name, reason: reason,
+          tenant: account.tenant, account: account.name, reason: reason,
           number: UserPart.printable(outside.number), classes: outside.classes,
-          isBlocked: toll.isBlocked(outside.account))),
+          isBlocked: toll.isBlocked(account))),
       call: session.id)
   }
 
@@ -153,8 +158,8 @@ extension Shard {
   }
 
   private func longest(_ session: Session) -> Interval? {
-    guard session.emergency == nil else { return nil }
     let configuration = session.configuration
+    guard configuration.limitsDurations, session.emergency == nil else { return nil }
     var most = configuration.tenants[session.tenant].toll.maxCallDuration
     func take(_ other: Interval?) {
       guard let other else { return }

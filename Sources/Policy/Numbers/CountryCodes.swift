@@ -28,11 +28,24 @@ package enum CountryCodes {
 
   /// Codes have one to three digits, and none begins another.
   package static func country(of digits: some Collection<UInt8>) -> Country? {
-    for count in 1...3 where count <= digits.count {
-      if let found = all[String(decoding: digits.prefix(count), as: UTF8.self)] { return found }
+    var number = 0
+    for digit in digits.prefix(3) {
+      guard (0x30...0x39).contains(digit) else { return nil }
+      number = number * 10 + Int(digit - 0x30)
+      // No code begins with a zero, so each has a number of its own.
+      guard number > 0 else { return nil }
+      if let found = byNumber[number] { return found }
     }
     return nil
   }
+
+  private static let byNumber: [Country?] = {
+    var table = [Country?](repeating: nil, count: 1_000)
+    for country in all.values {
+      if let number = Int(country.code), table.indices.contains(number) { table[number] = country }
+    }
+    return table
+  }()
 
   private static func country(_ line: Substring.UTF8View) -> Country? {
     let fields = line.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }

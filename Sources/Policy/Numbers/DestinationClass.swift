@@ -66,7 +66,10 @@ struct HomeCountry: Hashable, Sendable {
 enum NumberClasses {
   /// The code of a number's country, or of its area where that is a country of its own within a shared code.
   static func zone(_ digits: some Collection<UInt8>) -> String? {
-    guard let country = CountryCodes.country(of: digits) else { return nil }
+    CountryCodes.country(of: digits).map { zone(digits, $0) }
+  }
+
+  private static func zone(_ digits: some Collection<UInt8>, _ country: Country) -> String {
     guard country.code == "1" || country.code == "7",
       let area = areas.longestMatch(head(digits))
     else { return country.code }
@@ -76,9 +79,7 @@ enum NumberClasses {
   /// - Parameter digits: country code and number. Zeros before the country code, and what is dialled before a number
   ///   only within its country, are looked past: some networks do.
   static func of(_ digits: some Collection<UInt8>, _ home: HomeCountry) -> DestinationClasses {
-    guard let country = CountryCodes.country(of: digits), let zone = zone(digits) else {
-      return .international
-    }
+    guard let country = CountryCodes.country(of: digits) else { return .international }
     var found = marked(digits)
     let prefix = country.nationalPrefix.utf8
     let national = digits.dropFirst(country.code.utf8.count)
@@ -96,7 +97,7 @@ enum NumberClasses {
     {
       found.formUnion(.international)
     }
-    if !home.zones.contains(zone) { return found.union(.international) }
+    if !home.zones.contains(zone(digits, country)) { return found.union(.international) }
     return found.isEmpty ? .domestic : found
   }
 

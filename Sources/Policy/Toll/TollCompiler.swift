@@ -34,6 +34,7 @@ extension ConfigurationCompiler {
     if let rate = rules.callsPerMinute {
       checkRange(rate, 1...Int.max, at: path + ["callsPerMinute"])
     }
+    if rules.maxCallDuration != nil { tables.limitsDurations = true }
     if let most = rules.maxCallDuration, most < .seconds(1) || ResourceLimits.callDuration < most {
       report(
         path + ["maxCallDuration"], "a call of \(most.seconds) s is out of range",
@@ -114,6 +115,8 @@ extension Configuration {
   package func hasHome(tenant: Int) -> Bool {
     !(tables.homes.element(at: tenant)?.zones.isEmpty ?? true)
   }
+
+  package var limitsDurations: Bool { tables.limitsDurations }
 
   package func costlyCalls(of payer: Payer) -> CostlyCalls {
     if let own = rules(of: payer)?.costlyCalls { return own }
