@@ -64,9 +64,7 @@ struct BatchPlan {
         .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
         .targetState,
         .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
-        .tollAlarm,
-        .overload,
-        .configurationApplied, .listenerClosed, .drained:
+        .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
         continue
       }
     }
