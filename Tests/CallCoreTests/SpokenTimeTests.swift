@@ -1,7 +1,6 @@
 import Base
+import CallCore
 import Testing
-
-@testable import CallCore
 
 /// What several calls have talked together, against the sum of their times.
 @Suite struct SpokenTimeTests {

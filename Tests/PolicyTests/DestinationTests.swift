@@ -1,7 +1,6 @@
 import Base
+import Policy
 import Testing
-
-@testable import Policy
 
 /// What a number costs, however it is written.
 struct DestinationTests {

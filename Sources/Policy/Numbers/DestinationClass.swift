@@ -55,17 +55,22 @@ extension DestinationClasses: CustomStringConvertible {
 }
 
 /// From where numbers are looked at.
-struct HomeCountry: Hashable, Sendable {
+package struct HomeCountry: Hashable, Sendable {
   /// Whose habits of dialling numbers have that are no E.164. Nil: unknown.
   var country: Country?
   /// Country codes, and areas of a shared code, that are no foreign country.
-  var zones: Set<String> = []
+  var zones: Set<String>
+
+  package init(country: Country? = nil, zones: Set<String> = []) {
+    self.country = country
+    self.zones = zones
+  }
 }
 
 /// The class of E.164 numbers, from prefixes (`NumberClassTable`) and country codes.
-enum NumberClasses {
+package enum NumberClasses {
   /// The code of a number's country, or of its area where that is a country of its own within a shared code.
-  static func zone(_ digits: some Collection<UInt8>) -> String? {
+  package static func zone(_ digits: some Collection<UInt8>) -> String? {
     CountryCodes.country(of: digits).map { zone(digits, $0) }
   }
 

@@ -3,14 +3,16 @@
 /// Where a plan of numbers has read it, it is E.164 and there is one answer. Where there is none, numbers go to carriers
 /// as they came, and what a carrier makes of them is not known here: then each way in which it could be read counts,
 /// and a call needs to be allowed for all of them. What nobody can read is taken for a call abroad.
-struct DestinationReader {
+package struct DestinationReader {
   let home: HomeCountry
+
+  package init(home: HomeCountry) { self.home = home }
 
   /// - Parameters:
   ///   - dialled: as it is inside, before the route has changed it.
   ///   - strip, prepend: the route's.
   ///   - isPlain: what has no country code in front is the business of the PBX that it goes to.
-  func classes(_ dialled: String, strip: Int, prepend: String, isPlain: Bool = false)
+  package func classes(_ dialled: String, strip: Int, prepend: String, isPlain: Bool = false)
     -> DestinationClasses
   {
     if dialled.utf8.first == Self.plus {
