@@ -9,7 +9,7 @@ package struct SpokenTime: Sendable {
 
   package init() {}
 
-  private static let day = Interval.seconds(86_400)
+  static let day = Interval.seconds(86_400)
 
   package mutating func begin(at now: Instant) {
     advance(to: now)
