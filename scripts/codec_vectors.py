@@ -2,10 +2,10 @@
 
     python3 scripts/codec_vectors.py --work /tmp/vectors
 
-The sequences of ITU-T (G.191, G.722, G.729 annexes) and ETSI (GSM 06.10) are not in Debian nor on PyPI, so the tests compare
-bit by bit with other people's code instead: libgsm by SoX for GSM, FFmpeg by the package `av` of PyPI for G.722. Neither
-shares anything with spandsp. FFmpeg's G.729 is not bit-exact with the recommendation's, so there is none of it here; Opus
-is the reference itself. G.711 needs no speech: its tests have the tables of the recommendation.
+In place of the sequences of ITU-T (G.191, G.722, G.729 annexes) and ETSI (GSM 06.10) the tests compare bit by bit with
+other people's code: libgsm by SoX for GSM, FFmpeg by the package `av` of PyPI for G.722. Neither shares anything with
+spandsp. bcg729 and FFmpeg differ by 21 dB for a reason that we have not found, so there is no G.729 here; Opus is the
+library of those who wrote its standard. G.711 needs no speech: its tests have the tables of the recommendation.
 """
 
 import argparse
