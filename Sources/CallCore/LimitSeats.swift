@@ -224,3 +224,46 @@ extension LimitSeats {
     }
   }
 }
+
+extension LimitSeats.Limits {
+  init(_ costly: CostlyCalls) {
+    self.init(
+      calls: costly.maxCalls, perSecond: nil, perMinute: costly.callsPerMinute,
+      minutesPerDay: costly.minutesPerDay)
+  }
+}
+
+extension Configuration {
+  /// What whoever has the seat may spend; nil: it is no seat of costly calls, or of nobody any more.
+  fileprivate func costlyCalls(_ key: LimitSeats.Key) -> CostlyCalls? {
+    guard let tenant = tenant(named: key.tenant) else { return nil }
+    switch key.kind {
+    case .costlyOfTenant: return costlyCalls(of: .tenant(tenant))
+    case .costlyOfUser:
+      return user(named: key.name, tenant: tenant).map { costlyCalls(of: .user($0)) }
+    case .costlyOfTrunk:
+      return trunk(named: key.name, tenant: tenant).map { costlyCalls(of: .trunk($0)) }
+    case .tenant, .user, .pool, .numberClass: return nil
+    }
+  }
+}
+
+extension LimitSeats.Kind {
+  var isCostly: Bool {
+    switch self {
+    case .costlyOfTenant, .costlyOfUser, .costlyOfTrunk: true
+    case .tenant, .user, .pool, .numberClass: false
+    }
+  }
+
+  fileprivate var rateCause: Cause {
+    switch self {
+    case .tenant: .tenantRateLimit
+    case .user: .userRateLimit
+    case .numberClass: .classRateLimit
+    case .costlyOfTenant, .costlyOfUser, .costlyOfTrunk: .costlyLimit
+    // A pool has lines and no rate.
+    case .pool: .poolFull
+    }
+  }
+}
