@@ -51,7 +51,7 @@ CLASSES = {
     "toll fraud with a stolen password": ("no call beyond what is allowed", ["toll."]),
     "connections of who has no certificate, or another": ("refused", ["streams.tls-versions",
                                                                      "streams.wrong-certificate"]),
-    "no descriptor left": ("503 and no spin, and it recovers", ["limits."]),
+    "no descriptor left": ("connections refused without a spin, calls go on", ["limits.descriptors"]),
     "clocks that jump": ("no timer early or late", ["clocks."]),
     "forged answers to our questions of DNS": ("not believed", ["location.lies"]),
 }
