@@ -301,8 +301,6 @@ struct LegMedia {
   // In an order that leaves no holes.
   var local: LocalMedia
   var closed = false
-  /// A description of ours has named it.
-  var isTold = false
   private var hasAnswered = false
   var remote: RemoteMedia?
   private var left = SpeechFormats()

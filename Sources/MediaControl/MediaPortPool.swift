@@ -32,11 +32,10 @@ package struct MediaPortPool: Sendable {
     return LocalMedia(address: address, port: port)
   }
 
-  /// Gives a pair back; it rests for `quarantine`, unless nobody was ever told of it. False, and no effect, when it was
-  /// not leased.
-  package mutating func release(_ media: LocalMedia, at now: Instant, rests: Bool = true) -> Bool {
+  /// Gives a pair back; it rests for `quarantine`. False, and no effect, when it was not leased.
+  package mutating func release(_ media: LocalMedia, at now: Instant) -> Bool {
     guard addresses.indices.contains(Int(media.address)) else { return false }
-    return addresses[Int(media.address)].release(media.port, at: now, rests: rests)
+    return addresses[Int(media.address)].release(media.port, at: now)
   }
 
   /// Pairs not leased, those in quarantine included.
@@ -97,20 +96,13 @@ private struct AddressPool: Sendable {
     return UInt16(first + 2 * Int(pair))
   }
 
-  mutating func release(_ port: UInt16, at now: Instant, rests: Bool) -> Bool {
+  mutating func release(_ port: UInt16, at now: Instant) -> Bool {
     let offset = Int(port) - first
     guard offset >= 0, offset % 2 == 0, offset / 2 < states.count else { return false }
     guard states[offset / 2] == .leased else { return false }
     states[offset / 2] = .waiting
-    let pair = UInt16(offset / 2)
-    if rests {
-      let usable = now + MediaPortPool.quarantine
-      ring[(head + waiting) % ring.count] = Waiting(pair: pair, usable: usable)
-    } else {
-      // In front of whatever rests, as the ring is sorted by time.
-      head = (head + ring.count - 1) % ring.count
-      ring[head] = Waiting(pair: pair, usable: .zero)
-    }
+    let entry = Waiting(pair: UInt16(offset / 2), usable: now + MediaPortPool.quarantine)
+    ring[(head + waiting) % ring.count] = entry
     waiting += 1
     leased -= 1
     return true

@@ -12,9 +12,7 @@ private final class Pool {
     pool.add(address: address, ports: ports, except: except)
   }
   func lease(at now: Instant) -> LocalMedia? { pool.lease(address: 0, at: now) }
-  func release(_ lease: LocalMedia, at now: Instant, rests: Bool = true) -> Bool {
-    pool.release(lease, at: now, rests: rests)
-  }
+  func release(_ lease: LocalMedia, at now: Instant) -> Bool { pool.release(lease, at: now) }
   var free: Int { pool.free }
   var leased: Int { pool.leased }
 }
@@ -45,27 +43,6 @@ private final class Pool {
     #expect(pool.lease(at: start + .seconds(5))?.port == 20_006)
     #expect(pool.lease(at: start + .seconds(5)) == nil)
     #expect(pool.lease(at: start + .milliseconds(5_001))?.port == 20_002)
-  }
-
-  /// Before those that rest, however many of them there are.
-  @Test func whatNobodyWasToldOfNeedsNoRest() throws {
-    let pool = Pool([address])
-    pool.add(address.ports)
-    let start = Instant.zero + .seconds(100)
-    let all = (0..<4).compactMap { _ in pool.lease(at: start) }
-    #expect(pool.release(all[0], at: start))
-    #expect(pool.release(all[1], at: start, rests: false))
-    #expect(pool.release(all[2], at: start))
-    for _ in 0..<100 {
-      let again = try #require(pool.lease(at: start))
-      #expect(again.port == 20_004)
-      #expect(pool.release(again, at: start, rests: false))
-    }
-    #expect(pool.lease(at: start)?.port == 20_004)
-    #expect(pool.lease(at: start) == nil)
-    #expect(pool.lease(at: start + .seconds(5))?.port == 20_002)
-    #expect(pool.lease(at: start + .seconds(5))?.port == 20_006)
-    #expect(pool.free == 0 && pool.leased == 4)
   }
 
   @Test func aDoubleOrForeignReleaseIsReportedAndIgnored() throws {

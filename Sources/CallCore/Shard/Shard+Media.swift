@@ -285,8 +285,7 @@ extension Shard {
   /// The o= and c= of our description to a leg. Its version counts up with each new offer or answer
   /// (RFC 3264 §8), not when the same one is sent in a 183 and again in the 200.
   func sdpSession(_ leg: Leg) -> SDPSession {
-    leg.media?.isTold = true
-    return SDPSession(id: leg.sdpSession, version: leg.sdpVersion, address: mediaAddress(leg))
+    SDPSession(id: leg.sdpSession, version: leg.sdpVersion, address: mediaAddress(leg))
   }
 
   /// What SDP names for a leg: the advertised address of its network, else the bound one.
@@ -420,13 +419,12 @@ extension Shard {
     return found?.media == nil ? nil : found
   }
 
-  /// Stops the leg's stream and gives its port back; quarantine keeps it from being used at once. A port that no
-  /// description has named needs none: calls that are refused at once must not use up those of others.
+  /// Stops the leg's stream and gives its port back; quarantine keeps it from being used at once.
   func closeMedia(_ leg: Leg) {
     guard let media = leg.media, !leg.mediaClosing else { return }
     leg.mediaClosing = true
     outbox.media.append(.close(media.transport))
-    _ = ports.release(media.local, at: now, rests: media.isTold)
+    _ = ports.release(media.local, at: now)
     closeFurther(leg)
   }
 }

@@ -16,7 +16,7 @@ class Office(World):
     """A German tenant; `mine` is what alice's account says of money."""
 
     def __init__(self, t, mine=None):
-        super().__init__(t.folder, t.program, media_pairs=200)
+        super().__init__(t.folder, t.program, media_pairs=800)
         self.t, self.mine = t, mine or {}
         t.defer(self.close)
         self.start()
