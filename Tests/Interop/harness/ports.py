@@ -5,8 +5,8 @@ import os
 import random
 import socket
 
-# Long rows have a part of their own, which single ports do not cut up. Only a Demarc takes one, and binds it whole:
-# when no row is left that was never given out, one that nobody holds any more will do.
+# Long rows have a part of their own, which single ports do not cut up. When none is left that was never given out, one
+# that nobody holds any more will do.
 _SINGLE, _ROWS = range(10_000, 18_000), range(18_000, 32_000)
 _random = random.Random(os.getpid() ^ int.from_bytes(os.urandom(4), "big"))
 _taken = set()
@@ -32,9 +32,8 @@ def free_port():
 
 def free_range(count, addresses=("127.0.0.1", "::1")):
     """The first of `count` ports in a row, even, that nothing uses."""
-    if count < 16:
-        return _find(count, _SINGLE, addresses, _taken)
-    return _find(count, _ROWS, addresses, _taken) or _find(count, _ROWS, addresses, set(_recent))
+    zone = _SINGLE if count < 16 else _ROWS
+    return _find(count, zone, addresses, _taken) or _find(count, zone, addresses, set(_recent))
 
 
 def _find(count, zone, addresses, taken):
@@ -46,7 +45,7 @@ def _find(count, zone, addresses, taken):
             _taken.update(row)
             _recent.extend(row)
             return first
-    if zone is _ROWS and taken is _taken:
+    if taken is _taken:
         return None
     raise RuntimeError(f"no {count} free ports in a row between {zone.start} and {zone.stop}")
 
