@@ -46,6 +46,20 @@ def answers(agent, seconds=PATIENCE):
     return found
 
 
+class Attempt:
+    """An INVITE that an agent has sent, and what its acknowledgement needs."""
+
+    def __init__(self, agent, user, domain, extra=(), body=None, sender=None):
+        self.agent, self.uri = agent, f"sip:{user}@{domain}"
+        self.call_id, self.tag, self.branch = token(), token(), "z9hG4bK" + token()
+        agent.send(agent.request(
+            "INVITE", self.uri, self.call_id, 1, self.tag, None, extra,
+            agent.sdp(free_port()) if body is None else body, self.branch, sender=sender))
+
+    def refused(self, answer):
+        self.agent.acknowledge_failure(answer, self.uri, self.call_id, 1, self.tag, self.branch)
+
+
 @test("methods", 60)
 def methods(t):
     """Whatever a stranger asks for is refused, and no message of it reaches anybody"""
@@ -175,14 +189,11 @@ def digest_leak(t):
     pbx = t.agent(user="pbx", port=world.ports["pbx"])
     for victim, number in ((alice, "+4940100"), (east, world.number("+4938"))):
         for status in (401, 407):
-            call_id, tag, branch = token(), token(), "z9hG4bK" + token()
-            uri = f"sip:{number}@{world.domain}"
-            pbx.send(pbx.request("INVITE", uri, call_id, 1, tag, None, (), pbx.sdp(free_port()), branch))
+            attempt = Attempt(pbx, number, world.domain)
             invite = victim.expect_request("INVITE")
             victim.socket.sendto(
                 victim.answer_to(invite, status, "Who are you", token(), hostile), invite.source)
-            answer = pbx.final(call_id, "INVITE", 8)
-            pbx.acknowledge_failure(answer, uri, call_id, 1, tag, branch)
+            attempt.refused(pbx.final(attempt.call_id, "INVITE", 8))
             for message in [invite, *answers(victim, 0.4)]:
                 expect(not message.get("authorization") and not message.get("proxy-authorization"),
                        f"credentials were told: {message}")
@@ -254,10 +265,7 @@ def smuggling(t):
     pbx = t.agent(user="pbx", port=world.ports["pbx"])
     crossed = 0
     for spelling in SPELLINGS:
-        call_id, tag, branch = token(), token(), "z9hG4bK" + token()
-        uri = f"sip:{world.number('+4938')}@{world.domain}"
-        pbx.send(pbx.request(
-            "INVITE", uri, call_id, 1, tag, None, (spelling.format(CANARY),), pbx.sdp(free_port()), branch))
+        attempt = Attempt(pbx, world.number("+4938"), world.domain, (spelling.format(CANARY),))
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             message = east.receive(0.02)
@@ -265,10 +273,10 @@ def smuggling(t):
                 crossed += 1
                 expect(CANARY not in str(message), f"{spelling!r} came through: {message}")
                 east.socket.sendto(east.answer_to(message, 486, "Busy", token()), message.source)
-            ended = [m for m in pbx.inbox if m.get("call-id") == call_id] + [m for m in [pbx.receive(0.02)] if m]
+            ended = [m for m in pbx.inbox if m.get("call-id") == attempt.call_id] + [m for m in [pbx.receive(0.02)] if m]
             final = [m for m in ended if m.status and m.status >= 200]
             if final:
-                pbx.acknowledge_failure(final[0], uri, call_id, 1, tag, branch)
+                attempt.refused(final[0])
                 break
         else:
             expect(False, f"no answer to an INVITE with {spelling!r}")
@@ -293,9 +301,7 @@ def injection(t):
         (world.number("+4930"), f"\"a\\\r\\\nX-{CANARY}: b\" <sip:pbx@{world.domain}>"),
     ]
     for user, sender in tried:
-        call_id, tag, branch = token(), token(), "z9hG4bK" + token()
-        uri = f"sip:{user}@{world.domain}"
-        pbx.send(pbx.request("INVITE", uri, call_id, 1, tag, None, (), pbx.sdp(free_port()), branch, sender=sender))
+        attempt = Attempt(pbx, user, world.domain, sender=sender)
         seen = answers(north, 0.3)
         for message in seen:
             north.socket.sendto(north.answer_to(message, 486, "Busy", token()), message.source)
@@ -304,7 +310,7 @@ def injection(t):
         for message in answers(pbx, 0.3):
             expect(not any(CANARY in name for name, _ in message.headers), f"a header came back: {message}")
             if message.status and message.status >= 300:
-                pbx.acknowledge_failure(message, uri, call_id, 1, tag, branch)
+                attempt.refused(message)
     document = {"tenants": [{"name": f"a\r\nX-{CANARY}: b", "domains": [f"b\r\nX-{CANARY}: b"]}]}
     code, output = world.demarc.try_command("check", "-f", write(t, document))
     expect(code != 0, f"line breaks in a tenant's name and domain were taken: {output}")
@@ -332,10 +338,8 @@ def thousand_streams(t):
     ]
     for body in many:
         body = body[:60_000]
-        call_id, tag, branch = token(), token(), "z9hG4bK" + token()
-        uri = f"sip:{world.number('+4930')}@{world.domain}"
         began = time.monotonic()
-        pbx.send(pbx.request("INVITE", uri, call_id, 1, tag, None, (), body, branch))
+        attempt = Attempt(pbx, world.number("+4930"), world.domain, body=body)
         seen = None
         while seen is None and time.monotonic() < began + 1:
             invite = north.receive(0.01)
@@ -348,11 +352,11 @@ def thousand_streams(t):
                 seen = message
         expect(seen is not None, f"no answer within a second to {len(body)} bytes that begin {body[150:220]!r}")
         if seen.status < 300:
-            pbx.send(pbx.request("ACK", seen.contact_uri(), call_id, 1, tag, seen.get("to")))
-            pbx.send(pbx.request("BYE", seen.contact_uri(), call_id, 2, tag, seen.get("to")))
-            pbx.final(call_id, "BYE")
+            pbx.send(pbx.request("ACK", seen.contact_uri(), attempt.call_id, 1, attempt.tag, seen.get("to")))
+            pbx.send(pbx.request("BYE", seen.contact_uri(), attempt.call_id, 2, attempt.tag, seen.get("to")))
+            pbx.final(attempt.call_id, "BYE")
         else:
-            pbx.acknowledge_failure(seen, uri, call_id, 1, tag, branch)
+            attempt.refused(seen)
         for message in answers(north, 0.05):
             if message.method in ("BYE", "INVITE"):
                 north.socket.sendto(north.answer_to(message, 200 if message.method == "BYE" else 486, "X", token()),
@@ -368,9 +372,7 @@ def loop(t):
     world = t.world
     north = t.agent(user="north", port=world.ports["north"])
     pbx = t.agent(user="pbx", port=world.ports["pbx"])
-    call_id, tag, branch = token(), token(), "z9hG4bK" + token()
-    uri = f"sip:{world.number('+4930')}@{world.domain}"
-    pbx.send(pbx.request("INVITE", uri, call_id, 1, tag, None, (), pbx.sdp(free_port()), branch))
+    attempt = Attempt(pbx, world.number("+4930"), world.domain)
     invite = north.expect_request("INVITE")
     # A proxy that sends it back, as it came, with its own Via on top.
     via = f"Via: SIP/2.0/UDP 127.0.0.1:{north.port};branch=z9hG4bK{token()}\r\n".encode()
@@ -379,8 +381,8 @@ def loop(t):
     back = north.wait(lambda m: m.status and m.status >= 200, 5, "an answer to the call that came back")
     expect(400 <= back.status < 600, f"what came back got {back.start}")
     north.socket.sendto(north.answer_to(invite, 482, "Loop Detected", token()), invite.source)
-    final = pbx.final(call_id, "INVITE", 8)
-    pbx.acknowledge_failure(final, uri, call_id, 1, tag, branch)
+    final = pbx.final(attempt.call_id, "INVITE", 8)
+    attempt.refused(final)
     expect(final.status >= 400, f"the caller got {final.start}")
     hops = int(invite.get("max-forwards"))
     expect(hops < 70, f"Max-Forwards leaves as {hops}")
