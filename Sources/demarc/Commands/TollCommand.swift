@@ -41,14 +41,10 @@ struct TollCommand: AsyncParsableCommand {
 
     @Argument(help: "user:NAME or trunk:NAME.")
     var account: String
-    @Option(help: "Where several tenants have an account of that name.")
-    var tenant: String?
-    @OptionGroup var server: ServerOptions
-    @OptionGroup var output: OutputOptions
+    @OptionGroup var order: TollOrderOptions
 
     func run() async throws {
-      let reply = try await order(.unblock, account, tenant, server)
-      try output.show(reply, as: TollOrderedResource.self) { done, _ in
+      try await order.carryOut(.unblock, account) { done in
         done.count == 0
           ? "\(done.account) was not blocked.\n" : "\(done.account) may call again.\n"
       }
@@ -65,25 +61,30 @@ struct TollCommand: AsyncParsableCommand {
 
     @Argument(help: "user:NAME, trunk:NAME or tenant:NAME.")
     var account: String
-    @Option(help: "Where several tenants have an account of that name.")
-    var tenant: String?
-    @OptionGroup var server: ServerOptions
-    @OptionGroup var output: OutputOptions
+    @OptionGroup var order: TollOrderOptions
 
     func run() async throws {
-      let reply = try await order(.hangup, account, tenant, server)
-      try output.show(reply, as: TollOrderedResource.self) { done, _ in
+      try await order.carryOut(.hangup, account) { done in
         "\(done.count) calls of \(done.account) are ending.\n"
       }
     }
   }
 }
 
-private func order(
-  _ action: TollOrderResource.Action, _ account: String, _ tenant: String?, _ server: ServerOptions
-) async throws -> APIReply {
-  let query = tenant.map { "?tenant=\(encoded($0))" } ?? ""
-  return try await server.client.ask(
-    .post, "/v1/toll/\(encoded(account))\(query)",
-    body: Array(try JSONEncoder().encode(TollOrderResource(action: action))))
+/// What is ordered for an account has besides the account.
+struct TollOrderOptions: ParsableArguments {
+  @Option(help: "Where several tenants have an account of that name.")
+  var tenant: String?
+  @OptionGroup var server: ServerOptions
+  @OptionGroup var output: OutputOptions
+
+  func carryOut(
+    _ action: TollOrderResource.Action, _ account: String,
+    told: (TollOrderedResource) -> String
+  ) async throws {
+    let reply = try await server.client.ask(
+      .post, target("/v1/toll/\(encoded(account))", ["tenant": tenant]),
+      body: Array(try JSONEncoder().encode(TollOrderResource(action: action))))
+    try output.show(reply, as: TollOrderedResource.self) { done, _ in told(done) }
+  }
 }
