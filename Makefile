@@ -20,7 +20,7 @@ CALLS   ?= 10000
 PHONES  ?= 100000
 MEDIA   ?= 0
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored attack tsan speech-quality core-test build deb sbom clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored attack tsan asan speech-quality core-test build deb sbom clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -108,6 +108,10 @@ speech-quality: ## What conversions leave of speech, rated by PESQ (fetches it f
 tsan: ## Real peers against a build under ThreadSanitizer (ONLY=name for some)
 	@scripts/ensure.sh test
 	@PYTHON=$(PYTHON) scripts/tsan.sh $(ONLY)
+
+asan: ## The core's unit tests and simulation under AddressSanitizer (ONLY=name for some)
+	@scripts/ensure.sh build
+	@scripts/asan.sh $(ONLY)
 
 lint: ## Check the code's format and the scripts' syntax
 	@scripts/ensure.sh lint

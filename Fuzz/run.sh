@@ -29,7 +29,23 @@ case $target in
     shared=(Tests/CallCoreTests/{ShardExercise,ScriptWriter}.swift)
     ;;
   media) modules=(Base RTPWire MediaControl) ;;
-  sip_stream | websocket) modules=(Base SIPWire) ;;
+  srtp)
+    modules=(Base CryptoCore RTPWire MediaControl)
+    shared=(Sources/MediaEngine/SRTP/*.swift)
+    ;;
+  dtls)
+    modules=(Base CryptoCore RTPWire MediaControl)
+    shared=(Sources/MediaEngine/DTLS/{DTLSAssociation+C,DTLSHello,DTLSIdentity+C}.swift)
+    ;;
+  sip_stream | websocket | stun) modules=(Base SIPWire) ;;
+  offer_answer)
+    modules=(Base CryptoCore SIPWire SIPCore)
+    shared=(Tests/SIPWireTests/Exercise.swift)
+    ;;
+  uri | via | name_addr | auth_params | header_field)
+    modules=(Base SIPWire)
+    shared=(Tests/SIPWireTests/{Exercise,ValueExercise}.swift)
+    ;;
   dns_reply) modules=(Base Resolution) ;;
   *)
     modules=(Base SIPWire)

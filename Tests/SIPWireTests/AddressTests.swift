@@ -50,7 +50,6 @@ private struct Text {
       "<sip:a@b>;x=\"q;tag=no\";tag=yes",
       Expected(uri: "sip:a@b", tag: "yes", params: ";x=\"q;tag=no\";tag=yes")
     ),
-    ("<sip:a@b>;tag=1;tag=2", Expected(uri: "sip:a@b", tag: "1", params: ";tag=1;tag=2")),
   ]
 
   @Test(arguments: wellFormed) func valid(text: String, expected: Expected) throws {

@@ -84,11 +84,32 @@ struct Exercise: ~Copyable {
       _ = type.isSDP(in: bytes)
     }
     _ = (m.maxForwards, m.expires, m.contentLength, m.hasContactWildcard)
+    _ = (m.rseq, m.minSE, m.retryAfter, m.minExpires, m.releaseReason)
+    readExtensions(m)
     _ = m.lists("timer", in: .supported)
     if m.defect() == nil {
       check(m.topVia() != nil && m.from != nil && m.to != nil && m.cseq != nil, "fit without")
       check(!m.callID.isEmpty, "fit without Call-ID")
     }
+  }
+
+  /// RFC 3262, 4028, 6665, 7989, and the digits of INFO.
+  private mutating func readExtensions(_ m: Message) {
+    if let event = m.event {
+      inside(event.package, m.bytes, "Event")
+      inside(event.params, m.bytes, "Event parameters")
+    }
+    if let rack = m.rack { check(rack.cseq < 1 << 31, "RAck") }
+    if let uuid = m.sessionUUID { check(uuid.count == 32 && uuid.end <= m.bytes.byteCount, "UUID") }
+    _ = m.sessionExpires
+    guard let digits = InfoDigits(m) else { return }
+    check(digits.event <= 16 && 0...65_535 ~= digits.milliseconds, "digit")
+    out.removeAll()
+    out.begin()
+    digits.write(into: &out)
+    let isSignal = out.withOpenBytes { $0.slice(0, 7).equals("Signal=") }
+    out.abandon()
+    check(!digits.isRelay || isSignal, "digit as it is written")
   }
 
   private mutating func readField(_ m: Message, _ i: Int) {
@@ -223,6 +244,43 @@ struct Exercise: ~Copyable {
       check(media.formats.count == kept, "written formats")
     }
     writeAnswer(bytes, ours)
+  }
+
+  /// What comes of an answer that is passed on to the one who made `offer`: as many lines as were offered, each in its
+  /// place or rejected, and no address but ours (RFC 3264 §6).
+  mutating func answer(_ bytes: RawSpan, to offer: RawSpan) -> String? {
+    problem = nil
+    var offered = SessionDescription()
+    do throws(SDPParseError) {
+      try SessionDescription.parse(offer, into: &offered)
+      try SessionDescription.parse(bytes, into: &sdp)
+    } catch {
+      return nil
+    }
+    var lines = SDPLines()
+    for i in sdp.media.indices where i < offered.media.count && offered.media[i].port != 0 {
+      lines[i].port = 40_000
+    }
+    out.removeAll()
+    out.begin()
+    SDPWriter.write(
+      sdp, of: bytes, as: SDPSession(id: 1, version: 1, address: .loopbackV4), lines: lines,
+      count: offered.media.count, into: &out)
+    if offered.media.count > sdp.media.count {
+      SDPWriter.reject(offered, of: offer, from: sdp.media.count, into: &out)
+    }
+    var again = SessionDescription()
+    do throws(SDPParseError) {
+      try SessionDescription.parse(out.openBytes, into: &again)
+    } catch {
+      return "a passed answer is refused: \(error)"
+    }
+    check(again.media.count == offered.media.count, "an answer of other lines than its offer")
+    for (i, media) in again.media.enumerated() where media.port != 0 {
+      check(media.address == .loopbackV4, "an address that is not ours")
+      check(i < offered.media.count && offered.media[i].port != 0, "a rejected line is taken up")
+    }
+    return problem
   }
 
   private mutating func writeAnswer(_ bytes: RawSpan, _ ours: SDPSession) {

@@ -79,4 +79,36 @@ import Testing
       #expect(problem == nil, "\(name)")
     }
   }
+
+  @Test(
+    arguments: [
+      ("uri", ValueExercise.uri), ("via", ValueExercise.via), ("name_addr", ValueExercise.nameAddr),
+      ("auth_params", ValueExercise.authParams),
+    ] as [(String, @Sendable ([UInt8]) -> String?)])
+  func values(target: String, read: @Sendable ([UInt8]) -> String?) throws {
+    try run("Fuzz/seeds/\(target)", 3) { read($0) }
+    for folder in ["Fuzz/seeds", "Fuzz/corpus", "Fuzz/crashes"] {
+      for name in Files.names(in: "\(folder)/\(target)") {
+        let problem = read(try Files.read("\(folder)/\(target)/\(name)"))
+        #expect(problem == nil, "\(folder)/\(target)/\(name)")
+      }
+    }
+  }
+
+  @Test func fields() throws {
+    var exercise = Exercise()
+    try run("Fuzz/seeds/header_field", 4) { ValueExercise.field($0, &exercise) }
+  }
+
+  /// What the fuzzer found in URIs and in From: each reader could have believed something else.
+  @Test func ambiguousValues() {
+    for text in ["sip:a@host: 5060", "sip:a@host :5060", "sip:host: 20"] {
+      #expect(
+        SIPURI.parse(Array(text.utf8).rawSpan, ByteRange(0, text.utf8.count)) == nil, "\(text)")
+    }
+    for text in ["<sip:a@b>;tag=1;tag=2", "sip:a@b;tag;tag=1", "<sip:a@b>;tag=1;x;TAG"] {
+      #expect(
+        NameAddr.parse(Array(text.utf8).rawSpan, ByteRange(0, text.utf8.count)) == nil, "\(text)")
+    }
+  }
 }

@@ -1,7 +1,7 @@
 import Base
 
-/// `host [ ":" port ]` (RFC 3261 §25.1, hostport), with white space allowed around the colon as sent-by
-/// has it.
+/// `host [ ":" port ]` (RFC 3261 §25.1): hostport of a URI, and sent-by, which may have white space around the
+/// colon.
 struct HostPort {
   /// Without brackets.
   var host: ByteRange
@@ -9,13 +9,15 @@ struct HostPort {
   /// Where it ends; what follows is the caller's to judge.
   var end: Int
 
-  static func parse(_ bytes: RawSpan, _ start: Int, _ end: Int) -> HostPort? {
+  static func parse(
+    _ bytes: RawSpan, _ start: Int, _ end: Int, allowsSpace: Bool = false
+  ) -> HostPort? {
     guard let (host, after) = host(bytes, start, end) else { return nil }
-    let colon = bytes.skipSpace(after, end)
+    let colon = allowsSpace ? bytes.skipSpace(after, end) : after
     guard colon < end, bytes.byte(at: colon) == UInt8(ascii: ":") else {
       return HostPort(host: host, port: nil, end: after)
     }
-    let digits = bytes.skipSpace(colon &+ 1, end)
+    let digits = allowsSpace ? bytes.skipSpace(colon &+ 1, end) : colon &+ 1
     var digitsEnd = digits
     while digitsEnd < end, bytes.byte(at: digitsEnd).isASCIIDigit { digitsEnd &+= 1 }
     guard let port = bytes.number(ByteRange(from: digits, to: digitsEnd), limit: 65_535), port > 0

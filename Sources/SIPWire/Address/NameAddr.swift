@@ -79,13 +79,16 @@ package struct NameAddr: Hashable, Sendable {
     _ bytes: RawSpan, _ display: ByteRange, _ uri: ByteRange, _ params: ByteRange
   ) -> NameAddr? {
     guard hasScheme(bytes, uri) else { return nil }
-    var tag = ByteRange.none
+    var tag: ByteRange?
     var walk = Parameters(params)
     while let parameter = walk.next(bytes) {
-      if tag.isEmpty, bytes.matches(parameter.name, "tag") { tag = parameter.value }
+      guard bytes.matches(parameter.name, "tag") else { continue }
+      // RFC 3261 §7.3.1: no parameter comes twice; of two tags each reader could believe another one.
+      guard tag == nil else { return nil }
+      tag = parameter.value
     }
     guard !walk.isMalformed else { return nil }
-    return NameAddr(display: display, uri: uri, params: params, tag: tag)
+    return NameAddr(display: display, uri: uri, params: params, tag: tag ?? .none)
   }
 
   private static func hasScheme(_ bytes: RawSpan, _ uri: ByteRange) -> Bool {

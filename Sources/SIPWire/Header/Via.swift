@@ -34,7 +34,9 @@ package struct Via: Hashable, Sendable {
     guard let (transport, token) = sentProtocol(bytes, start, end) else { return nil }
     let space = token.end
     let hostStart = bytes.skipSpace(space, end)
-    guard hostStart > space, let sentBy = HostPort.parse(bytes, hostStart, end) else { return nil }
+    guard hostStart > space,
+      let sentBy = HostPort.parse(bytes, hostStart, end, allowsSpace: true)
+    else { return nil }
     var via = Via(
       transport: transport, transportToken: token, host: sentBy.host, port: sentBy.port)
     via.params = ByteRange(from: sentBy.end, to: end)

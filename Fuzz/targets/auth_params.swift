@@ -1,0 +1,10 @@
+import Base
+
+// Credentials or a challenge (Tests/SIPWireTests/ValueExercise.swift says what must hold).
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ data: UnsafeRawPointer?, _ count: Int) -> CInt {
+  let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: data, count: count))
+  if let problem = ValueExercise.authParams(bytes) { fatalError(problem) }
+  return 0
+}
