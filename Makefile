@@ -20,7 +20,7 @@ CALLS   ?= 10000
 PHONES  ?= 100000
 MEDIA   ?= 0
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored attack tsan asan speech-quality core-test build deb sbom clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored attack tsan asan planted speech-quality core-test build deb sbom clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -113,11 +113,17 @@ asan: ## The core's unit tests and simulation under AddressSanitizer (ONLY=name 
 	@scripts/ensure.sh build
 	@scripts/asan.sh $(ONLY)
 
+planted: ## Known bugs, planted one at a time: do the fuzzers and the simulator notice (ONLY=name for some)
+	@scripts/ensure.sh fuzz
+	@$(PYTHON) scripts/planted.py $(if $(ONLY),--only $(ONLY))
+
 lint: ## Check the code's format and the scripts' syntax
 	@scripts/ensure.sh lint
 	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
 	@$(PYTHON) scripts/check_python.py scripts Tests/Interop
+	@for patch in Tests/PlantedBugs/*/*.patch; do git apply --check "$$patch" || \
+	  { echo "lint: $$patch fits the sources no more: make it anew" >&2; exit 1; }; done
 
 format: ## Format the code in place
 	@swift format --in-place --recursive --parallel Package.swift Sources Tests

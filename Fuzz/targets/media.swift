@@ -35,6 +35,10 @@ private func readControl(_ bytes: RawSpan) {
     check(packet.bytes.end <= bytes.byteCount, "RTCP packet outside of the compound")
     _ = packet.sender(in: bytes)
     _ = packet.senderInfo(in: bytes)
+    if packet.type == RTCPType.senderReport || packet.type == RTCPType.receiverReport {
+      let head = packet.type == RTCPType.senderReport ? 28 : 8
+      check(Int(packet.bytes.count) >= head + 24 * packet.count, "report blocks outside of the packet")
+    }
     for index in 0...packet.count {
       if let block = packet.reportBlock(index, in: bytes) {
         _ = block.roundTrip(arrival: block.jitter)
