@@ -14,6 +14,7 @@ import pathlib
 import resource
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ from harness.sipp import Caller, Sipp, ready, sdp, uac, uas  # noqa: E402
 from harness.world import World  # noqa: E402
 
 RATE = 500
+# Of a PBX, a second, while a flood comes.
+FLOOD_CALLS = 50
 STEPS = [1000, 1500, 2000, 2500, 3000, 4000, 5000]
 # A call has two port pairs, and both rest for five seconds after it.
 PORT_REST = 5.5
@@ -188,9 +191,42 @@ def under_load(program, folder, quick):
         world.close()
 
 
-def measure(program, quick):
+def under_flood(program, folder, bench, capacity):
+    """Calls of a known PBX while strangers send INVITEs at ten times the highest rate that was reached."""
+    folder.mkdir()
+    world = World(folder, program, 1000)
+    world.demarc.ipv6 = False
+    try:
+        world.start()
+        load(world, folder, "warm-up", 100, 200)
+        time.sleep(PORT_REST)
+        quiet, _, _, calm = load(world, folder, "calm", FLOOD_CALLS, FLOOD_CALLS * 5)
+        time.sleep(PORT_REST)
+        lost = lost_datagrams()
+        with subprocess.Popen(
+                [bench, "flood", world.sip, str(10 * capacity), "12", "250"], stdout=subprocess.PIPE, text=True) as flood:
+            time.sleep(3)
+            good, bad, _, used = load(world, folder, "flooded", FLOOD_CALLS, FLOOD_CALLS * 5)
+            sent = json.loads(flood.communicate(timeout=60)[0])
+        rate = sent["sent"] / sent["seconds"]
+        print(f"  {rate:,.0f} INVITEs of strangers a second: {good} of {good + bad} calls kept, {quiet} without them; "
+              f"{lost_datagrams() - lost} datagrams lost; {used:.1f} s of CPU for the calls and the flood beside them, "
+              f"{calm:.1f} s without it", file=sys.stderr)
+        return {
+            "flood_invites_per_s": {"value": round(rate), "unit": "1/s"},
+            "flood_calls_kept_percent": {"value": round(100 * good / (good + bad), 2), "unit": "%"},
+            "flood_rss_mb": {"value": round(resident_mb(world.demarc.pid), 1), "unit": "MB"},
+        }
+    finally:
+        world.close()
+
+
+def measure(program, bench, quick):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-bench-"))
     results = {**at_rest(program, folder / "rest"), **under_load(program, folder / "load", quick)}
+    if not quick:
+        capacity = results["socket_calls_per_s"]["value"]
+        results.update(under_flood(program, folder / "flood", bench, capacity))
     shutil.rmtree(folder, ignore_errors=True)
     return results
 
@@ -209,6 +245,7 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser.add_argument("--bench", default=str(ROOT / ".build/release/demarc-bench"))
     parser.add_argument("--results", default=str(ROOT / "bench/results/latest.json"))
     parser.add_argument("--quick", action="store_true", help="5 s at one rate alone")
     parser.add_argument("--table", action="store_true", help="only print what the results hold")
@@ -217,7 +254,7 @@ def main():
     results = json.loads(path.read_text()) if path.exists() else {}
     if not options.table:
         try:
-            results.update(measure(options.demarc, options.quick))
+            results.update(measure(options.demarc, options.bench, options.quick))
         except Failure as failure:
             print(f"bench: {failure}", file=sys.stderr)
             return 1

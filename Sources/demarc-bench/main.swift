@@ -6,6 +6,7 @@ import Foundation
 // demarc-bench workloads            what can be repeated: a name and two counts, for callgrind, a line
 // demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else
 // demarc-bench record NAME VALUE UNIT   adds a value measured elsewhere to the file
+// demarc-bench flood ADDRESS RATE SECONDS SOURCES   INVITEs of strangers from so many addresses of 127.8.0.0/16
 // demarc-bench speech FROM TO LOSS SEED   16 kHz samples through a conversion, from standard input to output
 
 let resultsPath = "bench/results/latest.json"
@@ -58,6 +59,12 @@ case ("record", 4):
   var results = BenchResults()
   results.record(arguments[1], value, arguments[3])
   try results.write(to: resultsPath)
+case ("flood", 5):
+  guard let address = floodTarget(arguments[1]), let rate = Int(arguments[2]),
+    let seconds = Int(arguments[3]), let sources = Int(arguments[4]),
+    (1...1_000_000).contains(rate), (1...600).contains(seconds), (1...1_000).contains(sources)
+  else { fail("a flood goes to a loopback ADDRESS:PORT, for 600 s at most") }
+  flood(to: address, rate: rate, seconds: seconds, sources: sources)
 case ("speech", 5):
   guard let loss = Double(arguments[3]), let seed = UInt64(arguments[4]) else {
     fail("no numbers: \(arguments[3]) \(arguments[4])")
@@ -67,5 +74,5 @@ case ("speech", 5):
 default:
   fail(
     "usage: demarc-bench [only NAME | workloads | repeat WORKLOAD N | record NAME VALUE UNIT"
-      + " | speech FROM TO LOSS SEED]")
+      + " | flood ADDRESS RATE SECONDS SOURCES | speech FROM TO LOSS SEED]")
 }

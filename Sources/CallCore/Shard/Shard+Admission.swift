@@ -33,6 +33,14 @@ extension Shard {
 
   // MARK: After reading
 
+  func lookUpSender(
+    of message: borrowing Message, _ fields: RequestFields, _ arrival: inout Arrival
+  ) {
+    guard let network = configuration.network(ofListener: arrival.listener) else { return }
+    let known = trunk(of: message, fields, network: network, arrival)
+    arrival.sender = known.map { .trunk($0) } ?? .stranger
+  }
+
   /// True: the request belongs to nothing here, comes from nobody who is known, and gets no answer.
   func turnsAway(
     _ message: borrowing Message, _ fields: RequestFields, _ arrival: Arrival

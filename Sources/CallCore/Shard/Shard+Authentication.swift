@@ -32,7 +32,12 @@ extension Shard {
   func trunk(
     of message: borrowing Message, _ fields: RequestFields, network: Int, _ arrival: Arrival
   ) -> Int? {
-    trunk(ofRegistration: message, network: network, arrival)
+    switch arrival.sender {
+    case .trunk(let trunk): return trunk
+    case .stranger: return nil
+    case .unasked: break
+    }
+    return trunk(ofRegistration: message, network: network, arrival)
       ?? trunk(ofHeader: message, network: network, arrival)
       ?? knownTrunk(fields.via, network: network, arrival)
       ?? locatedTrunk(arrival.source, network: network)

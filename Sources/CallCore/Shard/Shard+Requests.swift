@@ -28,6 +28,8 @@ extension Shard {
     if !fields.to.tag.isEmpty {
       return receiveInDialog(message, fields, key, arrival)
     }
+    var arrival = arrival
+    lookUpSender(of: message, fields, &arrival)
     if turnsAway(message, fields, arrival) { return }
     guard acceptsForm(message, fields, arrival) else { return }
     // It belongs to no network any more: nobody could be known by it, not even for a call for help.

@@ -293,8 +293,13 @@ enum ShardTimer: UInt8 {
 
 /// Where a message came from.
 struct Arrival {
+  /// What its sender is without proof, once that was looked up: it is asked at the border and again where the
+  /// request is taken.
+  enum Sender { case unasked, stranger, trunk(Int) }
+
   var source: SocketAddress
   var listener: ListenerIndex
+  var sender = Sender.unasked
 }
 
 extension [UInt8] {
