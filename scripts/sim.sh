@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One simulated swarm: `sim.sh SEED` replays it with the ladder of what failed first, `sim.sh` draws a seed and names it.
 # CALLS changes the number of calls, TRANSFERS says how many of a hundred are handed on, and STREAMS=tcp has some of the
-# agents speak by connections, LAMPS=1 has phones watch one another: a seed means the same run only with the same.
+# agents speak by connections, LAMPS=1 has phones watch one another, ADORNED=1 everybody write more than they must: a seed means the same run only with the same.
 # MESSAGES=1 shows what failed whole.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,4 +13,4 @@ if [ -z "$seed" ]; then
 fi
 swift build -c release --product demarc-sim
 exec "$(swift build -c release --show-bin-path)/demarc-sim" "$seed" "${CALLS:-260}" "${TRANSFERS:-0}" \
-  ${STREAMS:+"$STREAMS"} ${LAMPS:+lamps} ${MESSAGES:+messages}
+  ${STREAMS:+"$STREAMS"} ${LAMPS:+lamps} ${ADORNED:+adorned} ${MESSAGES:+messages}

@@ -13,6 +13,7 @@ import Testing
     static let transferSeeds = 1
     static let streamSeeds = 1
     static let lampSeeds = 1
+    static let adornedSeeds = 1
     static let found = 2
   #else
     static let worlds = 160
@@ -21,6 +22,7 @@ import Testing
     static let transferSeeds = 16
     static let streamSeeds = 16
     static let lampSeeds = 8
+    static let adornedSeeds = 8
     static let found = SwarmTests.findings.count
   #endif
   static let callsPerWorld = 260
@@ -47,6 +49,19 @@ import Testing
       done += swarm.transfersDone
     }
     #expect(done > 0)
+  }
+
+  /// Everybody's messages are full of what is nobody else's affair (SEC-3): none of it reaches another.
+  @Test(arguments: 0..<2) func adorned(part: Int) throws {
+    for number in 0..<SwarmTests.adornedSeeds {
+      var settings = SwarmSettings(
+        seed: UInt64(69_000 + part * 1_000 + number), calls: SwarmTests.callsPerWorld)
+      settings.isAdorned = true
+      settings.transfers = part == 0 ? 0 : 0.3
+      settings.lamps = part == 0 ? 0 : 20
+      let outcome = try Swarm(settings).run()
+      #expect(outcome.isClean, "\n\(outcome.report)")
+    }
   }
 
   /// Some phones, the PBX and a carrier speak by connections, which break now and then.

@@ -90,6 +90,17 @@ package final class Agent {
 
   static let canaryPrefix = "zqcanary"
 
+  /// Whatever it writes has its canary wherever there is room for it.
+  package var isAdorned: Bool {
+    get { adornment != nil }
+    set { adornment = newValue ? Adornment(random: random.fork()) : nil }
+  }
+  private var adornment: Adornment?
+
+  func adornedFields() -> String { adornment?.fields(canary) ?? "" }
+  func adornedPhrase(_ phrase: String) -> String { adornment?.phrase(phrase, canary) ?? phrase }
+  func adornedDescription(_ sdp: String) -> String { adornment?.description(sdp, canary) ?? sdp }
+
   func unique() -> Int {
     serial += 1
     return serial

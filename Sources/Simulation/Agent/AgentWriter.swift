@@ -27,14 +27,14 @@ enum AgentWriter {
       + "Call-ID: \(request.callID)\r\nCSeq: \(request.cseq) \(method)\r\n"
       + "User-Agent: \(agent.canary)/1.0\r\n"
     for header in request.headers { text += header + "\r\n" }
-    return finish(text, sdp: request.sdp)
+    return finish(text + agent.adornedFields(), sdp: request.sdp.map(agent.adornedDescription))
   }
 
   static func response(
     to request: AgentMessage, status: Int, tag: String, agent: Agent, headers: [String],
     sdp: String?
   ) -> [UInt8] {
-    var text = "SIP/2.0 \(status) \(phrase(status))\r\n"
+    var text = "SIP/2.0 \(status) \(agent.adornedPhrase(phrase(status)))\r\n"
     for (i, via) in request.values(.via).enumerated() {
       text += "Via: \(i == 0 ? answered(via, agent) : via)\r\n"
     }
@@ -44,7 +44,7 @@ enum AgentWriter {
     text += "Call-ID: \(request.callID)\r\nCSeq: \(request.cseq) \(request.methodText)\r\n"
     if status > 100 { text += "Server: \(agent.canary)/1.0\r\nX-Inside: \(agent.canary)\r\n" }
     for header in headers { text += header + "\r\n" }
-    return finish(text, sdp: sdp)
+    return finish(text + agent.adornedFields(), sdp: sdp.map(agent.adornedDescription))
   }
 
   /// RFC 7339 §5.2: whoever says `oc` is given a value, where the agent has one.

@@ -19,6 +19,8 @@ package struct SwarmSettings: Sendable {
   package var streams = false
   /// How many lamps phones have for one another.
   package var lamps = 0
+  /// Everybody writes more than they must, all of it their own affair.
+  package var isAdorned = false
   /// A report has every message of its call behind the ladder.
   package var tellsMessages = false
   package var mutation: (@Sendable () -> Mutation)?
@@ -86,6 +88,7 @@ package final class Swarm {
     // Registration is tested elsewhere: the calls need it done.
     for phone in world.agents.prefix(office.phones) { phone.register(expires: 7_200) }
     world.run(for: .seconds(5))
+    if settings.isAdorned { for agent in world.agents { agent.isAdorned = true } }
     if settings.lamps > 0 {
       watchers = Watchers(world, office, count: settings.lamps, random: &random)
       world.run(for: .seconds(5))
