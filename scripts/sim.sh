@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One simulated swarm: `sim.sh SEED` replays it with the ladder of what failed first, `sim.sh` draws a seed and names it.
-# CALLS changes the number of calls, TRANSFERS says how many of a hundred are handed on, and STREAMS=tcp has some of the
-# agents speak by connections, LAMPS=1 has phones watch one another, ADORNED=1 everybody write more than they must: a seed means the same run only with the same.
-# MESSAGES=1 shows what failed whole.
+# CALLS changes the number of calls, TRANSFERS says how many of a hundred are handed on, STREAMS=tcp has some of the
+# agents speak by connections, LAMPS=1 has phones watch one another, ADORNED=1 has everybody write more than they must:
+# a seed means the same run only with the same. MESSAGES=1 shows what failed whole.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
