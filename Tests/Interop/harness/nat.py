@@ -96,6 +96,22 @@ link set {device} up
         self._exec("nft", "-f", "-", stdin=rules)
         self._exec("conntrack", "-F")
 
+    def forward(self, address, port, ports):
+        """What comes to the router's public address at these UDP ports is passed to a host inside, whoever sent it; a
+        host inside that sends there is turned round, and is seen with the router's own address (RFC 4787 §6)."""
+        self._exec("nft", "-f", "-", stdin=f"""\
+table ip forwarded {{
+  chain in {{
+    type nat hook prerouting priority dstnat - 1;
+    ip daddr {self.public} udp dport {{ {port}, {ports} }} dnat to {address}
+  }}
+  chain turn {{
+    type nat hook postrouting priority srcnat - 2;
+    ip saddr {self.address.rpartition(".")[0]}.0/24 ip daddr {address} masquerade
+  }}
+}}
+""")
+
     def _exec(self, *words, stdin=None):
         return command(*namespaces.prefix(self.router), *words, stdin=stdin)
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness import audio
 from harness.agent import token
 from harness.case import test
-from harness.namespaces import inside
+from harness.namespaces import command, inside
 from harness.nat import HOSTS, KINDS, Internet
 from harness.ports import free_port
 from harness.process import Failure, expect
@@ -315,3 +315,111 @@ def moved_in_call(t):
     expect(moves in (1, 2), f"{moves:.0f} moves were counted")
     expect(dialog.bye().status == 200, "BYE")
     t.remark = f"{lost} packets of {media.sent - sent} lost at the move"
+
+
+# --- Demarc itself behind a NAT ------------------------------------------------------------------------
+class BehindOurNAT(World):
+    """A Demarc in a home, whose router passes the port of SIP and those of speech in. It has two networks: one is the
+    world outside, which is told of the router's address, the other the house, which is told of its own."""
+
+    def __init__(self, folder, program, home):
+        prefix = home.address.rpartition(".")[0]
+        self.outer, self.inner, self.phone, self.round = (f"{prefix}.{number}" for number in (2, 3, 4, 5))
+        self.public = home.public
+        for address in (self.inner, self.phone, self.round):
+            command("ip", "-n", home.namespace, "addr", "add", f"{address}/24", "dev", "eth")
+        super().__init__(folder, program, media_pairs=20, media_addresses=(self.outer,), namespace=home.namespace)
+        self.demarc.ipv6 = False
+        ports = f"{self.demarc.first_media_port}-{self.demarc.first_media_port + 39}"
+        self.demarc.settings = {
+            "listeners": [{"name": "v4", "address": self.outer, "port": self.port},
+                          {"name": "house", "address": self.inner, "port": self.port}],
+            "media": [{"name": self.outer, "address": self.outer, "ports": ports},
+                      {"name": "house", "address": self.inner, "ports": ports}]}
+        home.forward(self.outer, self.port, ports)
+
+    def networks(self):
+        outside = super().networks()[0]
+        outside.update(advertisedSignalling=self.public, advertisedMedia=self.public)
+        return [outside, {"name": "house", "listeners": ["house"], "media": ["house"]}]
+
+    def user_accounts(self):
+        return [{**account, "network": "house"} if account["name"] == "bob" else account
+                for account in super().user_accounts()]
+
+
+class Talker:
+    """An agent with a media port and words of its own."""
+
+    def __init__(self, t, world, user, address, namespace, server, sentence):
+        self.agent = t.agent(world=world, user=user, password=world.users[user]["password"], address=address,
+                             namespace=namespace, server=(server, world.port))
+        answer = self.agent.register()
+        expect(answer.status == 200, f"{user}'s REGISTER got {answer.start}")
+        self.media = Endpoint(free_port(), address=address, namespace=namespace)
+        t.defer(self.media.close)
+        self.words, self.says = spoken(sentence)
+
+    def sdp(self):
+        return self.agent.sdp(self.media.socket.getsockname()[1])
+
+
+def told(message):
+    """Every IPv4 address that a message names as its sender's own: Contact, Via of a request, and its SDP."""
+    lines = [line for line in str(message).split("\r\n")
+             if line.lower().startswith(("contact:", "c=", "o=")) or message.status is None and line.startswith("Via:")]
+    return set(re.findall(r"\d+\.\d+\.\d+\.\d+", " ".join(lines)))
+
+
+def media_of(message):
+    found = re.search(rb"c=IN IP4 (\S+)\r\n.*?m=audio (\d+)", message.body, re.S)
+    return found.group(1).decode(), int(found.group(2))
+
+
+def converse(world, caller, callee, at_caller, at_callee):
+    """A call in which both are told of one address of Demarc's and no other, and speech arrives both ways."""
+    outcome = []
+    calling = threading.Thread(target=lambda: outcome.append(caller.agent.exchange(
+        "INVITE", f"sip:{world.extension(callee.agent.user)}@{world.domain}", body=caller.sdp(), seconds=12)))
+    calling.start()
+    invite = callee.agent.expect_request("INVITE", 6)
+    callee.agent.send(callee.agent.answer_to(invite, 200, "OK", token(), body=callee.sdp()))
+    callee.agent.expect_request("ACK")
+    calling.join(15)
+    expect(outcome and outcome[0][0].status == 200, f"the call was not answered: {outcome}")
+    answer, dialog = outcome[0]
+    expect(told(invite) == {at_callee}, f"{callee.agent.user} was told of {told(invite)}, not of {at_callee} alone")
+    expect(told(answer) == {at_caller}, f"{caller.agent.user} was told of {told(answer)}, not of {at_caller} alone")
+    speaking = [caller.media.speak(caller.says, media_of(answer)), callee.media.speak(callee.says, media_of(invite))]
+    for one in speaking:
+        one.join()
+    time.sleep(0.4)
+    expect(dialog.bye().status == 200, "BYE")
+    bye = callee.agent.expect_request("BYE")
+    callee.agent.send(callee.agent.answer_to(bye, 200, "OK"))
+    found = [audio.check_likeness(f"{callee.agent.user} heard", caller.words, callee.media.heard()),
+             audio.check_likeness(f"{caller.agent.user} heard", callee.words, caller.media.heard())]
+    for one in (caller, callee):
+        one.media.packets.clear()
+    return min(one.correlation for one in found)
+
+
+@test("ours-behind", 60)
+def ours_behind(t):
+    """Demarc behind a NAT, with a network inside: each side is told of the address that it can reach, and of no other"""
+    net = internet(t)
+    home = net.home("port")
+    folder = t.folder / "office"
+    folder.mkdir()
+    world = BehindOurNAT(folder, t.program, home)
+    t.defer(world.close)
+    world.start()
+    outside = Talker(t, world, "alice", HOSTS[1], net.namespace, world.public, SENTENCES[0])
+    inside_ = Talker(t, world, "bob", world.phone, home.namespace, world.inner, SENTENCES[1])
+    # In the house too, and it knows the public address alone: the router turns its packets round (hairpin, RFC 4787 §6).
+    turned = Talker(t, world, "carol", world.round, home.namespace, world.public, SENTENCES[2])
+    found = [converse(world, outside, inside_, world.public, world.inner),
+             converse(world, inside_, outside, world.inner, world.public),
+             converse(world, outside, turned, world.public, world.public),
+             converse(world, turned, inside_, world.public, world.inner)]
+    t.remark = f"correlation of eight ways {min(found):.4f} or better"
