@@ -94,6 +94,12 @@ enum ValueExercise {
     {
       return "name-addr: \(problem)"
     }
+    let display = quoted(bytes)
+    let whole = [UInt8(ascii: "\"")] + display + Array("\" <sip:a@b>;tag=t".utf8)
+    guard let own = NameAddr.parse(whole.rawSpan, ByteRange(0, whole.count)),
+      self.pieces(own, whole.rawSpan)
+        == [display, Array("sip:a@b".utf8), Array(";tag=t".utf8), Array("t".utf8)]
+    else { return "name-addr: a quoted name is not read whole" }
     guard let read, let pieces else { return nil }
     if !areInside(pieces, bytes.count) { return "name-addr: a piece outside" }
     let isQuoted = read.display.start > 0 && bytes[read.display.start - 1] == UInt8(ascii: "\"")
@@ -121,6 +127,12 @@ enum ValueExercise {
     {
       return "credentials: \(problem)"
     }
+    let realm = quoted(bytes)
+    let whole = Array("Digest realm=\"".utf8) + realm + Array("\",nonce=\"n\"".utf8)
+    guard let own = AuthParams.parse(whole.rawSpan, ByteRange(0, whole.count)),
+      own.realm.map({ whole.rawSpan.array($0) }) == realm,
+      own.nonce.map({ whole.rawSpan.array($0) }) == [UInt8(ascii: "n")]
+    else { return "credentials: a quoted realm is not read whole" }
     guard let read, let pieces else { return nil }
     if !areInside(pieces, bytes.count) { return "credentials: a piece outside" }
     _ = read.offersAuth(in: bytes.rawSpan)
@@ -209,6 +221,13 @@ enum ValueExercise {
     let isV6 = host.contains(UInt8(ascii: ":"))
     let text = isV6 ? [UInt8(ascii: "[")] + host + [UInt8(ascii: "]")] : host
     return text + (port.map { Array(":\($0)".utf8) } ?? [])
+  }
+
+  /// Any visible text as a quoted string has it between its marks (RFC 3261 §25.1).
+  private static func quoted(_ bytes: [UInt8]) -> [UInt8] {
+    bytes.filter { 0x20...0x7e ~= $0 }.flatMap {
+      $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") ? [UInt8(ascii: "\\"), $0] : [$0]
+    }
   }
 
   private static func areInside(_ pieces: [[UInt8]], _ count: Int) -> Bool {
