@@ -60,6 +60,9 @@ private final class CannedOperations: ServerOperations {
   func reloadSettings() async throws -> ReloadResource {
     ReloadResource(before: [], after: [], needsRestart: [])
   }
+  func rotateStoreKey() async throws -> StoreKeyResource {
+    StoreKeyResource(file: "store.db.key", identifier: "0123456789abcdef")
+  }
   func metrics() async -> String { "demarc_build_info{version=\"1\"} 1\n" }
   func calls() async throws -> [CallResource] {
     [CallResource(Self.record, wall: Self.wall, now: .zero + .seconds(11))]

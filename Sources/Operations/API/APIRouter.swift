@@ -58,6 +58,10 @@ package struct APIRouter: Sendable {
       _ = try Self.query(request)
       return try Self.json(await operations.reloadSettings())
     }
+    router.post("v1/secrets:rotate-key") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(await operations.rotateStoreKey())
+    }
     addMetrics(router)
     return router
   }

@@ -80,6 +80,8 @@ package protocol ServerOperations: Sendable {
   func reloadCertificates() async throws -> [CertificateResource]
   /// Reads the settings again; throws, and changes nothing, where they cannot be used.
   func reloadSettings() async throws -> ReloadResource
+  /// Another key for what the store keeps sealed.
+  func rotateStoreKey() async throws -> StoreKeyResource
 }
 
 package enum RecordFormat: String, Sendable, CaseIterable {

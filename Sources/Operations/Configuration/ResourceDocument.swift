@@ -51,8 +51,13 @@ package struct ResourceDocument: Sendable {
   }
 
   /// What this program wrote itself. Its parts came in one by one, so together they may be larger.
-  static func parse(stored text: String, source: String) throws(ConfigErrors) -> ResourceDocument {
-    let root = try YAMLDocument.parse(text, source: source, byteLimit: .max)
+  ///
+  /// - Parameter key: what its passwords are sealed with; nil: they are taken as they stand there.
+  static func parse(
+    stored text: String, source: String, key: StoreKey? = nil
+  ) throws(ConfigErrors) -> ResourceDocument {
+    var root = try YAMLDocument.parse(text, source: source, byteLimit: .max)
+    if let key { root = try key.opened(root, source: source) }
     return try parse(root, source: source, over: Resources(), isStored: true)
   }
 

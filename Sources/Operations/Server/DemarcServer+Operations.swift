@@ -121,6 +121,11 @@ extension DemarcServer: ServerOperations {
     return applied
   }
 
+  package func rotateStoreKey() async throws -> StoreKeyResource {
+    let keeper = keeper
+    return try await blocking.run { try keeper.rotateKey() }
+  }
+
   package func numbers() async throws -> [NumberResource] {
     keeper.current.resources.numbers.map(NumberResource.init)
   }

@@ -25,15 +25,16 @@ final class ResourceKeeper: Sendable {
     store: SQLiteStore, settings: ServerSettings, document: [UInt8]?, log: LogSink
   ) throws {
     self.log = log
+    let key = try StoreKey(besides: store.path, of: store)
     let surroundings = ResourceStore.Surroundings(
       listeners: settings.listeners, media: settings.media)
     do throws(ResourceStore.Failure) {
       if let document {
         resources = try ResourceStore(
-          store: store, surroundings: surroundings, applying: try Self.text(document),
+          store: store, key: key, surroundings: surroundings, applying: try Self.text(document),
           source: Self.source, at: Self.now)
       } else {
-        resources = try ResourceStore(store: store, surroundings: surroundings)
+        resources = try ResourceStore(store: store, key: key, surroundings: surroundings)
       }
     } catch {
       throw error.apiFailure
@@ -68,6 +69,20 @@ final class ResourceKeeper: Sendable {
       }
     }
     return try result.get()
+  }
+
+  func rotateKey() throws(APIFailure) -> StoreKeyResource {
+    do {
+      let key = try resources.rotateKey()
+      log.write(LogLine(.info, "store key rotated", [LogField("key", key.identifier)]))
+      return key
+    } catch let error as SecretError {
+      throw ResourceStore.Failure.secret(error).apiFailure
+    } catch let error as StoreError {
+      throw ResourceStore.Failure.store(error).apiFailure
+    } catch {
+      throw APIFailure(.internalFault, "\(error)", remedy: "The log has more.")
+    }
   }
 
   /// Changes one number of what is in force, so that two who change different numbers at once both do.
@@ -263,6 +278,7 @@ extension ResourceStore.Failure {
     switch self {
     case .invalid(let errors): APIFailure(errors)
     case .store(let error): APIFailure(.unavailable, error.message, remedy: error.remedy)
+    case .secret(let error): APIFailure(.unavailable, error.message, remedy: error.remedy)
     }
   }
 }

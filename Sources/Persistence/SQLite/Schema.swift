@@ -87,6 +87,9 @@ enum Schema {
     migrator.registerMigration("7 recordings") { db in
       for sql in version7 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("8 by which key passwords are sealed") { db in
+      try db.execute(sql: "ALTER TABLE resource_revision ADD COLUMN key_id TEXT")
+    }
     return migrator
   }
 
@@ -95,6 +98,11 @@ enum Schema {
     "expires_ms", "user_agent", "preference", "path", "instance", "number_block", "passed_to",
     "token", "kept_ms",
   ]
+
+  /// As they have become in the eighth version.
+  static let resourceColumns = """
+    revision INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL, document TEXT NOT NULL, key_id TEXT
+    """
 
   private static var version7: [String] {
     [
