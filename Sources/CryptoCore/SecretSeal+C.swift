@@ -27,7 +27,7 @@ package struct SecretSeal: Sendable {
   package func seal(
     _ secret: String, for place: String, using random: inout some RandomNumberGenerator
   ) -> String? {
-    let nonce = (0..<Self.nonceSize).map { _ in UInt8.random(in: 0...255, using: &random) }
+    let nonce = (0..<Self.nonceSize).map { _ in UInt8(truncatingIfNeeded: random.next()) }
     guard let cipher = AESGCM(key: key.exposed.rawSpan, .seals) else { return nil }
     var bytes = Self.authenticated(place)
     let (start, end) = (bytes.count, bytes.count + secret.utf8.count)

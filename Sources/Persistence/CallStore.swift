@@ -83,6 +83,8 @@ package struct Recovery: Hashable, Sendable {
   /// Contacts that are still valid, their expiries on this process's clock.
   package var bindings: [Binding] = []
   package var mailboxes: [MailboxStatus] = []
+  /// Bans that hold still, blocks, and the minutes of days that are not over.
+  package var border = BorderMemory()
   package init() {}
 }
 

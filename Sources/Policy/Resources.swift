@@ -80,6 +80,8 @@ package enum TrunkKind: String, Sendable, CaseIterable { case pbx, carrier }
 package struct Credentials: Hashable, Sendable {
   package var username: String
   package var password: String
+  /// Of those that others prove themselves to us with: the one before.
+  package var previous: PreviousPassword?
 
   package init(username: String, password: String) {
     self.username = username
@@ -266,6 +268,7 @@ package struct User: Hashable, Sendable {
   package var network: String
   package var `extension`: String
   package var password: String
+  package var previous: PreviousPassword?
   /// Shown to trunks as the caller; nil: the extension.
   package var callerID: String?
   /// Further numbers that the user may ask to be seen as (P-Preferred-Identity).

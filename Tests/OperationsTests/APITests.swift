@@ -60,6 +60,11 @@ private final class CannedOperations: ServerOperations {
   func reloadSettings() async throws -> ReloadResource {
     ReloadResource(before: [], after: [], needsRestart: [])
   }
+  func rotatePassword(
+    of user: String, tenant: String?, _ order: PasswordOrderResource
+  ) async throws -> NewPasswordResource {
+    NewPasswordResource(tenant: "acme", user: user, password: "new", previousPasswordUntil: nil)
+  }
   func rotateStoreKey() async throws -> StoreKeyResource {
     StoreKeyResource(file: "store.db.key", identifier: "0123456789abcdef")
   }

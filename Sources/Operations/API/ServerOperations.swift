@@ -82,6 +82,10 @@ package protocol ServerOperations: Sendable {
   func reloadSettings() async throws -> ReloadResource
   /// Another key for what the store keeps sealed.
   func rotateStoreKey() async throws -> StoreKeyResource
+  /// Throws where there is no such user, or several of different tenants.
+  func rotatePassword(
+    of user: String, tenant: String?, _ order: PasswordOrderResource
+  ) async throws -> NewPasswordResource
 }
 
 package enum RecordFormat: String, Sendable, CaseIterable {

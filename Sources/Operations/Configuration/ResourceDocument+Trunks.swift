@@ -156,10 +156,16 @@ extension ResourceReader {
     return probe
   }
 
-  mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
-    guard let fields = group(parent, key, keys: ["username", "password"]) else { return nil }
-    return Credentials(
+  mutating func credentials(
+    _ parent: DocumentFields, _ key: String, further: [String] = []
+  ) -> Credentials? {
+    guard let fields = group(parent, key, keys: ["username", "password"] + further) else {
+      return nil
+    }
+    var credentials = Credentials(
       username: reader.required(fields, "username", .text("a username", example: "acme")) ?? "",
       password: password(fields))
+    credentials.previous = previousPassword(fields)
+    return credentials
   }
 }

@@ -191,7 +191,18 @@ private struct ResourceWriter {
   }
 
   private func node(_ credentials: Credentials) -> DocumentNode {
-    .group([("username", .text(credentials.username)), ("password", secret(credentials.password))])
+    .group(
+      [("username", .text(credentials.username)), ("password", secret(credentials.password))]
+        + fields(credentials.previous))
+  }
+
+  /// Until when is no secret; without the password it is shown to people, and reads back to none.
+  private func fields(_ previous: PreviousPassword?) -> [(String, DocumentNode?)] {
+    guard let previous else { return [] }
+    return [
+      ("previousPassword", secret(previous.password)),
+      ("previousPasswordUntil", .text(Timestamp.text(previous.until))),
+    ]
   }
 
   private func secret(_ password: String) -> DocumentNode? {
@@ -220,7 +231,8 @@ private struct ResourceWriter {
       ("musicOnHold", user.musicOnHold.map { .text($0) }),
       ("sources", user.sources.isEmpty ? nil : .texts(user.sources.map(\.documentText))),
     ]
-    return .group(fields + user.srtp.fields + user.toll.fields)
+    return .group(
+      fields + self.fields(user.previous) + user.srtp.fields + user.toll.fields)
   }
 
   private func node(_ forward: Forwarding) -> DocumentNode? {

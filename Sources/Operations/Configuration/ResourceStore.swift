@@ -117,9 +117,11 @@ package final class ResourceStore: Sendable {
   package var current: Configuration { state.withLock { $0.configuration } }
 
   /// What `apply` would do; nothing is stored.
-  package func check(_ text: String, source: String) throws(Failure) -> Outcome {
+  package func check(
+    _ text: String, source: String, isOurs: Bool = false
+  ) throws(Failure) -> Outcome {
     let (current, surroundings) = state.withLock { ($0.configuration, $0.surroundings) }
-    let document = try Self.parse(text, source, current.resources)
+    let document = try Self.parse(text, source, current.resources, isOurs: isOurs)
     let configuration = try Self.compile(document, current.revision, surroundings)
     return Outcome(
       configuration: configuration, changed: document.resources != current.resources)
@@ -127,14 +129,16 @@ package final class ResourceStore: Sendable {
 
   /// Replaces each section that the document has by what it says; sections that it leaves out stay.
   /// Stored before it is in force. The caller hands the configuration to the shards.
-  package func apply(_ text: String, source: String, at milliseconds: Int64) throws(Failure)
-    -> Outcome
-  {
+  ///
+  /// - Parameter isOurs: made of what is in force: its passwords are as they are.
+  package func apply(
+    _ text: String, source: String, isOurs: Bool = false, at milliseconds: Int64
+  ) throws(Failure) -> Outcome {
     // One apply at a time: each is checked against what the one before left.
     let result: Result<Outcome, Failure> = state.withLock { state in
       do throws(Failure) {
         let (current, surroundings) = (state.configuration, state.surroundings)
-        let document = try Self.parse(text, source, current.resources)
+        let document = try Self.parse(text, source, current.resources, isOurs: isOurs)
         // Compiled before anything is stored; the number is known only afterwards.
         let next = current.revision + 1
         var configuration = try Self.compile(document, next, surroundings)
@@ -208,11 +212,11 @@ package final class ResourceStore: Sendable {
     }
   }
 
-  private static func parse(_ text: String, _ source: String, _ existing: Resources)
-    throws(Failure) -> ResourceDocument
-  {
+  private static func parse(
+    _ text: String, _ source: String, _ existing: Resources, isOurs: Bool = false
+  ) throws(Failure) -> ResourceDocument {
     try invalid { () throws(ConfigErrors) in
-      try ResourceDocument.parse(text, source: source, over: existing)
+      try ResourceDocument.parse(text, source: source, over: existing, isOurs: isOurs)
     }
   }
 

@@ -14,7 +14,7 @@ import time
 
 from harness.agent import challenges, digest, token
 from harness.case import test
-from harness.process import expect, run
+from harness.process import expect, run, wait_until
 from harness.world import World
 
 CANARY = "Kanarienvogel"
@@ -345,3 +345,39 @@ def made(t):
     expect(len(found) == 20 and all(len(one) == 24 and one.isalnum() for one in found), f"{found}")
     code, output = run([t.program, "secret", "--length", "32"])
     expect(code == 0 and len(output.strip()) == 32, output)
+
+
+@test("one-phone-after-the-other", 40)
+def rotated(t):
+    """`demarc secret rotate`: the new password and the old one are good until the overlap ends; then the new one alone"""
+    world = Aviary(t)
+    world.start()
+    old = world.users["alice"]["password"]
+
+    def registers(password):
+        return t.agent(world=world, user="alice", password=password).register().status == 200
+
+    new, said = world.demarc.command("secret", "rotate", "alice", "--overlap", "1h").splitlines()
+    expect(len(new) == 24 and "is good until 20" in said, f"{new}: {said}")
+    expect(registers(new) and registers(old), "one of the two is not good")
+    wait_until(lambda: "previous password used" in world.demarc.process.text(), 5, "who comes with the old one in the log")
+    expect(world.demarc.metrics()["demarc_previous_passwords_total"] == 1, "it was not counted")
+    for text in (world.demarc.command("get", "users", "alice"), get(world, "/v1/resources"), world.demarc.process.text()):
+        expect(new not in text and old not in text, "a password is shown")
+    expect("previousPasswordUntil" in world.demarc.command("get", "users", "alice"), "until when is not shown")
+    world.demarc.kill()
+    world.demarc.start()
+    expect(registers(new) and registers(old), "one of the two is not good after a crash")
+    world.files_have_none("after a crash")
+    expect(not any(new.encode() in path.read_bytes() for path in world.data.iterdir()), "the new one is in a file")
+    newer = world.demarc.ask("secret", "rotate", "alice", "--overlap", "0s")
+    expect("previousPasswordUntil" not in newer and newer["user"] == "alice", "the stolen one is good still")
+    expect(registers(newer["password"]), "the newest is not good")
+    expect(not registers(new) and not registers(old), "an old one is good")
+    # For a second only.
+    last = world.demarc.ask("secret", "rotate", "alice", "--overlap", "2s")["password"]
+    expect(registers(newer["password"]), "the one before is not good at once")
+    time.sleep(2.5)
+    expect(registers(last) and not registers(newer["password"]), "the one before is good for longer than it may")
+    code, output = world.demarc.try_command("secret", "rotate", "nobody")
+    expect(code == 1 and "there is no user" in output, output)
