@@ -80,8 +80,6 @@ package enum TrunkKind: String, Sendable, CaseIterable { case pbx, carrier }
 package struct Credentials: Hashable, Sendable {
   package var username: String
   package var password: String
-  /// Of those that others prove themselves to us with: the one before.
-  package var previous: PreviousPassword?
 
   package init(username: String, password: String) {
     self.username = username
@@ -147,6 +145,8 @@ package struct Trunk: Hashable, Sendable {
   package var credentials: Credentials?
   /// What the trunk must answer our challenge with. Nil: its source address is enough.
   package var authentication: Credentials?
+  /// Its password before that one. Not in `Credentials`, which calls keep.
+  package var previousAuthentication: PreviousPassword?
   /// Concurrent calls and call attempts a second, both directions together. Nil: unlimited.
   package var maxCalls: Int?
   package var callsPerSecond: Int?

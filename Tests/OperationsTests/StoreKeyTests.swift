@@ -25,7 +25,11 @@ final class StoreKeyTests {
   private static let document = """
     networks: [{name: inside, listeners: [udp], media: [media]}]
     users:
-      - {name: alice, extension: "1001", password: \(canary)1}
+      - name: alice
+        extension: "1001"
+        password: \(canary)1
+        previousPassword: \(canary)6
+        previousPasswordUntil: 2026-12-01T00:00:00Z
       - {name: bob, extension: "1002", password: \(canary)2}
     trunks:
       - name: carrier
@@ -36,15 +40,20 @@ final class StoreKeyTests {
       - name: pbx
         kind: pbx
         targets: [192.0.2.2]
-        authentication: {username: them, password: \(canary)5}
+        authentication:
+          username: them
+          password: \(canary)5
+          previousPassword: \(canary)7
+          previousPasswordUntil: 2026-12-01T00:00:00.5+01:00
     """
-  private static let passwords = (1...5).map { "\(canary)\($0)" }
+  private static let passwords = (1...7).map { "\(canary)\($0)" }
 
   private func passwords(_ resources: Resources) -> [String] {
     resources.users.map(\.password)
       + resources.trunks.flatMap {
         [$0.credentials, $0.register?.credentials, $0.authentication].compactMap { $0?.password }
-      }
+      } + resources.users.compactMap(\.previous?.password)
+      + resources.trunks.compactMap(\.previousAuthentication?.password)
   }
 
   private func with<Value>(_ body: (SQLiteStore) throws -> Value) throws -> Value {
@@ -143,7 +152,7 @@ final class StoreKeyTests {
     try expectPasswords()
     // What the old key could open is in no file any more.
     let seals = sealed.split(separator: "\"").filter { $0.count > 55 && !$0.contains(":") }
-    #expect(seals.count >= 5)
+    #expect(seals.count >= 7)
     for seal in seals { #expect(try files(with: String(seal)) == []) }
     try before.write(toFile: path + ".key", atomically: false, encoding: .utf8)
     #expect(try refusal() == .wrong)

@@ -138,7 +138,7 @@ extension Shard {
     let previous =
       switch verdict {
       case .user(let user): configuration.users[user].previous
-      case .trunk(let trunk): configuration.trunks[trunk].authentication?.previous
+      case .trunk(let trunk): configuration.trunks[trunk].previousAuthentication
       case .challenge, .unknown, nil: PreviousPassword?.none
       }
     guard let previous, wallClock < previous.until else { return impossiblePassword }

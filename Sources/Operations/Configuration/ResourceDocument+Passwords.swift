@@ -12,12 +12,22 @@ extension ResourceReader {
 
   mutating func authentication(_ fields: DocumentFields) -> Credentials? {
     let found = credentials(fields, "authentication", further: Self.previousKeys)
-    if let found, case .mapping(let entries, let position)? = fields.node("authentication") {
-      let group = DocumentFields(
-        entries: entries, position: position, path: fields.path + ["authentication"])
+    if let found, let group = authenticationGroup(fields) {
       refuseGuessable(found.password, of: [found.username], group)
     }
     return found
+  }
+
+  mutating func previousAuthentication(_ fields: DocumentFields) -> PreviousPassword? {
+    authenticationGroup(fields).flatMap { previousPassword($0) }
+  }
+
+  private func authenticationGroup(_ fields: DocumentFields) -> DocumentFields? {
+    guard case .mapping(let entries, let position)? = fields.node("authentication") else {
+      return nil
+    }
+    return DocumentFields(
+      entries: entries, position: position, path: fields.path + [.key("authentication")])
   }
 
   static let previousKeys = ["previousPassword", "previousPasswordUntil"]

@@ -28,6 +28,7 @@ extension ResourceReader {
       wideLatching: reader.optional(fields, "wideLatching", .flag) ?? false,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    trunk.previousAuthentication = previousAuthentication(fields)
     trunk.profile = reader.optional(
       fields, "profile", .text("a profile's name", example: "sipconnect"))
     trunk.numbers = trunkNumbers(fields)
@@ -162,10 +163,8 @@ extension ResourceReader {
     guard let fields = group(parent, key, keys: ["username", "password"] + further) else {
       return nil
     }
-    var credentials = Credentials(
+    return Credentials(
       username: reader.required(fields, "username", .text("a username", example: "acme")) ?? "",
       password: password(fields))
-    credentials.previous = previousPassword(fields)
-    return credentials
   }
 }

@@ -116,7 +116,7 @@ private struct ResourceWriter {
       ("targets", trunk.targets.isEmpty ? nil : .list(trunk.targets.map(node))),
       ("sources", .texts(trunk.sources.map(\.documentText))),
       ("credentials", trunk.credentials.map(node)),
-      ("authentication", trunk.authentication.map(node)),
+      ("authentication", trunk.authentication.map { node($0, trunk.previousAuthentication) }),
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
@@ -191,9 +191,13 @@ private struct ResourceWriter {
   }
 
   private func node(_ credentials: Credentials) -> DocumentNode {
+    node(credentials, nil)
+  }
+
+  private func node(_ credentials: Credentials, _ previous: PreviousPassword?) -> DocumentNode {
     .group(
       [("username", .text(credentials.username)), ("password", secret(credentials.password))]
-        + fields(credentials.previous))
+        + fields(previous))
   }
 
   /// Until when is no secret; without the password it is shown to people, and reads back to none.

@@ -41,7 +41,7 @@ extension SQLiteStore {
   }
 
   /// SQLite leaves what was overwritten where it lay: in pages that are free, in gaps of pages that are not, and in the
-  /// write-ahead log. So the table is emptied as a whole while `secure_delete` has its pages overwritten with zeros, and
+  /// write-ahead log. So the table is given up as a whole while `secure_delete` has its pages overwritten with zeros, and
   /// the log is put in its place and cut off.
   package func rewriteResources(
     _ change: (ResourceRevision) throws(StoreError) -> ResourceRevision
@@ -61,12 +61,8 @@ extension SQLiteStore {
               Int64(clamping: changed.revision), changed.appliedAt, changed.document, changed.key,
             ])
         }
-        try db.execute(
-          sql: """
-            DELETE FROM resource_revision;
-            INSERT INTO resource_revision SELECT * FROM rewritten;
-            DROP TABLE rewritten
-            """)
+        try db.execute(sql: "DROP TABLE resource_revision")
+        try db.execute(sql: "ALTER TABLE rewritten RENAME TO resource_revision")
         return .commit
       }
       try db.checkpoint(.truncate)
