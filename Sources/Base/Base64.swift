@@ -30,6 +30,18 @@ package enum Base64 {
   }
 
   package static func append(_ bytes: [UInt8], to out: inout OutputBuffer) {
+    eachCharacter(of: bytes) { out.append(byte: $0) }
+  }
+
+  package static func text(_ bytes: [UInt8]) -> String {
+    var characters: [UInt8] = []
+    characters.reserveCapacity((bytes.count + 2) / 3 * 4)
+    eachCharacter(of: bytes) { characters.append($0) }
+    return characters.rawSpan.displayText
+  }
+
+  @inline(__always)
+  private static func eachCharacter(of bytes: [UInt8], _ put: (UInt8) -> Void) {
     var at = 0
     while at < bytes.count {
       let count = min(3, bytes.count &- at)
@@ -37,7 +49,7 @@ package enum Base64 {
       for i in 0..<3 { word = word &<< 8 | (i < count ? UInt32(bytes[at &+ i]) : 0) }
       for i in 0..<4 {
         let value = UInt8(truncatingIfNeeded: word &>> UInt32(18 &- 6 &* i) & 0x3f)
-        out.append(byte: i <= count ? character(value) : UInt8(ascii: "="))
+        put(i <= count ? character(value) : UInt8(ascii: "="))
       }
       at &+= 3
     }

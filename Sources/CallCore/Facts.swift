@@ -180,6 +180,8 @@ package enum FactEvent: Sendable {
   indirect case bindingAdded(Binding)
   indirect case bindingRemoved(Binding)
   indirect case authenticationFailed(username: String, source: SocketAddress, reason: String)
+  /// Somebody ("user:NAME", "trunk:NAME") has proved himself by the password before the present one.
+  indirect case previousPasswordUsed(tenant: String, account: String, source: SocketAddress)
   /// A request that never became a call, or a message that could not be used.
   case requestRefused(method: String, status: Int, cause: Cause, source: SocketAddress)
   case messageDropped(reason: DropReason, source: SocketAddress)
@@ -197,6 +199,8 @@ package enum FactEvent: Sendable {
   case internalFault(String)
   /// Outside calls of an account cost too much, or somebody is looking for a way to make them.
   indirect case tollAlarm(TollAlarm)
+  /// What is to be remembered of an account's outside calls has changed.
+  indirect case tollKept(TollMemory)
   /// Nothing is taken from there for a while; and is again.
   indirect case banned(Ban)
   indirect case banEnded(Ban, BanEnd)

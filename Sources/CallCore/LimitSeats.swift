@@ -191,6 +191,17 @@ extension LimitSeats {
     }
   }
 
+  mutating func restore(_ spoken: SpokenTime, of key: Key) {
+    let seat = byKey[key] ?? insert(key)
+    states[seat].full = .costlyLimit
+    states[seat].spoken = spoken
+  }
+
+  mutating func spoken(_ seat: Int, at now: Instant) -> SpokenTime {
+    _ = states[seat].spoken.total(at: now)
+    return states[seat].spoken
+  }
+
   /// An answered call of these seats begins or ends to cost.
   mutating func beginTalk(_ seats: [Int], at now: Instant) {
     for seat in seats where isMetered(seat) { states[seat].spoken.begin(at: now) }

@@ -42,6 +42,8 @@ package struct ShardSettings: Sendable {
   /// SHA-256 of the certificate that media shows in DTLS handshakes; empty: it has none, and DTLS-SRTP is refused.
   package var certificateFingerprint: [UInt8] = []
   package var limits = ShardLimits()
+  /// Of the process before this one.
+  package var remembered = BorderMemory()
   package init(
     incarnation: UInt64, secret: [UInt8], listeners: [Listener], mediaAddresses: [MediaAddress]
   ) {
@@ -270,6 +272,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var qualityReportsFailed: UInt64 = 0
   package var qualityReportsDropped: UInt64 = 0
   package var admission = AdmissionCounters()
+  /// Proofs by a password that is no more than accepted still.
+  package var previousPasswords: UInt64 = 0
   /// Registrations that are carried to PBXs.
   package var passing = PassingCounters()
   package var unconfirmedFacts = 0

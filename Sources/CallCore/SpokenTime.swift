@@ -3,11 +3,18 @@ package import Base
 /// What calls have talked together within a day, which begins with the first of them.
 package struct SpokenTime: Sendable {
   package private(set) var talking = 0
-  private var past = Interval.zero
+  package private(set) var past = Interval.zero
   private var last = Instant.zero
-  private var dayEnds = Instant.zero
+  package private(set) var dayEnds = Instant.zero
 
   package init() {}
+
+  /// As it was before a restart, which ended every call.
+  package init(_ past: Interval, dayEnds: Instant, at now: Instant) {
+    self.past = past
+    self.dayEnds = min(dayEnds, now + Self.day)
+    last = now
+  }
 
   static let day = Interval.seconds(86_400)
 

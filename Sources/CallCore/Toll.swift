@@ -31,12 +31,15 @@ package struct TollStatus: Hashable, Sendable {
   package var isBlocked: Bool
   package var alarms: UInt64
   package var lastAlarm: Instant
+  /// How much longer ago it was than the clock of this process can say.
+  package var earlier = Interval.zero
   package var reason: TollAlarm.Reason
 
   package init(
     tenant: String, account: String, isBlocked: Bool, alarms: UInt64, lastAlarm: Instant,
-    reason: TollAlarm.Reason
+    earlier: Interval = .zero, reason: TollAlarm.Reason
   ) {
+    self.earlier = earlier
     self.tenant = tenant
     self.account = account
     self.isBlocked = isBlocked
@@ -72,6 +75,8 @@ struct TollWatch {
     var isBlocked = false
     var alarms: UInt64 = 0
     var lastAlarm = Instant.zero
+    /// As in `TollStatus`.
+    var earlier = Interval.zero
     var lastReason = TollAlarm.Reason.probing
     /// Numbers that it may not call, lately.
     var denied = RateWindow(limit: TollWatch.probes - 1, per: TollWatch.window)
@@ -100,8 +105,15 @@ struct TollWatch {
     states.filter { $0.value.alarms > 0 || $0.value.isBlocked }.map {
       TollStatus(
         tenant: $0.key.tenant, account: $0.key.name, isBlocked: $0.value.isBlocked,
-        alarms: $0.value.alarms, lastAlarm: $0.value.lastAlarm, reason: $0.value.lastReason)
+        alarms: $0.value.alarms, lastAlarm: $0.value.lastAlarm, earlier: $0.value.earlier,
+        reason: $0.value.lastReason)
     }.sorted { ($0.tenant, $0.account) < ($1.tenant, $1.account) }
+  }
+
+  mutating func restore(_ state: State, of account: Account) {
+    guard states.count < Self.limit else { return }
+    states[account] = state
+    blocksAnybody = blocksAnybody || state.isBlocked
   }
 
   /// False: it was none that is blocked.
@@ -146,6 +158,7 @@ struct TollWatch {
     }
     if isNew {
       state.lastAlarm = now
+      state.earlier = .zero
       state.lastReason = reason
     }
     states[account] = state

@@ -24,10 +24,20 @@ package protocol CallStore: Sendable {
   /// The recording's file is gone: its call's record says so from now on. Said twice, the first counts.
   func noteDeleted(recording name: String, _ deletion: RecordingDeletion) throws(StoreError)
 
-  /// Keeps the document as the next revision and answers its number, counted from 1.
-  func save(resources document: String, at milliseconds: Int64) throws(StoreError) -> UInt64
+  /// Keeps the document as the next revision and answers its number, counted from 1. `key` names the key that its
+  /// passwords are sealed with; nil: they are in the clear.
+  func save(
+    resources document: String, sealedBy key: String?, at milliseconds: Int64
+  ) throws(StoreError) -> UInt64
   func latestResources() throws(StoreError) -> ResourceRevision?
   func resources(revision: UInt64) throws(StoreError) -> ResourceRevision?
+  /// By which keys the revisions are sealed, each named once; nil: one is in the clear.
+  func resourceKeys() throws(StoreError) -> Set<String?>
+  /// Puts what `change` makes of each revision in its place: all of them or none. What was there before is in no file
+  /// of the store any more when it returns.
+  func rewriteResources(
+    _ change: (ResourceRevision) throws(StoreError) -> ResourceRevision
+  ) throws(StoreError)
 
   /// Counts row by row: the more is stored, the longer it takes and the more comes into memory.
   func sizes() throws(StoreError) -> StoreSizes
@@ -73,6 +83,8 @@ package struct Recovery: Hashable, Sendable {
   /// Contacts that are still valid, their expiries on this process's clock.
   package var bindings: [Binding] = []
   package var mailboxes: [MailboxStatus] = []
+  /// Bans that hold still, blocks, and the minutes of days that are not over.
+  package var border = BorderMemory()
   package init() {}
 }
 
@@ -81,11 +93,14 @@ package struct ResourceRevision: Hashable, Sendable {
   /// Milliseconds since 1970.
   package var appliedAt: Int64
   package var document: String
+  /// By which key its passwords are sealed; nil: they are in the clear.
+  package var key: String?
 
-  package init(revision: UInt64, appliedAt: Int64, document: String) {
+  package init(revision: UInt64, appliedAt: Int64, document: String, key: String? = nil) {
     self.revision = revision
     self.appliedAt = appliedAt
     self.document = document
+    self.key = key
   }
 }
 

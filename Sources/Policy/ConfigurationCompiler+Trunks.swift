@@ -40,6 +40,7 @@ extension ConfigurationCompiler {
     }
     guard let authentication = trunk.authentication else { return }
     checkCredentials(authentication, at: path + ["authentication"])
+    checkPrevious(trunk.previousAuthentication, at: path + ["authentication"])
     let key = TenantKey(tenant, authentication.username)
     if let holder = tables.trunksByUsername[key] {
       reportDuplicate(

@@ -21,6 +21,7 @@ extension ConfigurationCompiler {
       checkWidths(of: user.sources, at: path + ["sources"])
       if !user.sources.isEmpty { tables.sourcesOfUser[index] = SourceSet(user.sources) }
       checkPassword(user.password, at: path + ["password"])
+      checkPrevious(user.previous, at: path)
       if let callerID = user.callerID,
         callerID.isEmpty || callerID.utf8.count > ResourceLimits.extensionLength
           || !DialString.isDialString(callerID)

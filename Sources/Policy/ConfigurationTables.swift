@@ -164,6 +164,8 @@ struct ConfigurationTables: Sendable {
   var homesOfTrunk: [Int: HomeCountry] = [:]
   /// Somebody has a `maxCallDuration`.
   var limitsDurations = false
+  /// Somebody has a `previousPassword`.
+  var acceptsPreviousPasswords = false
   /// By tenant; the value is an index into the resources' classes.
   var classes: [PrefixTable] = []
   var emergencies: [CompiledEmergency] = []

@@ -145,6 +145,8 @@ package struct Trunk: Hashable, Sendable {
   package var credentials: Credentials?
   /// What the trunk must answer our challenge with. Nil: its source address is enough.
   package var authentication: Credentials?
+  /// Its password before that one. Not in `Credentials`, which calls keep.
+  package var previousAuthentication: PreviousPassword?
   /// Concurrent calls and call attempts a second, both directions together. Nil: unlimited.
   package var maxCalls: Int?
   package var callsPerSecond: Int?
@@ -266,6 +268,7 @@ package struct User: Hashable, Sendable {
   package var network: String
   package var `extension`: String
   package var password: String
+  package var previous: PreviousPassword?
   /// Shown to trunks as the caller; nil: the extension.
   package var callerID: String?
   /// Further numbers that the user may ask to be seen as (P-Preferred-Identity).

@@ -19,13 +19,17 @@ final class BorderBed {
 
   static let scanner = Scene.address(192, 0, 2, 66, port: 5_061)
 
-  init(_ change: (inout AdmissionLimits, inout Resources) -> Void = { _, _ in }) throws {
+  init(
+    remembering memory: BorderMemory = BorderMemory(),
+    _ change: (inout AdmissionLimits, inout Resources) -> Void = { _, _ in }
+  ) throws {
     var resources = Scene.resources()
     let scene = Scene.settings()
     var settings = ShardSettings(
       incarnation: 1_700_000_000_000, secret: (0..<32).map { UInt8($0 * 5 + 1) },
       listeners: scene.listeners, mediaAddresses: scene.mediaAddresses)
     change(&settings.limits.admission, &resources)
+    settings.remembered = memory
     let configuration = try Configuration(
       resources: resources, revision: 1,
       listeners: settings.listeners.map { ($0.name, $0.bound) },

@@ -119,6 +119,55 @@ import Testing
     #expect(scene.pbx.registrar?.requests.count == 3 && passing(scene).pending == 0)
   }
 
+  private func bans(_ scene: Scene) -> [Ban.Reason] {
+    if case .bans(let bans)? = scene.world.ask(.bans) { return bans.map(\.reason) }
+    return []
+  }
+
+  /// What the PBX refuses is a guess here too, and it is spared the rest.
+  @Test(arguments: [401, 403]) func guessesThatThePBXJudgesAreCounted(status: Int) throws {
+    let scene = try scene(password: "guess")
+    for _ in 0..<20 where bans(scene).isEmpty {
+      if status == 403 {
+        // The first is challenged, what answers that is forbidden.
+        let challenge = "WWW-Authenticate: Digest realm=\"pbx.example\", nonce=\"n\", qop=\"auth\""
+        scene.pbx.registrar?.moods = [
+          .status(401, headers: [challenge]), .status(403, headers: []),
+        ]
+      }
+      register(scene, for: .seconds(1))
+    }
+    #expect(bans(scene) == [.passwords])
+    let seen = try #require(scene.pbx.registrar?.requests.count)
+    #expect(seen <= 20)
+    register(scene)
+    #expect(scene.pbx.registrar?.requests.count == seen)
+    let told = scene.world.facts.compactMap { fact -> String? in
+      if case .authenticationFailed(let name, _, let reason) = fact.event {
+        return "\(name) \(reason)"
+      }
+      return nil
+    }
+    #expect(told.first == "alice@pbx.example refused by pbx")
+  }
+
+  /// A challenge, a nonce that is too old, and a phone that is let in are no guesses.
+  @Test func whatIsNoGuess() throws {
+    let scene = try scene()
+    for _ in 0..<40 { register(scene, expires: 0, for: .seconds(1)) }
+    #expect(scene.alice.registration.status == 200 && bans(scene).isEmpty)
+    let stale = try self.scene(password: "guess")
+    stale.pbx.registrar?.challenges = [
+      "realm=\"pbx.example\", algorithm=MD5, qop=\"auth\", stale=true"
+    ]
+    for _ in 0..<40 { register(stale, for: .seconds(1)) }
+    #expect(stale.alice.registration.status == 401 && bans(stale).isEmpty)
+    let asking = try self.scene()
+    asking.alice.credentials = nil
+    for _ in 0..<100 { register(asking, for: .milliseconds(300)) }
+    #expect(asking.alice.registration.status == 401 && bans(asking).isEmpty)
+  }
+
   /// Behind a NAT the phone is kept on a short leash, the PBX is not: half of its hour long it hears nothing.
   @Test func refreshesAreAnsweredHere() throws {
     let scene = try scene()

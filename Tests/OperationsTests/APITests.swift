@@ -60,6 +60,14 @@ private final class CannedOperations: ServerOperations {
   func reloadSettings() async throws -> ReloadResource {
     ReloadResource(before: [], after: [], needsRestart: [])
   }
+  func rotatePassword(
+    of user: String, tenant: String?, _ order: PasswordOrderResource
+  ) async throws -> NewPasswordResource {
+    NewPasswordResource(tenant: "acme", user: user, password: "new", previousPasswordUntil: nil)
+  }
+  func rotateStoreKey() async throws -> StoreKeyResource {
+    StoreKeyResource(file: "store.db.key", identifier: "0123456789abcdef")
+  }
   func metrics() async -> String { "demarc_build_info{version=\"1\"} 1\n" }
   func calls() async throws -> [CallResource] {
     [CallResource(Self.record, wall: Self.wall, now: .zero + .seconds(11))]

@@ -22,6 +22,10 @@ final class ConfigurationStoreTests {
     try SQLiteStore(path: folder.appending(path: "store.db").path)
   }
 
+  private func key(of store: SQLiteStore) throws -> StoreKey {
+    try StoreKey(besides: store.path, of: store)
+  }
+
   private static let good = """
     networks: [{name: inside, listeners: [udp], media: [media]}]
     users:
@@ -43,7 +47,8 @@ final class ConfigurationStoreTests {
     do {
       let store = try openStore()
       defer { store.close() }
-      let resources = try ResourceStore(store: store, surroundings: surroundings)
+      let resources = try ResourceStore(
+        store: store, key: key(of: store), surroundings: surroundings)
       #expect(resources.current.revision == 0 && resources.current.users.isEmpty)
       let outcome = try resources.apply(Self.good, source: "a.yaml", at: 1_000)
       #expect(outcome.changed && outcome.configuration.revision == 1)
@@ -55,7 +60,7 @@ final class ConfigurationStoreTests {
     }
     let store = try openStore()
     defer { store.close() }
-    let resources = try ResourceStore(store: store, surroundings: surroundings)
+    let resources = try ResourceStore(store: store, key: key(of: store), surroundings: surroundings)
     #expect(resources.current.revision == 1)
     #expect(resources.current.users.map(\.password) == ["alpha", "beta"])
     #expect(try store.latestResources()?.appliedAt == 1_000)
@@ -64,7 +69,7 @@ final class ConfigurationStoreTests {
   @Test func nothingHalfApplied() throws {
     let store = try openStore()
     defer { store.close() }
-    let resources = try ResourceStore(store: store, surroundings: surroundings)
+    let resources = try ResourceStore(store: store, key: key(of: store), surroundings: surroundings)
     _ = try resources.apply(Self.good, source: "a.yaml", at: 1)
     let before = resources.current
     // The users are right, the number's destination is not.
@@ -86,7 +91,7 @@ final class ConfigurationStoreTests {
   @Test func sectionsThatAreLeftOutStay() throws {
     let store = try openStore()
     defer { store.close() }
-    let resources = try ResourceStore(store: store, surroundings: surroundings)
+    let resources = try ResourceStore(store: store, key: key(of: store), surroundings: surroundings)
     _ = try resources.apply(Self.good, source: "a.yaml", at: 1)
     _ = try resources.apply(
       "applications: [{name: echo, kind: echo, extension: '*43'}]", source: "b.yaml", at: 2)
@@ -112,7 +117,7 @@ final class ConfigurationStoreTests {
   @Test func checkStoresNothing() throws {
     let store = try openStore()
     defer { store.close() }
-    let resources = try ResourceStore(store: store, surroundings: surroundings)
+    let resources = try ResourceStore(store: store, key: key(of: store), surroundings: surroundings)
     let outcome = try resources.check(Self.good, source: "a.yaml")
     #expect(outcome.changed && outcome.configuration.users.count == 2)
     #expect(resources.current.users.isEmpty)
@@ -123,15 +128,16 @@ final class ConfigurationStoreTests {
     do {
       let store = try openStore()
       defer { store.close() }
-      _ = try ResourceStore(store: store, surroundings: surroundings)
+      _ = try ResourceStore(store: store, key: key(of: store), surroundings: surroundings)
         .apply(Self.good, source: "a.yaml", at: 1)
     }
     let store = try openStore()
     defer { store.close() }
     let other = ResourceStore.Surroundings(
       listeners: [("other", SocketAddress(.loopbackV4, 5060))], media: surroundings.media)
+    let key = try key(of: store)
     let found = problems { () throws(ResourceStore.Failure) in
-      _ = try ResourceStore(store: store, surroundings: other)
+      _ = try ResourceStore(store: store, key: key, surroundings: other)
     }
     #expect(found?.count == 1)
     #expect(
@@ -142,7 +148,7 @@ final class ConfigurationStoreTests {
   @Test func concurrentAppliesAreOneAfterTheOther() async throws {
     let store = try openStore()
     defer { store.close() }
-    let resources = try ResourceStore(store: store, surroundings: surroundings)
+    let resources = try ResourceStore(store: store, key: key(of: store), surroundings: surroundings)
     _ = try resources.apply(Self.good, source: "a.yaml", at: 1)
     try await withThrowingTaskGroup { group in
       for i in 0..<20 {

@@ -31,9 +31,15 @@ private final class FlakyStore: CallStore {
   func records(_ query: RecordQuery) throws(StoreError) -> RecordPage { RecordPage(records: []) }
   func purge(endedBefore milliseconds: Int64) throws(StoreError) -> Int { 0 }
   func noteDeleted(recording name: String, _ deletion: RecordingDeletion) throws(StoreError) {}
-  func save(resources document: String, at milliseconds: Int64) throws(StoreError) -> UInt64 { 1 }
+  func save(
+    resources document: String, sealedBy key: String?, at milliseconds: Int64
+  ) throws(StoreError) -> UInt64 { 1 }
   func latestResources() throws(StoreError) -> ResourceRevision? { nil }
   func resources(revision: UInt64) throws(StoreError) -> ResourceRevision? { nil }
+  func resourceKeys() throws(StoreError) -> Set<String?> { [] }
+  func rewriteResources(
+    _ change: (ResourceRevision) throws(StoreError) -> ResourceRevision
+  ) throws(StoreError) {}
   func sizes() throws(StoreError) -> StoreSizes { StoreSizes() }
   var bytes: Int64 { 0 }
   func close() {}

@@ -44,7 +44,8 @@ struct SQLiteStoreTests {
       { try store.write([fact], clock: clock) }, { try store.heartbeat(clock: clock) },
       { _ = try store.recover(clock: clock) }, { _ = try store.record(fact.call ?? make.id(1)) },
       { _ = try store.records(RecordQuery()) }, { _ = try store.purge(endedBefore: 1) },
-      { _ = try store.save(resources: "", at: 1) }, { _ = try store.latestResources() },
+      { _ = try store.save(resources: "", sealedBy: nil, at: 1) },
+      { _ = try store.latestResources() },
       { _ = try store.sizes() }, { try store.limit(pages: 1) }, { _ = try store.setting("x") },
     ]
     for call in calls { #expect(throws: StoreError.self) { try call() } }

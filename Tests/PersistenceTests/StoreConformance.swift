@@ -315,14 +315,15 @@ struct StoreConformance<Harness: StoreHarness> {
   func resourcesAreNumberedAndKept() throws {
     try withStore { store throws in
       #expect(try store.latestResources() == nil)
-      #expect(try store.save(resources: "{\"a\":\"é😀\\u0000\"}", at: 5) == 1)
-      #expect(try store.save(resources: "two", at: 6) == 2)
+      #expect(try store.save(resources: "{\"a\":\"é😀\\u0000\"}", sealedBy: nil, at: 5) == 1)
+      #expect(try store.save(resources: "two", sealedBy: "k", at: 6) == 2)
     }
     try withStore { store throws in
-      let latest = ResourceRevision(revision: 2, appliedAt: 6, document: "two")
+      let latest = ResourceRevision(revision: 2, appliedAt: 6, document: "two", key: "k")
       #expect(try store.latestResources() == latest)
       #expect(try store.resources(revision: 1)?.document == "{\"a\":\"é😀\\u0000\"}")
       #expect(try store.resources(revision: 3) == nil)
+      #expect(try store.resourceKeys() == [nil, "k"])
     }
   }
 

@@ -22,6 +22,8 @@ package struct Ban: Hashable, Sendable {
   /// What was seen, in words; of an operator's, why. Bounded, and without control characters.
   package var evidence: String
   package var since: Instant
+  /// How much longer ago it began than the clock of this process can say.
+  package var earlier = Interval.zero
   package var until: Instant
   /// Datagrams, messages and connections that were turned away.
   package var hits: UInt64 = 0

@@ -153,6 +153,10 @@ extension Shard {
       key = Registrar.UserKey(tenant: peer.tenant, user: peer.name, isTrunk: true)
     case .challenge, .unknown, nil: return false
     }
+    return isRegistered(key, at: ip)
+  }
+
+  func isRegistered(_ key: Registrar.UserKey, at ip: IPAddress) -> Bool {
     let place = Admission.place(ip)
     return registrar.entries(key).contains { Admission.place($0.binding.source.ip) == place }
   }

@@ -58,18 +58,21 @@ extension Shard {
       else { continue }
       let name = Quoting.string(bytes, username)
       let (password, verdict) = account(name, tenant: tenant, network: network, arrival)
-      let guesser = guesser(name, tenant: tenant, arrival)
+      let guesser = guesser(bytes, username, tenant: tenant, arrival)
       // As if it were wrong, and without looking at it: more guesses are worth nothing.
       if !admission.mayGuess(guesser, at: now), !isRegistered(verdict, at: arrival.source.ip) {
         admission.counters.count(.guesses)
         return .challenge(isStale: false)
       }
-      let result = digest.verify(
-        bytes, credentials, method: bytes.extracting(message.methodToken),
-        realm: configuration.realm(ofTenant: tenant), password: password,
-        allowing: configuration.tenants[tenant].digestAlgorithms,
-        body: bytes.extracting(message.body), source: nonceSource(arrival), at: now)
+      var result = verify(message, credentials, password, tenant, arrival)
+      var isPrevious = false
+      // Of whoever has none too, so that the work says nothing of it.
+      if result == .refused, configuration.acceptsPreviousPasswords {
+        result = verify(message, credentials, previousPassword(verdict), tenant, arrival)
+        isPrevious = result == .accepted
+      }
       if result == .accepted, let verdict {
+        if isPrevious { notePrevious(verdict, arrival) }
         admission.proved(from: arrival.source.ip, network: network, at: now)
         return verdict
       }
@@ -112,9 +115,61 @@ extension Shard {
     return UInt16(truncatingIfNeeded: key.low)
   }
 
-  private func guesser(_ name: String, tenant: Int, _ arrival: Arrival) -> HashKey {
-    let name = Array(name.utf8)
-    return admission.account(name.rawSpan, tenant: tenant, from: arrival.source.ip)
+  /// However a name is quoted, its guesses are counted together.
+  func guesser(
+    _ bytes: RawSpan, _ username: ByteRange, tenant: Int, _ arrival: Arrival
+  ) -> HashKey {
+    if let name = Quoting.unquoted(bytes, username) {
+      return admission.account(name.rawSpan, tenant: tenant, from: arrival.source.ip)
+    }
+    return admission.account(
+      bytes.extracting(username), tenant: tenant, from: arrival.source.ip)
+  }
+
+  private func verify(
+    _ message: borrowing Message, _ credentials: AuthParams, _ password: String, _ tenant: Int,
+    _ arrival: Arrival
+  ) -> DigestVerifier.Verdict {
+    let bytes = message.bytes
+    return digest.verify(
+      bytes, credentials, method: bytes.extracting(message.methodToken),
+      realm: configuration.realm(ofTenant: tenant), password: password,
+      allowing: configuration.tenants[tenant].digestAlgorithms,
+      body: bytes.extracting(message.body), source: nonceSource(arrival), at: now)
+  }
+
+  /// The one before the present one while its time lasts; else one that nobody has.
+  private func previousPassword(_ verdict: Verdict?) -> String {
+    let previous =
+      switch verdict {
+      case .user(let user): configuration.users[user].previous
+      case .trunk(let trunk): configuration.trunks[trunk].previousAuthentication
+      case .challenge, .unknown, nil: PreviousPassword?.none
+      }
+    guard let previous, wallClock < previous.until else { return impossiblePassword }
+    return previous.password
+  }
+
+  /// Milliseconds since 1970, by the one moment of the wall clock that is known here: that of the start.
+  private var wallClock: Int64 {
+    Int64(clamping: settings.incarnation) &+ Int64((now - started).milliseconds)
+  }
+
+  private func notePrevious(_ verdict: Verdict, _ arrival: Arrival) {
+    counters.previousPasswords &+= 1
+    let (tenant, account): (String, String)
+    switch verdict {
+    case .user(let user):
+      (tenant, account) = (
+        configuration.users[user].tenant, "user:" + configuration.users[user].name
+      )
+    case .trunk(let trunk):
+      let peer = configuration.trunks[trunk]
+      (tenant, account) = (peer.tenant, "trunk:" + peer.name)
+    case .challenge, .unknown: return
+    }
+    guard noise.take(at: now) else { return }
+    tell(.previousPasswordUsed(tenant: tenant, account: account, source: arrival.source))
   }
 
   /// The password to check and what it would prove. An unknown name costs the same work with a password

@@ -180,9 +180,9 @@ extension Shard {
     case .bindingAdded(let binding): noteBinding(binding, isGone: false)
     case .bindingRemoved(let binding): noteBinding(binding, isGone: true)
     case .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
-      .authenticationFailed, .requestRefused,
+      .authenticationFailed, .previousPasswordUsed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
-      .mailboxSet, .banned, .banEnded, .internalFault, .tollAlarm, .overload,
+      .mailboxSet, .banned, .banEnded, .internalFault, .tollAlarm, .tollKept, .overload,
       .configurationApplied, .listenerClosed, .drained:
       break
     }

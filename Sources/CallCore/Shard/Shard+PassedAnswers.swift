@@ -11,6 +11,7 @@ extension Shard {
     if status == 503, passed.chosen + 1 < passed.ways.count { return tryNext(passed) }
     counters.passing.answered &+= 1
     if status != 503, let watched = passed.ways[passed.chosen].watched { note(watched, .answered) }
+    if [401, 403, 407].contains(status) { passedRefused(passed, message) }
     switch status {
     case 200..<300: passedAccepted(passed, message)
     case 300..<400:

@@ -71,6 +71,8 @@ final class PassedRegister {
   /// Of our request: the same for each REGISTER of the phone.
   let identity: HashKey
   let credentials: [[UInt8]]
+  /// Whose guess it is if the PBX refuses it; nil: it bears no credentials.
+  let guesser: HashKey?
   let contacts: [Contact]
   let ways: [Way]
   var chosen = 0
@@ -95,6 +97,7 @@ final class PassedRegister {
     maxForwards = request.maxForwards
     identity = request.identity
     credentials = request.credentials
+    guesser = request.guesser
     contacts = request.contacts
   }
 }
@@ -111,6 +114,7 @@ struct PassedRequest {
   var maxForwards: Int
   var identity: HashKey
   var credentials: [[UInt8]]
+  var guesser: HashKey?
   var contacts: [PassedRegister.Contact] = []
 }
 
@@ -146,6 +150,10 @@ extension Shard {
       return true
     }
     if request.credentials.isEmpty, refusesStranger(message, fields, network: network, arrival) {
+      return true
+    }
+    if guessesTooOften(request) {
+      sendBack(message, fields, .authenticationFailed, arrival)
       return true
     }
     addContacts(to: &request, peer, passing)
@@ -200,7 +208,8 @@ extension Shard {
       userAgent: message.first(.userAgent).map { bytes.string($0.first(128)) } ?? "",
       requestURI: bytes.array(message.requestURI),
       maxForwards: max((message.maxForwards ?? 70) - 1, 1), identity: identity,
-      credentials: lines(of: [.authorization, .proxyAuthorization], in: message))
+      credentials: lines(of: [.authorization, .proxyAuthorization], in: message),
+      guesser: guesser(message, tenant: registrant.tenant, arrival))
   }
 
   /// Header fields as they came, each a line: what a phone and a PBX prove to one another is theirs.

@@ -135,6 +135,7 @@ extension Shard {
           number: UserPart.printable(outside.number), classes: outside.classes,
           isBlocked: toll.isBlocked(account))),
       call: session.id)
+    keep(account)
   }
 
   // MARK: How long
@@ -146,6 +147,7 @@ extension Shard {
     }
     guard session.egressLimits.contains(where: limits.isMetered) else { return }
     limits.beginTalk(session.egressLimits, at: now)
+    keepSpoken(session.egressLimits)
     setTollTimer()
   }
 
@@ -154,6 +156,7 @@ extension Shard {
     guard session.record.answer != nil, session.egressLimits.contains(where: limits.isMetered)
     else { return }
     limits.endTalk(session.egressLimits, at: now)
+    keepSpoken(session.egressLimits)
     setTollTimer()
   }
 
@@ -219,6 +222,7 @@ extension Shard {
               tenant: account.tenant, account: account.name, reason: .minutes,
               number: UserPart.printable(session.record.calledNumber), classes: [],
               isBlocked: toll.isBlocked(account))), call: session.id)
+        keep(account)
       }
     }
     release(session, by: .system, .costlyLimit)
@@ -228,7 +232,10 @@ extension Shard {
 
   func carryOut(_ order: TollOrder, _ account: TollWatch.Account) -> Int {
     switch order {
-    case .unblock: return toll.unblock(account) ? 1 : 0
+    case .unblock:
+      guard toll.unblock(account) else { return 0 }
+      keep(account)
+      return 1
     case .hangUp:
       let calls = sessionsBySerial.values.filter {
         $0.emergency == nil && $0.record.tenant == account.tenant && $0.isOutside(of: account.name)

@@ -179,6 +179,7 @@ package final class Shard {
     mediaKeys = MediaKeySource(
       secret: settings.secret, incarnation: settings.incarnation, shard: settings.shard)
     outbox = Outbox(limits: limits)
+    restore(settings.remembered)
     follow(configuration)
   }
 

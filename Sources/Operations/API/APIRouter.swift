@@ -58,6 +58,24 @@ package struct APIRouter: Sendable {
       _ = try Self.query(request)
       return try Self.json(await operations.reloadSettings())
     }
+    router.post("v1/users/{user}/password") { request, context in
+      let query = try Self.query(request, allowed: ["tenant"])
+      let body = Data(try await Self.body(request))
+      guard let order = try? JSONDecoder().decode(PasswordOrderResource.self, from: body),
+        order.isUsable
+      else {
+        throw APIFailure(
+          .badRequest, "the body does not say for how long the present password is good",
+          remedy: #"Send {"overlapSeconds": 86400}, half a year at most, or {}."#)
+      }
+      return try Self.json(
+        await operations.rotatePassword(
+          of: Self.parameter("user", context) ?? "", tenant: query.text("tenant"), order))
+    }
+    router.post("v1/secrets:rotate-key") { request, _ in
+      _ = try Self.query(request)
+      return try Self.json(await operations.rotateStoreKey())
+    }
     addMetrics(router)
     return router
   }

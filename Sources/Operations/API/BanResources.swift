@@ -20,7 +20,7 @@ package struct BanResource: Codable, Hashable, Sendable {
     network = ban.network.shortText
     reason = ban.reason.rawValue
     evidence = ban.evidence
-    since = Timestamp.text(wall.milliseconds(at: ban.since))
+    since = Timestamp.text(wall.milliseconds(at: ban.since) - Int64(ban.earlier.milliseconds))
     until = Timestamp.text(wall.milliseconds(at: ban.until))
     endsInSeconds = max(0, (ban.until - now).wholeSeconds)
     hits = ban.hits

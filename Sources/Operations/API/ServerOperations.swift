@@ -80,6 +80,12 @@ package protocol ServerOperations: Sendable {
   func reloadCertificates() async throws -> [CertificateResource]
   /// Reads the settings again; throws, and changes nothing, where they cannot be used.
   func reloadSettings() async throws -> ReloadResource
+  /// Another key for what the store keeps sealed.
+  func rotateStoreKey() async throws -> StoreKeyResource
+  /// Throws where there is no such user, or several of different tenants.
+  func rotatePassword(
+    of user: String, tenant: String?, _ order: PasswordOrderResource
+  ) async throws -> NewPasswordResource
 }
 
 package enum RecordFormat: String, Sendable, CaseIterable {

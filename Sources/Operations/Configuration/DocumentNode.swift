@@ -47,10 +47,11 @@ package indirect enum DocumentNode: Hashable, Sendable {
     }
   }
 
-  /// "a list", for a message that says what was found.
-  var kindText: String {
+  /// "a list", for a message that says what was found; of what may be a password, not what it is.
+  func kindText(at path: [PathElement]) -> String {
     switch self {
-    case .scalar(let scalar): scalar.isNull ? "nothing" : "`\(scalar.text)`"
+    case .scalar(let scalar):
+      scalar.isNull ? "nothing" : path.leadToSecrets ? "a value" : "`\(scalar.text.withoutSecret)`"
     case .sequence: "a list"
     case .mapping: "a group of keys"
     }

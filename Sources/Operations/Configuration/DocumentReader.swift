@@ -33,13 +33,14 @@ struct DocumentReader {
   {
     guard case .mapping(let entries, let position) = node else {
       report(
-        node.position, path, "a group of keys is expected here, not \(node.kindText)",
+        node.position, path, "a group of keys is expected here, not \(node.kindText(at: path))",
         remedy: "Known keys: \(keys.joined(separator: ", ")).")
       return nil
     }
     for entry in entries where !keys.contains(entry.key) {
       report(
-        entry.keyPosition, path + [.key(entry.key)], "unknown key `\(entry.key)`",
+        entry.keyPosition, path + [.key(entry.key.withoutSecret)],
+        "unknown key `\(entry.key.withoutSecret)`",
         suggestion: nearestMatch(to: entry.key, in: keys),
         remedy: "Known keys: \(keys.joined(separator: ", ")).")
     }
@@ -63,7 +64,7 @@ struct DocumentReader {
     case .scalar(let scalar) where scalar.isNull: return []
     default:
       report(
-        node.position, path, "a list is expected here, not \(node.kindText)",
+        node.position, path, "a list is expected here, not \(node.kindText(at: path))",
         remedy: "Begin each item with a dash, or write [a, b].")
       return []
     }
@@ -108,7 +109,7 @@ struct DocumentReader {
   ) -> Value? {
     guard case .scalar(let scalar) = node else {
       report(
-        node.position, path, "\(rule.expected) is expected here, not \(node.kindText)",
+        node.position, path, "\(rule.expected) is expected here, not \(node.kindText(at: path))",
         remedy: "For example: \(rule.example).")
       return nil
     }

@@ -11,13 +11,35 @@ extension ResourceReader {
   ]
 
   mutating func authentication(_ fields: DocumentFields) -> Credentials? {
-    let found = credentials(fields, "authentication")
-    if let found, case .mapping(let entries, let position)? = fields.node("authentication") {
-      let group = DocumentFields(
-        entries: entries, position: position, path: fields.path + ["authentication"])
+    let found = credentials(fields, "authentication", further: Self.previousKeys)
+    if let found, let group = authenticationGroup(fields) {
       refuseGuessable(found.password, of: [found.username], group)
     }
     return found
+  }
+
+  mutating func previousAuthentication(_ fields: DocumentFields) -> PreviousPassword? {
+    authenticationGroup(fields).flatMap { previousPassword($0) }
+  }
+
+  private func authenticationGroup(_ fields: DocumentFields) -> DocumentFields? {
+    guard case .mapping(let entries, let position)? = fields.node("authentication") else {
+      return nil
+    }
+    return DocumentFields(
+      entries: entries, position: position, path: fields.path + [.key("authentication")])
+  }
+
+  static let previousKeys = ["previousPassword", "previousPasswordUntil"]
+
+  /// Both keys or none.
+  mutating func previousPassword(_ fields: DocumentFields) -> PreviousPassword? {
+    guard Self.previousKeys.contains(where: fields.has) else { return nil }
+    let password = reader.required(
+      fields, "previousPassword", .text("a password", example: "\"…\""))
+    let until = reader.required(fields, "previousPasswordUntil", .timestamp)
+    guard let password, let until else { return nil }
+    return PreviousPassword(password: password, until: until)
   }
 
   mutating func refuseGuessable(

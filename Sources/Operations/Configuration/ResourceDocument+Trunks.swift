@@ -28,6 +28,7 @@ extension ResourceReader {
       wideLatching: reader.optional(fields, "wideLatching", .flag) ?? false,
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
+    trunk.previousAuthentication = previousAuthentication(fields)
     trunk.profile = reader.optional(
       fields, "profile", .text("a profile's name", example: "sipconnect"))
     trunk.numbers = trunkNumbers(fields)
@@ -156,8 +157,12 @@ extension ResourceReader {
     return probe
   }
 
-  mutating func credentials(_ parent: DocumentFields, _ key: String) -> Credentials? {
-    guard let fields = group(parent, key, keys: ["username", "password"]) else { return nil }
+  mutating func credentials(
+    _ parent: DocumentFields, _ key: String, further: [String] = []
+  ) -> Credentials? {
+    guard let fields = group(parent, key, keys: ["username", "password"] + further) else {
+      return nil
+    }
     return Credentials(
       username: reader.required(fields, "username", .text("a username", example: "acme")) ?? "",
       password: password(fields))

@@ -116,7 +116,7 @@ private struct ResourceWriter {
       ("targets", trunk.targets.isEmpty ? nil : .list(trunk.targets.map(node))),
       ("sources", .texts(trunk.sources.map(\.documentText))),
       ("credentials", trunk.credentials.map(node)),
-      ("authentication", trunk.authentication.map(node)),
+      ("authentication", trunk.authentication.map { node($0, trunk.previousAuthentication) }),
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
@@ -191,7 +191,22 @@ private struct ResourceWriter {
   }
 
   private func node(_ credentials: Credentials) -> DocumentNode {
-    .group([("username", .text(credentials.username)), ("password", secret(credentials.password))])
+    node(credentials, nil)
+  }
+
+  private func node(_ credentials: Credentials, _ previous: PreviousPassword?) -> DocumentNode {
+    .group(
+      [("username", .text(credentials.username)), ("password", secret(credentials.password))]
+        + fields(previous))
+  }
+
+  /// Until when is no secret; without the password it is shown to people, and reads back to none.
+  private func fields(_ previous: PreviousPassword?) -> [(String, DocumentNode?)] {
+    guard let previous else { return [] }
+    return [
+      ("previousPassword", secret(previous.password)),
+      ("previousPasswordUntil", .text(Timestamp.text(previous.until))),
+    ]
   }
 
   private func secret(_ password: String) -> DocumentNode? {
@@ -220,7 +235,8 @@ private struct ResourceWriter {
       ("musicOnHold", user.musicOnHold.map { .text($0) }),
       ("sources", user.sources.isEmpty ? nil : .texts(user.sources.map(\.documentText))),
     ]
-    return .group(fields + user.srtp.fields + user.toll.fields)
+    return .group(
+      fields + self.fields(user.previous) + user.srtp.fields + user.toll.fields)
   }
 
   private func node(_ forward: Forwarding) -> DocumentNode? {

@@ -44,15 +44,23 @@ package struct ResourceDocument: Sendable {
   /// - Parameters:
   ///   - source: what to call the text in errors, usually its file's name.
   ///   - existing: what the sections keep that the document leaves out.
+  ///   - isOurs: this program made it of what is in force, so that nobody is asked for other passwords, or for less.
   package static func parse(
-    _ text: String, source: String, over existing: Resources = Resources()
+    _ text: String, source: String, over existing: Resources = Resources(), isOurs: Bool = false
   ) throws(ConfigErrors) -> ResourceDocument {
-    try parse(YAMLDocument.parse(text, source: source), source: source, over: existing)
+    let root = try YAMLDocument.parse(
+      text, source: source, byteLimit: isOurs ? .max : YAMLDocument.byteLimit)
+    return try parse(root, source: source, over: existing, isStored: isOurs)
   }
 
   /// What this program wrote itself. Its parts came in one by one, so together they may be larger.
-  static func parse(stored text: String, source: String) throws(ConfigErrors) -> ResourceDocument {
-    let root = try YAMLDocument.parse(text, source: source, byteLimit: .max)
+  ///
+  /// - Parameter key: what its passwords are sealed with; nil: they are taken as they stand there.
+  static func parse(
+    stored text: String, source: String, key: StoreKey? = nil
+  ) throws(ConfigErrors) -> ResourceDocument {
+    var root = try YAMLDocument.parse(text, source: source, byteLimit: .max)
+    if let key { root = try key.opened(root, source: source) }
     return try parse(root, source: source, over: Resources(), isStored: true)
   }
 
@@ -207,7 +215,8 @@ extension ResourceReader {
       "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
       "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "sources",
     ]
-    guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
+    let known = keys + Self.previousKeys + Self.tollKeys
+    guard let fields = reader.fields(item.node, item.path, keys: known) else {
       return nil
     }
     var user = User(
@@ -221,6 +230,7 @@ extension ResourceReader {
       mediaTimeout: reader.optional(fields, "mediaTimeout", .duration(example: "60s"))
         ?? ResourceDefaults.mediaTimeout)
     refuseGuessable(user.password, of: [user.name, user.extension], fields)
+    user.previous = previousPassword(fields)
     user.callerIDs = reader.list(
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)

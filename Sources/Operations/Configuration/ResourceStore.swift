@@ -48,9 +48,12 @@ package final class ResourceStore: Sendable {
   package enum Failure: Error, Sendable {
     case invalid(ConfigErrors)
     case store(StoreError)
+    case secret(SecretError)
   }
 
   private let store: any CallStore
+  /// What passwords are sealed with in the store.
+  private let key: StoreKey
   private let state: Mutex<State>
 
   private struct State: Sendable {
@@ -60,10 +63,13 @@ package final class ResourceStore: Sendable {
 
   /// Loads what was in force. Resources that do not fit the listeners any more are an error that names
   /// each: starting without them would refuse calls silently.
-  package init(store: any CallStore, surroundings: Surroundings) throws(Failure) {
+  package init(
+    store: any CallStore, key: StoreKey, surroundings: Surroundings
+  ) throws(Failure) {
     self.store = store
+    self.key = key
     var configuration = Configuration()
-    if let (document, revision) = try Self.latest(store) {
+    if let (document, revision) = try Self.latest(store, key) {
       configuration = try Self.compile(document, revision, surroundings)
     }
     state = Mutex(State(configuration: configuration, surroundings: surroundings))
@@ -72,16 +78,17 @@ package final class ResourceStore: Sendable {
   /// Applies a document over what was in force before anything is: so resources that do not fit the
   /// listeners any more can be replaced, together with the listeners.
   package init(
-    store: any CallStore, surroundings: Surroundings, applying text: String, source: String,
-    at milliseconds: Int64
+    store: any CallStore, key: StoreKey, surroundings: Surroundings, applying text: String,
+    source: String, at milliseconds: Int64
   ) throws(Failure) {
     self.store = store
-    let (stored, revision) = try Self.latest(store) ?? (nil, 0)
+    self.key = key
+    let (stored, revision) = try Self.latest(store, key) ?? (nil, 0)
     let document = try Self.parse(text, source, stored?.resources ?? Resources())
     let isNew = document.resources != stored?.resources
     var configuration = try Self.compile(document, isNew ? revision + 1 : revision, surroundings)
     if isNew {
-      let saved = try Self.save(document.resources, in: store, milliseconds)
+      let saved = try Self.save(document.resources, in: store, key, milliseconds)
       if saved != configuration.revision {
         configuration = try Self.compile(document, saved, surroundings)
       }
@@ -90,7 +97,7 @@ package final class ResourceStore: Sendable {
   }
 
   private static func latest(
-    _ store: any CallStore
+    _ store: any CallStore, _ key: StoreKey
   ) throws(Failure) -> (ResourceDocument, UInt64)? {
     let latest: ResourceRevision?
     do throws(StoreError) {
@@ -101,7 +108,8 @@ package final class ResourceStore: Sendable {
     guard let latest else { return nil }
     let source = "stored resources, revision \(latest.revision)"
     let document = try invalid { () throws(ConfigErrors) in
-      try ResourceDocument.parse(stored: latest.document, source: source)
+      try ResourceDocument.parse(
+        stored: latest.document, source: source, key: latest.key == nil ? nil : key)
     }
     return (document, latest.revision)
   }
@@ -109,9 +117,11 @@ package final class ResourceStore: Sendable {
   package var current: Configuration { state.withLock { $0.configuration } }
 
   /// What `apply` would do; nothing is stored.
-  package func check(_ text: String, source: String) throws(Failure) -> Outcome {
+  package func check(
+    _ text: String, source: String, isOurs: Bool = false
+  ) throws(Failure) -> Outcome {
     let (current, surroundings) = state.withLock { ($0.configuration, $0.surroundings) }
-    let document = try Self.parse(text, source, current.resources)
+    let document = try Self.parse(text, source, current.resources, isOurs: isOurs)
     let configuration = try Self.compile(document, current.revision, surroundings)
     return Outcome(
       configuration: configuration, changed: document.resources != current.resources)
@@ -119,21 +129,23 @@ package final class ResourceStore: Sendable {
 
   /// Replaces each section that the document has by what it says; sections that it leaves out stay.
   /// Stored before it is in force. The caller hands the configuration to the shards.
-  package func apply(_ text: String, source: String, at milliseconds: Int64) throws(Failure)
-    -> Outcome
-  {
+  ///
+  /// - Parameter isOurs: made of what is in force: its passwords are as they are.
+  package func apply(
+    _ text: String, source: String, isOurs: Bool = false, at milliseconds: Int64
+  ) throws(Failure) -> Outcome {
     // One apply at a time: each is checked against what the one before left.
     let result: Result<Outcome, Failure> = state.withLock { state in
       do throws(Failure) {
         let (current, surroundings) = (state.configuration, state.surroundings)
-        let document = try Self.parse(text, source, current.resources)
+        let document = try Self.parse(text, source, current.resources, isOurs: isOurs)
         // Compiled before anything is stored; the number is known only afterwards.
         let next = current.revision + 1
         var configuration = try Self.compile(document, next, surroundings)
         guard document.resources != current.resources else {
           return .success(Outcome(configuration: current, changed: false))
         }
-        let revision = try Self.save(document.resources, in: store, milliseconds)
+        let revision = try Self.save(document.resources, in: store, key, milliseconds)
         if revision != next {
           configuration = try Self.compile(document, revision, surroundings)
         }
@@ -174,22 +186,37 @@ package final class ResourceStore: Sendable {
     }
   }
 
+  /// Another key for the store, and every revision sealed with it. Nobody may apply in between.
+  package func rotateKey() throws -> StoreKeyResource {
+    let result: Result<StoreKeyResource, any Error> = state.withLock { _ in
+      Result {
+        StoreKeyResource(file: key.path, identifier: try key.rotate(in: store))
+      }
+    }
+    return try result.get()
+  }
+
   private static func save(
-    _ resources: Resources, in store: any CallStore, _ milliseconds: Int64
+    _ resources: Resources, in store: any CallStore, _ key: StoreKey, _ milliseconds: Int64
   ) throws(Failure) -> UInt64 {
-    do throws(StoreError) {
+    do {
+      let sealed = try key.sealed(resources.document(secrets: .written))
       return try store.save(
-        resources: DocumentWriter.json(resources.document(secrets: .written)), at: milliseconds)
-    } catch {
+        resources: DocumentWriter.json(sealed.document), sealedBy: sealed.key, at: milliseconds)
+    } catch let error as StoreError {
       throw .store(error)
+    } catch let error as SecretError {
+      throw .secret(error)
+    } catch {
+      throw .store(StoreError(.other, "\(error)"))
     }
   }
 
-  private static func parse(_ text: String, _ source: String, _ existing: Resources)
-    throws(Failure) -> ResourceDocument
-  {
+  private static func parse(
+    _ text: String, _ source: String, _ existing: Resources, isOurs: Bool = false
+  ) throws(Failure) -> ResourceDocument {
     try invalid { () throws(ConfigErrors) in
-      try ResourceDocument.parse(text, source: source, over: existing)
+      try ResourceDocument.parse(text, source: source, over: existing, isOurs: isOurs)
     }
   }
 

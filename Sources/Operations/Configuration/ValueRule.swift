@@ -18,6 +18,13 @@ extension ValueRule where Value == String {
   }
 }
 
+extension ValueRule where Value == Int64 {
+  /// Milliseconds since 1970.
+  static var timestamp: ValueRule {
+    ValueRule(expected: "a moment", example: "2026-08-01T00:00:00Z") { Timestamp.milliseconds($0) }
+  }
+}
+
 extension ValueRule where Value == Bool {
   static var flag: ValueRule {
     ValueRule(expected: "true or false", example: "true", choices: ["true", "false"]) {

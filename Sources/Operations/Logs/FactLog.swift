@@ -29,12 +29,12 @@ package struct FactLog: Sendable {
   private static func level(of event: FactEvent) -> LogLevel {
     switch event {
     case .callAttempted, .callAnswered, .callEnded, .bindingAdded, .bindingRemoved,
-      .requestRefused, .configurationApplied, .listenerClosed, .drained:
+      .requestRefused, .previousPasswordUsed, .configurationApplied, .listenerClosed, .drained:
       .info
     case .recordingChanged(let recording, _): recording.end?.isFailure ?? false ? .warning : .info
     case .hopEnded(let attempt): attempt.cause == nil ? .debug : .info
     case .hopTried, .callRinging, .callNoted, .digitPassed, .sessionChanged, .mediaLatched,
-      .messageDropped, .subscriptionState, .mailboxSet:
+      .messageDropped, .subscriptionState, .mailboxSet, .tollKept:
       .debug
     case .mediaSilent, .audioVerdict, .authenticationFailed: .warning
     case .targetState(_, _, let usable, _): usable ? .info : .warning
@@ -55,8 +55,10 @@ package struct FactLog: Sendable {
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
       .sessionChanged, .digitPassed, .recordingChanged,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
+      .previousPasswordUsed,
       .targetState,
       .nameState, .registrationState, .subscriptionState, .mailboxSet, .internalFault, .tollAlarm,
+      .tollKept,
       .overload,
       .configurationApplied, .listenerClosed, .drained:
       false
@@ -154,6 +156,23 @@ package struct FactLog: Sendable {
           LogField("reason", alarm.reason.rawValue), LogField("number", .personal(alarm.number)),
           LogField("class", "\(alarm.classes)"),
           LogField("blocked", alarm.isBlocked ? "true" : "false"),
+        ]
+      )
+    case .previousPasswordUsed(let tenant, let account, let source):
+      (
+        "previous password used",
+        [
+          LogField("tenant", tenant), LogField("account", account),
+          LogField("source", .personal("\(source)")),
+        ]
+      )
+    case .tollKept(let memory):
+      (
+        "toll kept",
+        [
+          LogField("tenant", memory.tenant), LogField("account", memory.account),
+          LogField("blocked", memory.isBlocked ? "true" : "false"),
+          LogField("spokenSeconds", memory.spoken.wholeSeconds),
         ]
       )
     case .banned(let ban): ("banned", fields(ban))

@@ -49,8 +49,9 @@ package struct FactTally: Hashable, Sendable {
     case .nameState, .callRinging, .callNoted, .digitPassed, .recordingChanged, .sessionChanged,
       .mediaLatched,
       .bindingAdded, .bindingRemoved,
-      .requestRefused, .messageDropped, .configurationApplied, .registrationState,
-      .subscriptionState, .mailboxSet, .banned, .banEnded,
+      .requestRefused, .previousPasswordUsed, .messageDropped, .configurationApplied,
+      .registrationState,
+      .subscriptionState, .mailboxSet, .banned, .banEnded, .tollKept,
       .overload, .listenerClosed, .drained:
       break
     }

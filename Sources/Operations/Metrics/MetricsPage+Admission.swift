@@ -9,6 +9,10 @@ extension MetricsPage {
       "Messages of those who are not known that were not answered, or not looked at, by reason.",
       by: "reason",
       AdmissionCounters.Reason.allCases.map { ($0.rawValue, admission[$0]) })
+    text.single(
+      "previous_passwords_total", .counter,
+      "Proofs by the password before the present one, which is good for a while.",
+      shard.previousPasswords)
     text.single("bans", .gauge, "Addresses and blocks that are banned.", admission.bans)
     text.single("bans_made_total", .counter, "Bans that there were.", admission.bansMade)
     text.single(

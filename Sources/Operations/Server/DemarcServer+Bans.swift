@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import Edge
+import Persistence
 
 // Who is banned, and orders about it.
 
@@ -24,6 +25,7 @@ extension DemarcServer {
     }
     switch answer {
     case .done(let ban):
+      await orderIsKept()
       return BanResource(ban, wall: .process, now: MonotonicClock.now)
     case .trunk(let trunk):
       throw APIFailure(
@@ -42,7 +44,15 @@ extension DemarcServer {
     guard case .ban(.done(let ban)) = try await queries.ask(.liftBan(block)) else {
       throw Self.noBan(block)
     }
+    await orderIsKept()
     return BanResource(ban, wall: .process, now: MonotonicClock.now)
+  }
+
+  /// An order that was confirmed outlives a crash in the next moment. Where the store does not write, which the log says,
+  /// it holds as long as the process.
+  func orderIsKept() async {
+    let writer = writer
+    _ = await blocking.run { writer.settle(within: .seconds(3)) }
   }
 
   private static func noBan(_ block: IPNetwork) -> APIFailure {

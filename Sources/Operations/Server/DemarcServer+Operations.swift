@@ -121,6 +121,21 @@ extension DemarcServer: ServerOperations {
     return applied
   }
 
+  package func rotateStoreKey() async throws -> StoreKeyResource {
+    let keeper = keeper
+    return try await blocking.run { try keeper.rotateKey() }
+  }
+
+  package func rotatePassword(
+    of user: String, tenant: String?, _ order: PasswordOrderResource
+  ) async throws -> NewPasswordResource {
+    let keeper = keeper
+    let overlap = Int64(order.overlapSeconds ?? PasswordOrderResource.standardSeconds) * 1_000
+    return try await blocking.run {
+      try keeper.rotatePassword(of: user, tenant: tenant, overlap: overlap)
+    }
+  }
+
   package func numbers() async throws -> [NumberResource] {
     keeper.current.resources.numbers.map(NumberResource.init)
   }

@@ -9,7 +9,10 @@ extension DemarcServer {
     guard case .toll(let statuses) = try await queries.ask(.toll) else { return [] }
     let wall = WallTime.process
     return statuses.map {
-      TollAccountResource($0, lastAlarm: Timestamp.text(wall.milliseconds(at: $0.lastAlarm)))
+      TollAccountResource(
+        $0,
+        lastAlarm: Timestamp.text(
+          wall.milliseconds(at: $0.lastAlarm) - Int64($0.earlier.milliseconds)))
     }
   }
 
@@ -22,6 +25,7 @@ extension DemarcServer {
     guard case .tollOrder(let count) = answer else {
       throw APIFailure(.internalFault, "the order was not carried out", remedy: "Ask again.")
     }
+    if action == .unblock { await orderIsKept() }
     return TollOrderedResource(
       tenant: owner, account: account, action: action.rawValue, count: count)
   }

@@ -130,6 +130,8 @@ package final class DemarcServer: Sendable {
           LogField("version", Version.text), LogField("revision", revision),
           LogField("interrupted", recovery.interrupted.count),
           LogField("registrations", recovery.bindings.count),
+          LogField("bans", recovery.border.bans.count),
+          LogField("blocked", recovery.border.toll.count(where: \.isBlocked)),
           LogField("milliseconds", milliseconds),
         ]))
   }

@@ -25,15 +25,16 @@ final class ResourceKeeper: Sendable {
     store: SQLiteStore, settings: ServerSettings, document: [UInt8]?, log: LogSink
   ) throws {
     self.log = log
+    let key = try StoreKey(besides: store.path, of: store)
     let surroundings = ResourceStore.Surroundings(
       listeners: settings.listeners, media: settings.media)
     do throws(ResourceStore.Failure) {
       if let document {
         resources = try ResourceStore(
-          store: store, surroundings: surroundings, applying: try Self.text(document),
+          store: store, key: key, surroundings: surroundings, applying: try Self.text(document),
           source: Self.source, at: Self.now)
       } else {
-        resources = try ResourceStore(store: store, surroundings: surroundings)
+        resources = try ResourceStore(store: store, key: key, surroundings: surroundings)
       }
     } catch {
       throw error.apiFailure
@@ -70,6 +71,20 @@ final class ResourceKeeper: Sendable {
     return try result.get()
   }
 
+  func rotateKey() throws(APIFailure) -> StoreKeyResource {
+    do {
+      let key = try resources.rotateKey()
+      log.write(LogLine(.info, "store key rotated", [LogField("key", key.identifier)]))
+      return key
+    } catch let error as SecretError {
+      throw ResourceStore.Failure.secret(error).apiFailure
+    } catch let error as StoreError {
+      throw ResourceStore.Failure.store(error).apiFailure
+    } catch {
+      throw APIFailure(.internalFault, "\(error)", remedy: "The log has more.")
+    }
+  }
+
   /// Changes one number of what is in force, so that two who change different numbers at once both do.
   func change(number: String, _ wanted: NumberChange) throws(APIFailure) -> NumberResource {
     let result: Result<NumberResource, APIFailure> = plane.withLock { plane in
@@ -78,13 +93,50 @@ final class ResourceKeeper: Sendable {
         let place = try Self.place(of: number, wanted.of, in: resources)
         resources.numbers[place] = try resources.numbers[place].changed(by: wanted)
         let document = resources.document([.numbers], secrets: .omitted)
-        _ = try change(Array(DocumentWriter.json(document).utf8), plane)
+        _ = try change(Array(DocumentWriter.json(document).utf8), plane, isOurs: true)
         return .success(NumberResource(resources.numbers[place]))
       } catch {
         return .failure(error)
       }
     }
     return try result.get()
+  }
+
+  /// Gives a user another password; the present one is good for a while yet.
+  func rotatePassword(
+    of name: String, tenant: String?, overlap: Int64
+  ) throws(APIFailure) -> NewPasswordResource {
+    let result: Result<NewPasswordResource, APIFailure> = plane.withLock { plane in
+      do throws(APIFailure) {
+        var resources = current.resources
+        let place = try Self.place(ofUser: name, tenant, in: resources)
+        let answer = resources.users[place].rotatePassword(overlap: overlap, at: Self.now)
+        let document = resources.document([.users], secrets: .written)
+        _ = try change(Array(DocumentWriter.json(document).utf8), plane, isOurs: true)
+        return .success(answer)
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  private static func place(
+    ofUser name: String, _ tenant: String?, in resources: Resources
+  ) throws(APIFailure) -> Int {
+    let places = resources.users.indices.filter {
+      resources.users[$0].name == name && (tenant == nil || resources.users[$0].tenant == tenant)
+    }
+    guard let place = places.first else {
+      throw APIFailure(
+        .notFound, "there is no user `\(name)`", remedy: "`demarc get users` lists them.")
+    }
+    guard places.count == 1 else {
+      let tenants = places.map { resources.users[$0].tenant }.joined(separator: ", ")
+      throw APIFailure(
+        .conflict, "several tenants have a user `\(name)`", remedy: "Say whose it is: \(tenants).")
+    }
+    return place
   }
 
   private static func place(
@@ -135,17 +187,19 @@ final class ResourceKeeper: Sendable {
 
   /// Announcements are read before anything is stored: a file that cannot be played is found now, not by
   /// a caller.
-  private func change(_ document: [UInt8], _ plane: Plane) throws(APIFailure) -> ApplyResource {
+  private func change(
+    _ document: [UInt8], _ plane: Plane, isOurs: Bool = false
+  ) throws(APIFailure) -> ApplyResource {
     let text = try failing { () throws(ResourceStore.Failure) in try Self.text(document) }
     let before = current
     let planned = try failing { () throws(ResourceStore.Failure) in
-      try resources.check(text, source: Self.source)
+      try resources.check(text, source: Self.source, isOurs: isOurs)
     }
     try checkFiles(planned.configuration)
     try play(planned.configuration, on: plane.media)
     do throws(APIFailure) {
       let outcome = try failing { () throws(ResourceStore.Failure) in
-        try resources.apply(text, source: Self.source, at: Self.now)
+        try resources.apply(text, source: Self.source, isOurs: isOurs, at: Self.now)
       }
       if outcome.changed { plane.post?.send(.configuration(outcome.configuration)) }
       return ApplyResource(outcome)
@@ -263,6 +317,7 @@ extension ResourceStore.Failure {
     switch self {
     case .invalid(let errors): APIFailure(errors)
     case .store(let error): APIFailure(.unavailable, error.message, remedy: error.remedy)
+    case .secret(let error): APIFailure(.unavailable, error.message, remedy: error.remedy)
     }
   }
 }

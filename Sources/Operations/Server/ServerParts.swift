@@ -184,6 +184,7 @@ struct ServerParts {
       listeners: settings.listeners, mediaAddresses: settings.media)
     shard.node = settings.node
     shard.limits = settings.limits
+    shard.remembered = recovery.border
     shard.recordingFormat = settings.recordings.format
     shard.speaksG729 = SpeechLibraries.hasG729
     shard.certificateFingerprint = identity?.fingerprint.bytes ?? []

@@ -1,3 +1,4 @@
+import Base
 import CallCore
 
 /// What a batch of facts comes to: one change a call and one a contact, however many facts spoke of them.
@@ -21,6 +22,9 @@ struct BatchPlan {
   /// The last fact of each contact, in order of first mention.
   private(set) var bindings: [Int] = []
   private(set) var mailboxes: [Int] = []
+  /// The last fact of each ban, and of each account of costly calls.
+  private(set) var bans: [Int] = []
+  private(set) var toll: [Int] = []
 
   private struct ContactKey: Hashable {
     var tenant: String
@@ -30,9 +34,16 @@ struct BatchPlan {
     var flow: UInt32
   }
 
+  private struct TollKey: Hashable {
+    var tenant: String
+    var account: String
+  }
+
   init(_ facts: [Fact]) {
     var callIndex: [CallID: Int] = [:]
     var contactIndex: [ContactKey: Int] = [:]
+    var banIndex: [IPNetwork: Int] = [:]
+    var tollIndex: [TollKey: Int] = [:]
     for (position, fact) in facts.enumerated() {
       switch fact.event {
       case .callAttempted(let record):
@@ -60,17 +71,25 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .mailboxSet: mailboxes.append(position)
+      case .banned(let ban), .banEnded(let ban, _): banIndex[ban.network] = position
+      case .tollKept(let memory):
+        tollIndex[TollKey(tenant: memory.tenant, account: memory.account)] = position
       case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
-        .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
+        .mediaSilent, .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused,
+        .messageDropped,
         .targetState,
-        .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+        .registrationState, .subscriptionState, .nameState, .internalFault,
         .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
         continue
       }
     }
+    if !banIndex.isEmpty { bans = banIndex.values.sorted() }
+    if !tollIndex.isEmpty { toll = tollIndex.values.sorted() }
   }
 
-  var isEmpty: Bool { calls.isEmpty && bindings.isEmpty && mailboxes.isEmpty }
+  var isEmpty: Bool {
+    calls.isEmpty && bindings.isEmpty && mailboxes.isEmpty && bans.isEmpty && toll.isEmpty
+  }
 
   private mutating func change(
     _ id: CallID, _ position: Int, _ index: inout [CallID: Int],
@@ -94,25 +113,29 @@ extension FactEvent {
   package var isStored: Bool {
     switch self {
     case .callAttempted, .callAnswered, .sessionChanged, .recordingChanged, .callEnded,
-      .bindingAdded, .bindingRemoved, .mailboxSet:
+      .bindingAdded, .bindingRemoved, .mailboxSet, .banned, .banEnded, .tollKept:
       true
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
-      .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+      .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused, .messageDropped,
+      .targetState,
+      .registrationState, .subscriptionState, .nameState, .internalFault,
       .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
       false
     }
   }
 
-  /// Whether a record would be missing or wrong without it. What else is stored (a refreshed contact, a
-  /// session's latest form) may be left out when the writer is far behind.
+  /// Whether a record would be missing or wrong without it, or somebody's minutes. What else is stored (a refreshed
+  /// contact, a session's latest form, a ban) may be left out when the writer is far behind.
   var isIndispensable: Bool {
     switch self {
-    case .callAttempted, .callAnswered, .callEnded: true
-    case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
+    case .callAttempted, .callAnswered, .callEnded, .tollKept: true
+    case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet, .banned,
+      .banEnded:
+      false
     case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
-      .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
-      .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
+      .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused, .messageDropped,
+      .targetState,
+      .registrationState, .subscriptionState, .nameState, .internalFault,
       .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
       false
     }

@@ -113,6 +113,17 @@ package final class RecordWriter: Sendable {
     }
   }
 
+  /// Waits until all that was submitted by now is on the disk. False: it was not in the time.
+  package func settle(within limit: Duration) -> Bool {
+    let sequence = queue.withLock { $0.sequence }
+    let deadline = ContinuousClock.now + limit
+    while queue.withLock({ $0.counters.durableUpTo < sequence }) {
+      guard ContinuousClock.now < deadline else { return false }
+      Thread.sleep(forTimeInterval: 0.002)
+    }
+    return true
+  }
+
   /// Writes what waits and ends the thread. False: not all of it could be written in the time.
   package func stop(within limit: Duration = .seconds(10)) -> Bool {
     let mustWake = queue.withLock { queue in

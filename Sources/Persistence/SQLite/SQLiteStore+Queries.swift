@@ -69,47 +69,6 @@ extension SQLiteStore {
   }
 }
 
-// MARK: Resources
-
-extension SQLiteStore {
-  package func save(resources document: String, at milliseconds: Int64) throws(StoreError)
-    -> UInt64
-  {
-    try writing { db in
-      let last = try Int64.fetchOne(db, sql: "SELECT max(revision) FROM resource_revision") ?? 0
-      try db.execute(
-        sql: "INSERT INTO resource_revision VALUES (?, ?, ?)",
-        arguments: [last + 1, milliseconds, document])
-      return UInt64(last + 1)
-    }
-  }
-
-  package func latestResources() throws(StoreError) -> ResourceRevision? {
-    try reading { db in
-      try Row.fetchOne(
-        db, sql: "SELECT * FROM resource_revision ORDER BY revision DESC LIMIT 1"
-      ).map { ResourceRevision($0) }
-    }
-  }
-
-  package func resources(revision: UInt64) throws(StoreError) -> ResourceRevision? {
-    try reading { db in
-      try Row.fetchOne(
-        db, sql: "SELECT * FROM resource_revision WHERE revision = ?",
-        arguments: [Int64(clamping: revision)]
-      ).map { ResourceRevision($0) }
-    }
-  }
-}
-
-extension ResourceRevision {
-  fileprivate init(_ row: Row) {
-    self.init(
-      revision: UInt64(clamping: row["revision"] as Int64), appliedAt: row["applied_ms"],
-      document: row["document"])
-  }
-}
-
 extension StoredRecord {
   /// Nil for a row that this program cannot have written.
   init?(_ row: Row) {

@@ -11,6 +11,8 @@ extension SQLiteStore {
     let wall = clock.wall(now)
     return try writing { db in
       var recovery = Recovery()
+      // Before the calls of before are closed: by them it is known what they have talked.
+      recovery.border = try border(db, now: now, wall: wall)
       recovery.interrupted = try interruptOpenCalls(db)
       recovery.bindings = try liveBindings(db, now: now, wall: wall)
       recovery.mailboxes = try mailboxes(db)

@@ -21,6 +21,7 @@ extension SQLiteStore {
       for position in plan.mailboxes {
         if case .mailboxSet(let status) = facts[position].event { try statements.write(status) }
       }
+      try statements.writeBorder(plan, facts, clock)
       try statements.note(alive: statements.alive, clock)
     }
   }

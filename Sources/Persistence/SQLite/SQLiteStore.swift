@@ -40,6 +40,8 @@ package final class SQLiteStore: CallStore {
         throw StoreError(.newer, "\(path) was made by a later version of Demarc")
       }
       try migrator.migrate(pool)
+      // A rewrite that a crash cut short may have left in the log what it was to take away.
+      _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
       let statements = try pool.writeWithoutTransaction { try WriterStatements($0) }
       writer = Mutex(statements)
     } catch let error as StoreError {
@@ -95,6 +97,15 @@ package final class SQLiteStore: CallStore {
     if isClosed.load(ordering: .relaxed) { throw .closed }
     do {
       return try pool.read(body)
+    } catch {
+      throw StoreError(any: error, path: path)
+    }
+  }
+
+  func withoutTransaction<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+    if isClosed.load(ordering: .relaxed) { throw .closed }
+    do {
+      return try pool.writeWithoutTransaction(body)
     } catch {
       throw StoreError(any: error, path: path)
     }

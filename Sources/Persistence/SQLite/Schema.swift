@@ -87,6 +87,12 @@ enum Schema {
     migrator.registerMigration("7 recordings") { db in
       for sql in version7 { try db.execute(sql: sql) }
     }
+    migrator.registerMigration("8 by which key passwords are sealed") { db in
+      try db.execute(sql: "ALTER TABLE resource_revision ADD COLUMN key_id TEXT")
+    }
+    migrator.registerMigration("9 bans, and what costly calls have used up") { db in
+      for sql in version9 { try db.execute(sql: sql) }
+    }
     return migrator
   }
 
@@ -95,6 +101,31 @@ enum Schema {
     "expires_ms", "user_agent", "preference", "path", "instance", "number_block", "passed_to",
     "token", "kept_ms",
   ]
+
+  private static var version9: [String] {
+    [
+      """
+      CREATE TABLE ban (
+        network TEXT PRIMARY KEY, reason TEXT NOT NULL, evidence TEXT NOT NULL,
+        since_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, proven INTEGER NOT NULL,
+        before INTEGER NOT NULL) STRICT, WITHOUT ROWID
+      """,
+      // `talking` calls went on at `at_ms`: what they have talked since is for whoever recovers to add.
+      """
+      CREATE TABLE toll_account (
+        tenant TEXT NOT NULL, account TEXT NOT NULL, blocked INTEGER NOT NULL,
+        alarms INTEGER NOT NULL, last_alarm_ms INTEGER NOT NULL, last_reason TEXT NOT NULL,
+        spoken_ms INTEGER NOT NULL, talking INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+        day_ends_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, account)) STRICT, WITHOUT ROWID
+      """,
+    ]
+  }
+
+  /// As they have become in the eighth version.
+  static let resourceColumns = """
+    revision INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL, document TEXT NOT NULL, key_id TEXT
+    """
 
   private static var version7: [String] {
     [

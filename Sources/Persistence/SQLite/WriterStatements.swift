@@ -14,6 +14,9 @@ final class WriterStatements {
   let deleteBinding: PreparedStatement
   let upsertMailbox: PreparedStatement
   let deleteMailbox: PreparedStatement
+  let upsertBan: PreparedStatement
+  let deleteBan: PreparedStatement
+  let upsertToll: PreparedStatement
   let alive: PreparedStatement
   let aliveIfOpen: PreparedStatement
   let insertIncarnation: PreparedStatement
@@ -63,6 +66,12 @@ final class WriterStatements {
       """)
     upsertMailbox = try prepare("INSERT OR REPLACE INTO mailbox VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
     deleteMailbox = try prepare("DELETE FROM mailbox WHERE tenant = ?1 AND user = ?2")
+    upsertBan = try prepare("INSERT OR REPLACE INTO ban VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+    deleteBan = try prepare("DELETE FROM ban WHERE network = ?1")
+    upsertToll = try prepare(
+      """
+      INSERT OR REPLACE INTO toll_account VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+      """)
     alive = try prepare("UPDATE alive SET wall_ms = ?1, monotonic_ns = ?2")
     aliveIfOpen = try prepare(
       """

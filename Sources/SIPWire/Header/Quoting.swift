@@ -4,6 +4,10 @@ package import Base
 package enum Quoting {
   /// Text without the backslashes of quoted-pairs, fit for display as `RawSpan.string` is.
   package static func string(_ bytes: RawSpan, _ range: ByteRange) -> String {
+    text(bytes, range).rawSpan.displayText
+  }
+
+  private static func text(_ bytes: RawSpan, _ range: ByteRange) -> [UInt8] {
     var text: [UInt8] = []
     let (start, end) = bytes.bounds(range)
     var i = start
@@ -12,7 +16,16 @@ package enum Quoting {
       text.append(bytes.byte(at: i))
       i &+= 1
     }
-    return text.rawSpan.displayText
+    return text
+  }
+
+  /// The text without those backslashes where there are any; nil: the range is the text itself.
+  package static func unquoted(_ bytes: RawSpan, _ range: ByteRange) -> [UInt8]? {
+    let (start, end) = bytes.bounds(range)
+    for i in start..<end where bytes.byte(at: i) == UInt8(ascii: "\\") {
+      return text(bytes, range)
+    }
+    return nil
   }
 
   /// Whether the inside of a quoted string means `text`, case included.

@@ -34,6 +34,8 @@ package struct WorldSettings: Sendable {
   package var natted: [ListenerIndex: IPAddress] = [:]
   package var limits = ShardLimits()
   package var speaksG729 = false
+  /// What every start is given of the process before.
+  package var remembered = BorderMemory()
   package init() {}
 }
 
@@ -123,6 +125,7 @@ package final class World {
       listeners: settings.listeners, mediaAddresses: settings.mediaAddresses)
     engine.limits = settings.limits
     engine.speaksG729 = settings.speaksG729
+    engine.remembered = settings.remembered
     engine.certificateFingerprint = AgentDTLS.ours
     shard = Shard(settings: engine, configuration: configuration, now: now)
     drain()

@@ -299,3 +299,82 @@ def rates(t):
         options(north)
     expect(answers(north) == [200] * 100, "a trunk suffers")
     expect(not world.bans(), f"{world.bans()}")
+
+
+@test("bans-over-a-restart", 60)
+def over_a_restart(t):
+    """After a crash a ban holds for the rest of its time, an operator's though it was a moment before; then it ends"""
+    world = Border(t, admission={"banTime": "20s"})
+    agent = stranger(t, world, "127.0.7.81")
+    for i in range(20):
+        guess(agent, "alice", f"guess-{i}")
+    before = world.bans()["127.0.7.81"]
+    expect(before["reason"] == "passwords", f"{before}")
+    time.sleep(1.2)
+    world.demarc.command("bans", "add", "127.0.9.0/24", "--reason", "by night", "--for", "1h")
+    world.demarc.kill()
+    world.demarc.start()
+    after = world.bans()
+    expect(set(after) == {"127.0.7.81", "127.0.9.0/24"}, f"{after}")
+    one, block = after["127.0.7.81"], after["127.0.9.0/24"]
+    expect(one["evidence"] == before["evidence"] and one["reason"] == "passwords", f"{one}")
+    for key in ("since", "until"):
+        expect(one[key][:18] == before[key][:18] or one[key][:17] == before[key][:17], f"{key}: {before} and {one}")
+    expect(one["endsInSeconds"] < before["endsInSeconds"], f"{before} and {one}")
+    expect(block["evidence"] == "by night" and 3_500 < block["endsInSeconds"] <= 3_600, f"{block}")
+    expect(guess(agent, "alice", world.users["alice"]["password"]) is None, "it is answered again")
+    expect(is_closed(connection(t, world, "127.0.9.7")), "a connection is accepted from there again")
+    # A lifted one does not come back, and one whose time is over ends.
+    world.demarc.command("bans", "lift", "127.0.9.0/24")
+    world.demarc.kill()
+    world.demarc.start()
+    expect(set(world.bans()) == {"127.0.7.81"}, f"{world.bans()}")
+    wait_until(lambda: not world.bans(), 25, "the ban to end")
+    expect(guess(agent, "alice", world.users["alice"]["password"]) == 200, "it is not heard again")
+
+
+@test("guesses-at-a-pbx", 60)
+def at_a_pbx(t):
+    """Who guesses at the phones of a PBX is banned by what the PBX answers, and the PBX hears no more of him"""
+    world = Border(t)
+    document = world.resources()
+    for trunk in document["trunks"]:
+        if trunk["name"] == "pbx":
+            trunk["passesRegistrations"] = {"domain": "pbx.test"}
+    world.demarc.apply(document)
+    pbx = t.agent(world=world, user="pbx", port=world.ports["pbx"])
+
+    def passed(agent, proof=None, status=401):
+        """A REGISTER through Demarc that the PBX answers so: whether it saw it, and what came back."""
+        register(agent, "anna", proof)
+        request = None
+        while (message := pbx.receive(0.5)) is not None:
+            if message.method == "REGISTER":
+                request = message
+                break
+        if request is None:
+            return None
+        extra = ('WWW-Authenticate: Digest realm="pbx.test", nonce="' + token() + '", algorithm=MD5',)
+        pbx.send(pbx.answer_to(request, status, "Prove it", tag=token(), extra=extra))
+        return agent.receive(2)
+
+    # Asking without credentials is no guess, however often.
+    asking = stranger(t, world, "127.0.7.82", domain="pbx.test")
+    for _ in range(30):
+        expect(passed(asking).status == 401, "the PBX's challenge does not arrive")
+    expect(not world.bans(), f"{world.bans()}")
+    guessing = stranger(t, world, "127.0.7.83", domain="pbx.test")
+    guesses = 0
+    while guesses < 30:
+        challenge = passed(guessing)
+        if challenge is None:
+            break
+        proof = digest(challenges(challenge)[0], "REGISTER", "sip:pbx.test", "anna", f"guess-{guesses}")
+        if passed(guessing, proof, 403 if guesses % 2 else 401) is None:
+            break
+        guesses += 1
+    ban = world.bans().get("127.0.7.83")
+    expect(ban and ban["reason"] == "passwords" and guesses <= 11, f"{guesses} guesses: {ban}")
+    expect(passed(guessing) is None, "the PBX still hears of him")
+    wait_until(lambda: "refused by pbx" in world.demarc.process.text(), 5, "the refusal in the log")
+    expect(passed(stranger(t, world, "127.0.7.84", domain="pbx.test")).status == 401, "another one suffers")

@@ -1,6 +1,7 @@
 """What calls may cost, with a stolen password."""
 
 import re
+import time
 
 from harness.case import test
 from harness.process import expect, wait_until
@@ -141,3 +142,47 @@ def duration(t):
     expect(record["cause"] == "duration-limit" and record["releasedBy"] == "system", record)
     expect(1.9 <= record["seconds"] <= 2.5, f"it lasted {record['seconds']} s")
     wait_until(lambda: any(text.startswith("BYE") for text in world.north.received()), 3, "the carrier's BYE", 0.1)
+
+
+@test("over-a-restart", 120)
+def over_a_restart(t):
+    """A crash gives a thief neither his block nor his minutes back; a block that was lifted stays so"""
+    world = Office(t, {"mayCall": ["domestic", "satellite"], "costlyCalls": {
+        "maxCalls": 3, "callsPerMinute": 1000, "minutesPerDay": 1, "block": True}})
+    # Three that talk at once have used up a minute after twenty seconds.
+    world.thief(uac(hold_ms=60000, caller=world.from_alice(), digest=401, bye=False), calls=3)
+    wait_until(lambda: world.alarms("minutes") >= 1, 30, "the minutes to be used up", 0.2)
+    spent = world.demarc.closed_records(3, number=SATELLITE)
+    expect({record["cause"] for record in spent} == {"costly-limit"}, spent)
+
+    def refused(cause):
+        alice = t.agent(user="alice", password=world.users["alice"]["password"], world=world)
+        answer, _ = alice.exchange("INVITE", f"sip:{SATELLITE}@{world.domain}", body=alice.sdp(40070))
+        expect(answer.status >= 400, f"{cause}: {answer.start}")
+        wait_until(lambda: world.demarc.records(number=SATELLITE)[0].get("cause") == cause, 5,
+                   f"a record of {cause}; the last is {world.demarc.records(number=SATELLITE)[0]}", 0.1)
+
+    time.sleep(1.2)
+    world.demarc.kill()
+    world.demarc.start()
+    # The first that is refused for its minutes is one too many: the account is blocked.
+    refused("costly-limit")
+    expect(world.accounts()["user:alice"]["blocked"], world.accounts())
+    before = world.accounts()["user:alice"]
+    time.sleep(1.2)
+    world.demarc.kill()
+    world.demarc.start()
+    after = world.accounts()["user:alice"]
+    # To the millisecond it may be rounded another way.
+    before["lastAlarm"], after["lastAlarm"] = before["lastAlarm"][:17], after["lastAlarm"][:17]
+    expect(after == before, f"{before} became {after}")
+    refused("account-blocked")
+    expect(world.demarc.ask("toll", "unblock", "user:alice")["count"] == 1, "no block was lifted")
+    world.demarc.kill()
+    world.demarc.start()
+    expect(not world.accounts().get("user:alice", {}).get("blocked"), world.accounts())
+    alice = t.agent(user="alice", password=world.users["alice"]["password"], world=world)
+    answer, dialog = alice.exchange("INVITE", f"sip:{world.number('+4930')}@{world.domain}", body=alice.sdp(40072))
+    expect(answer.status == 200, f"within the country: {answer.start}")
+    dialog.bye()
+    refused("costly-limit")

@@ -1,0 +1,71 @@
+import Base
+import CryptoCore
+import Testing
+
+@Suite struct SecretSealTests {
+  private var random = RandomSource(seed: 40)
+
+  private static func key(_ first: UInt8) -> [UInt8] { [UInt8](first..<first + 32) }
+
+  @Test mutating func opensWhatItSealedForThatPlaceAlone() throws {
+    let seal = try #require(SecretSeal(key: Self.key(1)))
+    for secret in [
+      "", "x", "mX7tqQkW3bVzR9hYdL2fNcPa", "pässwörd\u{0}\n", String(repeating: "a", count: 5_000),
+    ] {
+      let sealed = try #require(seal.seal(secret, for: "users/acme/alice", using: &random))
+      #expect(seal.open(sealed, for: "users/acme/alice") == secret)
+      #expect(seal.open(sealed, for: "users/acme/bob") == nil)
+      #expect(seal.open(sealed, for: "users/acme/alic") == nil)
+      #expect(seal.open(sealed, for: "") == nil)
+      #expect(secret.count < 8 || !sealed.contains(secret))
+    }
+  }
+
+  @Test mutating func anotherKeyOpensNothing() throws {
+    let seal = try #require(SecretSeal(key: Self.key(1)))
+    let other = try #require(SecretSeal(key: Self.key(2)))
+    let sealed = try #require(seal.seal("secret", for: "p", using: &random))
+    #expect(other.open(sealed, for: "p") == nil)
+    #expect(seal.identifier != other.identifier)
+    #expect(seal.identifier == SecretSeal(key: Self.key(1))?.identifier)
+    #expect(seal.identifier.utf8.count == 16)
+  }
+
+  /// Every bit of what is kept counts, and so does its length.
+  @Test mutating func whatWasChangedDoesNotOpen() throws {
+    let seal = try #require(SecretSeal(key: Self.key(1)))
+    let sealed = try #require(seal.seal("secret", for: "p", using: &random))
+    let decoded = Base64.decode(Array(sealed.utf8).rawSpan)
+    let bytes = try #require(decoded)
+    #expect(seal.open(Base64.text(bytes), for: "p") == "secret")
+    for i in bytes.indices {
+      for bit in 0..<8 {
+        var changed = bytes
+        changed[i] ^= 1 << UInt8(bit)
+        #expect(seal.open(Base64.text(changed), for: "p") == nil)
+      }
+      #expect(seal.open(Base64.text(Array(bytes[..<i])), for: "p") == nil)
+    }
+    #expect(seal.open(Base64.text(bytes + [0]), for: "p") == nil)
+    for text in ["", "secret", "?", "AAAA", sealed + "!", "\u{e4}"] {
+      #expect(seal.open(text, for: "p") == nil)
+    }
+  }
+
+  /// The same password twice does not look the same.
+  @Test mutating func nothingIsSealedTwiceAlike() throws {
+    let seal = try #require(SecretSeal(key: Self.key(1)))
+    let all = (0..<100).compactMap { _ in seal.seal("secret", for: "p", using: &random) }
+    #expect(Set(all).count == 100)
+  }
+
+  @Test func keysHaveTheirLengthAndAreNotShown() throws {
+    #expect(SecretSeal(key: []) == nil)
+    #expect(SecretSeal(key: [UInt8](repeating: 0, count: 16)) == nil)
+    #expect(SecretSeal(key: [UInt8](repeating: 0, count: 33)) == nil)
+    let seal = try #require(SecretSeal(key: Self.key(0x41)))
+    var text = "\(seal)"
+    dump(seal, to: &text)
+    #expect(!text.contains("65, 66, 67") && !text.contains("ABC"))
+  }
+}
