@@ -193,7 +193,7 @@ struct ServerParts {
     sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
     let edge = try UDPEdge(
       settings: shard, configuration: keeper.current, sockets: sockets,
-      streams: affordableStreams(),
+      streams: affordableStreams(), recovering: recovery.established,
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in

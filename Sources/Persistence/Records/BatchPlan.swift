@@ -44,7 +44,7 @@ struct BatchPlan {
         }
       case .recordingChanged(_, let record):
         change(record.id, position, &callIndex) { $0.recorded = position }
-      case .sessionChanged:
+      case .callRecovered, .sessionChanged:
         guard let id = fact.call else { continue }
         change(id, position, &callIndex) { $0.session = position }
       case .callEnded(let record):
@@ -60,8 +60,9 @@ struct BatchPlan {
           bindings.append(position)
         }
       case .mailboxSet: mailboxes.append(position)
-      case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
-        .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped,
+      case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
+        .mediaLatched, .mediaSilent, .audioVerdict, .authenticationFailed, .requestRefused,
+        .messageDropped,
         .targetState,
         .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
         .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
@@ -93,10 +94,11 @@ extension FactEvent {
   /// Whether the store has anything to write for it.
   package var isStored: Bool {
     switch self {
-    case .callAttempted, .callAnswered, .sessionChanged, .recordingChanged, .callEnded,
-      .bindingAdded, .bindingRemoved, .mailboxSet:
+    case .callAttempted, .callAnswered, .callRecovered, .sessionChanged, .recordingChanged,
+      .callEnded, .bindingAdded, .bindingRemoved, .mailboxSet:
       true
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+    case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
+      .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
       .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
@@ -109,8 +111,11 @@ extension FactEvent {
   var isIndispensable: Bool {
     switch self {
     case .callAttempted, .callAnswered, .callEnded: true
-    case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet: false
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+    case .callRecovered, .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved,
+      .mailboxSet:
+      false
+    case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
+      .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .requestRefused, .messageDropped, .targetState,
       .registrationState, .subscriptionState, .nameState, .banned, .banEnded, .internalFault,
       .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:

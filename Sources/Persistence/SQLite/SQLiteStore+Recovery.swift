@@ -11,7 +11,8 @@ extension SQLiteStore {
     let wall = clock.wall(now)
     return try writing { db in
       var recovery = Recovery()
-      recovery.interrupted = try interruptOpenCalls(db)
+      recovery.established = try establishedCalls(db, clock: clock)
+      recovery.interrupted = try interruptOpenCalls(db, except: recovery.established)
       recovery.bindings = try liveBindings(db, now: now, wall: wall)
       recovery.mailboxes = try mailboxes(db)
       return recovery
@@ -28,11 +29,21 @@ extension SQLiteStore {
     }
   }
 
-  /// One transaction moves every open call into the records: a second recovery finds none. The end is
-  /// the last moment at which the process is known to have lived.
-  private func interruptOpenCalls(_ db: Database) throws -> [Recovery.Call] {
-    let calls = try Row.fetchAll(db, sql: "SELECT id, session FROM open_call ORDER BY row")
+  /// One transaction moves every open call that cannot go on into the records: a second recovery finds none. The end
+  /// is the last moment at which the process is known to have lived.
+  private func interruptOpenCalls(
+    _ db: Database, except established: [EstablishedCall]
+  ) throws -> [Recovery.Call] {
+    let known = Set(established.map(\.record.id))
+    let calls = try Row.fetchAll(db, sql: "SELECT row, id, session FROM open_call ORDER BY row")
+      .filter { row in !(CallID(row["id"] as String).map(known.contains) ?? false) }
     guard !calls.isEmpty else { return [] }
+    try db.execute(sql: "CREATE TEMP TABLE interrupted (row INTEGER PRIMARY KEY)")
+    for call in calls {
+      try db.execute(
+        sql: "INSERT INTO interrupted VALUES (?)", arguments: [call["row"] as Int64])
+    }
+    defer { try? db.execute(sql: "DROP TABLE temp.interrupted") }
     let shared = Schema.names(Schema.callColumns)
     let copied = shared.map { $0 == "state" ? "'\(CallState.interrupted.rawValue)'" : $0 }
     let ending = ["end_ms", "talk_ms", "total_ms", "released_by", "cause"]
@@ -43,10 +54,11 @@ extension SQLiteStore {
           max(wall_ms, setup_ms, coalesce(answer_ms, 0)),
           CASE WHEN answer_ns IS NOT NULL THEN max(monotonic_ns - answer_ns, 0) / 1000000 END,
           max(monotonic_ns - setup_ns, 0) / 1000000, ?, ?
-        FROM open_call, alive
+        FROM open_call, alive WHERE row IN (SELECT row FROM temp.interrupted)
         """,
       arguments: [ReleasedBy.system.rawValue, Cause.interrupted.name])
-    try db.execute(sql: "DELETE FROM open_call")
+    try db.execute(
+      sql: "DELETE FROM open_call WHERE row IN (SELECT row FROM temp.interrupted)")
     return calls.compactMap { row in
       guard let id = CallID(row["id"] as String) else { return nil }
       return Recovery.Call(id: id, session: (row["session"] as Data?).map { [UInt8]($0) })
