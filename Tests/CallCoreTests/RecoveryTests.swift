@@ -211,6 +211,63 @@ struct RecoveryTests {
     scene.expectRest()
   }
 
+  @Test("An answer whose ACK was lost is acknowledged")
+  func lostAcknowledgement() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    scene.world.loses = { $0.isRequest && $0.method == .ack }
+    let call = scene.north.call("+493010")
+    scene.world.run(for: .seconds(1))
+    let inside = try #require(scene.alice.calls.last)
+    for _ in 0..<50 where inside.state != .answered { scene.world.run(for: .milliseconds(100)) }
+    scene.world.run(for: .milliseconds(300))
+    scene.world.loses = nil
+    try scene.world.restart(after: .milliseconds(300), recovers: true)
+    #expect(scene.world.counters.recovery.recovered == 1)
+    scene.world.run(for: .seconds(50))
+    #expect(inside.state == .answered && call.state == .answered)
+    call.hangUp()
+    scene.world.run(for: .seconds(2))
+    #expect(inside.ending == .hungUpThere)
+    scene.expectRest()
+  }
+
+  @Test("Who talks to an application goes on to")
+  func application() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    let call = scene.alice.call("*43")
+    scene.world.run(for: .seconds(3))
+    try #require(call.state == .answered)
+    try scene.world.restart(after: .seconds(1), recovers: true)
+    #expect(scene.world.counters.recovery.recovered == 1)
+    #expect(scene.world.media.application(of: call.media) == .echo)
+    call.hangUp()
+    scene.world.run(for: .seconds(2))
+    #expect(call.ending == .hungUpHere)
+    #expect(scene.records.map(\.cause) == [.normalClearing])
+    scene.expectRest()
+  }
+
+  @Test("A call that was handed on is ended on all sides")
+  func handedOn() throws {
+    let scene = try Scene()
+    scene.register(scene.alice, scene.bob)
+    let call = scene.alice.call("+441230")
+    scene.world.run(for: .seconds(5))
+    call.transfer(to: "102")
+    scene.world.run(for: .seconds(10))
+    let far = try #require(scene.north.calls.last)
+    let target = try #require(scene.bob.calls.last)
+    try #require(call.state == .ended && far.state == .answered && target.state == .answered)
+    try scene.world.restart(after: .seconds(1), recovers: true)
+    #expect(scene.world.counters.recovery == scene.outcome(released: 2))
+    scene.world.run(for: .seconds(2))
+    #expect(far.ending == .hungUpThere && target.ending == .hungUpThere)
+    #expect(scene.records.map(\.cause) == [.interrupted, .interrupted])
+    scene.expectRest()
+  }
+
   @Test("A call that has a longest time ends when that is over")
   func longest() throws {
     var resources = Scene.resources()
@@ -231,5 +288,11 @@ extension Scene {
   fileprivate var calls: [CallRecord] {
     if case .calls(let records)? = world.ask(.calls) { return records }
     return []
+  }
+
+  fileprivate func outcome(released: Int) -> RecoveryOutcome {
+    var outcome = RecoveryOutcome()
+    outcome.released = released
+    return outcome
   }
 }

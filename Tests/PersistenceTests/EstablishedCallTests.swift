@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import Foundation
+import MediaControl
 import Persistence
 import Policy
 import Testing

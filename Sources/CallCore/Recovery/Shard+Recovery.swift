@@ -258,11 +258,13 @@ extension Shard {
     dialog.callID = keep(stored.callID)
     dialog.local = keep(stored.local)
     dialog.remote = keep(stored.remote)
-    let place = stored.remote.lastPlace(of: stored.remoteTag) ?? 0
-    dialog.remoteTag = ByteRange(dialog.remote.start + place, stored.remoteTag.count)
+    // A peer of old may have none (RFC 2543).
+    let place = stored.remoteTag.isEmpty ? 0 : stored.remote.lastPlace(of: stored.remoteTag)
+    dialog.remoteTag = ByteRange(dialog.remote.start + (place ?? 0), stored.remoteTag.count)
     dialog.target = keep(stored.target)
     dialog.routes = keep(stored.routes)
-    let block = body.isOverflowing ? nil : body.withOpenBytes { blocks.store($0) }
+    let block =
+      body.isOverflowing || place == nil ? nil : body.withOpenBytes { blocks.store($0) }
     body.abandon()
     guard let block else { return nil }
     dialog.text = block
@@ -273,18 +275,39 @@ extension Shard {
 
   /// Nil: both sides are as they were.
   private func restoreMedia(_ session: Session, _ stored: SessionRecord) -> RecoveryObstacle? {
-    guard let caller = session.caller, let callee = session.callee else { return .joined }
-    for leg in [caller, callee] {
-      let known = stored.legs.first { $0.state.side == leg.side }?.state
-      guard let known, openAgain(leg, known) else { return .ports }
+    let application = session.callee == nil ? application(ofCall: session) : nil
+    guard let caller = session.caller, session.callee != nil || application != nil else {
+      return .joined
     }
-    for leg in [caller, callee] where !describesAgain(leg) {
+    for stored in stored.legs {
+      let leg = stored.state.side == .a ? caller : session.callee
+      guard let leg, openAgain(leg, stored.state) else { return .ports }
+    }
+    for leg in [caller, session.callee].compactMap({ $0 }) where !describesAgain(leg) {
       let isKeyed = leg.description.isNone || leg.protection.refusal == .srtpUnsupported
       return isKeyed ? .protected : .media
     }
-    guard let mine = callee.media, let theirs = caller.media else { return .ports }
-    outbox.media.append(.bridge(theirs.transport, mine.transport))
+    guard let mine = caller.media else { return .ports }
+    if let theirs = session.callee?.media {
+      outbox.media.append(.bridge(mine.transport, theirs.transport))
+    } else if let application {
+      guard let choice = chooseForApplication() else { return .media }
+      session.application = application
+      _ = adopt(choice, caller)
+      outbox.media.append(.play(mine.transport, application))
+    }
     return nil
+  }
+
+  /// What the caller hears, from its beginning; nil: somebody.
+  private func application(ofCall session: Session) -> MediaApplication? {
+    let name = session.record.to
+    guard name.hasPrefix("application:"),
+      let index = configuration.application(
+        named: String(name.dropFirst(12)), tenant: session.tenant),
+      let kind = configuration.applications.element(at: index)?.kind
+    else { return nil }
+    return mediaApplication(kind, index, configuration)
   }
 
   /// At the address and port that the peer knows.
@@ -310,6 +333,25 @@ extension Shard {
     if let token = mint.read(tag) { return token.kind == .tag ? leg(token.owner) : nil }
     guard !recovered.isEmpty else { return nil }
     return recovered.leg(tagKey(of: tag)).flatMap { leg($0) }
+  }
+
+  /// A 2xx to an INVITE of the earlier process, in a dialog that goes on: whose ACK was lost, or never sent, the peer would
+  /// end the call for (RFC 3261 §13.3.1.4).
+  func acknowledgesRecovered(_ message: borrowing Message, _ cseq: CSeq) -> Bool {
+    guard let from = message.from, let to = message.to,
+      let leg = leg(ofTag: message.bytes.extracting(from.tag)), leg.state == .confirmed,
+      recovered.tag(of: leg.handle) != nil
+    else { return false }
+    let text = blocks.bytes(leg.text)
+    guard text.extracting(leg.callID).equals(message.bytes.extracting(message.callID)),
+      text.extracting(leg.remoteTag).equals(message.bytes.extracting(to.tag))
+    else { return false }
+    writeAcknowledgement(leg, cseq: cseq.number, withBody: false)
+    secure(leg)
+    send(
+      to: leg.destination, leg.listener, connectPort: connectPort(leg), serial: leg.call.serial,
+      side: leg.side)
+    return true
   }
 
   func writeOwnTag(_ leg: Leg, into output: inout OutputBuffer) {

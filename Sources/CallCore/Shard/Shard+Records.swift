@@ -21,7 +21,7 @@ extension Shard {
   }
 
   private func writeSeats(_ trunk: Int?, _ places: [Int], isWayOut: Bool) {
-    if let key = trunk.flatMap(seats.key) {
+    if let trunk, let key = seats.key(trunk) {
       SessionRecord.write(
         SessionRecord.Seat(
           kind: SessionRecord.Seat.channel, isWayOut: isWayOut, tenant: key.tenant, name: key.name),
@@ -66,9 +66,12 @@ extension Shard {
     SessionRecord.write(text.extracting(leg.target), into: &recordText)
     SessionRecord.write(text.extracting(leg.routes), into: &recordText)
     let configuration = session.configuration
-    write(listeners.element(at: Int(leg.listener))?.name)
-    write(configuration.networks.element(at: leg.network)?.name)
-    write(leg.trunk.flatMap { configuration.trunks.element(at: $0)?.name })
+    // The name alone: a whole trunk is much to copy.
+    let (listener, network, trunk) = (Int(leg.listener), leg.network, leg.trunk ?? -1)
+    write(listeners.indices.contains(listener) ? listeners[listener].name : "")
+    write(
+      configuration.networks.indices.contains(network) ? configuration.networks[network].name : "")
+    write(configuration.trunks.indices.contains(trunk) ? configuration.trunks[trunk].name : "")
     // Keys are for memory alone (RFC 4568 §7): of a description that has one in force nothing is kept.
     let isKeyed = leg.media?.remote?.security?.sending != nil
     SessionRecord.write(isKeyed ? RawSpan() : blocks.bytes(leg.description), into: &recordText)
@@ -79,8 +82,8 @@ extension Shard {
     writeOwnTag(leg, into: &recordText)
   }
 
-  private func write(_ name: String?) {
-    SessionRecord.write((name ?? "").utf8Span.span.rawSpan, into: &recordText)
+  private func write(_ name: String) {
+    SessionRecord.write(name.utf8Span.span.rawSpan, into: &recordText)
   }
 }
 

@@ -38,27 +38,24 @@ extension SQLiteStore {
     let calls = try Row.fetchAll(db, sql: "SELECT row, id, session FROM open_call ORDER BY row")
       .filter { row in !(CallID(row["id"] as String).map(known.contains) ?? false) }
     guard !calls.isEmpty else { return [] }
-    try db.execute(sql: "CREATE TEMP TABLE interrupted (row INTEGER PRIMARY KEY)")
-    for call in calls {
-      try db.execute(
-        sql: "INSERT INTO interrupted VALUES (?)", arguments: [call["row"] as Int64])
-    }
-    defer { try? db.execute(sql: "DROP TABLE temp.interrupted") }
     let shared = Schema.names(Schema.callColumns)
     let copied = shared.map { $0 == "state" ? "'\(CallState.interrupted.rawValue)'" : $0 }
     let ending = ["end_ms", "talk_ms", "total_ms", "released_by", "cause"]
-    try db.execute(
+    let insert = try db.makeStatement(
       sql: """
         INSERT OR REPLACE INTO call_record (\((shared + ending).joined(separator: ", ")))
         SELECT \(copied.joined(separator: ", ")),
           max(wall_ms, setup_ms, coalesce(answer_ms, 0)),
           CASE WHEN answer_ns IS NOT NULL THEN max(monotonic_ns - answer_ns, 0) / 1000000 END,
           max(monotonic_ns - setup_ns, 0) / 1000000, ?, ?
-        FROM open_call, alive WHERE row IN (SELECT row FROM temp.interrupted)
-        """,
-      arguments: [ReleasedBy.system.rawValue, Cause.interrupted.name])
-    try db.execute(
-      sql: "DELETE FROM open_call WHERE row IN (SELECT row FROM temp.interrupted)")
+        FROM open_call, alive WHERE row = ?
+        """)
+    let delete = try db.makeStatement(sql: "DELETE FROM open_call WHERE row = ?")
+    for call in calls {
+      let row = call["row"] as Int64
+      try insert.execute(arguments: [ReleasedBy.system.rawValue, Cause.interrupted.name, row])
+      try delete.execute(arguments: [row])
+    }
     return calls.compactMap { row in
       guard let id = CallID(row["id"] as String) else { return nil }
       return Recovery.Call(id: id, session: (row["session"] as Data?).map { [UInt8]($0) })

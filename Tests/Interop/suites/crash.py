@@ -2,7 +2,6 @@
 
 import time
 
-from harness import audio
 from harness.audio import silence
 from harness.case import test
 from harness.pair import Pair
@@ -13,7 +12,6 @@ from harness.rtp import Endpoint
 from harness.sipp import optional, pause, recv, reply, scenario, sdp, send, uac, uas
 from harness.world import World
 
-WORDS = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
 # Of speech, from the last packet before the process was killed to the first one after it; seconds.
 GAP = 2.0
 
@@ -95,7 +93,7 @@ def speech_goes_on(t, hangs_up, by):
     record = pair.hang_up(getattr(pair, hangs_up))
     ended_normally(record, by)
     expect(record["id"] == call["id"] and len(world.records(pair.number)) == 1, "the call has another record")
-    expect("went on after a restart" in record.get("notes", []), f"notes: {record.get('notes')}")
+    expect("went on after a restart" in (record.get("notes") or []), f"notes: {record.get('notes')}")
     world.at_rest()
     t.remark = f"started anew in {took:.2f} s, nothing heard for {max(longest):.2f} s"
 
@@ -147,7 +145,6 @@ def phone(t):
     """A phone in a call hears the carrier again after the restart, and its BYE reaches the carrier"""
     world = own_world(t)
     number = world.number("+4930")
-    words = audio.speech(WORDS)
     alice = t.user("alice", world=world, says=silence(60))
     north = t.callee("north", uas(), port=world.ports["north"])
     alice.dial(f"sip:{number}@{world.domain}")
@@ -155,7 +152,7 @@ def phone(t):
     world.live(number)
     again(world)
     expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
-    time.sleep(len(words) / audio.RATE / 4)
+    time.sleep(1)
     alice.command("hangup")
     north.wait(10)
     ended_normally(world.record(number), "caller")
@@ -222,6 +219,6 @@ def protected(t):
     pair.callee.ended()
     record = world.record(number)
     expect(record["cause"] == "interrupted", f"the cause is {record['cause']}")
-    expect(any("keys" in note for note in record.get("notes", [])), f"notes: {record.get('notes')}")
+    expect(any("keys" in note for note in (record.get("notes") or [])), f"notes: {record.get('notes')}")
     expect(recovered(world, "released") == 1, "the metric does not say it")
     world.at_rest()
