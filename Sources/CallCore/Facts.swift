@@ -161,7 +161,11 @@ package enum FactEvent: Sendable {
   case callRinging
   /// With the established session as a versioned record (`SessionRecord.encode`).
   indirect case callAnswered(CallRecord, session: [UInt8])
-  /// A re-offer changed the session: its record again.
+  /// A call of an earlier process goes on, or is ended by us: the first fact of it in this one.
+  indirect case callRecovered(CallRecord, session: [UInt8])
+  /// Each call of an earlier process has been seen to.
+  case callsRecovered(RecoveryOutcome)
+  /// A re-offer changed the session, or its peer is somewhere else: its record again.
   case sessionChanged(session: [UInt8])
   case mediaLatched(LegSide, SocketAddress)
   case mediaSilent(LegSide)

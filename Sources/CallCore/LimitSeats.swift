@@ -159,6 +159,16 @@ struct LimitSeats {
     return nil
   }
 
+  /// A place for a call that is there, whatever the limit is now; nil: there is none of the name any more.
+  mutating func occupy(_ key: Key, _ configuration: Configuration) -> Int? {
+    var seat = byKey[key]
+    if seat == nil, let costly = configuration.costlyCalls(key) {
+      seat = costlySeat(key.kind, tenant: key.tenant, name: key.name, costly)
+    }
+    if let seat { states[seat].calls += 1 }
+    return seat
+  }
+
   mutating func release(_ seats: inout [Int]) {
     for seat in seats where states.indices.contains(seat) {
       states[seat].calls = max(0, states[seat].calls - 1)

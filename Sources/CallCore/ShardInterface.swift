@@ -254,6 +254,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var callsAttempted: UInt64 = 0
   package var callsAnswered: UInt64 = 0
   package var callsEnded: UInt64 = 0
+  /// What has become of the calls that were up when the process before this one ended.
+  package var recovery = RecoveryOutcome()
   package var sessions = 0
   package var transactions = 0
   package var timers = 0

@@ -67,6 +67,15 @@ struct TrunkSeats {
     return nil
   }
 
+  /// A channel for a call that is there, whatever the limit is now; nil: there is no such trunk.
+  mutating func occupy(_ key: Key) -> Int? {
+    guard let seat = byKey[key] else { return nil }
+    states[seat].calls += 1
+    return seat
+  }
+
+  func key(_ seat: Int) -> Key? { states.indices.contains(seat) ? states[seat].key : nil }
+
   mutating func release(_ seat: Int) {
     states[seat].calls = max(0, states[seat].calls - 1)
   }

@@ -54,10 +54,11 @@ package final class UDPEdge: Sendable {
   private let thread: Mutex<EdgeThread?>
 
   /// Binds the sockets, starts the thread, and returns when the shard runs. Nothing is left behind when it
-  /// throws.
+  /// throws. `calls`: what an earlier process left up; they go on before the first message is read.
   package init(
     settings: ShardSettings, configuration: Configuration, sockets: EdgeSockets = EdgeSockets(),
-    streams streamSettings: StreamSettings = StreamSettings(), sinks: EdgeSinks
+    streams streamSettings: StreamSettings = StreamSettings(),
+    recovering calls: [EstablishedCall] = [], sinks: EdgeSinks
   ) throws(EdgeError) {
     self.sockets = sockets
     progress = ThreadProgress("calls")
@@ -81,7 +82,7 @@ package final class UDPEdge: Sendable {
       [settings, configuration, counters, progress, queues = streams.queues] in
       do throws(EdgeError) {
         let loop = try Self.makeLoop(
-          settings, configuration, table, queues, inbox, sinks, counters, progress)
+          settings, configuration, calls, table, queues, inbox, sinks, counters, progress)
         gate.open(nil)
         loop.run()
       } catch {
@@ -126,8 +127,9 @@ package final class UDPEdge: Sendable {
   }
 
   private static func makeLoop(
-    _ settings: ShardSettings, _ configuration: Configuration, _ table: ListenerTable,
-    _ streams: StreamQueues, _ inbox: Inbox, _ sinks: EdgeSinks, _ counters: EdgeCounters,
+    _ settings: ShardSettings, _ configuration: Configuration, _ calls: [EstablishedCall],
+    _ table: ListenerTable, _ streams: StreamQueues, _ inbox: Inbox, _ sinks: EdgeSinks,
+    _ counters: EdgeCounters,
     _ progress: ThreadProgress
   ) throws(EdgeError) -> ShardLoop {
     guard
@@ -136,6 +138,7 @@ package final class UDPEdge: Sendable {
     else {
       throw .settings("the shard needs a secret of 32 bytes and a libcrypto with AES and SHA-256")
     }
+    shard.recover(calls, at: MonotonicClock.now)
     return try ShardLoop(
       shard: shard, table: table, streams: streams, inbox: inbox, sinks: sinks,
       counters: counters, progress: progress)

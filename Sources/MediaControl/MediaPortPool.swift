@@ -32,6 +32,13 @@ package struct MediaPortPool: Sendable {
     return LocalMedia(address: address, port: port)
   }
 
+  /// Takes this very pair, which a call of an earlier process has told its peer. False: it lies outside of the range, or
+  /// is somebody's already. Only before the media plane has said which pairs it holds.
+  package mutating func claim(_ media: LocalMedia) -> Bool {
+    guard addresses.indices.contains(Int(media.address)) else { return false }
+    return addresses[Int(media.address)].claim(media.port)
+  }
+
   /// Gives a pair back; it rests for `quarantine`. False, and no effect, when it was not leased.
   package mutating func release(_ media: LocalMedia, at now: Instant) -> Bool {
     guard addresses.indices.contains(Int(media.address)) else { return false }
@@ -72,6 +79,12 @@ private struct AddressPool: Sendable {
 
   mutating func add(_ ports: ClosedRange<UInt16>, except: Set<UInt16>) -> Int {
     var added = 0
+    // Claimed, and not to be had after all: nobody gets it when its call is over.
+    for pair in states.indices where states[pair] == .leased {
+      guard except.contains(UInt16(first + 2 * pair)) else { continue }
+      states[pair] = .absent
+      leased -= 1
+    }
     // In front of whatever rests, lowest port foremost: a new pair needs no quarantine, and the ring
     // stays sorted by time.
     for pair in states.indices.reversed() where states[pair] == .absent {
@@ -94,6 +107,15 @@ private struct AddressPool: Sendable {
     leased += 1
     states[Int(pair)] = .leased
     return UInt16(first + 2 * Int(pair))
+  }
+
+  mutating func claim(_ port: UInt16) -> Bool {
+    let offset = Int(port) - first
+    guard offset >= 0, offset % 2 == 0, offset / 2 < states.count, states[offset / 2] == .absent
+    else { return false }
+    states[offset / 2] = .leased
+    leased += 1
+    return true
   }
 
   mutating func release(_ port: UInt16, at now: Instant) -> Bool {

@@ -93,19 +93,34 @@ struct PortTable: Sendable {
   private mutating func bindNext(_ index: Int) throws(SystemError) {
     let pair = blocks[index].tried
     let port = blocks[index].firstPort + 2 * UInt16(pair)
+    let slot = blocks[index].firstSlot + pair
     blocks[index].tried += 1
     readiness.pending -= 1
+    // Bound out of turn.
+    if sockets[2 * slot] >= 0 { return }
     do throws(SystemError) {
-      let bound = try bindPair(SocketAddress(blocks[index].address.bound, port))
-      let slot = blocks[index].firstSlot + pair
-      (sockets[2 * slot], sockets[2 * slot + 1]) = bound
-      doors.add(LocalMedia(address: UInt16(index), port: port), bound.0)
-      readiness.bound += 1
+      try bind(slot, LocalMedia(address: UInt16(index), port: port))
     } catch {
       blocks[index].failed.append(port)
       readiness.takenByOthers += 1
       if error != .addressInUse { throw error }
     }
+  }
+
+  private mutating func bind(_ slot: Int, _ media: LocalMedia) throws(SystemError) {
+    let bound = try bindPair(address(ofSlot: slot))
+    (sockets[2 * slot], sockets[2 * slot + 1]) = bound
+    doors.add(media, bound.0)
+    readiness.bound += 1
+  }
+
+  /// Out of turn: for a call that had the pair in an earlier process. Its slot; nil where the pair is none of ours, cannot
+  /// be had, or has had its turn.
+  mutating func bindEarly(_ media: LocalMedia) -> Int? {
+    guard let slot = place(of: media), sockets[2 * slot] < 0 else { return nil }
+    let block = blocks[Int(media.address)]
+    guard slot - block.firstSlot >= block.tried, (try? bind(slot, media)) != nil else { return nil }
+    return slot
   }
 
   private func bindPair(_ rtp: SocketAddress) throws(SystemError) -> (Int32, Int32) {
@@ -155,12 +170,17 @@ struct PortTable: Sendable {
 
   /// The slot of a leased pair; nil when it is none of ours or another process holds it.
   func slot(of media: LocalMedia) -> Int? {
+    guard let slot = place(of: media) else { return nil }
+    return sockets[2 * slot] >= 0 ? slot : nil
+  }
+
+  /// Bound or not.
+  private func place(of media: LocalMedia) -> Int? {
     guard Int(media.address) < blocks.count else { return nil }
     let block = blocks[Int(media.address)]
     let offset = Int(media.port) - Int(block.firstPort)
     guard offset >= 0, offset % 2 == 0, offset / 2 < block.pairs else { return nil }
-    let slot = block.firstSlot + offset / 2
-    return sockets[2 * slot] >= 0 ? slot : nil
+    return block.firstSlot + offset / 2
   }
 
   func boundAddress(ofSlot slot: Int) -> IPAddress { address(ofSlot: slot).ip }

@@ -14,7 +14,8 @@ package protocol CallStore: Sendable {
   /// Notes that the process lived at this moment, if calls are open.
   func heartbeat(clock: StoreClock) throws(StoreError)
 
-  /// Once at the start, before the first call: closes what an earlier process left open.
+  /// Once at the start, before the first call: closes what an earlier process left open and cannot go on. What can
+  /// stays open until a fact ends it.
   func recover(clock: StoreClock) throws(StoreError) -> Recovery
 
   func record(_ id: CallID) throws(StoreError) -> StoredRecord?
@@ -70,7 +71,7 @@ package struct Recovery: Hashable, Sendable {
   /// A call that was cut off. It had its record closed as interrupted, once.
   package struct Call: Hashable, Sendable {
     package var id: CallID
-    /// The last `SessionRecord` of an established call; nil: it was never answered.
+    /// What was kept of an answered call and could not be read; nil: it was never answered.
     package var session: [UInt8]?
 
     package init(id: CallID, session: [UInt8]?) {
@@ -80,6 +81,8 @@ package struct Recovery: Hashable, Sendable {
   }
 
   package var interrupted: [Call] = []
+  /// Calls that were up and may go on, in the order in which they began.
+  package var established: [EstablishedCall] = []
   /// Contacts that are still valid, their expiries on this process's clock.
   package var bindings: [Binding] = []
   package var mailboxes: [MailboxStatus] = []

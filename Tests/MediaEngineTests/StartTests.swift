@@ -63,6 +63,40 @@ import Testing
     }
   }
 
+  /// A call of an earlier process has a pair whose turn has not come yet.
+  @Test func aPairMayBeOpenedBeforeItsTurn() throws {
+    let log = FactLog()
+    let ports = Rig.ports(pairs: 900)
+    let (plane, readiness) = try start(.loopbackV4, ports, log: log)
+    defer { plane.stop() }
+    #expect(readiness.pending > 0)
+    // Others may have some of them.
+    var opened: UInt16?
+    for place in 0..<20 where opened == nil {
+      let port = ports.upperBound - 1 - 2 * UInt16(place)
+      let id = MediaTransportID(raw: UInt64(place + 1))
+      plane.submit([.open(id, LocalMedia(address: 0, port: port))])
+      let isOpen = log.wait { fact in
+        switch fact {
+        case .opened(id): true
+        case .refused(id): false
+        default: nil
+        }
+      }
+      if isOpen == true { opened = port }
+    }
+    let port = try #require(opened)
+    // Its turn changes nothing.
+    let failed: [UInt16]? = log.wait { fact in
+      if case .ready(_, let range, let failed) = fact, range.upperBound == ports.upperBound {
+        failed
+      } else {
+        nil
+      }
+    }
+    #expect(failed?.contains(port) == false)
+  }
+
   /// A wide range does not hold up the start: the rest follows, and the pool takes it as it comes.
   @Test func theRestOfAWideRangeFollows() throws {
     let log = FactLog()

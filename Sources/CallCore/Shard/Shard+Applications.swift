@@ -43,7 +43,7 @@ extension Shard {
     answered(session)
   }
 
-  private func mediaApplication(
+  func mediaApplication(
     _ kind: ApplicationKind, _ index: Int, _ configuration: Configuration
   ) -> MediaApplication {
     switch kind {

@@ -442,6 +442,7 @@ extension Shard {
     leg.ackHeld = nil
     blocks.free(&leg.dialog.text)
     blocks.free(&leg.description)
+    if !recovered.isEmpty { recovered.remove(leg.handle) }
     _ = legs.remove(leg.handle)
     reportDrained()
   }

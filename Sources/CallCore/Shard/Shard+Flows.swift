@@ -127,6 +127,7 @@ extension Shard {
     leg.source = arrival.source
     leg.destination = arrival.source
     leg.listener = arrival.listener
+    tellMoved(leg)
   }
 
   // MARK: Large requests (§18.1.1)

@@ -86,7 +86,7 @@ extension Shard {
     case .call(let id): .call(sessionsBySerial[id.serial].flatMap { $0.id == id ? $0.record : nil })
     case .ladder(let id):
       .ladder(
-        id.incarnation == settings.incarnation
+        id.incarnation == settings.incarnation || sessionsBySerial[id.serial]?.id == id
           ? trace.messages(serial: id.serial, listeners: listeners) : [])
     case .recording(let id, let action): .recording(recording(action, of: id))
     case .toll: .toll(toll.statuses)

@@ -25,9 +25,9 @@ extension Shard {
   func endsLateAnswer(
     _ message: borrowing Message, _ via: Via, _ cseq: CSeq, _ arrival: Arrival
   ) -> Bool {
-    guard cseq.method == .invite, (200..<300).contains(message.status),
-      ownBranch(message, via) != nil, !isOfLivingDialog(message)
-    else { return false }
+    guard cseq.method == .invite, (200..<300).contains(message.status) else { return false }
+    if !recovered.isEmpty, acknowledgesRecovered(message, cseq) { return true }
+    guard ownBranch(message, via) != nil, !isOfLivingDialog(message) else { return false }
     endStranger(
       message, cseq: cseq.number, destination: arrival.source, listener: arrival.listener,
       serial: 0, bye: dueBye(message))

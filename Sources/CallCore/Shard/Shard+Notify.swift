@@ -175,11 +175,11 @@ extension Shard {
     case .callEnded(let record):
       noteCall(record)
       for user in parties(of: record) { subscriptions.forget(record.id.serial, of: user) }
-    case .hopTried, .hopEnded, .callRinging, .callAnswered, .sessionChanged:
+    case .hopTried, .hopEnded, .callRinging, .callAnswered, .callRecovered, .sessionChanged:
       if let call, let session = sessionsBySerial[call.serial] { noteCall(session.record) }
     case .bindingAdded(let binding): noteBinding(binding, isGone: false)
     case .bindingRemoved(let binding): noteBinding(binding, isGone: true)
-    case .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
+    case .callsRecovered, .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
       .authenticationFailed, .previousPasswordUsed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
       .mailboxSet, .banned, .banEnded, .internalFault, .tollAlarm, .tollKept, .overload,

@@ -1,5 +1,7 @@
 import Base
 import MediaControl
+import Policy
+import SIPCore
 
 extension Shard {
   /// The established call as recovery, hand-over or a second node would read it: a `SessionRecord`, written
@@ -7,29 +9,81 @@ extension Shard {
   func establishedRecord(_ session: Session) -> EncodedSession {
     let (one, other) = session.own
     recordText.begin()
-    SessionRecord.write(
-      call: session.id, tenant: session.record.tenant, from: session.record.from,
-      to: session.record.to, legs: (one == nil ? 0 : 1) + (other == nil ? 0 : 1),
-      into: &recordText)
-    if let one { write(one) }
-    if let other { write(other) }
+    SessionRecord.write(call: session.id, into: &recordText)
+    writeSeats(session.ingressSeat, session.ingressLimits, isWayOut: false)
+    writeSeats(session.egressSeat, session.egressLimits, isWayOut: true)
+    SessionRecord.writeEndOfSeats(into: &recordText)
+    if let one { write(one, session) }
+    if let other { write(other, session) }
     defer { recordText.abandon() }
     return EncodedSession(
       encoded: recordText.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) })
   }
 
-  private func write(_ leg: Leg) {
+  private func writeSeats(_ trunk: Int?, _ places: [Int], isWayOut: Bool) {
+    if let trunk, let key = seats.key(trunk) {
+      SessionRecord.write(
+        SessionRecord.Seat(
+          kind: SessionRecord.Seat.channel, isWayOut: isWayOut, tenant: key.tenant, name: key.name),
+        into: &recordText)
+    }
+    for place in places {
+      guard let key = limits.key(place) else { continue }
+      SessionRecord.write(
+        SessionRecord.Seat(
+          kind: key.kind.rawValue, isWayOut: isWayOut, tenant: key.tenant, name: key.name),
+        into: &recordText)
+    }
+  }
+
+  private func write(_ leg: Leg, _ session: Session) {
+    var state = SessionRecord.LegState(
+      side: leg.side, isOurs: leg.isOurs, destination: leg.destination, source: leg.source)
+    state.followsSource = leg.followsSource
+    state.fork = leg.fork
+    state.localCSeq = leg.localCSeq
+    state.remoteCSeq = leg.remoteCSeq
+    state.abilities = leg.abilities.rawValue
+    if let refresher = leg.timer.machine.refresher {
+      state.timerSeconds = leg.timer.seconds
+      state.isRefreshedByUs = refresher == .us
+    }
+    state.sdpSession = leg.sdpSession
+    state.sdpVersion = leg.sdpVersion
+    state.media = leg.media.flatMap { media in
+      settings.mediaAddresses.element(at: Int(media.local.address)).map {
+        SocketAddress($0.bound, media.local.port)
+      }
+    }
+    state.answered = leg.media?.answered
+    SessionRecord.write(state, into: &recordText)
+    writeTag(leg)
     let text = blocks.bytes(leg.text)
-    let state = SessionRecord.LegState(
-      side: leg.side, isOurs: leg.isOurs, tagOwner: leg.tagHandle.packed, fork: leg.fork,
-      localCSeq: leg.localCSeq, remoteCSeq: leg.remoteCSeq, destination: leg.destination,
-      source: leg.source, listener: leg.listener, network: UInt16(clamping: leg.network),
-      sdpSession: leg.sdpSession, sdpVersion: leg.sdpVersion, media: leg.media?.local,
-      remoteRTP: leg.media?.remote?.rtp, remoteRTCP: leg.media?.remote?.rtcp)
-    SessionRecord.write(
-      state, callID: text.extracting(leg.callID), local: text.extracting(leg.local),
-      remote: text.extracting(leg.remote), remoteTag: text.extracting(leg.remoteTag),
-      target: text.extracting(leg.target), routes: text.extracting(leg.routes), into: &recordText)
+    SessionRecord.write(text.extracting(leg.callID), into: &recordText)
+    SessionRecord.write(text.extracting(leg.local), into: &recordText)
+    SessionRecord.write(text.extracting(leg.remote), into: &recordText)
+    SessionRecord.write(text.extracting(leg.remoteTag), into: &recordText)
+    SessionRecord.write(text.extracting(leg.target), into: &recordText)
+    SessionRecord.write(text.extracting(leg.routes), into: &recordText)
+    let configuration = session.configuration
+    // The name alone: a whole trunk is much to copy.
+    let (listener, network, trunk) = (Int(leg.listener), leg.network, leg.trunk ?? -1)
+    write(listeners.indices.contains(listener) ? listeners[listener].name : "")
+    write(
+      configuration.networks.indices.contains(network) ? configuration.networks[network].name : "")
+    write(configuration.trunks.indices.contains(trunk) ? configuration.trunks[trunk].name : "")
+    // Keys are for memory alone (RFC 4568 §7): of a description that has one in force nothing is kept.
+    let isKeyed = leg.media?.remote?.security?.sending != nil
+    SessionRecord.write(isKeyed ? RawSpan() : blocks.bytes(leg.description), into: &recordText)
+  }
+
+  private func writeTag(_ leg: Leg) {
+    SessionRecord.writeLength(TokenMint.digits, into: &recordText)
+    writeOwnTag(leg, into: &recordText)
+  }
+
+  private func write(_ name: String) {
+    SessionRecord.write(name.utf8Span.span.rawSpan, into: &recordText)
   }
 }
 

@@ -282,10 +282,12 @@ extension Shard {
       let before = leg.media?.remote, before.proto == main.proto, before.weSend == main.weSend,
       before.weReceive == main.weReceive, writeOwnAnswer(session, leg, reoffer)
     else { return refuseReoffer(leg, 488) }
+    let isNew = !blocks.bytes(leg.description).equals(blocks.bytes(reoffer.offer))
     setDescription(leg, reoffer.fork, reoffer.offer)
     reoffer.offer = .none
     follow(remote, leg)
     reply(leg, reoffer)
+    if isNew { tellMoved(leg) }
   }
 
   private func writeOwnAnswer(_ session: Session, _ leg: Leg, _ reoffer: Reoffer) -> Bool {
@@ -490,8 +492,19 @@ extension Shard {
     next.remoteTag = ByteRange(
       next.remote.start + leg.remoteTag.start - leg.remote.start, Int(leg.remoteTag.count))
     next.text = stored
+    let isElsewhere = !old.extracting(leg.target).equals(
+      blocks.bytes(stored).extracting(next.target))
     blocks.free(&leg.dialog.text)
     leg.dialog = next
     leg.destination = nextHop(leg)
+    if isElsewhere { tellMoved(leg) }
+  }
+
+  /// What recovery would read has changed with where the peer is.
+  func tellMoved(_ leg: Leg) {
+    guard let session = leg.session, session.state == .answered, leg.state == .confirmed else {
+      return
+    }
+    tell(.sessionChanged(session: establishedRecord(session).encoded), call: session.id)
   }
 }

@@ -23,9 +23,7 @@ extension Shard {
     outbox.datagrams.append("\r\nFrom: ")
     outbox.datagrams.append(text, leg.local)
     outbox.datagrams.append(";tag=")
-    mint.write(
-      OwnerToken(kind: .tag, fork: leg.isOurs ? 0 : leg.fork, owner: leg.tagHandle),
-      into: &outbox.datagrams)
+    writeOwnTag(leg, into: &outbox.datagrams)
     outbox.datagrams.append("\r\nTo: ")
     outbox.datagrams.append(text, leg.remote)
     outbox.datagrams.append("\r\nCall-ID: ")

@@ -180,9 +180,9 @@ extension Shard {
   /// The leg whose dialog the request names: our tag leads to it, Call-ID and the peer's tag must agree.
   func dialog(_ message: borrowing Message, _ fields: RequestFields) -> Leg? {
     let bytes = message.bytes
-    guard let token = mint.read(bytes.extracting(fields.to.tag)), token.kind == .tag,
-      let leg = leg(token.owner), leg.state != .ended
-    else { return nil }
+    guard let leg = leg(ofTag: bytes.extracting(fields.to.tag)), leg.state != .ended else {
+      return nil
+    }
     // A callee's dialog begins with its 2xx or a reliable response: before that it has no tag to prove itself.
     if leg.isOurs, leg.state == .early {
       return earlyDialog(leg, message, fields) == nil ? nil : leg

@@ -118,7 +118,8 @@ extension Shard {
 
   /// A 2xx of the peer's to an INVITE or UPDATE of ours settles the timer (§7.2).
   func timerAgreed(_ leg: Leg, _ message: borrowing Message) {
-    guard leg.timer.policy.expires > 0 else { return }
+    // Where none is wished for, a refresh of ours has only shown that somebody is there.
+    guard leg.timer.policy.expires > 0 else { return handleTimer(leg, .refused) }
     leg.timer.raises = 0
     guard let expiry = message.sessionExpires else {
       // It doesn't know the timer: the refreshes are ours alone, and for our own sake.

@@ -143,7 +143,9 @@ extension Shard {
   /// An answered call begins to cost.
   func beginToll(_ session: Session) {
     if let most = longest(session) {
-      restart(&session.patienceTimer, .duration, most, session.handle)
+      // It may have begun in an earlier process.
+      let end = (session.record.answer ?? now) + most
+      restart(&session.patienceTimer, .duration, max(end - now, .zero), session.handle)
     }
     guard session.egressLimits.contains(where: limits.isMetered) else { return }
     limits.beginTalk(session.egressLimits, at: now)

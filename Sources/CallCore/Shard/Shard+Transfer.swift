@@ -52,9 +52,7 @@ extension Shard {
 
   func leg(ourTag: String, theirs: String, _ callID: String) -> Leg? {
     let tag = Array(ourTag.utf8)
-    guard let token = mint.read(tag.rawSpan), token.kind == .tag, let found = leg(token.owner),
-      !found.text.isNone
-    else { return nil }
+    guard let found = leg(ofTag: tag.rawSpan), !found.text.isNone else { return nil }
     let text = blocks.bytes(found.text)
     guard text.string(found.callID) == callID, text.string(found.remoteTag) == theirs else {
       return nil

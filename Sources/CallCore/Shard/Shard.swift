@@ -71,6 +71,8 @@ package final class Shard {
   /// Calls that are being recorded.
   var recordings: [RecordingID: Session] = [:]
   var lastRecording: UInt64 = 0
+  /// Dialogs of an earlier process; none in most lives of a shard, and ever fewer.
+  var recovered = RecoveredDialogs()
   /// Digits that go to a leg in INFO; few legs ever have any.
   var infoQueues: [SlabHandle: InfoQueue] = [:]
   /// Legs whose digits may be a code; few are.

@@ -48,9 +48,9 @@ extension Worker {
   }
 
   private mutating func open(_ id: MediaTransportID, _ media: LocalMedia) -> Bool {
-    guard slots[id] == nil, let slot = ports.slot(of: media), !transports[slot].isOpen else {
-      return false
-    }
+    guard slots[id] == nil, let slot = ports.slot(of: media) ?? ports.bindEarly(media),
+      !transports[slot].isOpen
+    else { return false }
     let (rtp, rtcp) = (ports.sockets[2 * slot], ports.sockets[2 * slot + 1])
     transports[slot] = Transport()
     handshakes[slot] = nil

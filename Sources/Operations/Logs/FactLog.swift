@@ -28,7 +28,8 @@ package struct FactLog: Sendable {
   /// Asked first: most facts are detail, and describing one costs more than asking.
   private static func level(of event: FactEvent) -> LogLevel {
     switch event {
-    case .callAttempted, .callAnswered, .callEnded, .bindingAdded, .bindingRemoved,
+    case .callsRecovered(let outcome): outcome.released + outcome.lost > 0 ? .warning : .info
+    case .callAttempted, .callAnswered, .callRecovered, .callEnded, .bindingAdded, .bindingRemoved,
       .requestRefused, .previousPasswordUsed, .configurationApplied, .listenerClosed, .drained:
       .info
     case .recordingChanged(let recording, _): recording.end?.isFailure ?? false ? .warning : .info
@@ -53,7 +54,7 @@ package struct FactLog: Sendable {
     switch event {
     case .authenticationFailed, .requestRefused, .messageDropped, .banned, .banEnded: true
     case .callAttempted, .hopTried, .hopEnded, .callRinging, .callNoted, .callAnswered,
-      .sessionChanged, .digitPassed, .recordingChanged,
+      .callRecovered, .callsRecovered, .sessionChanged, .digitPassed, .recordingChanged,
       .mediaLatched, .mediaSilent, .audioVerdict, .callEnded, .bindingAdded, .bindingRemoved,
       .previousPasswordUsed,
       .targetState,
@@ -88,6 +89,16 @@ package struct FactLog: Sendable {
       )
     case .callAnswered(let record, _):
       ("call answered", [LogField("to", record.to), LogField("codec", record.codec)])
+    case .callRecovered(let record, _):
+      ("call recovered", [LogField("from", record.from), LogField("to", record.to)])
+    case .callsRecovered(let outcome):
+      (
+        "calls recovered",
+        [
+          LogField("recovered", outcome.recovered), LogField("released", outcome.released),
+          LogField("lost", outcome.lost),
+        ]
+      )
     case .sessionChanged: ("session changed", [])
     case .recordingChanged(let recording, _): ("recording changed", fields(recording))
     case .mediaLatched(let side, let address):

@@ -13,6 +13,8 @@ package struct FactTally: Hashable, Sendable {
 
   package var attempted: UInt64 = 0
   package var answered: UInt64 = 0
+  /// What became of the calls of the process before.
+  package var recovery = RecoveryOutcome()
   package var ended: [Ending: UInt64] = [:]
   package var hopsTried: UInt64 = 0
   package var hopsFailed: [String: UInt64] = [:]
@@ -39,6 +41,7 @@ package struct FactTally: Hashable, Sendable {
     case .hopEnded(let attempt):
       if let cause = attempt.cause { hopsFailed[cause.name, default: 0] &+= 1 }
     case .callAnswered: answered &+= 1
+    case .callsRecovered(let outcome): recovery = outcome
     case .mediaSilent: mediaSilences &+= 1
     case .audioVerdict(let verdict): audioVerdicts[verdict.reason, default: 0] &+= 1
     case .callEnded(let record): end(record)
@@ -46,7 +49,8 @@ package struct FactTally: Hashable, Sendable {
     case .internalFault: internalFaults &+= 1
     case .tollAlarm(let alarm): tollAlarms[alarm.reason, default: 0] &+= 1
     case .targetState(_, _, let usable, _): if !usable { targetsUnusable &+= 1 }
-    case .nameState, .callRinging, .callNoted, .digitPassed, .recordingChanged, .sessionChanged,
+    case .callRecovered, .nameState, .callRinging, .callNoted, .digitPassed, .recordingChanged,
+      .sessionChanged,
       .mediaLatched,
       .bindingAdded, .bindingRemoved,
       .requestRefused, .previousPasswordUsed, .messageDropped, .configurationApplied,

@@ -197,6 +197,14 @@ package struct MetricsPage: Sendable {
       "calls_attempted_total", .counter, "Calls that were let in and had a destination.",
       shard.callsAttempted)
     text.single("calls_answered_total", .counter, "Calls that were answered.", shard.callsAnswered)
+    text.each(
+      "calls_recovered_total", .counter,
+      "Calls of the process before: they go on, were ended, or nobody could be told.",
+      by: "outcome",
+      [
+        ("recovered", UInt64(shard.recovery.recovered)),
+        ("released", UInt64(shard.recovery.released)), ("lost", UInt64(shard.recovery.lost)),
+      ])
     text.family("calls_ended_total", .counter, "Calls that ended, by cause and by who let go.")
     let endings = tally.ended.sorted { ($0.key.cause, $0.key.by) < ($1.key.cause, $1.key.by) }
     for (ending, count) in endings {

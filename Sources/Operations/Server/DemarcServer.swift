@@ -129,6 +129,7 @@ package final class DemarcServer: Sendable {
         [
           LogField("version", Version.text), LogField("revision", revision),
           LogField("interrupted", recovery.interrupted.count),
+          LogField("established", recovery.established.count),
           LogField("registrations", recovery.bindings.count),
           LogField("bans", recovery.border.bans.count),
           LogField("blocked", recovery.border.toll.count(where: \.isBlocked)),

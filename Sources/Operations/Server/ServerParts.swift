@@ -38,7 +38,8 @@ struct ServerParts {
       recovery = try store.recover(clock: .process)
       keeper = try ResourceKeeper(
         store: store, settings: settings, document: document, log: log)
-      media = try Self.startMedia(settings, keeper.current, identity, post: post, log: log)
+      media = try Self.startMedia(
+        settings, keeper.current, identity, calls: recovery.established.count, post: post, log: log)
     } catch {
       store.close()
       throw error
@@ -76,9 +77,11 @@ struct ServerParts {
 
   private static func startMedia(
     _ settings: ServerSettings, _ configuration: Configuration, _ identity: DTLSIdentity?,
-    post: ShardPost, log: LogSink
+    calls: Int, post: ShardPost, log: LogSink
   ) throws -> MediaPlane {
     var mediaSettings = MediaSettings()
+    // What calls of an earlier process have to be told, they are told at once.
+    mediaSettings.maxQueuedCommands = max(mediaSettings.maxQueuedCommands, calls * 16)
     mediaSettings.fastPath = settings.mediaFastPath
     mediaSettings.trafficClass = UInt8(clamping: settings.dscp.media << 2)
     mediaSettings.recording = settings.recordingFiles
@@ -194,7 +197,7 @@ struct ServerParts {
     sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
     let edge = try UDPEdge(
       settings: shard, configuration: keeper.current, sockets: sockets,
-      streams: affordableStreams(),
+      streams: affordableStreams(), recovering: recovery.established,
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in

@@ -55,7 +55,7 @@ struct BatchPlan {
         }
       case .recordingChanged(_, let record):
         change(record.id, position, &callIndex) { $0.recorded = position }
-      case .sessionChanged:
+      case .callRecovered, .sessionChanged:
         guard let id = fact.call else { continue }
         change(id, position, &callIndex) { $0.session = position }
       case .callEnded(let record):
@@ -74,8 +74,9 @@ struct BatchPlan {
       case .banned(let ban), .banEnded(let ban, _): banIndex[ban.network] = position
       case .tollKept(let memory):
         tollIndex[TollKey(tenant: memory.tenant, account: memory.account)] = position
-      case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched,
-        .mediaSilent, .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused,
+      case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
+        .mediaLatched, .mediaSilent, .audioVerdict, .authenticationFailed, .previousPasswordUsed,
+        .requestRefused,
         .messageDropped,
         .targetState,
         .registrationState, .subscriptionState, .nameState, .internalFault,
@@ -112,10 +113,11 @@ extension FactEvent {
   /// Whether the store has anything to write for it.
   package var isStored: Bool {
     switch self {
-    case .callAttempted, .callAnswered, .sessionChanged, .recordingChanged, .callEnded,
-      .bindingAdded, .bindingRemoved, .mailboxSet, .banned, .banEnded, .tollKept:
+    case .callAttempted, .callAnswered, .callRecovered, .sessionChanged, .recordingChanged,
+      .callEnded, .bindingAdded, .bindingRemoved, .mailboxSet, .banned, .banEnded, .tollKept:
       true
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+    case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
+      .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused, .messageDropped,
       .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault,
@@ -129,10 +131,11 @@ extension FactEvent {
   var isIndispensable: Bool {
     switch self {
     case .callAttempted, .callAnswered, .callEnded, .tollKept: true
-    case .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved, .mailboxSet, .banned,
-      .banEnded:
+    case .callRecovered, .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved,
+      .mailboxSet, .banned, .banEnded:
       false
-    case .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed, .mediaLatched, .mediaSilent,
+    case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
+      .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused, .messageDropped,
       .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault,

@@ -13,7 +13,8 @@ extension SQLiteStore {
       var recovery = Recovery()
       // Before the calls of before are closed: by them it is known what they have talked.
       recovery.border = try border(db, now: now, wall: wall)
-      recovery.interrupted = try interruptOpenCalls(db)
+      recovery.established = try establishedCalls(db, clock: clock)
+      recovery.interrupted = try interruptOpenCalls(db, except: recovery.established)
       recovery.bindings = try liveBindings(db, now: now, wall: wall)
       recovery.mailboxes = try mailboxes(db)
       return recovery
@@ -30,25 +31,33 @@ extension SQLiteStore {
     }
   }
 
-  /// One transaction moves every open call into the records: a second recovery finds none. The end is
-  /// the last moment at which the process is known to have lived.
-  private func interruptOpenCalls(_ db: Database) throws -> [Recovery.Call] {
-    let calls = try Row.fetchAll(db, sql: "SELECT id, session FROM open_call ORDER BY row")
+  /// One transaction moves every open call that cannot go on into the records: a second recovery finds none. The end
+  /// is the last moment at which the process is known to have lived.
+  private func interruptOpenCalls(
+    _ db: Database, except established: [EstablishedCall]
+  ) throws -> [Recovery.Call] {
+    let known = Set(established.map(\.record.id))
+    let calls = try Row.fetchAll(db, sql: "SELECT row, id, session FROM open_call ORDER BY row")
+      .filter { row in !(CallID(row["id"] as String).map(known.contains) ?? false) }
     guard !calls.isEmpty else { return [] }
     let shared = Schema.names(Schema.callColumns)
     let copied = shared.map { $0 == "state" ? "'\(CallState.interrupted.rawValue)'" : $0 }
     let ending = ["end_ms", "talk_ms", "total_ms", "released_by", "cause"]
-    try db.execute(
+    let insert = try db.makeStatement(
       sql: """
         INSERT OR REPLACE INTO call_record (\((shared + ending).joined(separator: ", ")))
         SELECT \(copied.joined(separator: ", ")),
           max(wall_ms, setup_ms, coalesce(answer_ms, 0)),
           CASE WHEN answer_ns IS NOT NULL THEN max(monotonic_ns - answer_ns, 0) / 1000000 END,
           max(monotonic_ns - setup_ns, 0) / 1000000, ?, ?
-        FROM open_call, alive
-        """,
-      arguments: [ReleasedBy.system.rawValue, Cause.interrupted.name])
-    try db.execute(sql: "DELETE FROM open_call")
+        FROM open_call, alive WHERE row = ?
+        """)
+    let delete = try db.makeStatement(sql: "DELETE FROM open_call WHERE row = ?")
+    for call in calls {
+      let row = call["row"] as Int64
+      try insert.execute(arguments: [ReleasedBy.system.rawValue, Cause.interrupted.name, row])
+      try delete.execute(arguments: [row])
+    }
     return calls.compactMap { row in
       guard let id = CallID(row["id"] as String) else { return nil }
       return Recovery.Call(id: id, session: (row["session"] as Data?).map { [UInt8]($0) })

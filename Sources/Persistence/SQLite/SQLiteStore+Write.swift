@@ -131,18 +131,32 @@ extension WriterStatements {
     if mayBeOpen {
       findSetup.bind(1, row)
       setup = try findSetup.integer()
-      if setup != nil {
-        deleteOpen.bind(1, row)
-        try deleteOpen.run()
-      }
     }
     let statement = insertRecord
+    // Of a call from before the machine was started no instant is left, but what the wall clock said.
+    var answer: Int64?
+    if record.answer == .zero {
+      findAnswer.bind(1, row)
+      answer = try findAnswer.integer()
+    }
+    if setup != nil {
+      deleteOpen.bind(1, row)
+      try deleteOpen.run()
+    }
     bindCall(record, row: row, setup: setup ?? clock.wall(record.setup), to: statement, clock)
     var next = Int32(Schema.callColumns.count)
     let end = record.end ?? record.setup
-    statement.bind(next + 1, clock.wall(end))
-    statement.bind(next + 2, record.answer.map { milliseconds(from: $0, to: end) })
-    statement.bind(next + 3, milliseconds(from: record.setup, to: end))
+    let ended = clock.wall(end)
+    statement.bind(next + 1, ended)
+    if let setup, let answer {
+      statement.bind(13, answer)
+      statement.bind(15, max(0, answer - setup))
+      statement.bind(next + 2, max(0, ended - answer))
+      statement.bind(next + 3, max(0, ended - setup))
+    } else {
+      statement.bind(next + 2, record.answer.map { milliseconds(from: $0, to: end) })
+      statement.bind(next + 3, milliseconds(from: record.setup, to: end))
+    }
     bind(next + 4, record.releasedBy?.rawValue, to: statement)
     bind(next + 5, record.cause?.name, to: statement)
     next += 6
@@ -242,7 +256,9 @@ extension WriterStatements {
 extension FactEvent {
   fileprivate var session: [UInt8]? {
     switch self {
-    case .callAnswered(_, let session), .sessionChanged(let session): session
+    case .callAnswered(_, let session), .callRecovered(_, let session),
+      .sessionChanged(let session):
+      session
     default: nil
     }
   }

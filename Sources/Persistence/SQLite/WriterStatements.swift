@@ -8,6 +8,7 @@ final class WriterStatements {
   let upsertOpen: PreparedStatement
   let updateSession: PreparedStatement
   let findSetup: PreparedStatement
+  let findAnswer: PreparedStatement
   let deleteOpen: PreparedStatement
   let insertRecord: PreparedStatement
   let upsertBinding: PreparedStatement
@@ -31,7 +32,11 @@ final class WriterStatements {
     let record = Schema.names(Schema.callColumns + Schema.endColumns)
     // Where and when a call was set up is said once, by its first fact.
     let kept = ["row", "id", "tenant", "source", "sip_call_id", "setup_ms", "setup_ns"]
-    let updates = open.filter { !kept.contains($0) }.map { "\($0) = excluded.\($0)" }
+    let updates = open.filter { !kept.contains($0) }.map { name in
+      // A fact that says nothing of the session leaves what was said before.
+      name == "session"
+        ? "session = coalesce(excluded.session, session)" : "\(name) = excluded.\(name)"
+    }
     let memory = RowMemory()
     func prepare(_ sql: String) throws(StoreError) -> PreparedStatement {
       try PreparedStatement(db, sql, memory: memory)
@@ -48,6 +53,7 @@ final class WriterStatements {
     updateSession = try prepare("UPDATE open_call SET session = ?2 WHERE row = ?1")
     // Not by a RETURNING clause of the deletion, for which SQLite makes a table of its own.
     findSetup = try prepare("SELECT setup_ms FROM open_call WHERE row = ?1")
+    findAnswer = try prepare("SELECT answer_ms FROM open_call WHERE row = ?1")
     deleteOpen = try prepare("DELETE FROM open_call WHERE row = ?1")
     insertRecord = try prepare(
       """

@@ -22,6 +22,7 @@ extension Auditor {
     lastSequence = max(lastSequence, fact.sequence)
     if case .callAttempted(let record) = fact.event { return attempted(record, fact) }
     if case .internalFault(let text) = fact.event { fail(.record, "internal fault: \(text)", "") }
+    if case .callRecovered(let record, _) = fact.event { return recovered(record, fact) }
     guard let id = fact.call else { return }
     guard var track = calls[id] else {
       // What is refused at the door has no attempt; anything else needs one.
@@ -68,6 +69,16 @@ extension Auditor {
     if legs[record.sipCallID]?.isOurs ?? true {
       fail(.record, "attempt without an INVITE: \(record.sipCallID)", record.sipCallID)
     }
+  }
+
+  /// Of what came before the crash nothing is known but the record.
+  private func recovered(_ record: CallRecord, _ fact: Fact) {
+    if calls[record.id] != nil { fail(.record, "recovered twice", record.sipCallID) }
+    if record.answer == nil { fail(.record, "recovered, and never answered", record.sipCallID) }
+    var track = CallTrack(record: record, attemptedSequence: fact.sequence)
+    track.answered = record
+    calls[record.id] = track
+    attemptOfCaller[record.sipCallID] = record.id
   }
 
   private func check(_ record: CallRecord, _ track: CallTrack) {

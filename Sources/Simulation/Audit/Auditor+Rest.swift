@@ -163,8 +163,12 @@ extension Auditor {
         fail(.rest, "trunk \(trunk.name) still counts \(trunk.calls) calls", "")
       }
     }
-    if counters.callsAttempted != counters.callsEnded {
-      fail(.rest, "\(counters.callsAttempted) attempted, \(counters.callsEnded) ended", "")
+    let known = counters.recovery.recovered + counters.recovery.released
+    if counters.callsAttempted + UInt64(known) != counters.callsEnded {
+      fail(
+        .rest,
+        "\(counters.callsAttempted) attempted, \(known) recovered, \(counters.callsEnded) ended", ""
+      )
     }
   }
 

@@ -46,7 +46,7 @@ package final class SimulatedMedia {
   private var flows: [SocketAddress: Flow] = [:]
   package private(set) var opens = 0
   package private(set) var closes = 0
-  package let addresses: [MediaAddress]
+  package internal(set) var addresses: [MediaAddress]
   /// What stands in SDP for each media address.
   let advertised: [IPAddress]
   unowned let world: World
@@ -81,7 +81,7 @@ package final class SimulatedMedia {
   }
 
   /// Whether SDP may name this address of ours now.
-  func isOpen(_ address: SocketAddress) -> Bool {
+  package func isOpen(_ address: SocketAddress) -> Bool {
     ports.keys.contains { $0.port == address.port && advertised[Int($0.address)] == address.ip }
   }
 

@@ -34,6 +34,27 @@ package final class SimulatedStore {
     writing = false
   }
 
+  /// The calls that were up, as far as the disk knows; in the order in which they were attempted.
+  func established(lastAlive: Instant) -> [EstablishedCall] {
+    var order: [CallID] = []
+    var open: [CallID: (record: CallRecord, session: [UInt8])] = [:]
+    for fact in durable {
+      switch fact.event {
+      case .callAttempted(let record): order.append(record.id)
+      case .callAnswered(let record, let session), .callRecovered(let record, let session):
+        open[record.id] = (record, session)
+      case .sessionChanged(let session):
+        if let call = fact.call { open[call]?.session = session }
+      case .callEnded(let record): open[record.id] = nil
+      default: break
+      }
+    }
+    return order.compactMap { id in
+      guard let call = open[id], let session = SessionRecord(call.session) else { return nil }
+      return EstablishedCall(record: call.record, session: session, lastAlive: lastAlive)
+    }
+  }
+
   private func beginWrite() {
     guard !writing, !waiting.isEmpty, !isStalled else { return }
     writing = true

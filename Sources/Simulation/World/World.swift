@@ -66,6 +66,7 @@ package final class World {
   private var held: [SocketAddress: [(datagram: Datagram, toAgent: Bool)]] = [:]
   /// Counts the crashes: what was under way in an earlier epoch does not arrive.
   package private(set) var epoch = 0
+  private var crashed = Instant.zero
   package private(set) var violations: [Violation] = []
   /// Every fact of the present epoch, stored or not.
   package private(set) var facts: [Fact] = []
@@ -116,8 +117,11 @@ package final class World {
 
   // MARK: The engine's life
 
-  /// Starts the engine, first or after a crash. What was registered before comes back from the store.
-  package func start(restoring bindings: [Binding] = []) throws(ConfigurationProblems) {
+  /// Starts the engine, first or after a crash. What was registered before comes back from the store, and so do the
+  /// calls that were up, where they are to go on.
+  package func start(
+    restoring bindings: [Binding] = [], recovers: Bool = false
+  ) throws(ConfigurationProblems) {
     revision += 1
     let configuration = try compile(settings.resources)
     var engine = ShardSettings(
@@ -128,6 +132,7 @@ package final class World {
     engine.remembered = settings.remembered
     engine.certificateFingerprint = AgentDTLS.ours
     shard = Shard(settings: engine, configuration: configuration, now: now)
+    if recovers { shard?.recover(store.established(lastAlive: crashed), at: now) }
     drain()
     media.start()
     if !bindings.isEmpty { input(.restoreBindings(bindings)) }
@@ -160,6 +165,7 @@ package final class World {
   /// The process is gone between two instructions: all that it had not stored goes with it.
   package func crash() {
     shard = nil
+    crashed = now
     for agent in agents {
       for call in agent.calls { call.isCutOff = true }
     }
@@ -167,6 +173,30 @@ package final class World {
     store.crash()
     media.crash()
     facts = []
+  }
+
+  /// Crashes, and starts again some time later with what the disk has.
+  package func restart(
+    after pause: Interval, recovers: Bool
+  ) throws(ConfigurationProblems) {
+    var bindings: [Binding] = []
+    if case .registrations(let known)? = ask(.registrations) { bindings = known }
+    crash()
+    auditor.forget()
+    run(for: pause)
+    try start(restoring: bindings, recovers: recovers)
+  }
+
+  /// Starts on another configuration than the one before the crash.
+  package func start(with resources: Resources) throws(ConfigurationProblems) {
+    settings.resources = resources
+    try start(recovers: true)
+  }
+
+  /// Of the next process.
+  package func setMediaPorts(_ ports: ClosedRange<UInt16>) {
+    for i in settings.mediaAddresses.indices { settings.mediaAddresses[i].ports = ports }
+    media.addresses = settings.mediaAddresses
   }
 
   package func input(_ input: ShardInput) {

@@ -1,0 +1,224 @@
+"""Calls that were up when the process was killed, and what becomes of them once it is started again."""
+
+import time
+
+from harness.audio import silence
+from harness.case import test
+from harness.pair import Pair
+from harness.pair import audio as audio_line
+from harness.ports import free_port
+from harness.process import expect, wait_until
+from harness.rtp import Endpoint
+from harness.sipp import optional, pause, recv, reply, scenario, sdp, send, uac, uas
+from harness.world import World
+
+# Of speech, from the last packet before the process was killed to the first one after it; seconds.
+GAP = 2.0
+
+
+class CrashWorld(World):
+    """A Demarc of its own, with a second PBX, and a route to south alone."""
+
+    trunk_names = [*World.trunk_names, "pbx-two"]
+
+    def resources(self):
+        resources = super().resources()
+        address = f"127.0.0.1:{self.ports['pbx-two']}"
+        resources["trunks"].append({
+            "name": "pbx-two", "tenant": "test", "kind": "pbx", "network": "loopback", "targets": [address],
+            "sources": [address]})
+        resources["routes"].append({
+            "name": "to-4929", "tenant": "test", "prefix": "+4929", "carriers": [{"trunk": "south", "priority": 1}]})
+        return resources
+
+
+def own_world(t, media_pairs=40):
+    world = CrashWorld(t.folder, t.program, media_pairs)
+    t.defer(world.close)
+    return world.start()
+
+
+def again(world):
+    """kill -9, and the same once more; how long that took until the command is answered."""
+    begin = time.monotonic()
+    world.demarc.kill()
+    world.demarc.start()
+    return time.monotonic() - begin
+
+
+def recovered(world, outcome="recovered"):
+    return int(world.demarc.metrics().get(f'demarc_calls_recovered_total{{outcome="{outcome}"}}', 0))
+
+
+def speaking_pair(t, world):
+    """A call between two agents, each of whom speaks for half a minute; (pair, their endpoints)."""
+    number = world.number("+4938")
+    ends = [Endpoint(free_port()) for _ in range(2)]
+    for end in ends:
+        t.defer(end.close)
+    pair = Pair(t, number, world=world)
+    caller, callee = (audio_line(end.socket.getsockname()[1]) for end in ends)
+    offered, answered = pair.connect([caller], [callee])
+    ends[0].speak(silence(30), answered[0].target)
+    ends[1].speak(silence(30), offered[0].target)
+    wait_until(lambda: all(len(end.packets) > 50 for end in ends), 6, "a second of speech each way")
+    return pair, ends
+
+
+def gaps(ends):
+    found = []
+    for end in ends:
+        at = [moment for moment, _ in list(end.packets)]
+        found.append(max(b - a for a, b in zip(at, at[1:])))
+    return found
+
+
+def ended_normally(record, by):
+    expect(record["state"] == "ended" and record["cause"] == "normal-clearing" and record["releasedBy"] == by,
+           f"the record says {record['state']}, {record['cause']}, {record['releasedBy']}")
+
+
+def speech_goes_on(t, hangs_up, by):
+    world = own_world(t)
+    pair, ends = speaking_pair(t, world)
+    call = world.live(pair.number)
+    took = again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    before = [len(end.packets) for end in ends]
+    wait_until(lambda: all(len(end.packets) > count + 50 for end, count in zip(ends, before)), 5,
+               "a second of speech each way after the restart")
+    longest = gaps(ends)
+    expect(max(longest) <= GAP, f"nothing was heard for {max(longest):.2f} s")
+    expect(world.live(pair.number)["id"] == call["id"], "the call has another name")
+    record = pair.hang_up(getattr(pair, hangs_up))
+    ended_normally(record, by)
+    expect(record["id"] == call["id"] and len(world.records(pair.number)) == 1, "the call has another record")
+    expect("went on after a restart" in (record.get("notes") or []), f"notes: {record.get('notes')}")
+    world.at_rest()
+    t.remark = f"started anew in {took:.2f} s, nothing heard for {max(longest):.2f} s"
+
+
+@test("caller-hangs-up", 60)
+def caller_hangs_up(t):
+    """kill -9 in a call: speech is heard again within 2 s of the kill, and the caller's BYE ends it on both sides"""
+    speech_goes_on(t, "caller", "caller")
+
+
+@test("callee-hangs-up", 60)
+def callee_hangs_up(t):
+    """The same with the callee's BYE"""
+    speech_goes_on(t, "callee", "callee")
+
+
+@test("twice", 60)
+def twice(t):
+    """Killed twice in a call, which goes on all the same"""
+    world = own_world(t)
+    pair, ends = speaking_pair(t, world)
+    again(world)
+    again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    ended_normally(pair.hang_up(pair.callee), "callee")
+
+
+@test("reoffer", 60)
+def reoffer(t):
+    """After the restart either side may move its media, and a target that moved before it is found"""
+    world = own_world(t)
+    pair, ends = speaking_pair(t, world)
+    moved = [Endpoint(free_port()) for _ in range(2)]
+    for end in moved:
+        t.defer(end.close)
+    lines = [audio_line(end.socket.getsockname()[1]) for end in (*ends, *moved)]
+    pair.change(pair.caller, [lines[2]], [lines[1]])
+    wait_until(lambda: len(moved[0].packets) > 25, 5, "speech at the new place")
+    again(world)
+    heard = len(moved[0].packets)
+    wait_until(lambda: len(moved[0].packets) > heard + 25, 5, "speech at the new place after the restart")
+    pair.change(pair.callee, [lines[3]], [lines[2]])
+    wait_until(lambda: len(moved[1].packets) > 25, 5, "speech at the place that is new after the restart")
+    ended_normally(pair.hang_up(pair.caller), "caller")
+
+
+@test("phone", 90)
+def phone(t):
+    """A phone in a call hears the carrier again after the restart, and its BYE reaches the carrier"""
+    world = own_world(t)
+    number = world.number("+4930")
+    alice = t.user("alice", world=world, says=silence(60))
+    north = t.callee("north", uas(), port=world.ports["north"])
+    alice.dial(f"sip:{number}@{world.domain}")
+    alice.established()
+    world.live(number)
+    again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    time.sleep(1)
+    alice.command("hangup")
+    north.wait(10)
+    ended_normally(world.record(number), "caller")
+
+
+def uas_hangs_up(after_ms):
+    keep = (
+        '<recv request="INVITE" rrs="true"><action>'
+        '<ereg regexp=".*" search_in="hdr" header="From:" assign_to="theirs"/>'
+        '<ereg regexp=".*" search_in="hdr" header="To:" assign_to="ours"/>'
+        "</action></recv>\n")
+    return scenario(
+        "hangs-up", keep, reply(180, "Ringing", tag=True), pause(50),
+        reply(200, "OK", tag=True, body=sdp(), retrans=500), recv("ACK"), pause(after_ms),
+        send("BYE [next_url] SIP/2.0\n"
+             "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n"
+             "From:[$ours];tag=[pid]B[call_number]\nTo:[$theirs]\n"
+             "Call-ID: [call_id]\nCSeq: 1 BYE\nMax-Forwards: 70\n\n", retrans=500),
+        optional(100), recv(200))
+
+
+@test("two-hundred", 120)
+def two_hundred(t):
+    """kill -9 with 200 calls up: each of them is ended by BYE, half from either side, and has its one record"""
+    world = own_world(t, media_pairs=500)
+    ways = {"north": (uas(ring_ms=50), uac(hold_ms=15000)), "south": (uas_hangs_up(15000), uac(hold_ms=0, bye=False))}
+    numbers, callers = {}, []
+    for name, prefix, source in (("north", "+4930", "pbx"), ("south", "+4929", "pbx-two")):
+        answers, calls = ways[name]
+        numbers[name] = world.number(prefix)
+        t.callee(name, answers, port=world.ports[name], calls=100, messages=False, timeout=60)
+        callers.append(t.caller(
+            f"calls-{name}", calls, port=world.ports[source], remote=world.sip, service=numbers[name], calls=100,
+            rate=25, messages=False, timeout=60))
+    wait_until(lambda: world.demarc.metrics()["demarc_calls_active"] == 200, 12, "200 calls", 0.2)
+    took = again(world)
+    expect(recovered(world) == 200, f"{recovered(world)} of 200 calls were recovered")
+    for caller in callers:
+        caller.wait()
+    for name, by in (("north", "caller"), ("south", "callee")):
+        records = world.demarc.closed_records(100, 10, number=numbers[name])
+        for record in records:
+            ended_normally(record, by)
+    world.at_rest()
+    t.remark = f"started anew in {took:.2f} s"
+
+
+@test("protected", 60)
+def protected(t):
+    """The keys of SRTP are gone with the process: both sides are told that it is over, and the record says why"""
+    world = own_world(t)
+    number = world.number("+4938")
+    pair = Pair(t, number, world=world)
+    key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR\r\n"
+    line = audio_line(free_port(), more=key + "a=sendrecv\r\n").replace("RTP/AVP", "RTP/SAVP")
+    resources = world.resources()
+    for trunk in resources["trunks"]:
+        if trunk["name"] == "pbx":
+            trunk.update({"srtp": "require", "srtpWithoutTLS": True})
+    world.demarc.apply(resources)
+    pair.connect([line], [audio_line(free_port())])
+    again(world)
+    pair.caller.ended()
+    pair.callee.ended()
+    record = world.record(number)
+    expect(record["cause"] == "interrupted", f"the cause is {record['cause']}")
+    expect(any("keys" in note for note in (record.get("notes") or [])), f"notes: {record.get('notes')}")
+    expect(recovered(world, "released") == 1, "the metric does not say it")
+    world.at_rest()
