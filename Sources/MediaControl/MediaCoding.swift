@@ -27,7 +27,7 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// fingerprints of `.remote` and the name in `.record`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
-  package static let version: UInt8 = 5
+  package static let version: UInt8 = 6
   /// `.ready` with every port of an address failed is the largest frame.
   package static let maxFrame = 1 << 18
 

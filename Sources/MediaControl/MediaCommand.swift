@@ -85,14 +85,43 @@ package struct RemoteMedia: Hashable, Sendable {
   package var signallingSource: IPAddress
   package var latch: LatchPolicy
   /// Whether we may send to the far end, and whether it may send to us (SDP direction, seen from us).
-  package var weSend: Bool
-  package var weReceive: Bool
+  package var weSend: Bool {
+    get { bits & 1 != 0 }
+    set { bits = newValue ? bits | 1 : bits & ~1 }
+  }
+  package var weReceive: Bool {
+    get { bits & 2 != 0 }
+    set { bits = newValue ? bits | 2 : bits & ~2 }
+  }
+  /// Those two, and above them the clock of `otherEvent`.
+  private var bits: UInt8 = 0
+  private var otherEvent: UInt8 = 255
   /// The first audio format both sides agreed on.
   package var codec: AudioCodec
   /// How digits go to the far end, and come from there.
   package var digits: DigitKind
-  /// Payload type of telephone-event (RFC 4733); 255: none.
-  package var telephoneEvent: UInt8
+  /// What it has named as telephone-event (RFC 4733).
+  package var events: EventFormats {
+    get {
+      var events = EventFormats(EventFormats.Format(narrowEvent))
+      events.append(
+        EventFormats.Format(otherEvent, EventClock(rawValue: bits >> 2) ?? .narrow))
+      return events
+    }
+    set {
+      narrowEvent = newValue.narrow
+      otherEvent = newValue.other
+      bits = bits & 3 | newValue.otherClock.rawValue << 2
+    }
+  }
+  private var narrowEvent: UInt8
+  /// The telephone-event that goes beside its codec; nil: none.
+  package var event: EventFormats.Format? { events.beside(clockRate: clockRate) }
+  /// Whether a packet is an event.
+  @inline(__always)
+  package func isEvent(_ payloadType: UInt8) -> Bool {
+    payloadType < 128 && (payloadType == narrowEvent || payloadType == otherEvent)
+  }
   package var proto: MediaProtocol
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
@@ -116,15 +145,15 @@ package struct RemoteMedia: Hashable, Sendable {
     self.rtcp = rtcp
     self.signallingSource = signallingSource
     self.latch = latch
-    self.weSend = weSend
-    self.weReceive = weReceive
     self.codec = codec
     self.payloadType = payloadType
     self.clockRate = clockRate
     wantedTime = UInt8(clamping: packetTime)
     self.maxPacketTime = maxPacketTime
-    self.telephoneEvent = telephoneEvent
+    narrowEvent = telephoneEvent
     self.security = security
+    self.weSend = weSend
+    self.weReceive = weReceive
   }
 }
 

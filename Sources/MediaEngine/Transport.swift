@@ -84,7 +84,7 @@ struct Transport: Sendable {
   /// Clock of a payload type on this path in Hz; 0 where a packet's timestamp tells no time.
   func clockRate(_ payloadType: UInt8) -> UInt32 {
     if payloadType == remote.payloadType { return remote.clockRate }
-    if payloadType == remote.telephoneEvent { return 0 }
+    if remote.isEvent(payloadType) { return 0 }
     let fixed = staticClockRate(payloadType: payloadType)
     return fixed != 0 ? fixed : remote.clockRate
   }

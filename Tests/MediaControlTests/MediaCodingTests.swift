@@ -162,10 +162,10 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
   }
 
   /// The form on the wire is a contract between releases.
-  @Test func theBytesOfVersionFive() {
+  @Test func theBytesOfVersionSix() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)
-    #expect(bytes == [14, 0, 0, 0, 5, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
+    #expect(bytes == [14, 0, 0, 0, 6, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
   }
 
   @Test func anIncompleteFrameWaits() throws {

@@ -37,8 +37,8 @@ extension Worker {
     streams[slot].reception.receive(
       header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
     if transports[slot].recorder >= 0 { noteSpeech(header, stamp, slot) }
-    if header.payloadType == transports[slot].remote.telephoneEvent,
-      transports[slot].saysDigits == .unknown
+    if transports[slot].saysDigits == .unknown,
+      transports[slot].remote.isEvent(header.payloadType)
     {
       transports[slot].saysDigits = .events
     }
