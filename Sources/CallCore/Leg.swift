@@ -138,6 +138,8 @@ final class Leg {
   var transcodes = true
   /// What is done to the speech that it is sent.
   var treatment = SpeechTreatment()
+  /// The media plane has been told how what it sends is numbered.
+  var isNumbered = false
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
   var hold = LegHold()

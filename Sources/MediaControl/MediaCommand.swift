@@ -216,6 +216,8 @@ package enum MediaCommand: Hashable, Sendable {
   /// The far end's digits are told by `.digit` from now on and not passed on, however they come: who is told says again
   /// what is meant for the other side.
   case heed(MediaTransportID)
+  /// By which payload types the far end's formats come and leave, as long as the bridge lasts; none: as they are.
+  case number(MediaTransportID, PayloadNumbers)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.

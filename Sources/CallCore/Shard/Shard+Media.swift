@@ -315,6 +315,7 @@ extension Shard {
     connectFurther(session, one, other)
     speechAgreed(session, one, other)
     digitsAgreed(one, other)
+    numbersAgreed(session, one, other)
     watchSilence(session)
     followHold(one, other)
     watchCodes(one, other)

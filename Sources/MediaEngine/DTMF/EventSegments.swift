@@ -3,7 +3,8 @@
 struct EventSegments {
   static let longest: UInt32 = 0xffff
 
-  /// Where the segment at hand began, on the clock of the flow.
+  /// Where the segment at hand began. Receivers know a next one by this alone (§2.5.2.3), so it counts the event's units also
+  /// in a flow of another clock.
   private(set) var timestamp: UInt32
   /// That were before it.
   private(set) var count = 0
@@ -13,10 +14,8 @@ struct EventSegments {
   /// An event of so many units is longer than the segments that there are.
   func begins(_ duration: Int) -> Bool { duration > Int(Self.longest) * (count + 1) }
 
-  /// Rates in Hz: where the flow has another clock than its events have, their length is converted.
-  mutating func goOn(flowRate: UInt32, eventRate: UInt32) {
+  mutating func goOn() {
     count += 1
-    let length = UInt64(Self.longest) * UInt64(flowRate) / UInt64(max(eventRate, 1))
-    timestamp &+= UInt32(truncatingIfNeeded: length)
+    timestamp &+= Self.longest
   }
 }

@@ -28,7 +28,7 @@ extension Worker {
     let (near, far) = (transports[slot], transports[peer])
     guard converters[slot] == nil, near.interlude == .none, far.interlude == .none,
       near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
-      !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
+      !near.isProtected, !far.isProtected, !near.isRenamed, fastPath.hasEntry(slot),
       near.remote.isRelayedPlain(to: far.remote),
       near.digits.isDisjoint(with: [.tones, .replaced])
     else { return nil }

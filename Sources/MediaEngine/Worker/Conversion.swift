@@ -157,13 +157,14 @@ extension Worker {
       hush(header, length, source)
       return true
     }
-    passBeside(header, length, at: timestamp, for: slot)
+    passBeside(header, length, at: timestamp, of: source, for: slot)
     return true
   }
 
   mutating func passBeside(
-    _ header: RTPHeader, _ length: Int, at timestamp: UInt32, for slot: Int
+    _ header: RTPHeader, _ length: Int, at timestamp: UInt32, of source: Int, for slot: Int
   ) {
+    if transports[source].isRenamed { rename(header, of: source) }
     var mapped = header
     streams[slot].outgoing.sequence &+= 1
     streams[slot].outgoing.isMapped = false

@@ -322,7 +322,7 @@ extension Worker {
       sendEvent(
         TelephoneEvent(event: event, end: false, volume: 10, duration: UInt16(full)),
         format.payloadType, isFirst: false, slot, end)
-      end.segments.goOn(flowRate: ticks(1_000, slot), eventRate: format.clock.rate)
+      end.segments.goOn()
     }
     sendEvent(
       TelephoneEvent(

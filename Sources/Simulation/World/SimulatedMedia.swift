@@ -21,6 +21,7 @@ package final class SimulatedMedia {
     var examination: UInt32 = 0
     /// What it was told to say.
     var digits: [MediaDigit] = []
+    var numbers = PayloadNumbers()
     /// Its digits are told and not passed on.
     var isHeeded = false
     var closing = false
@@ -125,6 +126,8 @@ package final class SimulatedMedia {
       if known(id, command) { transports[id]?.examination = milliseconds }
     case .digit(let id, let digit):
       if known(id, command) { transports[id]?.digits.append(digit) }
+    case .number(let id, let numbers):
+      if known(id, command) { transports[id]?.numbers = numbers }
     case .heed(let id):
       if known(id, command) { transports[id]?.isHeeded = true }
     case .measure(let id):
@@ -209,6 +212,11 @@ package final class SimulatedMedia {
   /// What we know of this agent's end.
   package func remote(of media: SocketAddress) -> RemoteMedia? {
     transports.values.first { $0.remote?.rtp == media }?.remote
+  }
+
+  /// How what it sends is numbered.
+  package func numbers(of media: SocketAddress) -> PayloadNumbers {
+    transports.values.first { $0.remote?.rtp == media }?.numbers ?? PayloadNumbers()
   }
 
   /// The keys between us and this agent; nil: none.
