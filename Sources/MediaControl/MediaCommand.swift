@@ -169,8 +169,10 @@ package struct SpeechTreatment: OptionSet, Hashable, Sendable {
   package static let repeated = SpeechTreatment(rawValue: 2)
   /// It has named comfort noise of 8 kHz (RFC 3389).
   package static let comfortNoise = SpeechTreatment(rawValue: 4)
+  /// Silence may be left out of what we make for it, if it has.
+  package static let suppressed = SpeechTreatment(rawValue: 8)
 
-  package static let all: SpeechTreatment = [.even, .repeated, .comfortNoise]
+  package static let all: SpeechTreatment = [.even, .repeated, .comfortNoise, .suppressed]
 }
 
 /// What an application leg hears.

@@ -156,6 +156,7 @@ package struct Trunk: Hashable, Sendable {
   package var transcode = true
   /// How speech is sent to it.
   package var playout = PlayoutPolicy.off
+  package var silenceSuppression = SilenceSuppressionPolicy.off
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
@@ -239,6 +240,9 @@ package struct Trunk: Hashable, Sendable {
 /// it leaves in order and evenly.
 package enum PlayoutPolicy: String, Sendable, CaseIterable { case off, adaptive }
 
+/// Whether silence is left out of speech that we make for a peer, where it has named comfort noise (RFC 3389).
+package enum SilenceSuppressionPolicy: String, Sendable, CaseIterable { case off, allow }
+
 /// How digits go to a peer. Those that it says itself by telephone-event or in INFO are taken whatever this is.
 package enum DTMFPolicy: String, Sendable, CaseIterable {
   /// As telephone-event (RFC 4733) where offer and answer have it; else as tones where the speech carries them; else in
@@ -288,6 +292,7 @@ package struct User: Hashable, Sendable {
   package var codecs: [String] = []
   package var transcode = true
   package var playout = PlayoutPolicy.off
+  package var silenceSuppression = SilenceSuppressionPolicy.off
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?

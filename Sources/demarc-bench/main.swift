@@ -6,7 +6,7 @@ import Foundation
 // demarc-bench workloads            what can be repeated: a name and two counts, for callgrind, a line
 // demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else
 // demarc-bench record NAME VALUE UNIT   adds a value measured elsewhere to the file
-// demarc-bench speech FROM TO LOSS SEED   16 kHz samples through a conversion, from standard input to output
+// demarc-bench speech FROM TO LOSS SEED [suppress]   16 kHz samples through a conversion, from standard input to output
 
 let resultsPath = "bench/results/latest.json"
 
@@ -58,14 +58,16 @@ case ("record", 4):
   var results = BenchResults()
   results.record(arguments[1], value, arguments[3])
   try results.write(to: resultsPath)
-case ("speech", 5):
+case ("speech", 5),
+  ("speech", 6) where arguments.count == 5 || arguments[5] == "suppress":
   guard let loss = Double(arguments[3]), let seed = UInt64(arguments[4]) else {
     fail("no numbers: \(arguments[3]) \(arguments[4])")
   }
   speechFile(
-    from: codec(named: arguments[1]), to: codec(named: arguments[2]), loss: loss, seed: seed)
+    from: codec(named: arguments[1]), to: codec(named: arguments[2]), loss: loss, seed: seed,
+    suppresses: arguments.count == 6)
 default:
   fail(
     "usage: demarc-bench [only NAME | workloads | repeat WORKLOAD N | record NAME VALUE UNIT"
-      + " | speech FROM TO LOSS SEED]")
+      + " | speech FROM TO LOSS SEED [suppress]]")
 }

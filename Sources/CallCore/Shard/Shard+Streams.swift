@@ -138,6 +138,8 @@ extension Shard {
           offer == nil && sdp.media[main].transport.isDTLS && protection?.handshake == nil
         lines.speech.events = events(
           sdp, bytes, main, codecs, speech, from: source, to: leg, answering: offer)
+        lines.speech.hasComfortNoise =
+          offer != nil && answersNoise(sdp.formats(of: main), speech, leg)
       }
       lines[main] = SDPLines.Line(
         port: media.local.port,

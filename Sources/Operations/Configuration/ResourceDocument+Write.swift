@@ -122,6 +122,10 @@ private struct ResourceWriter {
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
       ("transcode", .bare(trunk.transcode)),
       ("playout", trunk.playout == .off ? nil : .text(trunk.playout.rawValue)),
+      (
+        "silenceSuppression",
+        trunk.silenceSuppression == .off ? nil : .text(trunk.silenceSuppression.rawValue)
+      ),
       ("dtmf", .text(trunk.dtmf.rawValue)),
       ("record", trunk.record == .off ? nil : .text(trunk.record.rawValue)),
       ("recordingNotice", trunk.recordingNotice.map { .text($0) }),
@@ -214,6 +218,10 @@ private struct ResourceWriter {
       ("codecs", .texts(user.codecs)),
       ("transcode", .bare(user.transcode)),
       ("playout", user.playout == .off ? nil : .text(user.playout.rawValue)),
+      (
+        "silenceSuppression",
+        user.silenceSuppression == .off ? nil : .text(user.silenceSuppression.rawValue)
+      ),
       ("dtmf", .text(user.dtmf.rawValue)),
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),

@@ -204,7 +204,8 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
+      "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout",
+      "silenceSuppression", "dtmf", "srtp",
       "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "sources",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
@@ -233,6 +234,9 @@ extension ResourceReader {
     user.codecs = reader.list(fields, "codecs", .text("a codec", example: "PCMA"))
     user.transcode ?= reader.optional(fields, "transcode", .flag)
     user.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
+    user.silenceSuppression
+      ?= reader.optional(
+        fields, "silenceSuppression", .choice("whether silence is left out"))
     user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     user.recordingNotice = notice(fields)
     user.musicOnHold = music(fields)

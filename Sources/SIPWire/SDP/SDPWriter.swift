@@ -87,12 +87,16 @@ package struct SDPSpeech: Sendable {
   }
 
   package var events = Events.asTheyAre
+  /// Of an answer: comfort noise (RFC 3389), which the one who is passed on has not named.
+  package var hasComfortNoise = false
   /// Of an offer: behind those that it has.
   package var added: [Format] = []
   /// Of an answer: what only our own addition has brought.
   package var withheld: [AudioEncoding] = []
   /// Of an answer: in place of all that there are.
   package var replacement: Format?
+
+  static let comfortNoise = Format(.comfortNoise, 13)
 
   package init() {}
 
@@ -221,6 +225,7 @@ package enum SDPWriter {
       type(format.payloadType, &out)
     }
     for format in own.added { type(format.payloadType, &out) }
+    if own.hasComfortNoise { type(SDPSpeech.comfortNoise.payloadType, &out) }
     if let events = own.events.own { type(events.payloadType, &out) }
     out.append("\r\n")
     if let replacement = own.replacement { describe(replacement, &out) }
@@ -228,6 +233,7 @@ package enum SDPWriter {
       describe(format, bytes, &out)
     }
     for format in own.added { describe(format, &out) }
+    if own.hasComfortNoise { describe(SDPSpeech.comfortNoise, &out) }
     if let events = own.events.own { digits(events, &out) }
   }
 

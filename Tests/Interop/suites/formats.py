@@ -124,3 +124,46 @@ def own_numbers(t):
     expect(len(far.packets) == 6 and len(near.packets) == 6, f"{len(far.packets)} and {len(near.packets)}")
     record = pair.hang_up()
     expect("a format has another payload type each way" in (record.get("notes") or []), f"{record.get('notes')}")
+
+
+class Quiet(World):
+    """A Demarc that may leave silence out towards east."""
+
+    def __init__(self, t):
+        super().__init__(t.folder, t.program, media_pairs=20)
+        t.defer(self.close)
+        self.start()
+
+    def resources(self):
+        document = super().resources()
+        next(trunk for trunk in document["trunks"] if trunk["name"] == "east")["silenceSuppression"] = "allow"
+        return document
+
+
+@test("silence-left-out", 40)
+def silence_left_out(t):
+    """A carrier that has named comfort noise and may be spared silence gets a word of it in the place of packets, in one flow,
+    and all that was said; the PBX, which may not, gets every packet"""
+    world = Quiet(t)
+    pair, (near, to_near), (far, to_far), offered, _ = connected(t, "0 13", "8 13", world=world)
+    expect("13" in offered.formats and "8" in offered.formats, f"{offered}")
+    far.codec = "PCMA"
+    said, _ = audio.spoken("The birch canoe slid on the smooth planks.")
+    samples = numpy.concatenate([said, audio.silence(2.0), said, audio.silence(1.5)])
+    threads = [near.speak(samples, to_near), far.speak(samples, to_far)]
+    for thread in threads:
+        thread.join(len(samples) / audio.RATE + 10)
+    time.sleep(0.4)
+    came = [struct.unpack("!xBHI", packet[:8]) + (packet[12:],) for _, packet in list(far.packets)]
+    noise = [body for kind, _, _, body in came if kind & 0x7F == 13]
+    expect(4 <= len(noise) <= 40 and all(len(body) == 1 for body in noise), f"{len(noise)} words of noise")
+    numbers = [number for _, number, _, _ in came]
+    expect(all((b - a) & 0xFFFF == 1 for a, b in zip(numbers, numbers[1:])), "numbers are missing")
+    share = len(came) / near.sent
+    expect(share < 0.8, f"{len(came)} of {near.sent} packets")
+    expect(len(near.packets) == far.sent, f"{len(near.packets)} of {far.sent} came back")
+    likeness = audio.compare(samples, far.heard())
+    expect(likeness.good(0.95, 0.85), f"{likeness}")
+    record = pair.hang_up()
+    expect(record["cause"] == "normal-clearing", f"{record}")
+    t.remark = f"{100 * (1 - share):.0f} % of the packets left out; {likeness}"
