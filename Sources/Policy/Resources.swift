@@ -21,6 +21,10 @@ package struct Tenant: Hashable, Sendable {
   package var toll = TollRules()
   /// The trunk that is told what was heard of each call (RFC 6035). Nil: nobody.
   package var qualityCollector: String?
+  /// Seconds between reports to it in the midst of a call; 0: none. And the MOS x 100 below which a side of a call is told
+  /// of at once. Nil: never.
+  package var qualityInterval = 0
+  package var qualityAlert: Int?
   /// What is heard of a side that puts the other on hold and says nothing itself, an application's name.
   package var musicOnHold: String?
   /// Digits by which its users and PBXs begin and end a recording in the midst of a call.

@@ -390,6 +390,7 @@ extension Shard {
         session.record.fromCallee = quality
         noteRefused(quality, from: "callee", session)
       }
+      if !qualityWatches.isEmpty { qualityMeasured(session, leg, quality) }
     case .applicationEnded(let transport):
       guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
         return

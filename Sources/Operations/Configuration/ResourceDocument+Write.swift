@@ -83,6 +83,8 @@ private struct ResourceWriter {
       ("maxCalls", tenant.maxCalls.map { .bare($0) }),
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
       ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
+      ("qualityInterval", tenant.qualityInterval == 0 ? nil : .bare(tenant.qualityInterval)),
+      ("qualityAlert", tenant.qualityAlert.map { .bare(ValueRule.meanOpinionText($0)) }),
       ("musicOnHold", tenant.musicOnHold.map { .text($0) }),
       ("recordingCode", tenant.recordingCode.map { .text($0) }),
       ("recordingRetentionDays", tenant.recordingRetentionDays.map { .bare($0) }),

@@ -153,7 +153,8 @@ extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
     let keys = [
       "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
-      "qualityCollector", "musicOnHold", "tones", "recordingCode", "recordingRetentionDays",
+      "qualityCollector", "qualityInterval", "qualityAlert", "musicOnHold", "tones",
+      "recordingCode", "recordingRetentionDays",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
       return nil
@@ -168,6 +169,8 @@ extension ResourceReader {
     tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
     tenant.qualityCollector = reader.optional(
       fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
+    tenant.qualityInterval ?= reader.optional(fields, "qualityInterval", .number(example: 60))
+    tenant.qualityAlert = reader.optional(fields, "qualityAlert", .meanOpinion)
     tenant.musicOnHold = music(fields)
     tenant.recordingRetentionDays = reader.optional(
       fields, "recordingRetentionDays", .number(example: 30))

@@ -45,6 +45,7 @@ package final class SimulatedMedia {
   /// The same for all, so that they come in order.
   private static let recordingDelay = Interval.milliseconds(2)
   private var flows: [SocketAddress: Flow] = [:]
+  private var counted: [SocketAddress: StreamQuality] = [:]
   package private(set) var opens = 0
   package private(set) var closes = 0
   package let addresses: [MediaAddress]
@@ -131,7 +132,7 @@ package final class SimulatedMedia {
     case .heed(let id):
       if known(id, command) { transports[id]?.isHeeded = true }
     case .measure(let id):
-      if known(id, command) { report(.quality(id, StreamQuality())) }
+      if known(id, command) { report(.quality(id, quality(id))) }
     case .close(let id): close(id, command)
     case .record(let id, let order):
       if known(id, command) { record(order) }
@@ -212,6 +213,15 @@ package final class SimulatedMedia {
   /// What we know of this agent's end.
   package func remote(of media: SocketAddress) -> RemoteMedia? {
     transports.values.first { $0.remote?.rtp == media }?.remote
+  }
+
+  /// What is counted of an agent's media from now on, for whoever asks.
+  package func count(_ quality: StreamQuality, of media: SocketAddress) {
+    counted[media] = quality
+  }
+
+  private func quality(_ id: MediaTransportID) -> StreamQuality {
+    transports[id]?.remote.flatMap { counted[$0.rtp] } ?? StreamQuality()
   }
 
   /// How what it sends is numbered.
