@@ -121,8 +121,6 @@ final class Leg {
   var passesInfo = true
   /// How digits are to go to it.
   var dtmf = DTMFPolicy.auto
-  /// What its peer's speech has last named as telephone-event; nil: there was none yet.
-  var events: EventFormats?
   /// The peer's INFO that the other side is asked about.
   var infoServer: ServerTransaction?
   /// The session timer (RFC 4028), and what it was asked for.
@@ -138,11 +136,13 @@ final class Leg {
   var transcodes = true
   /// What is done to the speech that it is sent.
   var treatment = SpeechTreatment()
-  /// The media plane has been told how what it sends is numbered.
-  var isNumbered = false
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
   var hold = LegHold()
+  /// The media plane has been told how what it sends is numbered.
+  var isNumbered = false
+  /// What its peer's speech has last named as telephone-event; nil: there was none yet.
+  var events: EventFormats?
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()

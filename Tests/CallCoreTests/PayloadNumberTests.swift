@@ -128,6 +128,14 @@ import Testing
     scene.finish()
   }
 
+  /// An answer of ours to a caller has its own number: it is told by no other.
+  @Test func whatWeHaveAnswered() throws {
+    let (scene, near, far) = try call([0, 96], [0])
+    #expect(near.remoteSDP?.payloads == [0, 96])
+    #expect(entries(scene, near).isEmpty && entries(scene, far).isEmpty)
+    scene.finish()
+  }
+
   /// One number that means another thing on each side goes by what was offered.
   @Test func swapped() throws {
     let scene = try Scene(Scene.settings(resources: Scene.resources()))

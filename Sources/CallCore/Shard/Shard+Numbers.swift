@@ -63,13 +63,14 @@ extension Shard {
     return numbers
   }
 
-  /// What an offer to `leg` has had beside what `source` has named.
+  /// What an offer to `leg` has had beside what `source` has named. An answer to one of its own has its own numbers.
   private func added(
     _ sdp: SessionDescription, _ bytes: RawSpan, _ formats: ArraySlice<SDPFormat>,
     from source: Leg, to leg: Leg
   ) -> [SDPSpeech.Format] {
+    guard leg.media?.answered == nil, leg.media?.answeredEvents == nil else { return [] }
     var added = speechOffer(sdp, bytes, from: source, to: leg).added
-    if formats.events(.narrow) == nil,
+    if leg.side == .b, formats.events(.narrow) == nil,
       !formats.contains(where: { $0.payloadType == SDPWriter.telephoneEvent })
     {
       added.append(SDPSpeech.Format(.telephoneEvent, SDPWriter.telephoneEvent))
