@@ -75,6 +75,6 @@ struct OpenOffer {
   var mayBeFax = true
   /// What we speak of it; nil: to be read.
   var speech: SpeechFormats?
-  /// Its telephone-event, 255: none; nil: as the peer has described itself last.
-  var events: UInt8?
+  /// Its telephone-event; nil: as the peer has described itself last.
+  var events: EventFormats?
 }

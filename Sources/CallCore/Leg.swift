@@ -121,8 +121,6 @@ final class Leg {
   var passesInfo = true
   /// How digits are to go to it.
   var dtmf = DTMFPolicy.auto
-  /// What its peer's speech has last named as telephone-event, 255: nothing; nil: there was none yet.
-  var telephoneEvent: UInt8?
   /// The peer's INFO that the other side is asked about.
   var infoServer: ServerTransaction?
   /// The session timer (RFC 4028), and what it was asked for.
@@ -141,6 +139,10 @@ final class Leg {
   /// It has refused an offer of less than all that its speech could be made of.
   var offersAll = false
   var hold = LegHold()
+  /// The media plane has been told how what it sends is numbered.
+  var isNumbered = false
+  /// What its peer's speech has last named as telephone-event; nil: there was none yet.
+  var events: EventFormats?
   /// When media said last that it is silent.
   var silentAt = Instant.zero
   var protection = LegProtection()
@@ -285,7 +287,7 @@ final class Reoffer {
   var open: OpenOffer {
     OpenOffer(
       text: offer, lines: lines, mayBeFax: remote?.main?.proto == .udptl,
-      speech: remote?.main?.speech, events: remote?.main?.telephoneEvent)
+      speech: remote?.main?.speech, events: remote?.main?.events)
   }
 
   init(server: ServerTransaction, carrier: OfferAnswer.Carrier, fork: UInt8) {
@@ -302,6 +304,8 @@ struct LegMedia {
   var local: LocalMedia
   var closed = false
   private var hasAnswered = false
+  /// The one telephone-event that our answer has left of those; nil: what the peer has named holds.
+  var answeredEvents: EventFormats.Format?
   var remote: RemoteMedia?
   private var left = SpeechFormats()
 

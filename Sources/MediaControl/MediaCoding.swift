@@ -27,7 +27,7 @@ package struct MediaCodingError: Error, Hashable, Sendable {
 /// fingerprints of `.remote` and the name in `.record`. A reader
 /// refuses versions and kinds that it does not know: both ends come from one release or agree first.
 package enum MediaCoding {
-  package static let version: UInt8 = 5
+  package static let version: UInt8 = 6
   /// `.ready` with every port of an address failed is the largest frame.
   package static let maxFrame = 1 << 18
 
@@ -49,6 +49,12 @@ package enum MediaCoding {
       writer.begin(3, id)
       writer.put(application)
     case .heed(let id): writer.begin(10, id)
+    case .number(let id, let numbers):
+      writer.begin(11, id)
+      writer.put(UInt8(numbers.count))
+      writer.put(numbers.heard)
+      writer.put(numbers.own)
+      writer.put(numbers.leaving)
     case .interpose(let id, let application):
       writer.begin(9, id)
       writer.put(UInt8(application == nil ? 0 : 1))
@@ -159,6 +165,12 @@ package enum MediaCoding {
       let isOn = try reader.flag(bytes)
       command = .interpose(id, isOn ? try reader.application(bytes) : nil)
     case 10: command = .heed(reader.id(bytes))
+    case 11:
+      let id = reader.id(bytes)
+      let numbers = PayloadNumbers(
+        count: Int(reader.u8(bytes)), heard: reader.u64(bytes), own: reader.u64(bytes),
+        leaving: reader.u64(bytes))
+      command = .number(id, try reader.valid(numbers))
     case 16:
       let id = reader.id(bytes)
       command = .record(id, try reader.recordingOrder(bytes))

@@ -85,14 +85,43 @@ package struct RemoteMedia: Hashable, Sendable {
   package var signallingSource: IPAddress
   package var latch: LatchPolicy
   /// Whether we may send to the far end, and whether it may send to us (SDP direction, seen from us).
-  package var weSend: Bool
-  package var weReceive: Bool
+  package var weSend: Bool {
+    get { bits & 1 != 0 }
+    set { bits = newValue ? bits | 1 : bits & ~1 }
+  }
+  package var weReceive: Bool {
+    get { bits & 2 != 0 }
+    set { bits = newValue ? bits | 2 : bits & ~2 }
+  }
+  /// Those two, and above them the clock of `otherEvent`.
+  private var bits: UInt8 = 0
+  private var otherEvent: UInt8 = 255
   /// The first audio format both sides agreed on.
   package var codec: AudioCodec
   /// How digits go to the far end, and come from there.
   package var digits: DigitKind
-  /// Payload type of telephone-event (RFC 4733); 255: none.
-  package var telephoneEvent: UInt8
+  /// What it has named as telephone-event (RFC 4733).
+  package var events: EventFormats {
+    get {
+      var events = EventFormats(EventFormats.Format(narrowEvent))
+      events.append(
+        EventFormats.Format(otherEvent, EventClock(rawValue: bits >> 2) ?? .narrow))
+      return events
+    }
+    set {
+      narrowEvent = newValue.narrow
+      otherEvent = newValue.other
+      bits = bits & 3 | newValue.otherClock.rawValue << 2
+    }
+  }
+  private var narrowEvent: UInt8
+  /// The telephone-event that goes beside its codec; nil: none.
+  package var event: EventFormats.Format? { events.beside(clockRate: clockRate) }
+  /// Whether a packet is an event.
+  @inline(__always)
+  package func isEvent(_ payloadType: UInt8) -> Bool {
+    payloadType < 128 && (payloadType == narrowEvent || payloadType == otherEvent)
+  }
   package var proto: MediaProtocol
   /// What the far end may be sent, and sends itself, of the codecs that we speak. A packet of one that the other end of
   /// a bridge has not named is turned into one that it has.
@@ -116,15 +145,15 @@ package struct RemoteMedia: Hashable, Sendable {
     self.rtcp = rtcp
     self.signallingSource = signallingSource
     self.latch = latch
-    self.weSend = weSend
-    self.weReceive = weReceive
     self.codec = codec
     self.payloadType = payloadType
     self.clockRate = clockRate
     wantedTime = UInt8(clamping: packetTime)
     self.maxPacketTime = maxPacketTime
-    self.telephoneEvent = telephoneEvent
+    narrowEvent = telephoneEvent
     self.security = security
+    self.weSend = weSend
+    self.weReceive = weReceive
   }
 }
 
@@ -140,8 +169,10 @@ package struct SpeechTreatment: OptionSet, Hashable, Sendable {
   package static let repeated = SpeechTreatment(rawValue: 2)
   /// It has named comfort noise of 8 kHz (RFC 3389).
   package static let comfortNoise = SpeechTreatment(rawValue: 4)
+  /// Silence may be left out of what we make for it, if it has.
+  package static let suppressed = SpeechTreatment(rawValue: 8)
 
-  package static let all: SpeechTreatment = [.even, .repeated, .comfortNoise]
+  package static let all: SpeechTreatment = [.even, .repeated, .comfortNoise, .suppressed]
 }
 
 /// What an application leg hears.
@@ -187,6 +218,8 @@ package enum MediaCommand: Hashable, Sendable {
   /// The far end's digits are told by `.digit` from now on and not passed on, however they come: who is told says again
   /// what is meant for the other side.
   case heed(MediaTransportID)
+  /// By which payload types the far end's formats come and leave, as long as the bridge lasts; none: as they are.
+  case number(MediaTransportID, PayloadNumbers)
   /// A snapshot of the counters, answered by `.quality`.
   case measure(MediaTransportID)
   /// Stop, answer with the last `.quality` and then `.closed`, and quarantine the port.

@@ -27,6 +27,7 @@ package struct MediaEvidence: Hashable, Sendable {
   /// Nothing of it speaks against both sides being heard.
   package func isInnocent(expecting remote: RemoteMedia) -> Bool {
     packets > 0 && isAimed && (sent == 0 || reportedLoss < 255)
-      && (payloadType == remote.payloadType || payloadType == remote.telephoneEvent)
+      && (payloadType == remote.payloadType || remote.isEvent(payloadType)
+        || payloadType == 13 && remote.treatment.contains(.comfortNoise))
   }
 }

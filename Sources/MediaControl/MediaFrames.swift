@@ -51,7 +51,9 @@ struct FrameWriter {
     put(remote.clockRate)
     put(remote.packetTime)
     put(remote.maxPacketTime)
-    put(remote.telephoneEvent)
+    put(remote.events.narrow)
+    put(remote.events.other)
+    put(remote.events.otherClock.rawValue)
     put(remote.digits.rawValue)
     put(UInt8(remote.wantsMetrics ? 1 : 0))
     put(remote.treatment.rawValue)
@@ -261,6 +263,11 @@ struct FrameReader {
       weReceive: try flag(bytes), codec: try valid(AudioCodec(rawValue: u8(bytes))),
       payloadType: u8(bytes), clockRate: u32(bytes), packetTime: u16(bytes),
       maxPacketTime: u8(bytes), telephoneEvent: u8(bytes), proto: proto)
+    let other = EventFormats.Format(u8(bytes), try valid(EventClock(rawValue: u8(bytes))))
+    guard other.clock != .narrow || other.payloadType == 255 else { throw error(.badValue) }
+    var events = remote.events
+    events.append(other)
+    remote.events = events
     remote.digits = try valid(DigitKind(rawValue: u8(bytes)))
     remote.wantsMetrics = try flag(bytes)
     remote.treatment = SpeechTreatment(rawValue: u8(bytes))

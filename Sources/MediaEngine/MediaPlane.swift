@@ -200,8 +200,8 @@ extension MediaCommand {
   var refusal: [MediaFact] {
     switch self {
     case .open(let id, _), .remote(let id, _), .bridge(let id, _), .play(let id, _),
-      .interpose(let id, _), .heed(let id), .watch(let id, _), .examine(let id, _),
-      .digit(let id, _), .measure(let id), .close(let id):
+      .interpose(let id, _), .heed(let id), .number(let id, _), .watch(let id, _),
+      .examine(let id, _), .digit(let id, _), .measure(let id), .close(let id):
       [.refused(id)]
     case .record(_, let order): [.recording(order.id, .ended(RecordingResult(.limit)))]
     case .moveRecording, .pauseRecording, .stopRecording: []

@@ -137,6 +137,8 @@ package struct MediaCounters: Hashable, Sendable {
   /// Packets of speech that left in another codec than they came in, and those that held no speech of theirs.
   package var converted: UInt64 = 0
   package var unconvertible: UInt64 = 0
+  /// Packets of silence that were left out of what was made.
+  package var suppressed: UInt64 = 0
   /// Dropped: its place in a converted flow was filled already.
   package var convertedLate: UInt64 = 0
   /// Of speech that is played out evenly: packets that came too late, packets' worth that was put in for what was late or

@@ -12,6 +12,8 @@ struct Transport: Sendable {
   var isEcho = false
   /// The far end has heard another before: packets for it go on in the flow that it knows.
   var isRenumbered = false
+  /// The far end's payload types are not those that it has named, or not those of the other end (`PayloadNumbering`).
+  var isRenamed = false
   /// The far end sends codecs that the other end of the bridge has not named.
   var converts = false
   /// A flow of it or for it is made anew here: RTCP does not pass, and reports are ours.
@@ -84,7 +86,7 @@ struct Transport: Sendable {
   /// Clock of a payload type on this path in Hz; 0 where a packet's timestamp tells no time.
   func clockRate(_ payloadType: UInt8) -> UInt32 {
     if payloadType == remote.payloadType { return remote.clockRate }
-    if payloadType == remote.telephoneEvent { return 0 }
+    if remote.isEvent(payloadType) { return 0 }
     let fixed = staticClockRate(payloadType: payloadType)
     return fixed != 0 ? fixed : remote.clockRate
   }

@@ -52,6 +52,14 @@ package final class Configuration: Sendable {
 extension Configuration {
   /// The trunk that hears what a tenant's calls were like.
   package func qualityCollector(ofTenant tenant: Int) -> Int? { tables.collectors[tenant] }
+
+  /// What the collector hears in the midst of a tenant's calls; nil: nothing.
+  package func qualityWatch(ofTenant tenant: Int) -> QualityWatchRule? {
+    guard tables.collectors[tenant] != nil, tenants.indices.contains(tenant) else { return nil }
+    let rule = QualityWatchRule(
+      interval: tenants[tenant].qualityInterval, alert: tenants[tenant].qualityAlert)
+    return rule.interval > 0 || rule.alert != nil ? rule : nil
+  }
 }
 
 // MARK: Networks

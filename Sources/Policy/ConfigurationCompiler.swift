@@ -70,9 +70,30 @@ struct SharedConnection: Hashable {
 extension ConfigurationCompiler {
   private mutating func compileCollectors() {
     for (index, tenant) in resources.tenants.enumerated() {
+      checkQualityWatch(tenant, at: ["tenants", .index(index)])
       guard let name = tenant.qualityCollector else { continue }
       tables.collectors[index] = trunk(
         name, tenant: index, at: ["tenants", .index(index), "qualityCollector"])
+    }
+  }
+
+  private mutating func checkQualityWatch(_ tenant: Tenant, at path: [PathElement]) {
+    if tenant.qualityInterval != 0 {
+      checkRange(
+        tenant.qualityInterval, QualityWatchRule.intervals, at: path + ["qualityInterval"])
+    }
+    if let alert = tenant.qualityAlert, !QualityWatchRule.ratings.contains(alert) {
+      report(
+        path + ["qualityAlert"], "there is no such MOS", remedy: "Write one from 1.0 to 4.5.")
+    }
+    guard tenant.qualityCollector == nil else { return }
+    for (key, isSet) in [
+      ("qualityInterval", tenant.qualityInterval != 0),
+      ("qualityAlert", tenant.qualityAlert != nil),
+    ] where isSet {
+      report(
+        path + [.key(key)], "nobody is told",
+        remedy: "Name a trunk as `qualityCollector`, or leave this out.")
     }
   }
 }

@@ -21,6 +21,10 @@ package struct Tenant: Hashable, Sendable {
   package var toll = TollRules()
   /// The trunk that is told what was heard of each call (RFC 6035). Nil: nobody.
   package var qualityCollector: String?
+  /// Seconds between reports to it in the midst of a call; 0: none. And the MOS x 100 below which a side of a call is told
+  /// of at once. Nil: never.
+  package var qualityInterval = 0
+  package var qualityAlert: Int?
   /// What is heard of a side that puts the other on hold and says nothing itself, an application's name.
   package var musicOnHold: String?
   /// Digits by which its users and PBXs begin and end a recording in the midst of a call.
@@ -158,6 +162,7 @@ package struct Trunk: Hashable, Sendable {
   package var transcode = true
   /// How speech is sent to it.
   package var playout = PlayoutPolicy.off
+  package var silenceSuppression = SilenceSuppressionPolicy.off
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?
@@ -241,6 +246,9 @@ package struct Trunk: Hashable, Sendable {
 /// it leaves in order and evenly.
 package enum PlayoutPolicy: String, Sendable, CaseIterable { case off, adaptive }
 
+/// Whether silence is left out of speech that we make for a peer, where it has named comfort noise (RFC 3389).
+package enum SilenceSuppressionPolicy: String, Sendable, CaseIterable { case off, allow }
+
 /// How digits go to a peer. Those that it says itself by telephone-event or in INFO are taken whatever this is.
 package enum DTMFPolicy: String, Sendable, CaseIterable {
   /// As telephone-event (RFC 4733) where offer and answer have it; else as tones where the speech carries them; else in
@@ -291,6 +299,7 @@ package struct User: Hashable, Sendable {
   package var codecs: [String] = []
   package var transcode = true
   package var playout = PlayoutPolicy.off
+  package var silenceSuppression = SilenceSuppressionPolicy.off
   /// Whether its calls are recorded, and the announcement, an application's name, that both sides hear first.
   package var record = RecordPolicy.off
   package var recordingNotice: String?

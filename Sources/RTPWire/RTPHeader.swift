@@ -70,6 +70,12 @@ package struct RTPHeader: Hashable, Sendable, BitwiseCopyable {
     writeMapping(to: &packet)
   }
 
+  /// Overwrites marker and payload type of a packet and leaves the rest as it is.
+  package func writePayloadType(to packet: inout MutableRawSpan) {
+    guard packet.byteCount >= 2 else { return }
+    packet.storeBytes(of: payloadType | (marker ? 0x80 : 0), toByteOffset: 1, as: UInt8.self)
+  }
+
   /// Overwrites sequence number, timestamp and SSRC of a packet and leaves the rest as it is.
   package func writeMapping(to packet: inout MutableRawSpan) {
     guard packet.byteCount >= 12 else { return }

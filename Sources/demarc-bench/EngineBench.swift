@@ -182,7 +182,7 @@ struct EngineRecorder {
       case .close(let id):
         input(.media(.quality(id, StreamQuality())))
         input(.media(.closed(id)))
-      case .bridge, .play, .interpose, .heed, .watch, .examine, .digit, .measure, .record,
+      case .bridge, .play, .interpose, .heed, .number, .watch, .examine, .digit, .measure, .record,
         .moveRecording,
         .pauseRecording, .stopRecording:
         break

@@ -7,7 +7,7 @@ import Foundation
 // demarc-bench repeat WORKLOAD N    runs a workload N times and nothing else
 // demarc-bench record NAME VALUE UNIT   adds a value measured elsewhere to the file
 // demarc-bench flood ADDRESS RATE SECONDS SOURCES   INVITEs of strangers from so many addresses of 127.8.0.0/16
-// demarc-bench speech FROM TO LOSS SEED   16 kHz samples through a conversion, from standard input to output
+// demarc-bench speech FROM TO LOSS SEED [suppress]   16 kHz samples through a conversion, from standard input to output
 
 let resultsPath = "bench/results/latest.json"
 
@@ -65,14 +65,16 @@ case ("flood", 5):
     (1...1_000_000).contains(rate), (1...600).contains(seconds), (1...1_000).contains(sources)
   else { fail("a flood goes to a loopback ADDRESS:PORT, for 600 s at most") }
   flood(to: address, rate: rate, seconds: seconds, sources: sources)
-case ("speech", 5):
+case ("speech", 5),
+  ("speech", 6) where arguments.count == 5 || arguments[5] == "suppress":
   guard let loss = Double(arguments[3]), let seed = UInt64(arguments[4]) else {
     fail("no numbers: \(arguments[3]) \(arguments[4])")
   }
   speechFile(
-    from: codec(named: arguments[1]), to: codec(named: arguments[2]), loss: loss, seed: seed)
+    from: codec(named: arguments[1]), to: codec(named: arguments[2]), loss: loss, seed: seed,
+    suppresses: arguments.count == 6)
 default:
   fail(
     "usage: demarc-bench [only NAME | workloads | repeat WORKLOAD N | record NAME VALUE UNIT"
-      + " | flood ADDRESS RATE SECONDS SOURCES | speech FROM TO LOSS SEED]")
+      + " | flood ADDRESS RATE SECONDS SOURCES | speech FROM TO LOSS SEED [suppress]]")
 }

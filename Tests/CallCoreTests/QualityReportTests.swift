@@ -7,9 +7,12 @@ import Testing
 
 /// What a collector hears of a call that is over (RFC 6035).
 @Suite struct QualityReportTests {
-  private func scene(_ collector: String? = "south") throws -> Scene {
+  private func scene(
+    _ collector: String? = "south", _ change: (inout Tenant) -> Void = { _ in }
+  ) throws -> Scene {
     var resources = Scene.resources()
     resources.tenants[0].qualityCollector = collector
+    change(&resources.tenants[0])
     let scene = try Scene(Scene.settings(resources: resources))
     scene.register(scene.alice)
     return scene
@@ -74,6 +77,80 @@ import Testing
     scene.finish()
     #expect(scene.world.counters.qualityReportsFailed == failed)
     scene.expectRest()
+  }
+
+  /// Counters after so many packets, of which some were lost.
+  private func counted(_ packets: UInt64, lost: UInt64, _ mos: UInt16, _ last: Instant)
+    -> StreamQuality
+  {
+    var quality = StreamQuality()
+    quality.packets = packets
+    quality.lost = lost
+    quality.mos = mos
+    quality.first = last
+    quality.last = last
+    return quality
+  }
+
+  private func lines(_ reports: [AgentMessage], _ first: String) -> [[String]] {
+    reports.map { $0.bodyText.components() }.filter { $0.first?.hasPrefix(first) == true }
+  }
+
+  /// Each interval what was heard in it, of either side that is heard at all; and at the end the whole.
+  @Test func intervals() throws {
+    let scene = try scene { $0.qualityInterval = 20 }
+    let phone = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(65)))
+    scene.world.run(for: .seconds(15))
+    let media = scene.world.media
+    media.count(counted(1_000, lost: 0, 440, scene.world.now), of: phone.media)
+    scene.world.run(for: .seconds(20))
+    media.count(counted(1_900, lost: 100, 300, scene.world.now), of: phone.media)
+    scene.world.run(for: .seconds(60))
+    let intervals = lines(scene.south.published, "VQIntervalReport")
+    #expect(intervals.count == 2, "\(intervals)")
+    #expect(intervals.first?.first == "VQIntervalReport")
+    #expect(intervals.first?.contains("PacketLoss:NLR=0.0 JDR=0.0") == true)
+    #expect(intervals.last?.contains("PacketLoss:NLR=10.0 JDR=0.0") == true)
+    let name = "CallID: \(phone.callID)"
+    #expect(intervals.allSatisfy { $0.contains(name) && $0.contains("LocalMetrics:") })
+    #expect(lines(scene.south.published, "VQSessionReport").count == 2)
+    #expect(lines(scene.south.published, "VQAlertReport").isEmpty)
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// Once for a side, when a look finds it below the threshold, however long that lasts.
+  @Test func alerts() throws {
+    let scene = try scene { $0.qualityAlert = 360 }
+    let phone = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(65)))
+    scene.world.run(for: .seconds(5))
+    let media = scene.world.media
+    media.count(counted(500, lost: 0, 440, scene.world.now), of: phone.media)
+    scene.world.run(for: .seconds(15))
+    #expect(scene.south.published.isEmpty)
+    media.count(counted(900, lost: 100, 410, scene.world.now), of: phone.media)
+    scene.world.run(for: .seconds(10))
+    media.count(counted(1_300, lost: 200, 400, scene.world.now), of: phone.media)
+    scene.world.run(for: .seconds(15))
+    let alerts = lines(scene.south.published, "VQAlertReport")
+    #expect(alerts.count == 1)
+    #expect(alerts.first?.first == "VQAlertReport: Type=MOSCQ Severity=Warning Dir=local")
+    #expect(alerts.first?.contains("PacketLoss:NLR=20.0 JDR=0.0") == true)
+    #expect(scene.south.published.count == 1)
+    scene.finish()
+    scene.expectRest()
+  }
+
+  /// An interval that holds several looks is told of when it is over, and not more often.
+  @Test func intervalsWithLooks() {
+    let both = QualityWatchRule(interval: 60, alert: 360)
+    #expect(both.looksPerReport == 6 && both.period == 10_000)
+    let odd = QualityWatchRule(interval: 25, alert: 360)
+    #expect(odd.looksPerReport == 3 && odd.period == 8_333)
+    let plain = QualityWatchRule(interval: 300, alert: nil)
+    #expect(plain.looksPerReport == 1 && plain.period == 300_000)
+    let alone = QualityWatchRule(interval: 0, alert: 360)
+    #expect(alone.looksPerReport == 0 && alone.period == 10_000)
   }
 
   @Test func nobodyIsToldUnlessNamed() throws {

@@ -299,7 +299,8 @@ struct ShardExercise {
       shard.handle(.media(.recording(order.id, .started(wall: 0))), at: now)
     case .stopRecording(let id, let end):
       shard.handle(.media(.recording(id, .ended(RecordingResult(end)))), at: now)
-    case .remote, .bridge, .play, .interpose, .heed, .watch, .examine, .digit, .moveRecording,
+    case .remote, .bridge, .play, .interpose, .heed, .number, .watch, .examine, .digit,
+      .moveRecording,
       .pauseRecording:
       break
     }

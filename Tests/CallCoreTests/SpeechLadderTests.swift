@@ -117,6 +117,25 @@ import Testing
     #expect(scene.world.media.remote(of: inner.media)?.treatment == .even)
   }
 
+  /// Silence is left out for who has named comfort noise and is allowed it; an answer of ours names it then.
+  @Test(arguments: [SilenceSuppressionPolicy.off, .allow])
+  func whoIsSparedSilence(policy: SilenceSuppressionPolicy) throws {
+    let scene = try scene([0]) {
+      $0.users[0].silenceSuppression = policy
+      $0.trunks[0].silenceSuppression = policy
+    }
+    let near = call(scene, speaking(8, 13))
+    let far = try #require(scene.north.calls.first)
+    let isAllowed = policy == .allow
+    #expect(near.remoteSDP?.payloads == (isAllowed ? [8, 13] : [8]))
+    #expect(
+      scene.world.media.remote(of: near.media)?.treatment
+        == (isAllowed ? [.comfortNoise, .suppressed] : .comfortNoise))
+    #expect(scene.world.media.remote(of: far.media)?.treatment == (isAllowed ? .suppressed : []))
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// A callee that has nothing of an offer with G.711 in it is asked again with the rest, the wide ones first where the
   /// caller has one; and an offer that has everything is refused once.
   @Test func askedOnceMore() throws {

@@ -44,6 +44,22 @@ private var evenly: MediaCommand {
   return .remote(id, remote)
 }
 
+private var numbered: MediaCommand {
+  var numbers = PayloadNumbers()
+  numbers.append(PayloadNumbers.Entry(heard: 107, own: 96, leaving: 120))
+  numbers.append(PayloadNumbers.Entry(heard: 0, own: 0, leaving: 127))
+  return .number(id, numbers)
+}
+
+private var wideEvents: MediaCommand {
+  var remote = RemoteMedia(
+    rtp: SocketAddress(.loopbackV4, 4_000), rtcp: SocketAddress(.loopbackV4, 4_001),
+    signallingSource: .loopbackV4, latch: .signalled, weSend: false, weReceive: true, codec: .opus,
+    payloadType: 111, clockRate: 48_000, packetTime: 20, telephoneEvent: 255)
+  remote.events = EventFormats(.init(110, .full), .init(126))
+  return .remote(id, remote)
+}
+
 private let commands: [MediaCommand] = [
   .open(id, LocalMedia(address: 3, port: 40_002)),
   .remote(
@@ -75,6 +91,7 @@ private let commands: [MediaCommand] = [
   .stopRecording(RecordingID(raw: 9), .joined),
   protected(.aesCM128HMAC80), protected(.aeadAES256GCM), handshake(.client), handshake(.server),
   .digit(id, MediaDigit(event: 11, milliseconds: 160, kind: .info)), evenly,
+  numbered, .number(id, PayloadNumbers()), wideEvents,
 ]
 
 private var facts: [MediaFact] {
@@ -162,10 +179,10 @@ private func decodeFacts(_ bytes: [UInt8]) throws(MediaCodingError) -> [MediaFac
   }
 
   /// The form on the wire is a contract between releases.
-  @Test func theBytesOfVersionFive() {
+  @Test func theBytesOfVersionSix() {
     var bytes: [UInt8] = []
     MediaCoding.encode(commands[0], into: &bytes)
-    #expect(bytes == [14, 0, 0, 0, 5, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
+    #expect(bytes == [14, 0, 0, 0, 6, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0x42, 0x9c])
   }
 
   @Test func anIncompleteFrameWaits() throws {

@@ -81,6 +81,32 @@ import Testing
     #expect(try packets(alice, 1)[0].payload[0] == 9)
   }
 
+  /// Music that begins at once, to one whose speech waits for its time: what still waits is not heard into it.
+  @Test func whatWaitsIsNotHeardIntoIt() throws {
+    let (rig, file) = try rig()
+    defer { withExtendedLifetime(file) {} }
+    let (alice, bob) = (try Peer(), try Peer())
+    var (one, other) = (RemoteMedia(alice.address), RemoteMedia(bob.address))
+    one.speech = SpeechFormats(SpeechFormats.Format(.pcmu, 0))
+    other.speech = one.speech
+    other.treatment = .even
+    let (near, far) = try rig.bridge(one, other)
+    for number in 1...30 {
+      alice.send(rtp(number), to: near.media)
+    }
+    _ = try packets(bob, 2)
+    one.weSend = false
+    one.weReceive = false
+    other.weReceive = false
+    rig.plane.submit([
+      .remote(near.id, one), .remote(far.id, other), .interpose(far.id, .music(0)),
+    ])
+    let heard = try packets(bob, 40)
+    let music = try #require(heard.firstIndex { isMusic($0.payload) })
+    #expect(heard[music...].allSatisfy { isMusic($0.payload) })
+    expectOneFlow(heard)
+  }
+
   /// The time that nobody spoke shows in the time stamps.
   @Test func timeGoesOn() throws {
     let (rig, file) = try rig()

@@ -19,8 +19,8 @@ struct ConfigurationErrorTests {
       errors("tenants:\n  - name: acme\n    domians: [a.example]\n") == [
         "a.yaml:3:5: unknown key `domians`; did you mean `domains`? "
           + "Known keys: name, domains, digestAlgorithms, numbers, maxCalls, callsPerSecond, "
-          + "qualityCollector, musicOnHold, tones, recordingCode, recordingRetentionDays, mayCall, "
-          + "costlyCalls, callsPerMinute, maxCallDuration."
+          + "qualityCollector, qualityInterval, qualityAlert, musicOnHold, tones, recordingCode, "
+          + "recordingRetentionDays, mayCall, costlyCalls, callsPerMinute, maxCallDuration."
       ])
     #expect(
       errors("user: []\n") == [

@@ -77,6 +77,12 @@ struct ConfigurationProblemTests {
       "unknown collector of quality", "tenants[0].qualityCollector",
       "no trunk of tenant `acme` is named `betta`", suggestion: "beta"
     ) { $0.tenants[0].qualityCollector = "betta" },
+    Case("interval without a collector", "tenants[0].qualityInterval", "nobody is told") {
+      $0.tenants[0].qualityInterval = 60
+    },
+    Case("alert without a collector", "tenants[0].qualityAlert", "nobody is told") {
+      $0.tenants[0].qualityAlert = 360
+    },
     Case("another tenant's trunk", "routes[0].carriers[0].trunk", "no trunk of tenant `acme`") {
       $0.tenants.append(Tenant(name: "other"))
       $0.routes.removeLast()

@@ -285,7 +285,8 @@ private let canaries = """
     #expect(
       try choice(canaries.replacing("0 8 111 9 13 101", with: "111 9 8 0 101"))
         == SDPChoice(
-          line: 0, codec: SDPSpeech.Format(.pcma, 8), telephoneEvent: 101))
+          line: 0, codec: SDPSpeech.Format(.pcma, 8),
+          telephoneEvent: SDPSpeech.Format(.telephoneEvent, 101)))
     #expect(
       try choice(canaries.replacing("0 8 111 9 13 101", with: "9 111"))
         == SDPChoice(

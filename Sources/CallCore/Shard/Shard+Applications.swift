@@ -79,7 +79,8 @@ extension Shard {
       remote.codec = format?.codec ?? .unknown
       remote.payloadType = choice.codec.payloadType
       remote.clockRate = choice.codec.clockRate
-      remote.telephoneEvent = choice.telephoneEvent ?? 255
+      remote.events = EventFormats()
+      if let events = choice.telephoneEvent { remote.events = EventFormats(events) }
       follow(remote, leg)
     }
     return "\(choice.codec.encoding.name)/\(choice.codec.clockRate)"

@@ -105,6 +105,7 @@ extension Shard {
     }
     blocks.free(&session.offer)
     mediaAgreed(session)
+    watchQuality(session)
     noteProtection(session)
     tell(
       .callAnswered(session.record, session: establishedRecord(session).encoded), call: session.id)

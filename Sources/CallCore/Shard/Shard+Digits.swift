@@ -33,7 +33,7 @@ extension Shard {
     case .info: return leg.passesInfo ? .info : .unknown
     case .inband: return tones
     case .auto, .rtp:
-      if remote.telephoneEvent != 255 { return .events }
+      if !remote.events.isEmpty { return .events }
       guard tones == .unknown, leg.dtmf == .auto, leg.passesInfo, leg.abilities.contains(.info)
       else { return tones }
       return .info
@@ -48,50 +48,6 @@ extension Shard {
       }
       follow(remote, leg)
     }
-  }
-
-  // MARK: Offers and answers
-
-  /// What becomes of telephone-event in the line of speech that goes to `leg`. Our first offer always has it. An answer
-  /// has it where the offer had and the other side's digits can be turned into it; later offers have what was agreed to,
-  /// so that the same is said where nothing has changed.
-  func events(
-    _ sdp: SessionDescription, _ line: Int, from source: Leg?, to leg: Leg,
-    answering offer: OpenOffer?
-  ) -> SDPSpeech.Events {
-    if leg.dtmf == .inband { return .withheld }
-    let isThere = sdp.formats(of: line).contains { $0.encoding == .telephoneEvent }
-    if let offer {
-      guard (offer.events ?? leg.telephoneEvent) != 255 else { return .withheld }
-      if isThere { return .asTheyAre }
-      guard let kind = source?.media?.remote?.digits, kind == .tones || kind == .info,
-        let type = offeredEvents(offer)
-      else { return .asTheyAre }
-      return .added(type)
-    }
-    switch leg.telephoneEvent {
-    case .none: return isThere ? .asTheyAre : freeType(sdp, line).map { .added($0) } ?? .asTheyAre
-    case .some(255): return .withheld
-    case .some(let type): return isThere ? .asTheyAre : .added(type)
-    }
-  }
-
-  /// The telephone-event of an offer, of the clock that all our codecs have.
-  private func offeredEvents(_ offer: OpenOffer) -> UInt8? {
-    guard (try? SessionDescription.parse(blocks.bytes(offer.text), into: &known)) != nil,
-      let line = known.firstAudio
-    else { return nil }
-    return known.formats(of: line).first {
-      $0.encoding == .telephoneEvent && $0.clockRate == 8_000
-    }?.payloadType
-  }
-
-  /// A payload type that the line has not given away.
-  private func freeType(_ sdp: SessionDescription, _ line: Int) -> UInt8? {
-    let formats = sdp.formats(of: line)
-    func isFree(_ type: UInt8) -> Bool { !formats.contains { $0.payloadType == type } }
-    if isFree(SDPWriter.telephoneEvent) { return SDPWriter.telephoneEvent }
-    return (96...127).first(where: isFree)
   }
 
   // MARK: Digits

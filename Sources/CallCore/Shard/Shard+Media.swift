@@ -87,6 +87,7 @@ extension Shard {
   func describes(_ message: borrowing Message, _ leg: Leg, orNone: Bool = false) -> Bool {
     guard let remote = readDescription(message, leg, orNone: orNone) else { return false }
     leg.media?.answered = nil
+    leg.media?.answeredEvents = nil
     follow(remote, leg)
     return true
   }
@@ -149,9 +150,10 @@ extension Shard {
       payloadType: speech.payloadType, clockRate: speech.clockRate,
       packetTime: description.packetTime,
       maxPacketTime: UInt8(clamping: description.maxPacketTime),
-      telephoneEvent: formats.first { $0.encoding == .telephoneEvent }?.payloadType ?? 255,
+      telephoneEvent: 255,
       security: security,
       speech: leg.transcodes ? ownFormats(sdp, bytes, of: line, leg) : SpeechFormats())
+    remote.events = EventFormats(formats, beside: speech.clockRate)
     remote.wantsMetrics = description.wantsVoIPMetrics
     remote.treatment = leg.treatment.union(abilities(formats, bytes))
     return remote
@@ -169,6 +171,7 @@ extension Shard {
   /// The leg's streams are what its peer's description has come to.
   func follow(_ remote: RemoteStreams, _ leg: Leg) {
     if let main = remote.main {
+      if main.proto == .rtp { leg.events = main.events }
       follow(main, leg)
     } else if var nothing = leg.media?.remote {
       nothing.weSend = false
@@ -182,7 +185,7 @@ extension Shard {
   func follow(_ described: RemoteMedia, _ leg: Leg) {
     guard let media = leg.media, !leg.mediaClosing else { return }
     var remote = media.answered.map(described.left) ?? described
-    if remote.proto == .rtp { leg.telephoneEvent = remote.telephoneEvent }
+    if let events = media.answeredEvents { remote.events = EventFormats(events) }
     remote.digits = digitKind(leg, remote)
     guard media.remote != remote else { return }
     leg.media?.remote = remote
@@ -312,6 +315,7 @@ extension Shard {
     connectFurther(session, one, other)
     speechAgreed(session, one, other)
     digitsAgreed(one, other)
+    numbersAgreed(session, one, other)
     watchSilence(session)
     followHold(one, other)
     watchCodes(one, other)
@@ -386,6 +390,7 @@ extension Shard {
         session.record.fromCallee = quality
         noteRefused(quality, from: "callee", session)
       }
+      if !qualityWatches.isEmpty { qualityMeasured(session, leg, quality) }
     case .applicationEnded(let transport):
       guard let leg = leg(transport), let session = leg.session, session.state == .answered else {
         return

@@ -282,6 +282,7 @@ extension Shard {
     session.state = .released
     wheel.cancel(&session.patienceTimer)
     wheel.cancel(&session.progressTimer)
+    endQualityWatch(session)
     session.record.end = now
     session.record.releasedBy = by
     session.record.cause = cause

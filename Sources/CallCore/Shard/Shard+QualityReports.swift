@@ -12,21 +12,36 @@ extension Shard {
   static let qualityReportLimit = 500
 
   func reportQuality(_ session: Session) {
-    let configuration = session.configuration
-    guard let trunk = configuration.qualityCollector(ofTenant: session.tenant),
-      configuration.trunks.indices.contains(trunk)
-    else { return }
-    let collector = configuration.trunks[trunk]
-    let own = targets.ofSeat(seats.seat(of: collector))
-    guard let target = own.first(where: { $0.health.isUsable }) ?? own.first else { return }
+    guard let publication = qualityPublication(session) else { return }
     for (leg, quality) in [
       (session.caller, session.record.fromCaller), (session.callee, session.record.fromCallee),
     ] {
-      guard let leg, let media = leg.media, quality.packets > 0 else { continue }
-      publish(
-        QualityReport(session: session, leg: leg, media: media, quality: quality),
-        QualityPublication(target, collector.credentials))
+      guard let leg else { continue }
+      publish(.session, session, leg, quality, publication)
     }
+  }
+
+  /// Where a tenant's reports go, for each of them anew; nil: nowhere.
+  func qualityPublication(_ session: Session) -> (TrunkTarget, Credentials?)? {
+    let configuration = session.configuration
+    guard let trunk = configuration.qualityCollector(ofTenant: session.tenant),
+      configuration.trunks.indices.contains(trunk)
+    else { return nil }
+    let collector = configuration.trunks[trunk]
+    let own = targets.ofSeat(seats.seat(of: collector))
+    guard let target = own.first(where: { $0.health.isUsable }) ?? own.first else { return nil }
+    return (target, collector.credentials)
+  }
+
+  /// Nothing where nothing was heard.
+  func publish(
+    _ kind: QualityReportKind, _ session: Session, _ leg: Leg, _ quality: StreamQuality,
+    _ publication: (target: TrunkTarget, credentials: Credentials?)
+  ) {
+    guard let media = leg.media, quality.packets > 0 else { return }
+    publish(
+      QualityReport(kind: kind, session: session, leg: leg, media: media, quality: quality),
+      QualityPublication(publication.target, publication.credentials))
   }
 
   private func publish(_ report: QualityReport, _ publication: QualityPublication) {
@@ -137,7 +152,8 @@ extension Shard {
   private func write(_ report: QualityReport, into out: inout OutputBuffer) {
     let (leg, quality) = (report.leg, report.quality)
     let text = blocks.bytes(leg.text)
-    out.append("VQSessionReport: CallTerm\r\nCallID: ")
+    out.append(report.kind.firstLine)
+    out.append("\r\nCallID: ")
     out.append(text, leg.callID)
     out.append("\r\nLocalID: ")
     out.append(text, address(leg.local, text))
@@ -268,7 +284,20 @@ final class QualityPublication {
   }
 }
 
+enum QualityReportKind {
+  case session, interval, alert
+
+  fileprivate var firstLine: StaticString {
+    switch self {
+    case .session: "VQSessionReport: CallTerm"
+    case .interval: "VQIntervalReport"
+    case .alert: "VQAlertReport: Type=MOSCQ Severity=Warning Dir=local"
+    }
+  }
+}
+
 private struct QualityReport {
+  var kind: QualityReportKind
   var session: Session
   var leg: Leg
   var media: LegMedia

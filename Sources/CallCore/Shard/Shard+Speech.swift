@@ -179,7 +179,8 @@ extension Shard {
   /// The media plane hears what is left of an offer once it has been answered, and the record of what is converted.
   func speechAgreed(_ session: Session, _ one: Leg?, _ other: Leg?) {
     for leg in [one, other] {
-      if let leg, leg.media?.answered != nil, let remote = leg.media?.remote { follow(remote, leg) }
+      guard let leg, let media = leg.media, let remote = media.remote else { continue }
+      if media.answered != nil || media.answeredEvents != nil { follow(remote, leg) }
     }
     guard let mine = one?.media?.remote?.speech, let theirs = other?.media?.remote?.speech,
       mine.common(with: theirs).isEmpty, let near = mine.best(isWide: theirs.hasWide),

@@ -136,7 +136,10 @@ extension Shard {
         // Who speaks DTLS says so with feedback, whatever it has of that; who does not often refuses the name.
         lines.dropsFeedback =
           offer == nil && sdp.media[main].transport.isDTLS && protection?.handshake == nil
-        lines.speech.events = events(sdp, main, from: source, to: leg, answering: offer)
+        lines.speech.events = events(
+          sdp, bytes, main, codecs, speech, from: source, to: leg, answering: offer)
+        lines.speech.hasComfortNoise =
+          offer != nil && answersNoise(sdp.formats(of: main), speech, leg)
       }
       lines[main] = SDPLines.Line(
         port: media.local.port,

@@ -14,6 +14,17 @@ extension Shard {
     }
   }
 
+  /// Whether an answer to `leg`, whose speech is made by us, names comfort noise which the other side has not named.
+  func answersNoise(
+    _ formats: ArraySlice<SDPFormat>, _ speech: SDPSpeech, _ leg: Leg
+  ) -> Bool {
+    guard let treatment = leg.media?.remote?.treatment,
+      treatment.isSuperset(of: [.comfortNoise, .suppressed])
+    else { return false }
+    return (speech.replacement != nil || treatment.contains(.even))
+      && !formats.contains { $0.encoding == .comfortNoise || $0.payloadType == 13 }
+  }
+
   func abilities(_ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan) -> SpeechTreatment {
     var abilities = SpeechTreatment()
     for format in formats {
@@ -29,15 +40,16 @@ extension Shard {
 }
 
 extension Trunk {
-  var treatment: SpeechTreatment { SpeechTreatment(playout) }
+  var treatment: SpeechTreatment { SpeechTreatment(playout, silenceSuppression) }
 }
 
 extension User {
-  var treatment: SpeechTreatment { SpeechTreatment(playout) }
+  var treatment: SpeechTreatment { SpeechTreatment(playout, silenceSuppression) }
 }
 
 extension SpeechTreatment {
-  fileprivate init(_ playout: PlayoutPolicy) {
+  fileprivate init(_ playout: PlayoutPolicy, _ suppression: SilenceSuppressionPolicy) {
     self = playout == .adaptive ? [.even] : []
+    if suppression == .allow { insert(.suppressed) }
   }
 }

@@ -26,7 +26,7 @@ extension Shard {
       side: leg.side, evidence: evidence, remote: remote,
       own: SocketAddress(mediaAddress(leg), media.local.port),
       isKnown: { type in
-        type == remote.payloadType || type == remote.telephoneEvent
+        type == remote.payloadType || remote.isEvent(type)
           || self.names(type, leg) || other.map { self.names(type, $0) } ?? false
       })
     guard let verdict = witness.verdict else { return }

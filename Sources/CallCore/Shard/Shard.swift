@@ -75,6 +75,8 @@ package final class Shard {
   var recovered = RecoveredDialogs()
   /// Digits that go to a leg in INFO; few legs ever have any.
   var infoQueues: [SlabHandle: InfoQueue] = [:]
+  /// By session, of those whose collector hears of them in their midst.
+  var qualityWatches: [SlabHandle: QualityWatch] = [:]
   /// Legs whose digits may be a code; few are.
   var codeWatches: [SlabHandle: CodeWatch] = [:]
   /// Calls whose record the store has not confirmed, in order of their facts.
@@ -274,6 +276,7 @@ package final class Shard {
     case .watch: watchDue(handle)
     case .watchPause: watchPauseDue(handle)
     case .bans: bansDue()
+    case .quality: qualityDue(handle)
     }
   }
 }
@@ -292,6 +295,7 @@ enum ShardTimer: UInt8 {
   case passing
   case duration, toll
   case bans
+  case quality
 }
 
 /// Where a message came from.

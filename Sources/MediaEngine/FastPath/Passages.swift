@@ -28,7 +28,7 @@ extension Worker {
     let (near, far) = (transports[slot], transports[peer])
     guard converters[slot] == nil, near.interlude == .none, far.interlude == .none,
       near.recorder < 0, far.recorder < 0, near.isOpen, far.isOpen,
-      !near.isProtected, !far.isProtected, fastPath.hasEntry(slot),
+      !near.isProtected, !far.isProtected, !near.isRenamed, fastPath.hasEntry(slot),
       near.remote.isRelayedPlain(to: far.remote),
       near.digits.isDisjoint(with: [.tones, .replaced])
     else { return nil }
@@ -57,7 +57,7 @@ extension Worker {
     var types = PayloadTypes()
     let rate = near.clockRate(near.remote.payloadType)
     for type in UInt8(0)..<128 where !(72...76).contains(type) {
-      guard type != near.remote.telephoneEvent, type != far.remote.telephoneEvent else { continue }
+      guard !near.remote.isEvent(type), !far.remote.isEvent(type) else { continue }
       guard near.remote.speech.conversion(of: type, for: far.remote.speech) == nil else { continue }
       if near.clockRate(type) == rate { types.insert(type) }
     }

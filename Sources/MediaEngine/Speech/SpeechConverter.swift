@@ -25,7 +25,21 @@ package struct SpeechConverter {
     package var size: Int
     package var timestamp: UInt32
     package var marker: Bool
+    package var kind = Kind.speech
   }
+
+  package enum Kind: Sendable {
+    case speech
+    /// Speech that had been left out, with more to come at once.
+    case held
+    /// Comfort noise (RFC 3389), in the place of speech.
+    case noise
+    /// Silence that is left out.
+    case nothing
+  }
+
+  /// Leaves silence out of what is made; nil: nothing is.
+  package var suppressor: SilenceSuppressor?
 
   package let from: SpeechFormats.Format
   package let to: SpeechFormats.Format
@@ -257,13 +271,40 @@ package struct SpeechConverter {
     }
     let count = packetSamples
     guard filled >= count else { return nil }
-    let size = encoder.encode(samples, count: count, into: &packet, at: offset)
-    let made = Made(size: size, timestamp: timestamp, marker: isAfterPause)
+    let made: Made
+    switch suppressor?.judge(samples, count, milliseconds: packetMilliseconds) ?? .speech {
+    case .speech:
+      let size = encoder.encode(samples, count: count, into: &packet, at: offset)
+      made = Made(size: size, timestamp: timestamp, marker: isAfterPause)
+      isAfterPause = false
+    case .speechBehindHeld:
+      isAfterPause = false
+      let held = suppressor?.heldSamples ?? samples
+      let size = encoder.encode(held, count: count, into: &packet, at: offset)
+      return Made(
+        size: size, timestamp: timestamp &- ticks(ofSamples: count), marker: true, kind: .held)
+    case .noise(let level):
+      made = Made(
+        size: packet.put(noise: level, at: offset), timestamp: timestamp, marker: false,
+        kind: .noise)
+      isAfterPause = true
+    case .nothing:
+      made = Made(size: 0, timestamp: timestamp, marker: false, kind: .nothing)
+      isAfterPause = true
+    }
     for i in 0..<filled - count { samples[i] = samples[count + i] }
     filled -= count
     pauseAt = pauseAt.map { $0 - count }
     timestamp &+= ticks(ofSamples: count)
-    isAfterPause = false
     return made
+  }
+}
+
+extension MutableRawSpan {
+  /// Its size; 0 where it does not fit.
+  fileprivate mutating func put(noise level: UInt8, at offset: Int) -> Int {
+    guard offset >= 0, offset < byteCount else { return 0 }
+    storeBytes(of: level & 0x7f, toByteOffset: offset, as: UInt8.self)
+    return 1
   }
 }

@@ -41,6 +41,7 @@ extension Worker {
     case .examine(let id, let milliseconds): examine(id, milliseconds)
     case .digit(let id, let digit): say(id, digit)
     case .heed(let id): heed(id)
+    case .number(let id, let numbers): number(id, numbers)
     case .measure(let id): measure(id)
     case .close(let id): close(id)
     case .record, .moveRecording, .pauseRecording, .stopRecording: true
@@ -184,6 +185,7 @@ extension Worker {
     handshakes[slot] = nil
     timers.cancel(timer(.handshake, slot))
     endDigits(slot)
+    endNumbers(slot)
   }
 
   private mutating func unbridge(_ slot: Int) {
@@ -202,6 +204,8 @@ extension Worker {
     followRecording(peer)
     endDigits(slot)
     endDigits(peer)
+    endNumbers(slot)
+    endNumbers(peer)
   }
 
   /// What the far end of `slot` has heard from that of `peer` is the flow that it knows from now on, whoever feeds it.

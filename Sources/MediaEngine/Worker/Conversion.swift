@@ -108,6 +108,20 @@ extension Worker {
     converters[source] = SpeechConverter(
       from: conversion.from, to: conversion.to, packetMilliseconds: milliseconds,
       timestamp: streams[slot].outgoing.timestamp &+ UInt32(truncatingIfNeeded: gap))
+    if suppressesSilence(of: conversion.to.codec, slot) {
+      converters[source]?.suppressor = SilenceSuppressor()
+    }
+  }
+
+  /// G.729 and Opus have ways of their own, and comfort noise has a clock of 8 kHz (RFC 3389 §4).
+  private func suppressesSilence(of codec: AudioCodec, _ slot: Int) -> Bool {
+    guard transports[slot].remote.treatment.isSuperset(of: [.comfortNoise, .suppressed]) else {
+      return false
+    }
+    switch codec {
+    case .pcmu, .pcma, .g722, .gsm, .l16: return true
+    case .l16Wide, .g729, .opus, .unknown: return false
+    }
   }
 
   /// `isOurs`: an application has spoken it. `most`: packets.
@@ -116,7 +130,11 @@ extension Worker {
   ) {
     var count = 0
     while count < most, let made = buffer.make(&converter) {
-      count += 1
+      if made.kind != .held { count += 1 }
+      if made.kind == .nothing {
+        counters.suppressed &+= 1
+        continue
+      }
       guard made.size > 0 else {
         counters.unconvertible &+= 1
         continue
@@ -131,7 +149,7 @@ extension Worker {
       streams[slot].outgoing.isMapped = false
       buffer.write(
         RTPHeader(
-          payloadType: converter.to.payloadType, marker: made.marker,
+          payloadType: made.kind == .noise ? 13 : converter.to.payloadType, marker: made.marker,
           sequence: streams[slot].outgoing.sequence, timestamp: made.timestamp,
           ssrc: streams[slot].outgoing.ssrc))
       if isOurs {
@@ -157,13 +175,14 @@ extension Worker {
       hush(header, length, source)
       return true
     }
-    passBeside(header, length, at: timestamp, for: slot)
+    passBeside(header, length, at: timestamp, of: source, for: slot)
     return true
   }
 
   mutating func passBeside(
-    _ header: RTPHeader, _ length: Int, at timestamp: UInt32, for slot: Int
+    _ header: RTPHeader, _ length: Int, at timestamp: UInt32, of source: Int, for slot: Int
   ) {
+    if transports[source].isRenamed { rename(header, of: source) }
     var mapped = header
     streams[slot].outgoing.sequence &+= 1
     streams[slot].outgoing.isMapped = false

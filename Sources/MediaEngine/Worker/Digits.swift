@@ -34,9 +34,9 @@ final class DigitEnd {
   var sender = DigitSender()
   var isSending = false
   var due = Instant.zero
-  /// Where the flow is, and where the event at hand began.
+  /// Where the flow is, and the event at hand.
   var position: UInt32 = 0
-  var eventTimestamp: UInt32 = 0
+  var segments = EventSegments(at: 0)
   var tone: DTMFTone?
   var format: SpeechFormats.Format?
   var encoder: SpeechEncoder?
@@ -54,11 +54,12 @@ extension Worker {
   mutating func noteDigits(_ slot: Int) {
     let peer = Int(transports[slot].peer)
     if peer >= 0 {
-      noteDigits(from: slot, to: transports[peer].remote.digits)
-      noteDigits(from: peer, to: transports[slot].remote.digits)
+      let (near, far) = (transports[slot].remote, transports[peer].remote)
+      noteDigits(from: slot, to: far.digits, far.event?.clock)
+      noteDigits(from: peer, to: near.digits, near.event?.clock)
     } else if applications[slot].isActive {
       // An application takes them in any way.
-      noteDigits(from: slot, to: .info)
+      noteDigits(from: slot, to: .info, nil)
     }
   }
 
@@ -71,11 +72,18 @@ extension Worker {
     return true
   }
 
-  private mutating func noteDigits(from slot: Int, to other: DigitKind) {
+  /// `clock`: of the other side's events. Those of another clock are said anew.
+  private mutating func noteDigits(
+    from slot: Int, to other: DigitKind, _ clock: EventClock?
+  ) {
     let near = transports[slot].remote
     let far = transports[slot].heedsDigits ? .info : other
     var handling = transports[slot].digits.intersection(.replaced)
-    if far == .tones || far == .info, near.telephoneEvent < 128 { handling.insert(.events) }
+    if let own = near.event?.clock,
+      far == .tones || far == .info || far == .events && clock != own
+    {
+      handling.insert(.events)
+    }
     if near.digits == .tones, far == .events || far == .info { handling.insert(.tones) }
     if !handling.contains(.tones) { digitEnds[slot]?.tones = nil }
     transports[slot].digits = handling
@@ -102,8 +110,10 @@ extension Worker {
   /// The packet of `slot` in the buffer is looked at; whether it may go on.
   mutating func passesDigits(_ header: RTPHeader, _ length: Int, _ slot: Int) -> Bool {
     let handling = transports[slot].digits
-    if handling.contains(.events), header.payloadType == transports[slot].remote.telephoneEvent {
-      receiveEvent(header, length, slot)
+    if handling.contains(.events),
+      let clock = transports[slot].remote.events.clock(of: header.payloadType)
+    {
+      receiveEvent(header, length, clock, slot)
       return false
     }
     if handling.contains(.tones) { listen(header, length, slot) }
@@ -113,7 +123,9 @@ extension Worker {
     return false
   }
 
-  private mutating func receiveEvent(_ header: RTPHeader, _ length: Int, _ slot: Int) {
+  private mutating func receiveEvent(
+    _ header: RTPHeader, _ length: Int, _ clock: EventClock, _ slot: Int
+  ) {
     guard let report = TelephoneEvent(buffer.bytes(length).extracting(header.payload)) else {
       transports[slot].malformed &+= 1
       counters.malformed &+= 1
@@ -121,7 +133,7 @@ extension Worker {
     }
     guard isBelieved(.events, slot) else { return }
     let end = digitEnd(slot)
-    let steps = end.events.take(header, report)
+    let steps = end.events.take(header, report, clockRate: clock.rate)
     end.lastHeard = now
     pass(steps, .events, of: slot)
   }
@@ -268,11 +280,8 @@ extension Worker {
     }
     switch step {
     case .event(let event, let duration, let isFirst, let isEnd):
-      if isFirst { end.eventTimestamp = end.position }
-      sendEvent(
-        TelephoneEvent(
-          event: event, end: isEnd, volume: 10, duration: UInt16(clamping: duration * 8)),
-        isFirst: isFirst, slot, end)
+      if isFirst { end.segments = EventSegments(at: end.position) }
+      sendEvent(event, milliseconds: duration, isFirst: isFirst, isEnd: isEnd, slot, end)
     case .tone(let event, let isFirst):
       if isFirst { end.tone = DTMFTone(event: event) }
       sendTone(slot, end, samples: period * 8)
@@ -303,11 +312,29 @@ extension Worker {
   }
 
   private mutating func sendEvent(
-    _ event: TelephoneEvent, isFirst: Bool, _ slot: Int, _ end: DigitEnd
+    _ event: UInt8, milliseconds: Int, isFirst: Bool, isEnd: Bool, _ slot: Int, _ end: DigitEnd
   ) {
-    let type = transports[slot].remote.telephoneEvent
-    guard type < 128 else { return }
-    writeHeader(type, marker: isFirst, end.eventTimestamp, slot, end)
+    guard let format = transports[slot].remote.event else { return }
+    let duration = milliseconds * Int(format.clock.rate) / 1_000
+    let full = Int(EventSegments.longest)
+    // What is told of as whole is told of once before the next one begins (§2.5.1.3).
+    while end.segments.begins(duration) {
+      sendEvent(
+        TelephoneEvent(event: event, end: false, volume: 10, duration: UInt16(full)),
+        format.payloadType, isFirst: false, slot, end)
+      end.segments.goOn()
+    }
+    sendEvent(
+      TelephoneEvent(
+        event: event, end: isEnd, volume: 10,
+        duration: UInt16(clamping: duration - full * end.segments.count)),
+      format.payloadType, isFirst: isFirst, slot, end)
+  }
+
+  private mutating func sendEvent(
+    _ event: TelephoneEvent, _ type: UInt8, isFirst: Bool, _ slot: Int, _ end: DigitEnd
+  ) {
+    writeHeader(type, marker: isFirst, end.segments.timestamp, slot, end)
     var packet = buffer.mutableBytes(RTPHeader.size + 4)
     event.write(to: &packet, at: RTPHeader.size)
     sendOwn(RTPHeader.size + 4, payload: 4, slot)

@@ -57,6 +57,8 @@ extension Worker {
     }
     transports[slot].interlude = .playing
     converters[slot] = nil
+    // What is kept of the side that holds is not heard into the music.
+    endPlayout(peer)
     applications[slot].isFirst = true
     applications[slot].due = now
     // The time that nobody spoke, up to the first packet of ours.

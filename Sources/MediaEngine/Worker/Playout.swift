@@ -94,7 +94,7 @@ extension Worker {
     }
     let position = converters[source]?.position ?? 0
     let timestamp = playout.time(ofDigit: header, now: position)
-    passBeside(header, length, at: timestamp, for: slot)
+    passBeside(header, length, at: timestamp, of: source, for: slot)
     return true
   }
 

@@ -122,10 +122,10 @@ extension Worker {
   private func speechCodec(_ payloadType: UInt8, _ slot: Int) -> AudioCodec? {
     let remote = transports[slot].remote
     let peer = Int(transports[slot].peer)
-    guard payloadType != remote.telephoneEvent, payloadType != 13 else { return nil }
+    guard !remote.isEvent(payloadType), payloadType != 13 else { return nil }
     if let format = remote.speech[payloadType: payloadType] { return format.codec }
     if payloadType == remote.payloadType { return remote.codec }
-    if peer >= 0, payloadType == transports[peer].remote.telephoneEvent { return nil }
+    if peer >= 0, transports[peer].remote.isEvent(payloadType) { return nil }
     // RFC 3551 §6.
     switch payloadType {
     case 0: return .pcmu

@@ -33,12 +33,13 @@ extension Worker {
     transports[slot].lastHeard = now
     transports[slot].lastMedia = now
     if transports[slot].firstMedia == .zero { transports[slot].firstMedia = now }
+    let header = transports[slot].isRenamed ? understood(header, slot) : header
     let rate = transports[slot].clockRate(header.payloadType)
     streams[slot].reception.receive(
       header, arrival: stamp == 0 ? wall : stamp, clockRate: rate)
     if transports[slot].recorder >= 0 { noteSpeech(header, stamp, slot) }
-    if header.payloadType == transports[slot].remote.telephoneEvent,
-      transports[slot].saysDigits == .unknown
+    if transports[slot].saysDigits == .unknown,
+      transports[slot].remote.isEvent(header.payloadType)
     {
       transports[slot].saysDigits = .events
     }
@@ -141,6 +142,7 @@ extension Worker {
     if !transports[source].digits.isEmpty, !passesDigits(header, length, source) { return }
     if transports[source].converts, convert(header, length, of: source, for: slot) { return }
     if transports[slot].isRenumbered, !renumber(header, slot) { return }
+    if transports[source].isRenamed { rename(header, of: source) }
     guard let length = sealed(length, slot) else { return }
     send(length, slot: slot)
   }

@@ -60,6 +60,8 @@ struct Worker: ~Copyable {
   var nextHand = Instant.distantFuture
   /// Made by the first digit that needs one (`Transport.digits`).
   var digitEnds: [DigitEnd?]
+  /// Of the transports whose payload types are not what they were named (`Transport.isRenamed`).
+  var numberings: [PayloadNumbering?]
   var timers: DeadlineHeap
   var slots: [MediaTransportID: Int] = [:]
   var announcements = AnnouncementTable()
@@ -106,6 +108,7 @@ struct Worker: ~Copyable {
     converters = Array(repeating: nil, count: ports.slots)
     playouts = Array(repeating: nil, count: ports.slots)
     digitEnds = Array(repeating: nil, count: ports.slots)
+    numberings = Array(repeating: nil, count: ports.slots)
     timers = DeadlineHeap(count: ports.slots * TimerKind.allCases.count)
     now = Clock.now
     wall = Clock.wall

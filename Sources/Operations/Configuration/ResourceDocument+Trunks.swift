@@ -7,7 +7,8 @@ extension ResourceReader {
   mutating func trunk(_ item: Item) -> Trunk? {
     let keys = [
       "name", "tenant", "kind", "network", "targets", "sources", "credentials", "authentication",
-      "maxCalls", "callsPerSecond", "codecs", "transcode", "playout", "dtmf", "streams",
+      "maxCalls", "callsPerSecond", "codecs", "transcode", "playout", "silenceSuppression", "dtmf",
+      "streams",
       "wideLatching", "mediaTimeout", "numbers", "callerID", "rules", "register", "matchHeader",
       "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
@@ -51,6 +52,9 @@ extension ResourceReader {
     trunk.streams ?= streams(fields)
     trunk.transcode ?= reader.optional(fields, "transcode", .flag)
     trunk.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
+    trunk.silenceSuppression
+      ?= reader.optional(
+        fields, "silenceSuppression", .choice("whether silence is left out"))
     trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     trunk.recordingNotice = notice(fields)
     trunk.musicOnHold = music(fields)

@@ -83,6 +83,8 @@ private struct ResourceWriter {
       ("maxCalls", tenant.maxCalls.map { .bare($0) }),
       ("callsPerSecond", tenant.callsPerSecond.map { .bare($0) }),
       ("qualityCollector", tenant.qualityCollector.map { .text($0) }),
+      ("qualityInterval", tenant.qualityInterval == 0 ? nil : .bare(tenant.qualityInterval)),
+      ("qualityAlert", tenant.qualityAlert.map { .bare(ValueRule.meanOpinionText($0)) }),
       ("musicOnHold", tenant.musicOnHold.map { .text($0) }),
       ("recordingCode", tenant.recordingCode.map { .text($0) }),
       ("recordingRetentionDays", tenant.recordingRetentionDays.map { .bare($0) }),
@@ -122,6 +124,10 @@ private struct ResourceWriter {
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
       ("transcode", .bare(trunk.transcode)),
       ("playout", trunk.playout == .off ? nil : .text(trunk.playout.rawValue)),
+      (
+        "silenceSuppression",
+        trunk.silenceSuppression == .off ? nil : .text(trunk.silenceSuppression.rawValue)
+      ),
       ("dtmf", .text(trunk.dtmf.rawValue)),
       ("record", trunk.record == .off ? nil : .text(trunk.record.rawValue)),
       ("recordingNotice", trunk.recordingNotice.map { .text($0) }),
@@ -229,6 +235,10 @@ private struct ResourceWriter {
       ("codecs", .texts(user.codecs)),
       ("transcode", .bare(user.transcode)),
       ("playout", user.playout == .off ? nil : .text(user.playout.rawValue)),
+      (
+        "silenceSuppression",
+        user.silenceSuppression == .off ? nil : .text(user.silenceSuppression.rawValue)
+      ),
       ("dtmf", .text(user.dtmf.rawValue)),
       ("record", user.record == .off ? nil : .text(user.record.rawValue)),
       ("recordingNotice", user.recordingNotice.map { .text($0) }),

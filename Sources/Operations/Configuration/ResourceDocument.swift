@@ -161,7 +161,8 @@ extension ResourceReader {
   private mutating func tenant(_ item: Item) -> Tenant? {
     let keys = [
       "name", "domains", "digestAlgorithms", "numbers", "maxCalls", "callsPerSecond",
-      "qualityCollector", "musicOnHold", "tones", "recordingCode", "recordingRetentionDays",
+      "qualityCollector", "qualityInterval", "qualityAlert", "musicOnHold", "tones",
+      "recordingCode", "recordingRetentionDays",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
       return nil
@@ -176,6 +177,8 @@ extension ResourceReader {
     tenant.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 10))
     tenant.qualityCollector = reader.optional(
       fields, "qualityCollector", .text("a trunk's name", example: "monitoring"))
+    tenant.qualityInterval ?= reader.optional(fields, "qualityInterval", .number(example: 60))
+    tenant.qualityAlert = reader.optional(fields, "qualityAlert", .meanOpinion)
     tenant.musicOnHold = music(fields)
     tenant.recordingRetentionDays = reader.optional(
       fields, "recordingRetentionDays", .number(example: 30))
@@ -212,7 +215,8 @@ extension ResourceReader {
     let keys = [
       "name", "tenant", "network", "extension", "password", "callerID", "callerIDs", "maxContacts",
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
-      "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
+      "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout",
+      "silenceSuppression", "dtmf", "srtp",
       "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "sources",
     ]
     let known = keys + Self.previousKeys + Self.tollKeys
@@ -243,6 +247,9 @@ extension ResourceReader {
     user.codecs = reader.list(fields, "codecs", .text("a codec", example: "PCMA"))
     user.transcode ?= reader.optional(fields, "transcode", .flag)
     user.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
+    user.silenceSuppression
+      ?= reader.optional(
+        fields, "silenceSuppression", .choice("whether silence is left out"))
     user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
     user.recordingNotice = notice(fields)
     user.musicOnHold = music(fields)

@@ -53,6 +53,23 @@ extension ValueRule where Value == Int {
     ValueRule(expected: "a whole number", example: String(example)) { Int($0) }
   }
 
+  /// A MOS x 100, written with a point and up to two digits behind it.
+  static var meanOpinion: ValueRule {
+    ValueRule(expected: "a MOS from 1.0 to 4.5", example: "3.6") { text in
+      let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+      guard (1...2).contains(parts.count), let whole = digits(String(parts[0])) else { return nil }
+      guard parts.count == 2 else { return (1...4).contains(whole) ? whole * 100 : nil }
+      let fraction = parts[1].count == 1 ? parts[1] + "0" : parts[1]
+      guard fraction.count == 2, let hundredths = digits(String(fraction)) else { return nil }
+      let value = min(whole, 9) * 100 + hundredths
+      return (100...450).contains(value) ? value : nil
+    }
+  }
+
+  static func meanOpinionText(_ value: Int) -> String {
+    "\(value / 100).\(value / 10 % 10)" + (value % 10 == 0 ? "" : String(value % 10))
+  }
+
   /// Bytes with an optional unit: 65536, 64KiB, 8MiB, 2GiB.
   static var bytes: ValueRule {
     ValueRule(expected: "a size", example: "64MiB") { text in

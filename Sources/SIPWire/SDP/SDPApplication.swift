@@ -6,9 +6,9 @@ package struct SDPChoice: Hashable, Sendable {
   package var line: Int
   package var codec: SDPSpeech.Format
   /// Nil: the far end sends digits in no way that we read.
-  package var telephoneEvent: UInt8?
+  package var telephoneEvent: SDPSpeech.Format?
 
-  package init(line: Int, codec: SDPSpeech.Format, telephoneEvent: UInt8?) {
+  package init(line: Int, codec: SDPSpeech.Format, telephoneEvent: SDPSpeech.Format?) {
     self.line = line
     self.codec = codec
     self.telephoneEvent = telephoneEvent
@@ -32,11 +32,17 @@ extension SDPWriter {
       let codec = formats.first(where: { isLaw($0) && isSpoken($0) })
         ?? formats.first(where: isSpoken)
     else { return nil }
-    let digits = formats.first { $0.encoding == .telephoneEvent && $0.clockRate == 8_000 }
+    func digits(_ clockRate: UInt32) -> SDPFormat? {
+      formats.first { $0.encoding == .telephoneEvent && $0.clockRate == clockRate }
+    }
+    let events =
+      digits(codec.clockRate) ?? digits(8_000) ?? digits(16_000) ?? digits(32_000) ?? digits(48_000)
     return SDPChoice(
       line: line,
       codec: SDPSpeech.Format(codec.encoding, codec.payloadType, clockRate: codec.clockRate),
-      telephoneEvent: digits?.payloadType)
+      telephoneEvent: events.map {
+        SDPSpeech.Format(.telephoneEvent, $0.payloadType, clockRate: $0.clockRate)
+      })
   }
 
   /// An offer of one audio line with both laws of G.711.
@@ -51,7 +57,7 @@ extension SDPWriter {
     out.append(" 0 8 101\r\n")
     describe(SDPSpeech.Format(.pcmu, 0), &out)
     describe(SDPSpeech.Format(.pcma, 8), &out)
-    digits(telephoneEvent, &out)
+    digits(SDPSpeech.Format(.telephoneEvent, telephoneEvent), &out)
     times(20, 0, &out)
     keys(protection, &out)
     attribute(direction.attribute, &out)
@@ -76,7 +82,7 @@ extension SDPWriter {
       out.append(decimal: Int(choice.codec.payloadType))
       if let event = choice.telephoneEvent {
         out.append(" ")
-        out.append(decimal: Int(event))
+        out.append(decimal: Int(event.payloadType))
       }
       out.append("\r\n")
       describe(choice.codec, &out)
@@ -126,9 +132,9 @@ extension SDPWriter {
   }
 
   /// The events 0 to 15: the sixteen digits (RFC 4733 §2.4.1).
-  static func digits(_ payloadType: UInt8, _ out: inout OutputBuffer) {
-    map(payloadType, .telephoneEvent, 8_000, &out)
-    parameters(payloadType, &out)
+  static func digits(_ events: SDPSpeech.Format, _ out: inout OutputBuffer) {
+    map(events.payloadType, .telephoneEvent, events.clockRate, &out)
+    parameters(events.payloadType, &out)
     out.append("0-15\r\n")
   }
 }

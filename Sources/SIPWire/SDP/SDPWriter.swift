@@ -72,11 +72,23 @@ package struct SDPSpeech: Sendable {
   /// telephone-event (RFC 4733), which is for the one that is written to and its own digits.
   package enum Events: Hashable, Sendable {
     case asTheyAre, withheld
-    /// By this payload type; the description that is passed on has none.
-    case added(UInt8)
+    /// The one of this payload type, and no other.
+    case only(UInt8)
+    /// This one beside those that the description that is passed on has, and in the place of them.
+    case beside(Format)
+    case added(Format)
+
+    fileprivate var own: Format? {
+      switch self {
+      case .asTheyAre, .withheld, .only: nil
+      case .beside(let format), .added(let format): format
+      }
+    }
   }
 
   package var events = Events.asTheyAre
+  /// Of an answer: comfort noise (RFC 3389), which the one who is passed on has not named.
+  package var hasComfortNoise = false
   /// Of an offer: behind those that it has.
   package var added: [Format] = []
   /// Of an answer: what only our own addition has brought.
@@ -84,12 +96,29 @@ package struct SDPSpeech: Sendable {
   /// Of an answer: in place of all that there are.
   package var replacement: Format?
 
+  static let comfortNoise = Format(.comfortNoise, 13)
+
   package init() {}
 
   func keeps(_ format: SDPFormat) -> Bool {
-    if format.encoding == .telephoneEvent { return events == .asTheyAre }
-    guard format.encoding.isSpeech else { return true }
-    return replacement == nil && !withheld.contains(format.encoding)
+    switch (format.encoding, events) {
+    case (.telephoneEvent, .asTheyAre), (.telephoneEvent, .beside): return true
+    case (.telephoneEvent, .withheld), (.telephoneEvent, .added): return false
+    case (.telephoneEvent, .only(let type)): return format.payloadType == type
+    case (.comfortNoise, _): return true
+    default: return replacement == nil && !withheld.contains(format.encoding)
+    }
+  }
+
+  /// The clock of the codec that the line names first.
+  package func clockRate(
+    of formats: ArraySlice<SDPFormat>, _ bytes: RawSpan, _ codecs: CodecFilter
+  ) -> UInt32 {
+    if let replacement { return replacement.clockRate }
+    let first = formats.first {
+      $0.encoding.isSpeech && codecs.allows($0, in: bytes) && keeps($0)
+    }
+    return first?.clockRate ?? added.first?.clockRate ?? 8_000
   }
 
   /// Something is written whatever is kept.
@@ -196,14 +225,16 @@ package enum SDPWriter {
       type(format.payloadType, &out)
     }
     for format in own.added { type(format.payloadType, &out) }
-    if case .added(let events) = own.events { type(events, &out) }
+    if own.hasComfortNoise { type(SDPSpeech.comfortNoise.payloadType, &out) }
+    if let events = own.events.own { type(events.payloadType, &out) }
     out.append("\r\n")
     if let replacement = own.replacement { describe(replacement, &out) }
     for format in formats where codecs.allows(format, in: bytes) && own.keeps(format) {
       describe(format, bytes, &out)
     }
     for format in own.added { describe(format, &out) }
-    if case .added(let events) = own.events { digits(events, &out) }
+    if own.hasComfortNoise { describe(SDPSpeech.comfortNoise, &out) }
+    if let events = own.events.own { digits(events, &out) }
   }
 
   private static func type(_ payloadType: UInt8, _ out: inout OutputBuffer) {

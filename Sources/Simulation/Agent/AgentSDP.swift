@@ -97,7 +97,9 @@ package struct AgentSDP: Hashable, Sendable {
 
   private static let names = [
     0: "PCMU/8000", 8: "PCMA/8000", 9: "G722/8000", 18: "G729/8000", 101: "telephone-event/8000",
-    3: "GSM/8000", 120: "opus/48000/2", 121: "L16/16000", 122: "L16/8000",
+    96: "telephone-event/8000", 105: "telephone-event/16000", 106: "telephone-event/48000",
+    107: "opus/48000/2", 108: "iLBC/8000", 109: "iLBC/8000", 3: "GSM/8000", 120: "opus/48000/2",
+    121: "L16/16000", 122: "L16/8000",
   ]
 
   /// Formats with much to say about them: ten make a message that is too long for a datagram.

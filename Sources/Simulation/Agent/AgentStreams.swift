@@ -99,6 +99,7 @@ extension AgentCall {
         media: media, payloads: payloads, holding: holding ?? (direction != .sendrecv),
         srtp: agent.srtp, dtls: agent.dtls, takes: agent.takes)
     else { return nil }
+    sdp.payloads = sdp.payloads.map { calleeScript.numbers[$0] ?? $0 }
     isFax = offer.isFax
     isMuted = offer.media.port == 0
     beside = offer.beside.enumerated().map { i, line in

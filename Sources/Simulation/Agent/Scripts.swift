@@ -135,6 +135,8 @@ package struct CalleeStep: Hashable, Sendable {
 /// What a callee does with an INVITE.
 package struct CalleeScript: Hashable, Sendable {
   package var payloads = [8, 0, 101]
+  /// It answers by numbers of its own.
+  package var numbers: [Int: Int] = [:]
   /// A 100 at once, as an element that takes more than 200 ms sends it (RFC 3261 §17.2.1).
   package var trying = true
   package var steps: [CalleeStep] = []

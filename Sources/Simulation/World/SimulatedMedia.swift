@@ -21,6 +21,7 @@ package final class SimulatedMedia {
     var examination: UInt32 = 0
     /// What it was told to say.
     var digits: [MediaDigit] = []
+    var numbers = PayloadNumbers()
     /// Its digits are told and not passed on.
     var isHeeded = false
     var closing = false
@@ -44,6 +45,7 @@ package final class SimulatedMedia {
   /// The same for all, so that they come in order.
   private static let recordingDelay = Interval.milliseconds(2)
   private var flows: [SocketAddress: Flow] = [:]
+  private var counted: [SocketAddress: StreamQuality] = [:]
   package private(set) var opens = 0
   package private(set) var closes = 0
   package internal(set) var addresses: [MediaAddress]
@@ -125,10 +127,12 @@ package final class SimulatedMedia {
       if known(id, command) { transports[id]?.examination = milliseconds }
     case .digit(let id, let digit):
       if known(id, command) { transports[id]?.digits.append(digit) }
+    case .number(let id, let numbers):
+      if known(id, command) { transports[id]?.numbers = numbers }
     case .heed(let id):
       if known(id, command) { transports[id]?.isHeeded = true }
     case .measure(let id):
-      if known(id, command) { report(.quality(id, StreamQuality())) }
+      if known(id, command) { report(.quality(id, quality(id))) }
     case .close(let id): close(id, command)
     case .record(let id, let order):
       if known(id, command) { record(order) }
@@ -209,6 +213,20 @@ package final class SimulatedMedia {
   /// What we know of this agent's end.
   package func remote(of media: SocketAddress) -> RemoteMedia? {
     transports.values.first { $0.remote?.rtp == media }?.remote
+  }
+
+  /// What is counted of an agent's media from now on, for whoever asks.
+  package func count(_ quality: StreamQuality, of media: SocketAddress) {
+    counted[media] = quality
+  }
+
+  private func quality(_ id: MediaTransportID) -> StreamQuality {
+    transports[id]?.remote.flatMap { counted[$0.rtp] } ?? StreamQuality()
+  }
+
+  /// How what it sends is numbered.
+  package func numbers(of media: SocketAddress) -> PayloadNumbers {
+    transports.values.first { $0.remote?.rtp == media }?.numbers ?? PayloadNumbers()
   }
 
   /// The keys between us and this agent; nil: none.

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 
 from harness import audio, sipp
 from harness.audio import spoken
@@ -17,8 +18,8 @@ WORDS = "The birch canoe slid on the smooth planks."
 class Watched(World):
     """A Demarc whose tenant has a collector: SIPp, which takes what is published."""
 
-    def __init__(self, t, credentials=None):
-        self.collector_port, self.credentials = free_port(), credentials
+    def __init__(self, t, credentials=None, **rules):
+        self.collector_port, self.credentials, self.rules = free_port(), credentials, rules
         super().__init__(t.folder, t.program, media_pairs=50)
         t.defer(self.close)
         self.start()
@@ -27,6 +28,7 @@ class Watched(World):
         document = super().resources()
         tenant = next(one for one in document["tenants"] if one["name"] == "test")
         tenant["qualityCollector"] = "collector"
+        tenant.update(self.rules)
         address = f"127.0.0.1:{self.collector_port}"
         document["trunks"].append(
             {"name": "collector", "tenant": "test", "kind": "pbx", "network": "loopback", "targets": [address],
@@ -41,6 +43,38 @@ def fields(report):
     def named(text):
         return dict(line.split(":", 1) for line in text.strip().splitlines() if ":" in line)
     return named(local), named(remote)
+
+
+@test("in-the-midst", 60)
+def in_the_midst(t):
+    """Each five seconds of a call SIPp hears of both sides what was heard since then, once that each is below the alert's MOS,
+    and of the whole at the end"""
+    world = Watched(t, qualityInterval=5, qualityAlert=4.5)
+    published = sipp.scenario("collector", sipp.recv("PUBLISH"), sipp.reply(200, "OK", tag=True))
+    inbox = t.callee("collector", published, port=world.collector_port, calls=8)
+    _, says = spoken(3 * WORDS)
+    bob = t.user("bob", world, answer="auto")
+    alice = t.user("alice", world, says=says)
+    alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
+    alice.established()
+    time.sleep(12)
+    alice.hang_up()
+    bob.closed()
+    inbox.wait(15)
+    reports = [text.replace("\r\n", "\n").partition("\n\n")[2] for text in inbox.received() if text.startswith("PUBLISH ")]
+    kinds = [report.partition("\n")[0] for report in reports]
+    alert = "VQAlertReport: Type=MOSCQ Severity=Warning Dir=local"
+    expect(sorted(kinds) == 2 * [alert] + 4 * ["VQIntervalReport"] + 2 * ["VQSessionReport: CallTerm"], f"{kinds}")
+    for report in reports:
+        local, _ = fields(report)
+        expect("NLR=" in local["PacketLoss"] and "MOSCQ=4" in local["QualityEstimates"], f"{local}")
+    starts = {}
+    for report in reports:
+        if report.startswith("VQIntervalReport"):
+            local, _ = fields(report)
+            starts.setdefault(local["CallID"], []).append(re.findall(r"(?:START|STOP)=(\S+)", local["Timestamps"]))
+    for windows in starts.values():
+        expect(len(windows) == 2 and windows[0][1] <= windows[1][0] < windows[1][1], f"{windows} overlap")
 
 
 @test("collector", 60)

@@ -15,7 +15,7 @@ import Testing
     var remote = RemoteMedia(peer.address, codec: codec)
     remote.payloadType = codec == .g722 ? 9 : codec == .pcma ? 8 : 0
     remote.speech = SpeechFormats(SpeechFormats.Format(codec, remote.payloadType))
-    remote.telephoneEvent = kind == .tones ? 255 : 101
+    remote.events = kind == .tones ? EventFormats() : EventFormats(EventFormats.Format(101))
     remote.digits = kind
     remote.security = security
     return remote
