@@ -116,6 +116,8 @@ package final class Shard {
   /// What the stream of facts says of it.
   var toldBehind = false
   var names = TargetNames()
+  /// What PASSporTs are signed and verified with; nil: there is nothing.
+  var identities: IdentityDesk?
   var awaitingName: [(session: Session, strand: Strand)] = []
   /// Whom the addresses of names speak for; the inner nil: several.
   var locatedSources: [LocatedSource: Int?] = [:]
@@ -271,6 +273,7 @@ package final class Shard {
     case .watch: watchDue(handle)
     case .watchPause: watchPauseDue(handle)
     case .bans: bansDue()
+    case .identity: identityTimedOut(handle)
     }
   }
 }
@@ -289,6 +292,7 @@ enum ShardTimer: UInt8 {
   case passing
   case duration, toll
   case bans
+  case identity
 }
 
 /// Where a message came from.
