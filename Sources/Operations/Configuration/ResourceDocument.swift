@@ -206,6 +206,7 @@ extension ResourceReader {
       "mediaTimeout", "forward", "redirects", "transfer", "transport", "busyLamp", "pickup",
       "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout", "dtmf", "srtp",
       "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "sources",
+      "verstat",
     ]
     guard let fields = reader.fields(item.node, item.path, keys: keys + Self.tollKeys) else {
       return nil
@@ -242,6 +243,7 @@ extension ResourceReader {
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     user.sources = reader.list(fields, "sources", .source)
     user.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfUser)
+    user.verstat ?= reader.optional(fields, "verstat", .flag)
     return user
   }
 
