@@ -3,5 +3,5 @@ from . import (  # noqa: F401
     command, stages, sip, streams, limits, moves, kernel, phones, codecs, jitter, dtmf, secure, dtls, quality,
     probes, hiding, unseen, hostile, attack, numbers, recovery, recording, provider, pbx, passing, dialogs, fax,
     video, location, nat, watching, silence, clocks, service, fragments, six, profiles, admission, toll, hold,
-    marks, rest,
+    marks, stir, rest,
 )
