@@ -25,7 +25,7 @@ deb=("${build[@]}" dpkg-dev patchelf python3 xz-utils)
 quality=("${build[@]}" gcc libbcg729-0 python3-dev python3-numpy python3-pip)
 # gcc, spandsp and libtiff make the fax terminal.
 test=("${demo[@]}" conntrack dnsmasq-base ethtool gcc iproute2 kamailio kamailio-tls-modules libspandsp-dev libbcg729-0 libsrtp2-1 libtiff-dev linphone-cli
-  multimon-ng nftables openssl opus-tools sipsak sipvicious)
+  multimon-ng nftables openssl opus-tools python3-cryptography sipsak sipvicious)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
   build | fuzz) packages=("${build[@]}") ;;

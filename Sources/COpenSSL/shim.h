@@ -1,5 +1,7 @@
 #pragma once
 #include "dtls.h"
+#include "fetch.h"
+#include "identity.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

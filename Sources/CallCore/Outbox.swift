@@ -15,6 +15,8 @@ package final class Outbox {
   package var flows: [FlowHint] = []
   /// Listeners that nothing uses any more: their sockets and connections are to be closed.
   package var closedListeners: [ListenerIndex] = []
+  /// URLs of certificates to be fetched; told by `ShardInput.certificate`.
+  package var certificates: [String] = []
   /// Whose connections are not accepted, in order.
   package var border: [BorderOrder] = []
 
@@ -24,7 +26,7 @@ package final class Outbox {
 
   package var isEmpty: Bool {
     datagrams.count == 0 && media.isEmpty && facts.isEmpty && names.isEmpty
-      && answers.isEmpty && closedListeners.isEmpty && border.isEmpty
+      && answers.isEmpty && closedListeners.isEmpty && border.isEmpty && certificates.isEmpty
   }
 
   /// Keeps the capacity. Emptying an empty array costs as much as emptying a full one, so that is asked first.
@@ -37,5 +39,6 @@ package final class Outbox {
     if !flows.isEmpty { flows.removeAll(keepingCapacity: true) }
     if !closedListeners.isEmpty { closedListeners.removeAll() }
     if !border.isEmpty { border.removeAll() }
+    if !certificates.isEmpty { certificates.removeAll() }
   }
 }

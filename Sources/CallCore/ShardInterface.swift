@@ -109,6 +109,12 @@ package enum ShardInput: Sendable {
   case located(LocationRequest, Location)
   /// What waits in a user's mailbox from now on.
   case mailbox(tenant: String, user: String, MessageSummary)
+  /// What PASSporTs are signed and verified with; nil: nothing.
+  case identity(IdentityMaterial?)
+  /// The time of day, for PASSporTs: said anew now and then, since clocks are set.
+  case wallClock(WallAnchor)
+  /// What came of a URL of `Outbox.certificates`.
+  case certificate(url: String, CertificateAnswer)
   /// Refuse new calls, let running ones end; `.drained` follows when none is left.
   case drain
   case hangUp(CallID)
@@ -278,6 +284,7 @@ package struct ShardCounters: Hashable, Sendable {
   package var previousPasswords: UInt64 = 0
   /// Registrations that are carried to PBXs.
   package var passing = PassingCounters()
+  package var identity = IdentityCounters()
   package var unconfirmedFacts = 0
   /// Of a thousand new calls of strangers, and of users and trunks, how many are refused for load.
   package var refusedStrangers = 0

@@ -300,6 +300,7 @@ final class ShardLoop {
     if !outbox.flows.isEmpty { streams.departures.add(outbox.flows) }
     if !outbox.border.isEmpty { streams.departures.add(outbox.border) }
     if !outbox.names.isEmpty { sinks.names(outbox.names) }
+    if !outbox.certificates.isEmpty { sinks.certificates(outbox.certificates) }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }
     if !outbox.closedListeners.isEmpty { close(outbox.closedListeners) }
     for answer in outbox.answers { sinks.answer(answer.token, answer.answer) }

@@ -15,17 +15,21 @@ package struct EdgeSinks: Sendable {
   package var facts: @Sendable ([Fact]) -> Void
   package var answer: @Sendable (_ token: UInt64, ShardAnswer) -> Void
   package var names: @Sendable ([NameOrder]) -> Void
+  /// URLs of certificates, to be answered by `ShardInput.certificate`.
+  package var certificates: @Sendable ([String]) -> Void
 
   package init(
     media: @escaping @Sendable ([MediaCommand]) -> Void,
     facts: @escaping @Sendable ([Fact]) -> Void,
     answer: @escaping @Sendable (_ token: UInt64, ShardAnswer) -> Void,
-    names: @escaping @Sendable ([NameOrder]) -> Void = { _ in }
+    names: @escaping @Sendable ([NameOrder]) -> Void = { _ in },
+    certificates: @escaping @Sendable ([String]) -> Void = { _ in }
   ) {
     self.media = media
     self.facts = facts
     self.answer = answer
     self.names = names
+    self.certificates = certificates
   }
 }
 

@@ -26,6 +26,7 @@ package enum Cause: UInt8, CaseIterable, Sendable {
   case insecureTransport, registrarUnavailable
   case srtpRequired, srtpRefused, srtpUnsupported, srtpWithoutTLS
   case destinationDenied, costlyLimit, accountBlocked, durationLimit
+  case identityMissing, identityStale, identityUnavailable, identityUntrusted, identityInvalid
 }
 
 extension Cause: Error {}

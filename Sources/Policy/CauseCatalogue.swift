@@ -360,6 +360,31 @@ extension Cause {
       CauseRow(
         "duration-limit", 480, 31, "The call had lasted as long as maxCallDuration allows.",
         "Raise maxCallDuration of the user, trunk or tenant, where longer calls are meant.")
+    case .identityMissing:
+      CauseRow(
+        "identity-missing", 428, 21, "The call came without a PASSporT that says who calls.",
+        "Let the carrier sign its calls, or set stir.verify of the trunk to report.")
+    case .identityStale:
+      CauseRow(
+        "identity-stale", 403, 21, "The call's PASSporT was made too long ago, or in the future.",
+        "Compare both sides' clocks; the notes (demarc call show) say how far they are apart.")
+    case .identityUnavailable:
+      CauseRow(
+        "identity-unavailable", 436, 21, "The certificate of the call's PASSporT could not be had.",
+        "The notes (demarc call show) say why; try its URL, and compare it with stir in demarc.yaml."
+      )
+    case .identityUntrusted:
+      CauseRow(
+        "identity-untrusted", 437, 21,
+        "The certificate of the call's PASSporT is of nobody we trust, or not good for this number.",
+        "The notes (demarc call show) say why; add the authority to stir.trust if it is to be believed."
+      )
+    case .identityInvalid:
+      CauseRow(
+        "identity-invalid", 438, 21,
+        "The call's PASSporT is broken, was used before, or is of another call.",
+        "The notes (demarc call show) say which; report it to the carrier, for numbers may be forged."
+      )
     }
   }
 }

@@ -218,6 +218,8 @@ package struct Trunk: Hashable, Sendable {
   package var toll = TollRules()
   /// RFC 7339: our requests say that we send less when its responses ask for that.
   package var overloadControl = false
+  /// Whether its calls are signed and verified (RFC 8224).
+  package var stir = TrunkSTIR()
 
   package init(
     name: String, tenant: String, kind: TrunkKind, network: String, targets: [SocketAddress] = [],
@@ -314,6 +316,8 @@ package struct User: Hashable, Sendable {
   package var sources: [SourceMatch] = []
   /// What its calls may cost.
   package var toll = TollRules()
+  /// Its phones are told what came of the verification of who calls (RFC 8224).
+  package var verstat = false
 
   package init(
     name: String, tenant: String, network: String, extension: String, password: String,

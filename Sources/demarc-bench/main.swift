@@ -12,7 +12,8 @@ import Foundation
 let resultsPath = "bench/results/latest.json"
 
 let benches: [(name: String, run: (inout BenchResults) -> Void)] = [
-  ("parse", parseBench), ("relay", relayBench), ("srtp", srtpBench), ("speech", speechBench),
+  ("parse", parseBench), ("relay", relayBench), ("srtp", srtpBench), ("stir", stirBench),
+  ("speech", speechBench),
   ("engine", engineBench),
   ("register", registerBench), ("overload", overloadBench),
   ("admission", admissionBench),

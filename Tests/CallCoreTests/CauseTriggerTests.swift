@@ -33,6 +33,18 @@ import Testing
     }
   }
 
+  private func identity(_ cause: Cause) throws -> Set<Cause> {
+    let bed = try PassportBed()
+    let url = cause == .identityUnavailable ? "https://certs.example/none.pem" : nil
+    let signer = cause == .identityUntrusted ? "stranger" : "provider"
+    let line = try bed.identity(by: signer, url: url) {
+      if cause == .identityStale { $0.iat -= 3_600 }
+      if cause == .identityInvalid { $0.orig = .number("4411") }
+    }
+    bed.call(cause == .identityMissing ? "X-None: 1" : line)
+    return Set(bed.scene.records.compactMap(\.cause))
+  }
+
   private func protection(_ cause: Cause) throws -> Set<Cause> {
     try seen({
       var rules = SRTPRules()
@@ -126,6 +138,9 @@ import Testing
     case .srtpRequired, .srtpRefused, .srtpUnsupported, .srtpWithoutTLS:
       try protection(cause)
     case .destinationDenied, .costlyLimit, .accountBlocked, .durationLimit: try toll(cause)
+    case .identityMissing, .identityStale, .identityUnavailable, .identityUntrusted,
+      .identityInvalid:
+      try identity(cause)
     case .userCallLimit:
       try seen({ $0.resources.users[0].maxCalls = 0 }) { $0.alice.call("+441234") }
     case .userRateLimit:

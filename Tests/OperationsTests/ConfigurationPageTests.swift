@@ -42,7 +42,7 @@ struct ConfigurationPageTests {
     var errors: [ConfigError] = []
     for text in sections + [
       "numbers: [{destinations: [{x: 1}]}]", "routes: [{carriers: [{x: 1}]}]",
-      "trunks: [{probe: {x: 1}}]",
+      "trunks: [{probe: {x: 1}}]", "trunks: [{stir: {x: 1}}]",
     ] {
       do throws(ConfigErrors) {
         _ = try ResourceDocument.parse(text, source: "")
@@ -51,7 +51,9 @@ struct ConfigurationPageTests {
       }
     }
     for text in ["x: 1", "listeners: [{x: 1}]", "media: [{x: 1}]"]
-      + ["store", "api", "metrics", "log", "limits", "dns", "admission"].map({ "\($0): {x: 1}" })
+      + ["store", "api", "metrics", "log", "limits", "dns", "admission", "stir"].map({
+        "\($0): {x: 1}"
+      })
     {
       do throws(ConfigErrors) {
         _ = try ProcessSettings.read(text, source: "")

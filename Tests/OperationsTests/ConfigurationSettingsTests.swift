@@ -126,7 +126,7 @@ struct ConfigurationSettingsTests {
             + "Give each a range of its own.",
           "demarc.yaml:10:1: unknown key `stor`; did you mean `store`? "
             + "Known keys: listeners, media, mediaFastPath, store, api, metrics, log, limits, dns, "
-            + "recordings, dscp, admission.",
+            + "recordings, dscp, admission, stir.",
           "demarc.yaml:11:14: `verbose` is not a log level. One of: debug, info, warning, error.",
           "demarc.yaml:12:17: `0` is not a whole number from 1 to 1000000. For example: 20000.",
           "demarc.yaml:12:34: `5MB` is not a size. For example: 64MiB.",

@@ -34,7 +34,8 @@ struct CauseTests {
       transfer-failed transferred number-unassigned number-suspended event-unsupported \
       subscription-refused subscription-limit insecure-transport registrar-unavailable \
       srtp-required srtp-refused srtp-unsupported srtp-without-tls \
-      destination-denied costly-limit account-blocked duration-limit
+      destination-denied costly-limit account-blocked duration-limit \
+      identity-missing identity-stale identity-unavailable identity-untrusted identity-invalid
       """
     #expect(Cause.allCases.map(\.name).joined(separator: " ") == published)
   }

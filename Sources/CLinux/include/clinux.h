@@ -149,6 +149,12 @@ long clinux_write(int fd, const void *bytes, size_t count);
 /// How many bytes came; 0 at the end of a stream; or -errno, -EAGAIN where there is nothing.
 long clinux_read(int fd, void *bytes, size_t capacity);
 
+// MARK: Names of hosts
+
+/// The addresses of a host by the system's own resolver, at most `room`; it may wait for seconds. How many there are, or
+/// -1 where there is none.
+int clinux_lookup(const char *host, uint16_t port, clinux_address *addresses, int room);
+
 // MARK: Randomness
 
 /// Fills `count` bytes from the kernel's generator; 0, or -errno.

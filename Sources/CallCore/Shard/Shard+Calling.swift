@@ -99,6 +99,7 @@ extension Shard {
     writeIdentity(leg, session)
     writePreferredIdentity(leg, session)
     writeDiversions(leg, session)
+    if identities != nil { writePassports(leg, session) }
     writeReferredBy(leg, session)
     for line in session.passed {
       outbox.datagrams.append(line)

@@ -94,6 +94,7 @@ extension Shard {
   /// The moment that counts for the record, and what recovery will read.
   func answered(_ session: Session) {
     session.state = .answered
+    identities?.answered(session.id.serial)
     session.record.state = .answered
     session.record.answer = now
     session.record.status = 200

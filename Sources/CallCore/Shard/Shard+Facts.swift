@@ -64,6 +64,7 @@ extension Shard {
     counters.refusedKnown = load.refused(.known)
     counters.standingWait = load.standing
     counters.traceBytes = trace.usedBytes
+    if let identities { counters.identity = identities.currentCounters }
     counters.admission = admission.counters
     counters.admission.bans = admission.bans.count
     return counters

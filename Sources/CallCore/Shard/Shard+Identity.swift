@@ -172,24 +172,32 @@ extension Shard {
   ) {
     let text = leg.trunk.map { session.configuration.numberWriter(ofTrunk: $0).caller(number) }
     writeURI(
-      text ?? number, at: leg.domain ?? "\(ourAddress(leg.listener))", leg, session, into: &output)
+      text ?? number, at: leg.domain ?? "\(ourAddress(leg.listener))", leg, session,
+      verstat: identities == nil ? nil : verstat(leg, session), into: &output)
   }
 
   private func writeURI(
     _ number: String, at host: String, _ leg: Leg, _ session: Session,
-    into output: inout OutputBuffer
+    verstat: StaticString? = nil, into output: inout OutputBuffer
   ) {
     let numbers = leg.trunk.flatMap { session.configuration.trunks[$0].numbers }
-    output.append(NumberURI.text(number, at: host, numbers))
+    output.append(NumberURI.text(number, at: host, numbers, verstat: verstat))
   }
 }
 
 /// The URI of a number.
 enum NumberURI {
   /// Only E.164 has a form as tel URI that means the same everywhere.
-  static func text(_ number: String, at host: String, _ numbers: TrunkNumbers?) -> String {
-    if numbers?.scheme == .tel, number.utf8.first == UInt8(ascii: "+") { return "tel:" + number }
-    return "sip:\(UserPart.escaped(number))@\(host)"
+  ///
+  /// - Parameter verstat: a parameter of the number, which a SIP URI has in its user part (RFC 3261 §19.1.6).
+  static func text(
+    _ number: String, at host: String, _ numbers: TrunkNumbers?, verstat: StaticString? = nil
+  ) -> String {
+    let said = verstat.map { ";verstat=\($0)" } ?? ""
+    if numbers?.scheme == .tel, number.utf8.first == UInt8(ascii: "+") {
+      return "tel:" + number + said
+    }
+    return "sip:\(UserPart.escaped(number))\(said)@\(host)"
       + (numbers?.userPhone == true ? ";user=phone" : "")
   }
 }

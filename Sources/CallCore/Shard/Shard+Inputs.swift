@@ -24,6 +24,9 @@ extension Shard {
     case .located(let request, let location): located(request, location)
     case .mailbox(let tenant, let user, let summary):
       setMailbox(Registrar.UserKey(tenant: tenant, user: user), summary)
+    case .identity(let material): follow(material)
+    case .wallClock(let wall): identities?.follow(wall)
+    case .certificate(let url, let answer): certificateArrived(url, answer)
     case .drain:
       isDraining = true
       removeRegistrations()
@@ -58,6 +61,7 @@ extension Shard {
     ready.removeFirst(starting.count)
     for session in starting where session.state == .awaitingRecord {
       wheel.cancel(&session.patienceTimer)
+      if identities != nil, awaitsIdentity(session) { continue }
       startPlan(session)
     }
   }

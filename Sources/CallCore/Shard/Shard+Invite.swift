@@ -130,6 +130,11 @@ extension Shard {
       return refuseBeforeRecord(session, .capacity)
     }
     guard takeOffer(session, message, caller) else { return }
+    if identities != nil, reading.emergencyPlan == nil,
+      let cause = takeIdentity(session, message, fields, caller)
+    {
+      return refuseBeforeRecord(session, cause)
+    }
     awaitRecord(session)
   }
 

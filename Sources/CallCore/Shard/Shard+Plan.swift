@@ -332,6 +332,7 @@ extension Shard {
     endReferral(session)
     session.handover = nil
     sessionsBySerial[session.id.serial] = nil
+    if identities != nil { forgetIdentity(session) }
     _ = sessions.remove(session.handle)
     for leg in [session.caller, session.callee] {
       guard let leg else { continue }

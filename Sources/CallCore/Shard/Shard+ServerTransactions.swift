@@ -58,7 +58,12 @@ extension Shard {
     minSE: UInt32 = 0, reason: UInt8 = 0, expires: Int = -1
   ) {
     outbox.datagrams.begin()
-    writeStatusLine(status, into: &outbox.datagrams)
+    if status == 403, transaction.leg?.session?.record.cause == .identityStale {
+      // RFC 8224 §6.2.2: the code is one of many meanings.
+      outbox.datagrams.append("SIP/2.0 403 Stale Date\r\n")
+    } else {
+      writeStatusLine(status, into: &outbox.datagrams)
+    }
     outbox.datagrams.append(blocks.bytes(transaction.head))
     if !transaction.toTagged, status > 100 {
       outbox.datagrams.append(";tag=")

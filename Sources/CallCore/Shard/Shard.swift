@@ -120,6 +120,8 @@ package final class Shard {
   /// What the stream of facts says of it.
   var toldBehind = false
   var names = TargetNames()
+  /// What PASSporTs are signed and verified with; nil: there is nothing.
+  var identities: IdentityDesk?
   var awaitingName: [(session: Session, strand: Strand)] = []
   /// Whom the addresses of names speak for; the inner nil: several.
   var locatedSources: [LocatedSource: Int?] = [:]
@@ -277,6 +279,7 @@ package final class Shard {
     case .watchPause: watchPauseDue(handle)
     case .bans: bansDue()
     case .quality: qualityDue(handle)
+    case .identity: identityTimedOut(handle)
     }
   }
 }
@@ -296,6 +299,7 @@ enum ShardTimer: UInt8 {
   case duration, toll
   case bans
   case quality
+  case identity
 }
 
 /// Where a message came from.

@@ -141,7 +141,7 @@ extension DocumentReader {
     var settings = ProcessSettings()
     let keys = [
       "listeners", "media", "mediaFastPath", "store", "api", "metrics", "log", "limits", "dns",
-      "recordings", "dscp", "admission",
+      "recordings", "dscp", "admission", "stir",
     ]
     guard let fields = fields(root, [], keys: keys) else { return settings }
     if fields.has("listeners") { settings.listeners = listeners(fields) }
@@ -172,6 +172,7 @@ extension DocumentReader {
     limits(fields, &settings.limits)
     admission(fields, &settings.admission)
     recordings(fields, &settings.recordings)
+    stir(fields, &settings.stir)
     if let dscp = group(fields, "dscp", keys: ["media", "signalling"]) {
       settings.dscp.media ?= optional(dscp, "media", .number(0...63, example: 46))
       settings.dscp.signalling ?= optional(dscp, "signalling", .number(0...63, example: 24))

@@ -26,6 +26,7 @@ package struct ProcessSettings: Hashable, Sendable {
   package var dns = NameSettings()
   package var recordings = RecordingFileSettings()
   package var dscp = DSCPSettings()
+  package var stir = STIRSettings()
 
   package init() {}
 }

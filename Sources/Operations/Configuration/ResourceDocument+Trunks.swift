@@ -12,7 +12,7 @@ extension ResourceReader {
       "wideLatching", "mediaTimeout", "numbers", "callerID", "rules", "register", "matchHeader",
       "redirects", "transfer", "diversion", "transport", "tls",
       "profile", "probe", "overloadControl", "passesRegistrations", "srtp", "srtpKeys",
-      "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold",
+      "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "stir",
     ]
     let known = keys + Self.dialogKeys + Self.tollKeys
     guard let fields = reader.fields(item.node, item.path, keys: known) else { return nil }
@@ -60,6 +60,7 @@ extension ResourceReader {
     trunk.musicOnHold = music(fields)
     trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     trunk.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfTrunk)
+    trunk.stir = stir(fields)
     return trunk
   }
 

@@ -142,7 +142,7 @@ private struct ResourceWriter {
       ("diversion", .text(trunk.diversion.rawValue)),
       ("transport", .text(trunk.transport.rawValue)),
       ("tls", trunk.security.map { node($0, clientName: trunk.clientName) }),
-      ("register", trunk.register.map(node)),
+      ("register", trunk.register.map(node)), ("stir", trunk.stir.document),
       ("passesRegistrations", trunk.passing.map(node)),
       (
         "matchHeader",
@@ -244,6 +244,7 @@ private struct ResourceWriter {
       ("recordingNotice", user.recordingNotice.map { .text($0) }),
       ("musicOnHold", user.musicOnHold.map { .text($0) }),
       ("sources", user.sources.isEmpty ? nil : .texts(user.sources.map(\.documentText))),
+      ("verstat", user.verstat ? .bare(true) : nil),
     ]
     return .group(
       fields + self.fields(user.previous) + user.srtp.fields + user.toll.fields)

@@ -218,6 +218,7 @@ extension ResourceReader {
       "maxCalls", "callsPerSecond", "streams", "codecs", "transcode", "playout",
       "silenceSuppression", "dtmf", "srtp",
       "srtpKeys", "srtpWithoutTLS", "record", "recordingNotice", "musicOnHold", "sources",
+      "verstat",
     ]
     let known = keys + Self.previousKeys + Self.tollKeys
     guard let fields = reader.fields(item.node, item.path, keys: known) else {
@@ -259,6 +260,7 @@ extension ResourceReader {
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
     user.sources = reader.list(fields, "sources", .source)
     user.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfUser)
+    user.verstat ?= reader.optional(fields, "verstat", .flag)
     return user
   }
 

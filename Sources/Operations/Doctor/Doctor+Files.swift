@@ -9,6 +9,19 @@ extension DoctorFacts {
 
   var fileFindings: [DoctorFinding] {
     certificates.flatMap { [certificate($0), key($0)].compactMap { $0 } } + disks.map(disk)
+      + [revocations].compactMap { $0 }
+  }
+
+  private var revocations: DoctorFinding? {
+    guard let due = revocationsDue else { return nil }
+    let check = "revocation lists"
+    guard due <= wallClock else {
+      return DoctorFinding(.files, check, .good, "good for \((due - wallClock) / 3_600) hours")
+    }
+    return DoctorFinding(
+      .files, check, .advice,
+      "one has been out of date for \((wallClock - due) / 3_600) hours, and is used all the same",
+      remedy: "get a new one from the authority, or name its URL under `stir.crls`")
   }
 
   private func certificate(_ facts: CertificateFacts) -> DoctorFinding {
@@ -21,7 +34,7 @@ extension DoctorFacts {
     }
     let days = (expires - wallClock) / Self.day
     let renewal =
-      "renew it, then `demarc certificates --reload`: no call and no connection is dropped"
+      "renew it, then `\(facts.reload)`: no call and no connection is dropped"
     if expires <= wallClock {
       return DoctorFinding(
         .files, check, .bad, "\(facts.file) expired \(-days) days ago", remedy: renewal)

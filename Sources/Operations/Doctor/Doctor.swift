@@ -51,6 +51,8 @@ package struct DoctorFacts: Sendable {
   // Of files.
   package var certificates: [CertificateFacts] = []
   package var disks: [DiskFacts] = []
+  /// When the first of the files with revocation lists is out of date, in seconds since 1970; nil: none says.
+  package var revocationsDue: Int64?
   /// Seconds since 1970.
   package var wallClock: Int64 = 0
 
@@ -92,6 +94,8 @@ package struct CertificateFacts: Hashable, Sendable {
   package var problem: String?
   /// Others than its owner and group may read the key.
   package var isKeyOpen = false
+  /// What takes a renewed one into use.
+  package var reload = "demarc certificates --reload"
 
   package init(listener: String, file: String, keyFile: String) {
     self.listener = listener

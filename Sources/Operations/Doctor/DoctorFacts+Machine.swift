@@ -1,4 +1,5 @@
 import CLinux
+import CryptoCore
 import Edge
 import Foundation
 import MediaEngine
@@ -18,7 +19,9 @@ extension DoctorFacts {
     facts.callLimit = settings.limits.calls
     facts.listeners = settings.listeners
     facts.metrics = settings.metrics
-    facts.certificates = settings.listeners.flatMap(certificates)
+    facts.certificates =
+      settings.listeners.flatMap(certificates) + settings.stir.certificates.map(certificate)
+    facts.revocationsDue = revocationsDue(settings.stir)
     facts.disks = [
       disk(.store, folder: folder(of: settings.store.path), least: storeLeast),
       disk(
@@ -57,6 +60,28 @@ extension DoctorFacts {
       facts.isKeyOpen = isReadableByAll(identity.key)
       return facts
     }
+  }
+
+  /// What calls are signed with.
+  private static func certificate(_ own: STIRSettings.Certificate) -> CertificateFacts {
+    var facts = CertificateFacts(
+      listener: "stir.certificates `\(own.name)`", file: own.certificate, keyFile: own.key)
+    let pem = (try? Data(contentsOf: URL(fileURLWithPath: own.certificate))).map { [UInt8]($0) }
+    switch PassportCertificate.read(pem ?? []) {
+    case .success(let certificate): facts.expires = certificate.ends
+    case .failure:
+      facts.problem = "\(own.certificate) has no certificate on P-256 with a TNAuthList"
+    }
+    facts.isKeyOpen = isReadableByAll(own.key)
+    facts.reload = "demarc reload"
+    return facts
+  }
+
+  private static func revocationsDue(_ stir: STIRSettings) -> Int64? {
+    let lists = stir.crls.filter { HTTPSAddress($0) == nil }.compactMap {
+      (try? Data(contentsOf: URL(fileURLWithPath: $0))).map { [UInt8]($0) }
+    }
+    return TrustAnchors(authorities: [], lists: lists)?.listsDue
   }
 
   private static func isReadableByAll(_ file: String) -> Bool {

@@ -42,6 +42,7 @@ package struct MetricsPage: Sendable {
   package var edge: EdgeCounters.Reading?
   package var streams: StreamCounters.Reading?
   package var names = NameEdge.Reading()
+  var identityFiles = IdentityKeeper.Reading()
   package var logLines: UInt64 = 0
   package var logDropped: UInt64 = 0
   package var requests: [APIRequestCount] = []
@@ -158,6 +159,7 @@ package struct MetricsPage: Sendable {
         ("unanswered", shard.passing.unanswered), ("atLimit", shard.passing.atLimit),
       ])
     admission(&text)
+    stir(&text)
     load(&text)
     guard let edge else { return }
     text.each(

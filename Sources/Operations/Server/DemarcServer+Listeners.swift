@@ -52,6 +52,7 @@ extension DemarcServer {
       throw error
     }
     settingsKeeper.adopt(wanted.streams)
+    if wanted.stir != identities.settings || identities.isInUse { try identities.load(wanted.stir) }
     return ReloadResource(
       before: before, after: edge.listeners, needsRestart: settingsKeeper.differences(next))
   }

@@ -50,7 +50,9 @@ extension DemarcServer {
   func stop() async -> Bool {
     let (api, tasks) = listeners.withLock { listeners in
       defer { listeners = Listeners() }
-      return (listeners.api, [listeners.retention, listeners.recordingRetention])
+      return (
+        listeners.api, [listeners.retention, listeners.recordingRetention, listeners.identities]
+      )
     }
     for task in tasks {
       task?.cancel()

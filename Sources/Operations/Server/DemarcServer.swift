@@ -30,6 +30,7 @@ package final class DemarcServer: Sendable {
   let drainWatch: DrainWatch
   let queries: ShardQueries
   let names: NameEdge
+  let identities: IdentityKeeper
   let requests: APICounters
   let blocking = BlockingWork(label: "server")
   let watchdog: Watchdog
@@ -43,6 +44,7 @@ package final class DemarcServer: Sendable {
     var metricsAddress: SocketAddress?
     var retention: Task<Void, Never>?
     var recordingRetention: Task<Void, Never>?
+    var identities: Task<Void, Never>?
   }
 
   private init(_ parts: ServerParts, edge: UDPEdge) {
@@ -61,6 +63,7 @@ package final class DemarcServer: Sendable {
     drainWatch = parts.drainWatch
     queries = parts.queries
     names = parts.names
+    identities = parts.identities
     requests = parts.requests
     startedAt = parts.startedAt
     watchdog = Watchdog(
@@ -115,6 +118,8 @@ package final class DemarcServer: Sendable {
     }
     if let retention = settings.retention { keepPurging(olderThan: retention) }
     keepPurgingRecordings()
+    let current = Task { [identities] in await identities.keepCurrent() }
+    listeners.withLock { $0.identities = current }
   }
 
   private func tellStarted(recovery: Recovery) {

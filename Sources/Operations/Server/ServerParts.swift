@@ -27,6 +27,7 @@ struct ServerParts {
   let drainWatch = DrainWatch()
   let queries: ShardQueries
   let names: NameEdge
+  let identities: IdentityKeeper
   let requests = APICounters()
 
   init(_ settings: ServerSettings, document: [UInt8]?, log: LogSink) throws {
@@ -49,6 +50,14 @@ struct ServerParts {
         settings: { [names = settings.names] in names.current },
         tell: { [post] request, location in post.send(.located(request, location)) })
     } catch {
+      media.stop()
+      store.close()
+      throw error
+    }
+    do {
+      identities = try IdentityKeeper(settings.stir, post: post, log: log)
+    } catch {
+      names.stop()
       media.stop()
       store.close()
       throw error
@@ -192,7 +201,7 @@ struct ServerParts {
     shard.speaksG729 = SpeechLibraries.hasG729
     shard.certificateFingerprint = identity?.fingerprint.bytes ?? []
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
-    let names = names
+    let (names, identities) = (names, identities)
     var sockets = EdgeSockets()
     sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
     let edge = try UDPEdge(
@@ -205,7 +214,8 @@ struct ServerParts {
           stream.publish(facts)
           drainWatch.observe(facts)
         },
-        answer: { queries.answer([(token: $0, answer: $1)]) }, names: { names.post($0) }))
+        answer: { queries.answer([(token: $0, answer: $1)]) }, names: { names.post($0) },
+        certificates: { identities.fetch($0) }))
     if !recovery.bindings.isEmpty { edge.post(.restoreBindings(recovery.bindings)) }
     if !recovery.mailboxes.isEmpty { edge.post(.restoreMailboxes(recovery.mailboxes)) }
     post.open(edge)

@@ -25,6 +25,7 @@ package struct ServerSettings: Sendable {
   package var recordings = RecordingFileSettings()
   package var dscp = DSCPSettings()
   package var names = NameSettings()
+  package var stir = STIRSettings()
   /// What they were made of, and how that is read again while the server runs; the source throws `APIFailure`.
   package var process: ProcessSettings?
   package var source: Source?
@@ -81,6 +82,7 @@ extension ServerSettings {
     limits.recordings = process.recordings.maximum
     drainTime = process.limits.drainTime
     names = process.dns
+    stir = process.stir
     if process.store.retentionDays > 0 {
       retention = .seconds(process.store.retentionDays * 86_400)
     }

@@ -79,6 +79,9 @@ package final class World {
   package var loses: ((AgentMessage) -> Bool)?
   /// What DNS says of a name, 20 ms after it is asked; nil: nothing is ever answered.
   package var resolve: (LocationRequest) -> Location? = { _ in Location(.none) }
+  /// What comes of a certificate's URL, `fetchTime` after it is asked for; nil: nothing ever does.
+  package var fetch: (String) -> CertificateAnswer? = { _ in nil }
+  package var fetchTime = Interval.milliseconds(20)
   /// How long the engine's thread takes over a message, given whether it let a call in. Nil: no time. What arrives
   /// meanwhile waits, as in a socket's buffer of `backlogLimit` datagrams.
   package var service: ((AgentMessage?, _ letIn: Bool) -> Interval)?
@@ -234,6 +237,7 @@ package final class World {
     for (token, answer) in shard.outbox.answers { answers[token] = answer }
     let datagrams = World.records(shard.outbox.datagrams)
     let names = shard.outbox.names
+    let certificates = shard.outbox.certificates
     for listener in shard.outbox.closedListeners {
       settings.listeners[Int(listener)].state = .closed
     }
@@ -257,6 +261,11 @@ package final class World {
     for case .watch(let request) in names {
       after(.milliseconds(20)) { [self] in
         if let location = resolve(request) { input(.located(request, location)) }
+      }
+    }
+    for url in certificates {
+      after(fetchTime) { [self] in
+        if let answer = fetch(url) { input(.certificate(url: url, answer)) }
       }
     }
     if let early { input(.durable(upTo: early.sequence)) }

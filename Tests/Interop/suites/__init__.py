@@ -3,5 +3,5 @@ from . import (  # noqa: F401
     command, stages, sip, streams, limits, moves, kernel, phones, codecs, jitter, dtmf, formats, secure, dtls,
     quality, probes, hiding, unseen, hostile, attack, numbers, recovery, crash, recording, provider, pbx, passing,
     dialogs, fax, video, location, nat, watching, silence, clocks, service, fragments, six, profiles, admission,
-    toll, secrets, hold, marks, rest,
+    toll, secrets, hold, marks, stir, rest,
 )

@@ -1,0 +1,127 @@
+import Base
+import CryptoCore
+import Policy
+import SIPWire
+
+// PASSporTs of the calls that we make: what has come with the call goes on as long as it is true, with a `div` where the
+// call was sent on here (RFC 8946); what has none is signed (RFC 8588).
+
+extension Shard {
+  func writePassports(_ leg: Leg, _ session: Session) {
+    guard let desk = identities, let trunk = leg.trunk else { return }
+    let rules = session.configuration.trunks[trunk].stir
+    guard rules.sign || rules.pass, mayName(leg, session),
+      let number = session.identity.number, let orig = CanonicalNumber.ofGlobal(number),
+      let dest = calledNumber(leg, session)
+    else { return }
+    let credential = rules.sign ? desk.credential(rules.certificate) : nil
+    if rules.sign, credential == nil {
+      desk.count { $0.signingFailures &+= 1 }
+      noteOnce("not signed: no certificate `\(rules.certificate ?? "")` is there", session)
+    }
+    if rules.pass, passOn(desk, credential, session, orig: orig, dest: dest) { return }
+    guard let credential else { return }
+    let caller = callerKind(session)
+    let level =
+      caller.map { session.configuration.attestation(of: $0, showing: number) } ?? .gateway
+    let token = PASSporT(
+      type: .shaken, iat: UInt64(clamping: desk.seconds(at: now)), orig: .number(orig),
+      dest: [.number(dest)], attestation: level, origid: origid(credential, session))
+    guard let line = sign(token, credential, desk, session) else { return }
+    outbox.datagrams.append(line)
+    desk.count { counters in
+      switch level {
+      case .full: counters.signedFull &+= 1
+      case .partial: counters.signedPartial &+= 1
+      case .gateway: counters.signedGateway &+= 1
+      }
+    }
+    noteOnce("signed by \(credential.name), attestation \(level.rawValue)", session)
+  }
+
+  /// A PASSporT has the caller's number in it: it goes where the number itself may go.
+  private func mayName(_ leg: Leg, _ session: Session) -> Bool {
+    guard session.identity.isPrivate else { return true }
+    let networks = session.configuration.networks
+    return networks.indices.contains(leg.network) && networks[leg.network].trusted
+  }
+
+  /// As it is inside, whatever the route puts before it for the carrier.
+  private func calledNumber(_ leg: Leg, _ session: Session) -> String? {
+    let hop = leg.branch?.strand.hop
+    return [hop?.dialled, hop?.calledNumber, session.record.calledNumber].lazy
+      .compactMap { $0.flatMap(CanonicalNumber.ofGlobal) }.first
+  }
+
+  private func sign(
+    _ token: PASSporT, _ credential: SigningCredential, _ desk: IdentityDesk, _ session: Session
+  ) -> [UInt8]? {
+    if let line = credential.sign(token) { return line }
+    desk.count { $0.signingFailures &+= 1 }
+    noteOnce("not signed: the key of \(credential.name) fails", session)
+    return nil
+  }
+
+  // MARK: What came with the call
+
+  /// Writes it as it came. False: there is nothing, it is not true here, or is known to be false.
+  private func passOn(
+    _ desk: IdentityDesk, _ credential: SigningCredential?, _ session: Session, orig: String,
+    dest: String
+  ) -> Bool {
+    guard let call = desk.calls[session.id.serial] else { return false }
+    if case .failed? = call.verdict { return false }
+    let own = call.passports.filter { $0.token.orig == .number(orig) }
+    guard let original = own.first(where: { $0.token.type != .div }) else { return false }
+    let reached = own.flatMap(\.token.dest)
+    var diversion: [UInt8]?
+    if !reached.contains(.number(dest)) {
+      // RFC 8946 §4.1: signed by whoever the call was for until then, with the original's date.
+      guard let credential, let before = call.dest.first(where: { reached.contains(.number($0)) })
+      else { return false }
+      let token = PASSporT(
+        type: .div, iat: original.token.iat, orig: .number(orig), dest: [.number(dest)],
+        div: .number(before))
+      guard let line = sign(token, credential, desk, session) else { return false }
+      diversion = line
+    }
+    for passport in own {
+      outbox.datagrams.append("Identity: ")
+      outbox.datagrams.append(passport.text)
+      outbox.datagrams.append("\r\n")
+    }
+    if let diversion {
+      outbox.datagrams.append(diversion)
+      desk.count { $0.signedDiversions &+= 1 }
+    }
+    desk.count { $0.passed &+= 1 }
+    noteOnce(diversion == nil ? "Identity passed on" : "Identity passed on, with div", session)
+    return true
+  }
+
+  // MARK: Who is responsible
+
+  /// Whoever the call is made for: the record's `user:NAME` or `trunk:NAME`.
+  private func callerKind(_ session: Session) -> CallerKind? {
+    let configuration = session.configuration
+    if let trunk = session.caller?.trunk { return .trunk(trunk) }
+    let from = session.record.from
+    let name = String(from.drop { $0 != ":" }.dropFirst())
+    if from.utf8.starts(with: "user:".utf8) {
+      return configuration.user(named: name, tenant: session.tenant).map { .user($0) }
+    }
+    return configuration.trunk(named: name, tenant: session.tenant).map { .trunk($0) }
+  }
+
+  /// RFC 8588 §5: a name for the customer that a call can be traced to by us, and by nobody else. It stays the same as
+  /// long as certificate and customer do: a UUID of version 8 (RFC 9562 §5.8).
+  private func origid(_ credential: SigningCredential, _ session: Session) -> String {
+    let text = [credential.url, session.record.tenant, session.record.from].joined(separator: "\n")
+    var digits = Array(Digest.hash(.sha256, text).description.utf8.prefix(32))
+    guard digits.count == 32 else { return "unknown" }
+    digits[12] = UInt8(ascii: "8")
+    digits[16] = UInt8(ascii: "a")
+    let parts = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32]
+    return parts.map { String(decoding: digits[$0], as: UTF8.self) }.joined(separator: "-")
+  }
+}
