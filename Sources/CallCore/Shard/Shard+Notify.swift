@@ -179,7 +179,8 @@ extension Shard {
       if let call, let session = sessionsBySerial[call.serial] { noteCall(session.record) }
     case .bindingAdded(let binding): noteBinding(binding, isGone: false)
     case .bindingRemoved(let binding): noteBinding(binding, isGone: true)
-    case .callsRecovered, .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed, .recordingChanged,
+    case .callsRecovered, .mediaLatched, .mediaSilent, .audioVerdict, .callNoted, .digitPassed,
+      .recordingChanged,
       .authenticationFailed, .previousPasswordUsed, .requestRefused,
       .messageDropped, .targetState, .nameState, .registrationState, .subscriptionState,
       .mailboxSet, .banned, .banEnded, .internalFault, .tollAlarm, .tollKept, .overload,
