@@ -37,6 +37,7 @@ case $target in
     modules=(Base CryptoCore RTPWire MediaControl)
     shared=(Sources/MediaEngine/DTLS/{DTLSAssociation+C,DTLSHello,DTLSIdentity+C}.swift)
     ;;
+  passport) modules=(Base CryptoCore SIPWire) ;;
   sip_stream | websocket | stun) modules=(Base SIPWire) ;;
   offer_answer)
     modules=(Base CryptoCore SIPWire SIPCore)
