@@ -38,6 +38,7 @@ extension DemarcServer {
   private func changeListeners() throws -> ReloadResource {
     let next = try settingsKeeper.read()
     let wanted = ServerSettings(next)
+    try reloadIdentities(wanted.stir)
     let before = edge.listeners
     do {
       try keeper.move { compile in
@@ -52,8 +53,19 @@ extension DemarcServer {
       throw error
     }
     settingsKeeper.adopt(wanted.streams)
-    if wanted.stir != identities.settings || identities.isInUse { try identities.load(wanted.stir) }
     return ReloadResource(
       before: before, after: edge.listeners, needsRestart: settingsKeeper.differences(next))
+  }
+
+  /// Before anything else is changed, since its files may not be usable.
+  private func reloadIdentities(_ stir: STIRSettings) throws {
+    guard stir != identities.settings || identities.isInUse else { return }
+    do throws(ServerError) {
+      try identities.load(stir)
+    } catch {
+      throw APIFailure(
+        .invalidResources, "the files of `stir` cannot be used",
+        remedy: "Nothing was changed. \(error.message)")
+    }
   }
 }
