@@ -64,12 +64,12 @@ import Testing
         let again = try ResourceDocument.parse(written, source: "b.yaml")
         #expect(again.resources == document.resources, "round \(round)")
         read += 1
-      } catch let errors as ConfigErrors {
+      } catch {
         refused += 1
         let lines = text.utf8.count { $0 == 0x0a || $0 == 0x0d } + 2
-        #expect(!errors.errors.isEmpty && errors.errors.count <= 1_000, "round \(round)")
-        for error in errors.errors {
-          #expect(!error.message.isEmpty && error.line <= lines, "round \(round): \(error)")
+        #expect(!error.errors.isEmpty && error.errors.count <= 1_000, "round \(round)")
+        for found in error.errors {
+          #expect(!found.message.isEmpty && found.line <= lines, "round \(round): \(found)")
         }
       }
     }
