@@ -63,9 +63,9 @@ extension Shard {
     tell(.tollKept(memory))
   }
 
-  /// Of each account whose costly calls began or ceased to talk.
+  /// Of each account whose costly calls began or ceased to talk. Minutes that nothing limits are nobody's concern.
   func keepSpoken(_ seats: [Int]) {
-    for seat in seats where limits.isMetered(seat) {
+    for seat in seats where limits.hasDay(seat) {
       guard let key = limits.key(seat) else { continue }
       keep(TollWatch.Account(tenant: key.tenant, name: key.accountName))
     }

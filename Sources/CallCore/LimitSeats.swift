@@ -221,6 +221,11 @@ extension LimitSeats {
     for seat in seats where isMetered(seat) { states[seat].spoken.end(at: now) }
   }
 
+  /// Its minutes of a day are limited.
+  func hasDay(_ seat: Int) -> Bool {
+    isMetered(seat) && states[seat].limits.minutesPerDay != nil
+  }
+
   func isMetered(_ seat: Int) -> Bool {
     states.indices.contains(seat) && states[seat].key.kind.isCostly
   }

@@ -1,4 +1,5 @@
 import Operations
+import Policy
 import Testing
 
 /// Passwords that anybody would guess are mistakes of a document.

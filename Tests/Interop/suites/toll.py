@@ -147,10 +147,10 @@ def duration(t):
 @test("over-a-restart", 120)
 def over_a_restart(t):
     """A crash gives a thief neither his block nor his minutes back; a block that was lifted stays so"""
-    world = Office(t, {"mayCall": ["domestic", "satellite"], "costlyCalls": {
+    world = Office(t, {"mayCall": ["domestic", "satellite"], "mediaTimeout": "60s", "costlyCalls": {
         "maxCalls": 3, "callsPerMinute": 1000, "minutesPerDay": 1, "block": True}})
     # Three that talk at once have used up a minute after twenty seconds.
-    world.thief(uac(hold_ms=60000, caller=world.from_alice(), digest=401, bye=False), calls=3)
+    world.thief(uac(hold_ms=0, caller=world.from_alice(), digest=401, bye=False), calls=3)
     wait_until(lambda: world.alarms("minutes") >= 1, 30, "the minutes to be used up", 0.2)
     spent = world.demarc.closed_records(3, number=SATELLITE)
     expect({record["cause"] for record in spent} == {"costly-limit"}, spent)
