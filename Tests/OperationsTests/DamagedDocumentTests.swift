@@ -61,8 +61,8 @@ import Testing
       do {
         let document = try ResourceDocument.parse(text, source: "a.yaml")
         let written = DocumentWriter.yaml(document.resources.document(secrets: .written))
-        let again = try ResourceDocument.parse(written, source: "b.yaml")
-        #expect(again.resources == document.resources, "round \(round)")
+        let again = try? ResourceDocument.parse(written, source: "b.yaml")
+        #expect(again?.resources == document.resources, "round \(round)")
         read += 1
       } catch {
         refused += 1
