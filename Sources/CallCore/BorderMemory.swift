@@ -63,6 +63,12 @@ extension Shard {
     tell(.tollKept(memory))
   }
 
+  func keepUnsaid() {
+    let seats = Set(toll.unsaid)
+    toll.unsaid = []
+    keepSpoken(seats.sorted())
+  }
+
   /// Of each account whose costly calls began or ceased to talk. Minutes that nothing limits are nobody's concern.
   func keepSpoken(_ seats: [Int]) {
     for seat in seats where limits.hasDay(seat) {

@@ -93,6 +93,9 @@ struct TollWatch {
   static let limit = 10_000
 
   private var states: [Account: State] = [:]
+  /// Seats of talk that has ended, which is written down with the records of its calls and not before: so it costs the
+  /// store no further turn. Whoever dies in between is taken to have talked on.
+  var unsaid: [Int] = []
 
   subscript(account: Account) -> State { states[account] ?? State() }
 

@@ -328,6 +328,7 @@ extension Shard {
     session.record.state = .ended
     counters.callsEnded &+= 1
     tell(.callEnded(session.record), call: session.id)
+    if !toll.unsaid.isEmpty { keepUnsaid() }
     reportQuality(session)
     endReferral(session)
     session.handover = nil

@@ -158,7 +158,7 @@ extension Shard {
     guard session.record.answer != nil, session.egressLimits.contains(where: limits.isMetered)
     else { return }
     limits.endTalk(session.egressLimits, at: now)
-    keepSpoken(session.egressLimits)
+    toll.unsaid += session.egressLimits
     setTollTimer()
   }
 
