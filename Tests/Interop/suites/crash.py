@@ -62,6 +62,8 @@ def speaking_pair(t, world):
     ends[0].speak(silence(30), answered[0].target)
     ends[1].speak(silence(30), offered[0].target)
     wait_until(lambda: all(len(end.packets) > 50 for end in ends), 6, "a second of speech each way")
+    # Where each of them speaks to.
+    pair.targets = (answered[0].target, offered[0].target)
     return pair, ends
 
 
@@ -131,11 +133,13 @@ def reoffer(t):
         t.defer(end.close)
     lines = [audio_line(end.socket.getsockname()[1]) for end in (*ends, *moved)]
     pair.change(pair.caller, [lines[2]], [lines[1]])
+    moved[0].speak(silence(30), pair.targets[0])
     wait_until(lambda: len(moved[0].packets) > 25, 5, "speech at the new place")
     again(world)
     heard = len(moved[0].packets)
     wait_until(lambda: len(moved[0].packets) > heard + 25, 5, "speech at the new place after the restart")
     pair.change(pair.callee, [lines[3]], [lines[2]])
+    moved[1].speak(silence(30), pair.targets[1])
     wait_until(lambda: len(moved[1].packets) > 25, 5, "speech at the place that is new after the restart")
     ended_normally(pair.hang_up(pair.caller), "caller")
 
@@ -186,7 +190,7 @@ def two_hundred(t):
         t.callee(name, answers, port=world.ports[name], calls=100, messages=False, timeout=60)
         callers.append(t.caller(
             f"calls-{name}", calls, port=world.ports[source], remote=world.sip, service=numbers[name], calls=100,
-            rate=25, messages=False, timeout=60))
+            rate=25, messages=False, timeout=60, limit=200))
     wait_until(lambda: world.demarc.metrics()["demarc_calls_active"] == 200, 12, "200 calls", 0.2)
     took = again(world)
     expect(recovered(world) == 200, f"{recovered(world)} of 200 calls were recovered")
@@ -214,6 +218,9 @@ def protected(t):
             trunk.update({"srtp": "require", "srtpWithoutTLS": True})
     world.demarc.apply(resources)
     pair.connect([line], [audio_line(free_port())])
+    world.live(number)
+    # What the record is written behind by.
+    time.sleep(0.5)
     again(world)
     pair.caller.ended()
     pair.callee.ended()

@@ -312,7 +312,7 @@ def another_key(t):
     before = world.key.read_text()
     for i in range(20):
         world.demarc.apply({"applications": [
-            {"name": f"echo{i}", "tenant": "test", "extension": f"80{i:02}", "kind": "echo"}]})
+            *world.resources()["applications"], {"name": f"echo{i}", "tenant": "test", "extension": f"80{i:02}", "kind": "echo"}]})
     world.demarc.apply(world.resources())
     expect("another key" in world.demarc.command("secret", "rotate-key"), "it was not said")
     expect(world.key.read_text() != before, "the key is the same")
@@ -369,7 +369,8 @@ def rotated(t):
     world.demarc.start()
     expect(registers(new) and registers(old), "one of the two is not good after a crash")
     world.files_have_none("after a crash")
-    expect(not any(new.encode() in path.read_bytes() for path in world.data.iterdir()), "the new one is in a file")
+    files = [path for path in world.data.rglob("*") if path.is_file()]
+    expect(not any(new.encode() in path.read_bytes() for path in files), "the new one is in a file")
     newer = world.demarc.ask("secret", "rotate", "alice", "--overlap", "0s")
     expect("previousPasswordUntil" not in newer and newer["user"] == "alice", "the stolen one is good still")
     expect(registers(newer["password"]), "the newest is not good")
