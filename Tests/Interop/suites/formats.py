@@ -103,6 +103,8 @@ def one_clock_of_two(t):
         expect(f"telephone-event/{wanted}" in answered.text, f"{theirs}: {answered}")
         expect(f"telephone-event/{other}" not in answered.text, f"{theirs}: {answered}")
         pair.hang_up()
+        for end in (pair.caller, pair.callee):
+            end.agent.close()
 
 
 @test("own-numbers", 30)
