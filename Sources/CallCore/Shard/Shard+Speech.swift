@@ -180,7 +180,9 @@ extension Shard {
   func speechAgreed(_ session: Session, _ one: Leg?, _ other: Leg?) {
     for leg in [one, other] {
       guard let leg, let media = leg.media, let remote = media.remote else { continue }
-      if media.answered != nil || media.answeredEvents != nil { follow(remote, leg) }
+      // Of most calls the answer has what was offered.
+      let hasFewer = media.answeredEvents.map { remote.events != EventFormats($0) } ?? false
+      if media.answered != nil || hasFewer { follow(remote, leg) }
     }
     guard let mine = one?.media?.remote?.speech, let theirs = other?.media?.remote?.speech,
       mine.common(with: theirs).isEmpty, let near = mine.best(isWide: theirs.hasWide),

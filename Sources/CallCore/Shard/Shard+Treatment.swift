@@ -19,7 +19,7 @@ extension Shard {
     _ formats: ArraySlice<SDPFormat>, _ speech: SDPSpeech, _ leg: Leg
   ) -> Bool {
     guard let treatment = leg.media?.remote?.treatment,
-      treatment.isSuperset(of: [.comfortNoise, .suppressed])
+      treatment.contains(.comfortNoise), treatment.contains(.suppressed)
     else { return false }
     return (speech.replacement != nil || treatment.contains(.even))
       && !formats.contains { $0.encoding == .comfortNoise || $0.payloadType == 13 }
