@@ -162,6 +162,8 @@ def kernel_killed(t):
         world.demarc.start()
         fresh = filters(space)
         expect(len(fresh) == len(stale) and not set(fresh) & set(stale), f"{stale}, and then {fresh}")
+        # It is up again, and would be drained at the end.
+        call.bye()
         call.pbx.close()
         call.north.close()
         after = Call(t, world, space)
