@@ -29,7 +29,7 @@ from harness.world import World  # noqa: E402
 
 RATE = 500
 # Of a PBX, a second, while a flood comes.
-FLOOD_CALLS = 50
+FLOOD_CALLS = 300
 STEPS = [1000, 1500, 2000, 2500, 3000, 4000, 5000]
 # A call has two port pairs, and both rest for five seconds after it.
 PORT_REST = 5.5
@@ -194,10 +194,14 @@ def under_load(program, folder, quick):
 def under_flood(program, folder, bench, capacity):
     """Calls of a known PBX while strangers send INVITEs at ten times the highest rate that was reached."""
     folder.mkdir()
-    world = World(folder, program, 1000)
+    port_pairs()
+    count = -(-int(2 * FLOOD_CALLS * (PORT_REST + 1)) // PAIRS_PER_ADDRESS)
+    world = World(folder, program, PAIRS_PER_ADDRESS, tuple(f"127.0.0.{index + 1}" for index in range(count)))
     world.demarc.ipv6 = False
     try:
         world.start()
+        wait_until(lambda: world.demarc.metrics()['demarc_media_ports{state="free"}'] >= (PAIRS_PER_ADDRESS - 1) * count,
+                   60, "every media port to be bound", 0.5)
         load(world, folder, "warm-up", 100, 200)
         time.sleep(PORT_REST)
         quiet, _, _, calm = load(world, folder, "calm", FLOOD_CALLS, FLOOD_CALLS * 5)
