@@ -207,3 +207,18 @@ class World:
             wait_until(empty, seconds, "", 0.3)
         except Failure:
             raise Failure(f"after {seconds} s there is still {found}") from None
+
+
+class EastWorld(World):
+    """A Demarc of a test's own, started, whose carrier `east` has these settings besides: playout="adaptive"."""
+
+    def __init__(self, t, **settings):
+        super().__init__(t.folder, t.program, media_pairs=20)
+        self.settings_of_east = settings
+        t.defer(self.close)
+        self.start()
+
+    def resources(self):
+        document = super().resources()
+        next(trunk for trunk in document["trunks"] if trunk["name"] == "east").update(self.settings_of_east)
+        return document

@@ -14,7 +14,7 @@ from harness.pair import audio as line
 from harness.ports import free_port
 from harness.process import expect
 from harness.rtp import Endpoint
-from harness.world import World
+from harness.world import EastWorld
 
 MORE = ("a=rtpmap:96 telephone-event/48000\r\na=rtpmap:97 telephone-event/8000\r\na=rtpmap:107 opus/48000/2\r\n"
         "a=rtpmap:108 iLBC/8000\r\na=rtpmap:109 iLBC/8000\r\na=rtpmap:13 CN/8000\r\na=sendrecv\r\n")
@@ -128,25 +128,11 @@ def own_numbers(t):
     expect("a format has another payload type each way" in (record.get("notes") or []), f"{record.get('notes')}")
 
 
-class Quiet(World):
-    """A Demarc that may leave silence out towards east."""
-
-    def __init__(self, t):
-        super().__init__(t.folder, t.program, media_pairs=20)
-        t.defer(self.close)
-        self.start()
-
-    def resources(self):
-        document = super().resources()
-        next(trunk for trunk in document["trunks"] if trunk["name"] == "east")["silenceSuppression"] = "allow"
-        return document
-
-
 @test("silence-left-out", 40)
 def silence_left_out(t):
     """A carrier that has named comfort noise and may be spared silence gets a word of it in the place of packets, in one flow,
     and all that was said; the PBX, which may not, gets every packet"""
-    world = Quiet(t)
+    world = EastWorld(t, silenceSuppression="allow")
     pair, (near, to_near), (far, to_far), offered, _ = connected(t, "0 13", "8 13", world=world)
     expect("13" in offered.formats and "8" in offered.formats, f"{offered}")
     far.codec = "PCMA"

@@ -12,23 +12,9 @@ from harness.pair import Pair, audio
 from harness.ports import free_port
 from harness.process import expect
 from harness.rtp import Endpoint
-from harness.world import World
+from harness.world import EastWorld
 
 WORDS = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
-
-
-class Gateways(World):
-    """A Demarc with a carrier that wants its speech evenly, and others that take it as it comes."""
-
-    def __init__(self, t):
-        super().__init__(t.folder, t.program, media_pairs=20)
-        t.defer(self.close)
-        self.start()
-
-    def resources(self):
-        document = super().resources()
-        next(trunk for trunk in document["trunks"] if trunk["name"] == "east")["playout"] = "adaptive"
-        return document
 
 
 def wild(seed, late=0.060, lost=0.02):
@@ -74,7 +60,7 @@ def likeness(said, heard):
 @test("even", 60)
 def even(t):
     """Packets that are late, out of order and lost reach a carrier with `playout: adaptive` evenly, each number once"""
-    world = Gateways(t)
+    world = EastWorld(t, playout="adaptive")
     samples, (pbx, carrier), record = call(t, world, "+4938", wild(7))
     came = headers(carrier)
     expect(len(came) > 0.95 * len(samples) / 160, f"{len(came)} packets")
@@ -99,7 +85,7 @@ def even(t):
 @test("as-it-comes", 60)
 def as_it_comes(t):
     """A carrier that has not asked for it gets what came when it came: nothing waits or stands in for losses"""
-    world = Gateways(t)
+    world = EastWorld(t, playout="adaptive")
     _, (pbx, carrier), _ = call(t, world, "+4930", wild(8))
     expect(len(headers(carrier)) == pbx.sent, f"{len(headers(carrier))} of {pbx.sent}")
     numbers = [number for _, _, number, _ in headers(carrier)]
