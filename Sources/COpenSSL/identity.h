@@ -14,6 +14,9 @@
 #include <time.h>
 
 // What PASSporTs need (RFC 8225, RFC 8226): ES256 as JWS writes it, and chains of certificates that came as PEM.
+//
+// Each reader of PEM is given an empty passphrase: without one libcrypto asks the terminal for that of whatever says that
+// it is encrypted, and a certificate that a stranger's URL leads to may say so.
 
 static inline int copenssl_is_p256(const EVP_PKEY *key) {
     char name[32];
@@ -22,9 +25,11 @@ static inline int copenssl_is_p256(const EVP_PKEY *key) {
 }
 
 /// NULL for anything but a key on P-256 without a passphrase.
-static inline EVP_PKEY *copenssl_private_key(const void *pem, int count) {
+static inline EVP_PKEY *copenssl_read_key(const void *pem, int count, int is_private) {
     BIO *bio = BIO_new_mem_buf(pem, count);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
+    EVP_PKEY *key = !bio         ? NULL
+                    : is_private ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"")
+                                 : PEM_read_bio_PUBKEY(bio, NULL, NULL, (void *)"");
     BIO_free(bio);
     if (key && !copenssl_is_p256(key)) {
         EVP_PKEY_free(key);
@@ -34,16 +39,12 @@ static inline EVP_PKEY *copenssl_private_key(const void *pem, int count) {
     return key;
 }
 
+static inline EVP_PKEY *copenssl_private_key(const void *pem, int count) {
+    return copenssl_read_key(pem, count, 1);
+}
+
 static inline EVP_PKEY *copenssl_public_key(const void *pem, int count) {
-    BIO *bio = BIO_new_mem_buf(pem, count);
-    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    if (key && !copenssl_is_p256(key)) {
-        EVP_PKEY_free(key);
-        key = NULL;
-    }
-    ERR_clear_error();
-    return key;
+    return copenssl_read_key(pem, count, 0);
 }
 
 /// r and s, 32 octets each (RFC 7518 §3.4).
@@ -101,7 +102,7 @@ static inline int copenssl_add_authorities(X509_STORE *store, const void *pem, i
     BIO *bio = BIO_new_mem_buf(pem, count);
     int added = 0;
     X509 *certificate;
-    while (bio && added < 1000 && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+    while (bio && added < 1000 && (certificate = PEM_read_bio_X509(bio, NULL, NULL, (void *)""))) {
         int done = X509_STORE_add_cert(store, certificate);
         X509_free(certificate);
         if (!done) {
@@ -124,7 +125,7 @@ static inline int64_t copenssl_seconds(const ASN1_TIME *time) {
 /// One revocation list, as PEM or DER: when the next one is due, 0 where it does not say; -1: it is none.
 static inline int64_t copenssl_add_list(X509_STORE *store, const void *bytes, int count) {
     BIO *bio = BIO_new_mem_buf(bytes, count);
-    X509_CRL *list = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
+    X509_CRL *list = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, (void *)"") : NULL;
     BIO_free(bio);
     if (!list) {
         const uint8_t *at = (const uint8_t *)bytes;
@@ -144,10 +145,10 @@ static inline int64_t copenssl_add_list(X509_STORE *store, const void *bytes, in
 static inline X509 *copenssl_chain(
     X509_STORE *store, int has_lists, const void *pem, int count, int64_t time, int *error) {
     BIO *bio = BIO_new_mem_buf(pem, count);
-    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, (void *)"") : NULL;
     STACK_OF(X509) *others = leaf ? sk_X509_new_null() : NULL;
     for (int i = 0; others && i < 8; i++) {
-        X509 *next = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        X509 *next = PEM_read_bio_X509(bio, NULL, NULL, (void *)"");
         if (!next) break;
         if (!sk_X509_push(others, next)) X509_free(next);
     }
@@ -176,7 +177,7 @@ static inline X509 *copenssl_chain(
 /// The first certificate of the PEM, whoever has issued it; NULL where there is none.
 static inline X509 *copenssl_certificate(const void *pem, int count) {
     BIO *bio = BIO_new_mem_buf(pem, count);
-    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, (void *)"") : NULL;
     BIO_free(bio);
     ERR_clear_error();
     return leaf;
