@@ -48,6 +48,7 @@ case $target in
     shared=(Tests/SIPWireTests/{Exercise,ValueExercise}.swift)
     ;;
   dns_reply) modules=(Base Resolution) ;;
+  differential) modules=(Base SIPWire) ;;
   *)
     modules=(Base SIPWire)
     shared=(Tests/SIPWireTests/Exercise.swift)
@@ -100,6 +101,23 @@ for module in "${modules[@]}"; do
   fi
   objects+=("$out/$module.o")
 done
+if [[ $target == differential ]]; then
+  # The programs that it asks, and its side of their pipes.
+  mkdir -p "$out/judges"
+  flags+=(-I Fuzz/judges)
+  for judge in libre:libre osip:libosip2 sofia:sofia-sip-ua; do
+    program=$out/judges/${judge%:*}
+    if newer "$program" Fuzz/judges/*.[ch]; then
+      mapfile -t words < <(pkg-config --cflags --libs "${judge#*:}" | xargs -n 1)
+      gcc -O1 -g -D_GNU_SOURCE "Fuzz/judges/${judge%:*}.c" Fuzz/judges/answer.c "${words[@]}" -o "$program"
+    fi
+  done
+  if newer "$out/judges/ask.o" Fuzz/judges/ask.c Fuzz/judges/judge.h; then
+    "$clang" -O1 -g -fsanitize=address -D_GNU_SOURCE -c Fuzz/judges/ask.c -o "$out/judges/ask.o"
+    stale=yes
+  fi
+  objects+=("$out/judges/ask.o")
+fi
 if [[ -n $stale ]] || newer "$out/$target" "Fuzz/targets/$target.swift" "${shared[@]}"; then
   swiftc "${flags[@]}" -wmo -module-name "fuzz_$target" -c "Fuzz/targets/$target.swift" \
     "${shared[@]}" -o "$out/$target.o"
@@ -111,7 +129,10 @@ mkdir -p "$found" "Fuzz/corpus/$target" "Fuzz/crashes/$target"
 options=(-dict=Fuzz/sip.dict -max_len=8192 -timeout=5 -rss_limit_mb=2048
   "-artifact_prefix=Fuzz/crashes/$target/")
 inputs=()
-for folder in "Fuzz/seeds/$target" "Fuzz/corpus/$target" "Fuzz/crashes/$target"; do
+folders=("Fuzz/seeds/$target" "Fuzz/corpus/$target" "Fuzz/crashes/$target")
+# What is known to reach much of the reader of messages.
+if [[ $target == differential ]]; then folders+=(Fuzz/seeds/sip_datagram Fuzz/corpus/sip_datagram); fi
+for folder in "${folders[@]}"; do
   if [[ -d $folder ]]; then inputs+=("$folder"); fi
 done
 if [[ -n $keep ]]; then

@@ -20,6 +20,8 @@ build=("${swift[@]}" libopus-dev libspandsp-dev libssl-dev libsqlite3-dev pkg-co
 demo=("${build[@]}" baresip-core espeak-ng python3 python3-numpy sip-tester)
 limits=("${build[@]}" gcc valgrind)
 bench=("${build[@]}" gcc iproute2 python3 python3-numpy rtpengine-daemon sip-tester valgrind)
+# The programs that the target `differential` is compared with.
+fuzz=("${build[@]}" gcc libosip2-dev libre-dev libsofia-sip-ua-dev)
 deb=("${build[@]}" dpkg-dev patchelf python3 xz-utils)
 # What builds PESQ from PyPI, and G.729 beside the codecs that are always there.
 quality=("${build[@]}" gcc libbcg729-0 python3-dev python3-numpy python3-pip)
@@ -28,7 +30,8 @@ test=("${demo[@]}" conntrack dnsmasq-base ethtool gcc iproute2 kamailio kamailio
   multimon-ng nftables openssl opus-tools python3-cryptography sipsak sipvicious)
 case $purpose in
   lint) packages=("${lint[@]}") ;;
-  build | fuzz) packages=("${build[@]}") ;;
+  build) packages=("${build[@]}") ;;
+  fuzz) packages=("${fuzz[@]}") ;;
   demo) packages=("${demo[@]}") ;;
   limits) packages=("${limits[@]}") ;;
   bench) packages=("${bench[@]}") ;;
