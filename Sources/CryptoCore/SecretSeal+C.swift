@@ -24,10 +24,9 @@ package struct SecretSeal: Sendable {
   }
 
   /// The text as Base 64 of nonce, ciphertext and tag. Nil only when libcrypto has no AES.
-  package func seal(
-    _ secret: String, for place: String, using random: inout some RandomNumberGenerator
-  ) -> String? {
-    let nonce = (0..<Self.nonceSize).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+  package func seal(_ secret: String, for place: String) -> String? {
+    // The system's generator, and no other: a nonce that is used twice gives the key's secrets away.
+    let nonce = (0..<Self.nonceSize).map { _ in UInt8.random(in: .min ... .max) }
     guard let cipher = AESGCM(key: key.exposed.rawSpan, .seals) else { return nil }
     var bytes = Self.authenticated(place)
     let (start, end) = (bytes.count, bytes.count + secret.utf8.count)

@@ -129,10 +129,9 @@ extension ConfigErrors {
 
 extension SecretSeal {
   fileprivate func sealed(_ root: DocumentNode) -> DocumentNode? {
-    var random = SystemRandomNumberGenerator()
     var failed = false
     let sealed = root.replacingSecrets { place, secret in
-      guard let text = seal(secret, for: place.text, using: &random) else {
+      guard let text = seal(secret, for: place.text) else {
         failed = true
         return ""
       }
