@@ -136,6 +136,21 @@ import Testing
     scene.expectRest()
   }
 
+  /// The pauses of an announcement are left out for the same; our answer names comfort noise for that alone, and it is not
+  /// sent where the answer says nothing of it.
+  @Test(arguments: [("*44", SilenceSuppressionPolicy.allow), ("*44", .off), ("*43", .allow)])
+  func whoIsSparedPauses(number: String, policy: SilenceSuppressionPolicy) throws {
+    let scene = try scene([0]) { $0.users[0].silenceSuppression = policy }
+    let near = scene.alice.call(number, speaking(8, 101, 13))
+    scene.world.run(for: .milliseconds(900))
+    let isSpared = number == "*44" && policy == .allow
+    #expect(near.remoteSDP?.payloads == (isSpared ? [8, 101, 13] : [8, 101]))
+    let treatment = scene.world.media.remote(of: near.media)?.treatment
+    #expect(treatment == (isSpared ? [.comfortNoise, .suppressed] : .comfortNoise))
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// A callee that has nothing of an offer with G.711 in it is asked again with the rest, the wide ones first where the
   /// caller has one; and an offer that has everything is refused once.
   @Test func askedOnceMore() throws {
