@@ -15,13 +15,10 @@ from harness.case import test
 from harness.process import Skipped, expect, run, wait_until
 from harness.world import World
 
+from .codecs import FIRST, MODULES, SECOND
 from .dtmf import connected
 
-FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
-SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
 NOTICE = "This call is recorded."
-
-MODULES = {"opus": ("opus",), "G722": ("g722",)}
 
 # What is left of the waves of speech, half a second by half a second.
 EXACT = 0.85
