@@ -35,7 +35,7 @@ case $target in
     ;;
   dtls)
     modules=(Base CryptoCore RTPWire MediaControl)
-    shared=(Sources/MediaEngine/DTLS/{DTLSAssociation+C,DTLSHello,DTLSIdentity+C}.swift)
+    shared=(Sources/MediaEngine/DTLS/{DTLSAssociation+C,DTLSHello,DTLSIdentity+C,HelloFragments,SourceRank}.swift)
     ;;
   passport) modules=(Base CryptoCore SIPWire) ;;
   sip_stream | websocket | stun) modules=(Base SIPWire) ;;

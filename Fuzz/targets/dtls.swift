@@ -18,7 +18,17 @@ nonisolated(unsafe) private let theirs = DTLSIdentity()
 private func demultiplex(_ datagram: RawSpan) {
   if DTLSHello.isHello(datagram) { check(DTLSHello.isDTLS(datagram), "a hello that is no DTLS") }
   _ = DTLSHello.isUnprotectedAlert(datagram)
-  guard let hello = DTLSHello(datagram) else { return }
+  guard let fragment = HelloFragment(datagram) else { return }
+  check(fragment.place.upperBound <= fragment.end && fragment.end <= datagram.byteCount, "a fragment outside")
+  check(fragment.part.count == fragment.place.count, "a fragment of two lengths")
+  var assembly = HelloAssembly(fragment, from: there, .stranger, at: now)
+  let first = DTLSHello(datagram, fragment)
+  assembly?.take(fragment, datagram, first)
+  if let whole = assembly?.whole {
+    check(fragment.isWhole, "whole of a part")
+    check(HelloFragment(whole.datagram.span.rawSpan)?.isWhole == true, "a whole that is none")
+  }
+  guard let hello = first else { return }
   check(hello.cookie.upperBound <= datagram.byteCount, "a cookie outside")
   check(unsafe !cookies.accepts(hello, in: datagram, from: here, at: 3, now: now), "a guessed cookie")
   var room = [UInt8](repeating: 0, count: 128)
@@ -104,7 +114,9 @@ private func takeIn(
   _ isDone: inout Bool
 ) {
   if server == nil {
-    guard let hello = DTLSHello(datagram.span.rawSpan) else { return }
+    guard let fragment = HelloFragment(datagram.span.rawSpan), fragment.isWhole,
+      let hello = DTLSHello(datagram.span.rawSpan, fragment)
+    else { return }
     if unsafe cookies.accepts(hello, in: datagram.span.rawSpan, from: there, at: 1, now: now) {
       guard let new = DTLSAssociation(identity, .server, with: there, hello: hello.random, at: now) else { return }
       if case .failed = new.accept(datagram.span.rawSpan) { return }
@@ -124,10 +136,41 @@ private func takeIn(
   drain(server, into: &wire.toClient)
 }
 
+/// A hello of 1 500 bytes, cut as the script says, and then evenly from the end on: what comes of it is what was cut.
+private func assemble(_ script: [UInt8]) {
+  var body = (0..<1_500).map { UInt8(truncatingIfNeeded: $0 * 7) }
+  body[34] = 0
+  body[35] = 0
+  func datagram(_ offset: Int, _ count: Int) -> [UInt8] {
+    func word(_ value: Int, _ bytes: Int) -> [UInt8] {
+      (0..<bytes).map { UInt8(truncatingIfNeeded: value >> (8 * (bytes - 1 - $0))) }
+    }
+    let count = max(min(count, body.count - offset), 0)
+    let head: [UInt8] = [22, 0xfe, 0xfd, 0, 0] + word(offset, 6) + word(12 + count, 2)
+    return head + [1] + word(body.count, 3) + word(1, 2) + word(offset, 3) + word(count, 3)
+      + body[offset..<offset + count]
+  }
+  var cuts = stride(from: 0, to: script.count - 1, by: 2).map { (Int(script[$0]) * 6 % 1_500, Int(script[$0 + 1]) * 3) }
+  cuts += stride(from: 1_200, through: 0, by: -300).map { ($0, 300) }
+  var assembly: HelloAssembly?
+  var isWhole = false
+  for (offset, count) in cuts {
+    let bytes = datagram(offset, count)
+    guard let fragment = HelloFragment(bytes.span.rawSpan) else { fatalError("a fragment that is none") }
+    assembly = assembly ?? HelloAssembly(fragment, from: there, .address, at: now)
+    assembly?.take(fragment, bytes.span.rawSpan, DTLSHello(bytes.span.rawSpan, fragment))
+    guard let whole = assembly?.whole else { continue }
+    isWhole = true
+    check(Array(whole.datagram.dropFirst(HelloFragment.bodyStart)) == body, "another hello than was cut")
+  }
+  check(isWhole, "all of it is there, and it is not whole")
+}
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ data: UnsafeRawPointer?, _ count: Int) -> CInt {
   let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: data, count: count))
   demultiplex(bytes.span.rawSpan)
+  if bytes.first == 0x55 { assemble(Array(bytes.dropFirst().prefix(64))) }
   // A handshake takes a thousand times as long: only for what asks for it.
   if bytes.first == 0x54 { shakeHands(Array(bytes.dropFirst().prefix(256))) }
   return 0

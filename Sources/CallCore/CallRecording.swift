@@ -38,6 +38,8 @@ package struct CallRecording: Hashable, Sendable {
   package var announced: [Instant] = []
   /// Of the first sample.
   package var started: Instant?
+  /// Samples of each side in a second; 0: there is no file yet.
+  package var rate: UInt16 = 0
   package var pauses: [Pause] = []
   package var ended: Instant?
   package var end: RecordingEnd?

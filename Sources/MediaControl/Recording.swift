@@ -6,7 +6,7 @@ package struct RecordingID: Hashable, Sendable {
 }
 
 package enum RecordingFormat: UInt8, Sendable, CaseIterable {
-  /// RIFF/WAVE, linear samples of 16 bits at 8 kHz.
+  /// RIFF/WAVE, linear samples of 16 bits.
   case wav
   /// Opus in Ogg (RFC 7845).
   case opus
@@ -122,8 +122,9 @@ package struct RecordingResult: Hashable, Sendable {
 package enum RecordingEvent: Hashable, Sendable {
   /// Both sides have heard the announcement; again for whoever joins later.
   case announced
-  /// There is a file, whose first sample is of this moment, in milliseconds since 1970.
-  case started(wall: Int64)
+  /// There is a file, whose first sample is of this moment, in milliseconds since 1970, and which has so many of each
+  /// side in a second.
+  case started(wall: Int64, rate: UInt16)
   /// The last of a recording.
   case ended(RecordingResult)
 }

@@ -15,9 +15,10 @@ extension FrameWriter {
   mutating func put(_ event: RecordingEvent) {
     switch event {
     case .announced: put(UInt8(0))
-    case .started(let wall):
+    case .started(let wall, let rate):
       put(UInt8(1))
       put(UInt64(bitPattern: wall))
+      put(rate)
     case .ended(let result):
       put(UInt8(2))
       put(result.end.rawValue)
@@ -63,7 +64,7 @@ extension FrameReader {
   ) throws(MediaCodingError) -> RecordingEvent {
     switch u8(bytes) {
     case 0: return .announced
-    case 1: return .started(wall: Int64(bitPattern: u64(bytes)))
+    case 1: return .started(wall: Int64(bitPattern: u64(bytes)), rate: u16(bytes))
     case 2:
       var result = RecordingResult(try recordingEnd(bytes))
       result.bytes = u64(bytes)

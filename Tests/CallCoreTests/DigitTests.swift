@@ -7,17 +7,6 @@ import Testing
 
 /// How each side of a call has its digits, what its descriptions say of that, and what goes by INFO.
 @Suite struct DigitTests {
-  private func scene(
-    _ answers: [Int], _ change: (inout Resources) -> Void = { _ in }
-  ) throws -> Scene {
-    var resources = Scene.resources()
-    change(&resources)
-    let scene = try Scene(Scene.settings(resources: resources))
-    scene.register(scene.alice, scene.bob)
-    scene.north.onInvite = { _ in CalleeScript.answering().with { $0.payloads = answers } }
-    return scene
-  }
-
   private func call(_ scene: Scene, _ payloads: [Int]) throws -> (near: AgentCall, far: AgentCall) {
     let call = scene.alice.call(
       "+441234", CallerScript().hangingUp(after: .seconds(60)).with { $0.payloads = payloads })
@@ -55,7 +44,7 @@ import Testing
   func eachSideForItself(
     offer: [Int], answer: [Int], offered: [Int], answered: [Int], kinds: [DigitKind]
   ) throws {
-    let scene = try scene(answer)
+    let scene = try Scene.answered(with: answer)
     let (near, far) = try call(scene, offer)
     #expect(far.remoteSDP?.payloads == offered)
     #expect(near.remoteSDP?.payloads == answered)
@@ -77,7 +66,7 @@ import Testing
       (DTMFPolicy.auto, DigitKind.events, true), (.rtp, .events, true), (.info, .info, true),
       (.inband, .tones, false),
     ] {
-      let scene = try scene([8, 101]) { $0.trunks[0].dtmf = policy }
+      let scene = try Scene.answered(with: [8, 101]) { $0.trunks[0].dtmf = policy }
       let (near, far) = try call(scene, [8, 101])
       #expect(far.remoteSDP?.payloads.contains(101) == offersEvents, "\(policy)")
       #expect(near.remoteSDP?.payloads.contains(101) == true, "\(policy)")
@@ -85,7 +74,7 @@ import Testing
       scene.finish()
     }
     // And of the one who calls.
-    let scene = try scene([8, 101]) { $0.users[0].dtmf = .inband }
+    let scene = try Scene.answered(with: [8, 101]) { $0.users[0].dtmf = .inband }
     let (near, far) = try call(scene, [8, 101])
     #expect(near.remoteSDP?.payloads.contains(101) == false)
     #expect(kinds(scene, near, far) == [.tones, .events])
@@ -106,7 +95,7 @@ import Testing
 
   /// Whatever the other side's media takes, it gets; each INFO is answered at once.
   @Test(arguments: [DTMFPolicy.auto, .inband]) func infoToMedia(policy: DTMFPolicy) throws {
-    let scene = try scene([8, 101]) { $0.trunks[0].dtmf = policy }
+    let scene = try Scene.answered(with: [8, 101]) { $0.trunks[0].dtmf = policy }
     let (near, far) = try call(scene, [8, 101])
     #expect(say(near, scene, ["5", "*", "#", "D", "11", "0"]) == [200, 200, 200, 200, 200, 200])
     #expect(scene.world.media.digits(to: far.media) == [5, 10, 11, 15, 11, 0])
@@ -120,7 +109,7 @@ import Testing
 
   /// One after the other, in order.
   @Test(arguments: [DigitKind.events, .tones]) func mediaToInfo(kind: DigitKind) throws {
-    let scene = try scene([8, 101]) { $0.trunks[0].dtmf = .info }
+    let scene = try Scene.answered(with: [8, 101]) { $0.trunks[0].dtmf = .info }
     let (near, far) = try call(scene, kind == .events ? [8, 101] : [8])
     for event in [UInt8(1), 2, 10, 11, 12] {
       scene.world.media.say(event, kind, by: near.media)
@@ -139,7 +128,7 @@ import Testing
 
   /// A peer that answers none of them: as many as can wait do, the call's end ends it, and nothing stays open.
   @Test func infoIsNeverAnswered() throws {
-    let scene = try scene([8, 101]) { $0.trunks[0].dtmf = .info }
+    let scene = try Scene.answered(with: [8, 101]) { $0.trunks[0].dtmf = .info }
     let (near, far) = try call(scene, [8, 101])
     far.answersInfo = false
     for i in 0..<40 { scene.world.media.say(UInt8(i % 10), .events, by: near.media) }
@@ -155,7 +144,7 @@ import Testing
 
   /// Both in INFO: as it was, the other side answers.
   @Test func infoToInfo() throws {
-    let scene = try scene([8, 101]) { $0.trunks[0].dtmf = .info }
+    let scene = try Scene.answered(with: [8, 101]) { $0.trunks[0].dtmf = .info }
     let (near, far) = try call(scene, [8, 101])
     #expect(say(near, scene, ["5"]) == [200])
     #expect(far.infos == ["Signal=5\r\nDuration=120\r\n"])
@@ -164,7 +153,7 @@ import Testing
 
   /// Nobody who looks at a call sees what was typed.
   @Test func digitsAreHidden() throws {
-    let scene = try scene([8, 101]) { $0.trunks[0].dtmf = .info }
+    let scene = try Scene.answered(with: [8, 101]) { $0.trunks[0].dtmf = .info }
     let (near, _) = try call(scene, [8, 101])
     _ = say(near, scene, ["7"])
     scene.world.media.say(9, .events, by: near.media)

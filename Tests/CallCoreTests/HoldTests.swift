@@ -15,14 +15,6 @@ import Testing
     return try Scene(Scene.settings(resources: resources))
   }
 
-  /// North calls alice, who answers.
-  private func connected(_ scene: Scene) throws -> (far: AgentCall, near: AgentCall) {
-    scene.register(scene.alice, scene.bob)
-    let far = scene.north.call("+493010")
-    scene.world.run(for: .seconds(5))
-    return (far, try #require(scene.alice.calls.last))
-  }
-
   private func music(_ scene: Scene, _ call: AgentCall) -> MediaApplication? {
     scene.world.media.interlude(of: call.media)
   }
@@ -48,7 +40,7 @@ import Testing
     _ direction: AgentSDP.Direction, _ answer: AgentSDP.Direction, _ update: Bool
   ) throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     #expect(music(scene, far) == nil)
     reoffer(scene, near, direction, update: update)
     #expect(near.reoffersAnswered == [200] && near.remoteSDP?.direction == answer)
@@ -66,7 +58,7 @@ import Testing
   /// RFC 3264 §8.4: the address that holds of old.
   @Test func zeroAddress() throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     let held = AgentSDP(media: SocketAddress(.anyV4, near.media.port), payloads: [0, 101])
     var reoffer = Reoffer(after: .zero)
     reoffer.sdp = sdp(held)
@@ -86,7 +78,7 @@ import Testing
   /// Who is held and says something new of itself meanwhile is told the same again, and hears on.
   @Test func theHeldSideReoffers() throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     reoffer(scene, near, .inactive)
     reoffer(scene, far, Reoffer(after: .zero, direction: .recvonly, movesMedia: true))
     #expect(far.reoffersAnswered == [200] && far.remoteSDP?.direction == .sendonly)
@@ -101,7 +93,7 @@ import Testing
   /// Each holds the other: there is nobody who would hear anything.
   @Test func both() throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     reoffer(scene, near, .sendonly)
     reoffer(scene, far, .inactive)
     #expect(music(scene, far) == nil && music(scene, near) == nil)
@@ -115,7 +107,7 @@ import Testing
       $0.applications.append(Application(name: "jazz", tenant: "acme", kind: .music))
       $0.users[0].musicOnHold = "jazz"
     }
-    let (far, near) = try connected(own)
+    let (far, near) = try own.connected()
     reoffer(own, near, .inactive)
     #expect(music(own, far) == .music(2))
     reoffer(own, near, .sendrecv)
@@ -124,7 +116,7 @@ import Testing
     #expect(music(own, near) == nil && near.remoteSDP?.direction == .inactive)
     own.finish()
     let none = try scene { $0.tenants[0].musicOnHold = nil }
-    let (other, holder) = try connected(none)
+    let (other, holder) = try none.connected()
     reoffer(none, holder, .inactive)
     #expect(music(none, other) == nil && other.remoteSDP?.direction == .inactive)
     none.finish()
@@ -148,7 +140,7 @@ import Testing
     let scene = try scene { resources in
       for index in resources.trunks.indices { resources.trunks[index].transfer = .allow }
     }
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     scene.bob.onInvite = { _ in .answering(after: .seconds(2)) }
     reoffer(scene, near, .sendonly)
     #expect(music(scene, far) == .music(1))

@@ -39,11 +39,6 @@ import Testing
     [try #require(CertificateFingerprint(.sha256, AgentDTLS.digest(first)))]
   }
 
-  private func bodies(_ scene: Scene, to agent: Agent) -> String {
-    scene.world.trace.entries.filter { $0.to == agent.address }
-      .map { String(decoding: $0.bytes, as: UTF8.self) }.joined()
-  }
-
   private func notes(_ scene: Scene) -> [String] {
     scene.records.flatMap(\.notes).filter { $0.contains("DTLS") }
   }
@@ -73,7 +68,7 @@ import Testing
     let far = try #require(scene.north.calls.last)
     #expect(far.remoteSDP?.profile == "RTP/AVP" && far.remoteSDP?.handshake.fingerprints == [])
     #expect(scene.world.media.security(of: far.media) == nil)
-    let heard = bodies(scene, to: scene.north)
+    let heard = scene.texts(to: scene.north)
     #expect(!heard.contains("fingerprint") && !heard.contains("setup:"))
     scene.finish()
     #expect(notes(scene) == ["caller: keys agreed by DTLS, SRTP_AEAD_AES_128_GCM"])
@@ -112,8 +107,8 @@ import Testing
     let theirs = try digest(0x60)
     #expect(away.fingerprints == theirs && near.fingerprints != away.fingerprints)
     #expect(away.role == (answer == "active" ? .server : .client))
-    #expect(!bodies(scene, to: scene.north).contains(AgentDTLS.text(0xa0)))
-    #expect(!bodies(scene, to: scene.alice).contains(AgentDTLS.text(0x60)))
+    #expect(!scene.texts(to: scene.north).contains(AgentDTLS.text(0xa0)))
+    #expect(!scene.texts(to: scene.alice).contains(AgentDTLS.text(0x60)))
     scene.finish()
     #expect(scene.records.map(\.status) == [200])
     #expect(notes(scene).count == 2)

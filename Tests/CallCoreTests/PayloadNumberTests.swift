@@ -111,6 +111,37 @@ import Testing
     scene.expectRest()
   }
 
+  /// Early media has its own numbers before there is an answer, kept or not, and the answer's afterwards.
+  @Test(arguments: [false, true]) func beforeTheAnswer(reliably: Bool) throws {
+    let scene = try Scene(Scene.settings(resources: Scene.resources()))
+    scene.register(scene.alice, scene.bob)
+    scene.north.onInvite = { _ in
+      CalleeScript().with {
+        $0.payloads = [120, 0, 101]
+        $0.numbers = [120: 107, 101: 96]
+        $0.steps = [
+          CalleeStep(after: .milliseconds(300), status: 183, sdp: true, reliable: reliably),
+          CalleeStep(after: .seconds(4), status: 200, sdp: true),
+        ]
+      }
+    }
+    let near = scene.alice.call(
+      "+441234", CallerScript().hangingUp(after: .seconds(20)).with { $0.payloads = [120, 0, 101] })
+    scene.world.run(for: .seconds(2))
+    let far = try #require(scene.north.calls.first)
+    try #require(near.state != .answered)
+    let (fromCaller, fromCallee) = (
+      [[107, 120, 107], [96, 101, 96], [120, 120, 107], [101, 101, 96]] as [[UInt8]],
+      [[120, 107, 120], [101, 96, 101], [107, 107, 120], [96, 96, 101]] as [[UInt8]]
+    )
+    #expect(entries(scene, near) == fromCaller && entries(scene, far) == fromCallee)
+    scene.world.run(for: .seconds(5))
+    #expect(near.state == .answered)
+    #expect(entries(scene, near) == fromCaller && entries(scene, far) == fromCallee)
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// What we do not speak ourselves is told apart by its name.
   @Test func whatWeDoNotSpeak() throws {
     let (scene, near, far) = try call([108, 0], [108, 0], numbers: [108: 109])

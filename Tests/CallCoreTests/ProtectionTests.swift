@@ -53,11 +53,6 @@ import Testing
     #expect(security.receiving?.secret.exposed == received, sourceLocation: sourceLocation)
   }
 
-  private func bodies(_ scene: Scene, to agent: Agent) -> String {
-    scene.world.trace.entries.filter { $0.to == agent.address }
-      .map { String(decoding: $0.bytes, as: UTF8.self) }.joined()
-  }
-
   @Test func whatIsOfferedIsAnsweredAndTheOtherSideStaysPlain() throws {
     let scene = try scene()
     scene.alice.srtp = AgentSRTP()
@@ -71,7 +66,7 @@ import Testing
     let far = try #require(scene.north.calls.last)
     #expect(far.remoteSDP?.profile == "RTP/AVP" && far.remoteSDP?.crypto == [])
     #expect(scene.world.media.security(of: far.media) == nil)
-    let heard = bodies(scene, to: scene.north)
+    let heard = scene.texts(to: scene.north)
     #expect(!heard.contains("inline") && !heard.contains(AgentSRTP.offered))
     scene.finish()
     #expect(scene.records.map(\.status) == [200])
@@ -151,8 +146,8 @@ import Testing
     let received = try key("inline:" + AgentSRTP.answered)
     #expect(away.receiving?.secret.exposed == received)
     #expect(near.sending != away.sending && near.receiving != away.receiving)
-    #expect(!bodies(scene, to: scene.north).contains(AgentSRTP.offered))
-    #expect(!bodies(scene, to: scene.alice).contains(AgentSRTP.answered))
+    #expect(!scene.texts(to: scene.north).contains(AgentSRTP.offered))
+    #expect(!scene.texts(to: scene.alice).contains(AgentSRTP.answered))
     scene.finish()
     scene.expectRest()
   }
@@ -299,7 +294,7 @@ import Testing
     }
     #expect(texts.allSatisfy { !$0.contains("CANARY") && !$0.contains(AgentSRTP.offered) })
     // On the wire they were.
-    #expect(bodies(scene, to: scene.north).contains("inline:"))
+    #expect(scene.texts(to: scene.north).contains("inline:"))
     scene.expectRest()
   }
 }

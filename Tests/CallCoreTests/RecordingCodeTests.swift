@@ -19,14 +19,6 @@ import Testing
     return try Scene(Scene.settings(resources: resources))
   }
 
-  /// North calls alice, who answers.
-  private func connected(_ scene: Scene) throws -> (far: AgentCall, near: AgentCall) {
-    scene.register(scene.alice, scene.bob)
-    let far = scene.north.call("+493010")
-    scene.world.run(for: .seconds(5))
-    return (far, try #require(scene.alice.calls.last))
-  }
-
   private func type(
     _ scene: Scene, _ call: AgentCall, _ events: UInt8..., kind: DigitKind = .events
   ) {
@@ -42,7 +34,7 @@ import Testing
 
   @Test(arguments: [DigitKind.events, .tones]) func beginsAndEnds(kind: DigitKind) throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     #expect(scene.world.media.isHeeded(near.media) && !scene.world.media.isHeeded(far.media))
     type(scene, near, 10, 1, kind: kind)
     #expect(scene.world.media.recordingCount == 1)
@@ -64,7 +56,7 @@ import Testing
   /// What is no code is said to the other side, in its order, behind what could have been the beginning of one.
   @Test func otherDigitsPass() throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     type(scene, near, 5)
     #expect(scene.world.media.digits(to: far.media) == [5])
     type(scene, near, 10)
@@ -87,19 +79,19 @@ import Testing
   /// Who calls from a carrier is anybody; where nothing may be recorded digits are nobody's business.
   @Test func whoMayNot() throws {
     let scene = try scene()
-    let (far, near) = try connected(scene)
+    let (far, near) = try scene.connected()
     #expect(!scene.world.media.isHeeded(far.media))
     type(scene, far, 10, 1)
     #expect(scene.world.media.recordingCount == 0)
     near.hangUp()
     scene.finish()
     let off = try self.scene(.off)
-    let (_, other) = try connected(off)
+    let (_, other) = try off.connected()
     #expect(!off.world.media.isHeeded(other.media))
     off.finish()
     // A PBX's side may.
     let pbx = try self.scene { $0.trunks[0].kind = .pbx }
-    let (caller, _) = try connected(pbx)
+    let (caller, _) = try pbx.connected()
     #expect(pbx.world.media.isHeeded(caller.media))
     pbx.finish()
   }

@@ -296,7 +296,7 @@ struct ShardExercise {
       shard.handle(.media(.quality(id, StreamQuality())), at: now)
       shard.handle(.media(.closed(id)), at: now)
     case .record(_, let order):
-      shard.handle(.media(.recording(order.id, .started(wall: 0))), at: now)
+      shard.handle(.media(.recording(order.id, .started(wall: 0, rate: 8_000))), at: now)
     case .stopRecording(let id, let end):
       shard.handle(.media(.recording(id, .ended(RecordingResult(end)))), at: now)
     case .remote, .bridge, .play, .interpose, .heed, .number, .watch, .examine, .digit,

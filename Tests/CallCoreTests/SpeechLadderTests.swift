@@ -11,17 +11,6 @@ import Testing
     CallerScript().hangingUp(after: talk).with { $0.payloads = payloads }
   }
 
-  private func scene(
-    _ answers: [Int], _ change: (inout Resources) -> Void = { _ in }
-  ) throws -> Scene {
-    var resources = Scene.resources()
-    change(&resources)
-    let scene = try Scene(Scene.settings(resources: resources))
-    scene.register(scene.alice, scene.bob)
-    scene.north.onInvite = { _ in CalleeScript.answering().with { $0.payloads = answers } }
-    return scene
-  }
-
   private func call(_ scene: Scene, _ script: CallerScript) -> AgentCall {
     let call = scene.alice.call("+441234", script)
     scene.world.run(for: .seconds(5))
@@ -35,7 +24,7 @@ import Testing
 
   /// The carrier hears what the phone offers, then what we can make of it; the phone hears of its own codec alone.
   @Test func oneLawEach() throws {
-    let scene = try scene([0, 101])
+    let scene = try Scene.answered(with: [0, 101])
     let near = call(scene, speaking(8, 101))
     let far = try #require(scene.north.calls.first)
     #expect(near.state == .answered && far.state == .answered)
@@ -50,7 +39,7 @@ import Testing
 
   /// Where there is a common one nothing is converted, and nothing is said that the caller has not offered.
   @Test func onlyWhereItIsNeeded() throws {
-    let scene = try scene([0, 8, 101])
+    let scene = try Scene.answered(with: [0, 8, 101])
     let near = call(scene, speaking(8, 101))
     let far = try #require(scene.north.calls.first)
     #expect(near.remoteSDP?.payloads == [8, 101])
@@ -61,7 +50,7 @@ import Testing
 
   /// An offer of both laws is passed on as it stands.
   @Test func bothLawsAreEnough() throws {
-    let scene = try scene([8])
+    let scene = try Scene.answered(with: [8])
     let near = call(scene, speaking(0, 8, 101))
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [0, 8, 101])
     #expect(near.remoteSDP?.payloads == [8, 101])
@@ -70,7 +59,7 @@ import Testing
 
   /// What costs least is taken of what the caller has: G.711 before G.722.
   @Test func theCheapestOfSeveral() throws {
-    let scene = try scene([8]) { $0.trunks[0].codecs = ["PCMA"] }
+    let scene = try Scene.answered(with: [8]) { $0.trunks[0].codecs = ["PCMA"] }
     let near = call(scene, speaking(9, 0, 101))
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [101, 8])
     #expect(near.remoteSDP?.payloads == [0, 101] && speech(scene, near) == [.pcmu])
@@ -78,7 +67,7 @@ import Testing
 
   /// A codec that only the trunk's list asks for.
   @Test func whatTheListNames() throws {
-    let scene = try scene([9]) { $0.trunks[0].codecs = ["G722"] }
+    let scene = try Scene.answered(with: [9]) { $0.trunks[0].codecs = ["G722"] }
     let near = call(scene, speaking(8))
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [9, 101])
     #expect(near.remoteSDP?.payloads == [8])
@@ -87,7 +76,7 @@ import Testing
 
   /// A user's list holds what it may say and hear, as a trunk's does; what is between is converted.
   @Test func theListOfAUser() throws {
-    let scene = try scene([0]) {
+    let scene = try Scene.answered(with: [0]) {
       $0.users[0].codecs = ["PCMA"]
       $0.users[1].codecs = ["G722"]
     }
@@ -104,7 +93,7 @@ import Testing
 
   /// Who wants its speech evenly: the media plane is told of that side alone, whichever called.
   @Test func whoWantsItsSpeechEvenly() throws {
-    let scene = try scene([8]) {
+    let scene = try Scene.answered(with: [8]) {
       $0.trunks[0].playout = .adaptive
       $0.users[1].playout = .adaptive
     }
@@ -120,7 +109,7 @@ import Testing
   /// Silence is left out for who has named comfort noise and is allowed it; an answer of ours names it then.
   @Test(arguments: [SilenceSuppressionPolicy.off, .allow])
   func whoIsSparedSilence(policy: SilenceSuppressionPolicy) throws {
-    let scene = try scene([0]) {
+    let scene = try Scene.answered(with: [0]) {
       $0.users[0].silenceSuppression = policy
       $0.trunks[0].silenceSuppression = policy
     }
@@ -136,10 +125,25 @@ import Testing
     scene.expectRest()
   }
 
+  /// The pauses of an announcement are left out for the same; our answer names comfort noise for that alone, and it is not
+  /// sent where the answer says nothing of it.
+  @Test(arguments: [("*44", SilenceSuppressionPolicy.allow), ("*44", .off), ("*43", .allow)])
+  func whoIsSparedPauses(number: String, policy: SilenceSuppressionPolicy) throws {
+    let scene = try Scene.answered(with: [0]) { $0.users[0].silenceSuppression = policy }
+    let near = scene.alice.call(number, speaking(8, 101, 13))
+    scene.world.run(for: .milliseconds(900))
+    let isSpared = number == "*44" && policy == .allow
+    #expect(near.remoteSDP?.payloads == (isSpared ? [8, 101, 13] : [8, 101]))
+    let treatment = scene.world.media.remote(of: near.media)?.treatment
+    #expect(treatment == (isSpared ? [.comfortNoise, .suppressed] : .comfortNoise))
+    scene.finish()
+    scene.expectRest()
+  }
+
   /// A callee that has nothing of an offer with G.711 in it is asked again with the rest, the wide ones first where the
   /// caller has one; and an offer that has everything is refused once.
   @Test func askedOnceMore() throws {
-    let scene = try scene([9])
+    let scene = try Scene.answered(with: [9])
     let near = call(scene, speaking(120, 101))
     #expect(scene.north.calls.count == 2)
     #expect(scene.north.calls.first?.remoteSDP?.payloads == [120, 101, 0, 8])
@@ -155,7 +159,7 @@ import Testing
   }
 
   @Test func refusedOnceMore() throws {
-    let scene = try scene([97])
+    let scene = try Scene.answered(with: [97])
     scene.south.onInvite = { _ in .refusing(404) }
     let near = call(scene, speaking(8, 101))
     #expect(scene.north.calls.count == 2 && near.state != .answered)
@@ -183,7 +187,7 @@ import Testing
 
   /// Linear samples are told apart by their rate; an application speaks what there is.
   @Test func applicationsSpeakWhatThereIs() throws {
-    let scene = try scene([0])
+    let scene = try Scene.answered(with: [0])
     let echo = scene.alice.call("*43", speaking(121, 120))
     scene.world.run(for: .seconds(2))
     #expect(echo.state == .answered && echo.remoteSDP?.payloads == [121])
@@ -195,7 +199,7 @@ import Testing
   /// Switched off on either side, or for codecs that we do not speak, it is as it was.
   @Test(arguments: ["trunk", "user", "G729"])
   func nothingIsConverted(why: String) throws {
-    let scene = try scene([0]) {
+    let scene = try Scene.answered(with: [0]) {
       if why == "trunk" { $0.trunks[0].transcode = false }
       if why == "user" { $0.users[0].transcode = false }
     }
@@ -208,7 +212,7 @@ import Testing
 
   /// Re-offers of either side keep each to its own: the same again, hold, and another codec.
   @Test func reoffers() throws {
-    let scene = try scene([0, 101])
+    let scene = try Scene.answered(with: [0, 101])
     let near = call(scene, speaking(8, 101))
     let far = try #require(scene.north.calls.first)
     func reoffer(_ call: AgentCall, _ reoffer: Reoffer) -> Int? {
@@ -229,7 +233,7 @@ import Testing
 
   /// A call that is handed on to somebody with another codec.
   @Test func afterATransfer() throws {
-    let scene = try scene([0, 101])
+    let scene = try Scene.answered(with: [0, 101])
     scene.bob.onInvite = { _ in CalleeScript.answering().with { $0.payloads = [0, 101] } }
     let near = call(scene, speaking(8, 101))
     #expect(near.state == .answered)
@@ -245,7 +249,7 @@ import Testing
 
   /// The session is refreshed with what was agreed, whatever else the caller had offered.
   @Test(arguments: [[8, 101], [18, 8, 101]]) func refreshes(offered: [Int]) throws {
-    let scene = try scene([0, 101]) {
+    let scene = try Scene.answered(with: [0, 101]) {
       $0.trunks[0].sessionExpires = .seconds(120)
       $0.trunks[0].minSessionExpires = .seconds(90)
       $0.trunks[0].sessionRefresher = .us

@@ -145,37 +145,45 @@ import Testing
     #expect(runs[0] == runs[1] && runs[0] > 500)
   }
 
-  /// The invariants can fail: each planted bug is noticed.
-  @Test(arguments: 0..<PlantedBugs.all.count) func plantedBug(number: Int) throws {
-    let bug = PlantedBugs.all[number]
-    var settings = SwarmSettings(seed: 77, calls: 120)
+  /// The invariants can fail: each planted bug is noticed, those of transfers by what is said of their NOTIFYs.
+  @Test(arguments: PlantedSwarm.all) func plantedBug(_ planted: PlantedSwarm) throws {
+    let bug = planted.bugs[planted.number]
+    var settings = SwarmSettings(seed: planted.seed, calls: planted.calls)
     settings.link = .perfect
+    settings.transfers = planted.transfers
+    settings.lamps = planted.lamps
     settings.mutation = bug.make
     let outcome = try Swarm(settings).run()
-    #expect(!outcome.isClean, "nothing noticed that \(bug.name)")
+    let isNoticed =
+      planted.transfers > 0
+      ? outcome.violations.contains { $0.text.contains("NOTIFY") } : !outcome.isClean
+    #expect(isNoticed, "nothing noticed that \(bug.name)")
+  }
+}
+
+/// A planted bug, and the swarm that has what shows it.
+struct PlantedSwarm: Sendable, CustomTestStringConvertible {
+  enum Kind: CaseIterable { case all, transfers, lamps }
+
+  let kind: Kind
+  let number: Int
+
+  static let all = Kind.allCases.flatMap { kind in
+    Self.bugs(kind).indices.map { PlantedSwarm(kind: kind, number: $0) }
   }
 
-  @Test(arguments: 0..<PlantedBugs.ofTransfers.count) func plantedBugOfTransfers(number: Int)
-    throws
-  {
-    let bug = PlantedBugs.ofTransfers[number]
-    var settings = SwarmSettings(seed: 78, calls: 60)
-    settings.link = .perfect
-    settings.transfers = 0.5
-    settings.mutation = bug.make
-    let outcome = try Swarm(settings).run()
-    #expect(
-      outcome.violations.contains { $0.text.contains("NOTIFY") },
-      "nothing noticed that \(bug.name)")
+  private static func bugs(_ kind: Kind) -> [(name: String, make: PlantedBugs.Maker)] {
+    switch kind {
+    case .all: PlantedBugs.all
+    case .transfers: PlantedBugs.ofTransfers
+    case .lamps: PlantedBugs.ofLamps
+    }
   }
 
-  @Test(arguments: 0..<PlantedBugs.ofLamps.count) func plantedBugOfLamps(number: Int) throws {
-    let bug = PlantedBugs.ofLamps[number]
-    var settings = SwarmSettings(seed: 79, calls: 120)
-    settings.link = .perfect
-    settings.lamps = 20
-    settings.mutation = bug.make
-    let outcome = try Swarm(settings).run()
-    #expect(!outcome.isClean, "nothing noticed that \(bug.name)")
-  }
+  var bugs: [(name: String, make: PlantedBugs.Maker)] { Self.bugs(kind) }
+  var seed: UInt64 { kind == .all ? 77 : kind == .transfers ? 78 : 79 }
+  var calls: Int { kind == .transfers ? 60 : 120 }
+  var transfers: Double { kind == .transfers ? 0.5 : 0 }
+  var lamps: Int { kind == .lamps ? 20 : 0 }
+  var testDescription: String { bugs[number].name }
 }

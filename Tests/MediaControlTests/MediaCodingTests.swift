@@ -144,7 +144,7 @@ private var facts: [MediaFact] {
     .handshake(id, .wrongFingerprint),
     .digit(id, MediaDigit(event: 16, milliseconds: 65_535, kind: .tones)),
     .recording(RecordingID(raw: 9), .announced),
-    .recording(RecordingID(raw: 9), .started(wall: 1_795_927_333_250)),
+    .recording(RecordingID(raw: 9), .started(wall: 1_795_927_333_250, rate: 16_000)),
     .recording(RecordingID(raw: 9), .ended(result)),
   ]
 }

@@ -171,6 +171,41 @@ import Testing
     #expect(rig.counters.suppressed > 40 && rig.counters.unconvertible == 0)
   }
 
+  /// An announcement of two words: its pause is a word of noise now and then for who may be spared it, and whole for others.
+  @Test(arguments: [AudioCodec.pcmu, .pcma, .g722], [true, false])
+  func pausesOfAnAnnouncement(codec: AudioCodec, isSpared: Bool) throws {
+    let word = (0..<2_400).map { Int16(8_000 * sin(Double($0) * 0.785)) }
+    let file = try WAVFile(
+      word + [Int16](repeating: 0, count: 6_400) + word, rate: 8_000, channels: 1)
+    let rig = try Rig(announcements: [AnnouncementSource(name: "words", path: file.path)])
+    let (alice, end) = (try Peer(), try rig.open())
+    var far = remote(alice, codec, isSpared ? [.comfortNoise, .suppressed] : .comfortNoise)
+    far.payloadType = codec == .pcmu ? 0 : codec == .pcma ? 8 : 9
+    rig.plane.submit([.remote(end.id, far), .play(end.id, .announcement(0))])
+    #expect(rig.log.wait { $0 == .applicationEnded(end.id) ? true : nil } == true)
+    let heard = alice.receiveAll().compactMap { parse($0) }
+    for (one, next) in zip(heard, heard.dropFirst()) {
+      #expect(next.header.sequence == one.header.sequence &+ 1)
+      #expect(next.header.ssrc == one.header.ssrc)
+    }
+    let (first, last) = (try #require(heard.first?.header), try #require(heard.last?.header))
+    // 1.4 s in packets of 20 ms; a machine that stands still for long leaves some out, but not their time.
+    #expect(last.timestamp &- first.timestamp == 69 * 160)
+    let noise = heard.filter { $0.header.payloadType == 13 }
+    guard isSpared else {
+      #expect(noise.isEmpty && (60...70).contains(heard.count), "\(heard.count)")
+      #expect(heard.dropFirst().allSatisfy { !$0.header.marker })
+      return
+    }
+    // 240 ms are sent as speech, then a word at once and after 400 ms, and the packet before the second word.
+    #expect((2...3).contains(noise.count) && noise.allSatisfy { $0.payload.count == 1 })
+    #expect((38...48).contains(heard.count), "\(heard.count)")
+    let again = try #require(heard.dropFirst().first { $0.header.marker }?.header)
+    let ahead = again.timestamp &- first.timestamp
+    #expect(ahead == 54 * 160 || ahead == 53 * 160, "\(ahead)")
+    #expect(rig.counters.suppressed >= 20 && rig.counters.converted == 0)
+  }
+
   /// Who sends nothing but comfort noise is heard: no time-out strikes, and nothing speaks against it.
   @Test func noiseIsASignOfLife() throws {
     let rig = try Rig()

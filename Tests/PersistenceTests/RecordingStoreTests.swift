@@ -17,6 +17,7 @@ struct RecordingStoreTests {
     recording.file = "20270115T080000Z_\(id)-1.opus"
     recording.announced = [at(2_000)]
     recording.started = at(2_500)
+    recording.rate = 16_000
     recording.pauses = [CallRecording.Pause(from: at(3_000), to: at(4_000))]
     return recording
   }
@@ -45,7 +46,9 @@ struct RecordingStoreTests {
     stored = try #require(try store.record(record.id)?.recordings.first)
     #expect(stored.end == .released && stored.bytes == 1_234 && stored.deletion == nil)
     #expect(stored.pauses.count == 1 && stored.pauses[0].to == TestClock.epoch + 4_000)
+    #expect(stored.rate == 16_000)
     let resource = RecordingResource(stored)
+    #expect(resource.rate == 16_000)
     #expect(resource.state == "ended" && resource.seconds == 6.5)
     #expect(resource.consent == "announced at " + Timestamp.text(TestClock.epoch + 2_000))
     #expect(resource.origin == "api" && resource.by == "user:alice")

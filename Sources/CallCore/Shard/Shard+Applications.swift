@@ -79,6 +79,8 @@ extension Shard {
       remote.codec = format?.codec ?? .unknown
       remote.payloadType = choice.codec.payloadType
       remote.clockRate = choice.codec.clockRate
+      // What our answer does not name is not sent either.
+      if !choice.hasComfortNoise { remote.treatment.remove(.suppressed) }
       remote.events = EventFormats()
       if let events = choice.telephoneEvent { remote.events = EventFormats(events) }
       follow(remote, leg)
@@ -90,6 +92,8 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ text: RawSpan, _ choice: SDPChoice
   ) -> Bool {
     guard let media = leg.media else { return false }
+    var choice = choice
+    choice.hasComfortNoise = isSparedPauses(session, leg, choice)
     session.record.codec = adopt(choice, leg)
     guard case .some(let protection) = ownProtection(leg) else { return false }
     body.begin()

@@ -10,31 +10,47 @@ import SIPWire
 
 extension Shard {
   func numbersAgreed(_ session: Session, _ one: Leg?, _ other: Leg?) {
-    guard let one, let other, let mine = one.media?.remote, let theirs = other.media?.remote,
-      mine.proto == .rtp, theirs.proto == .rtp
-    else { return }
-    guard
-      one.isNumbered || other.isNumbered || mine.mayNumberOtherwise(than: theirs)
-        || theirs.mayNumberOtherwise(than: mine)
-    else { return }
-    number(session, one, other)
-    number(session, other, one)
+    guard let one, let other, mayNumberOtherwise(one, other) else { return }
+    let mineText = blocks.bytes(description(of: one, one.fork, session))
+    let theirText = blocks.bytes(description(of: other, other.fork, session))
+    number(session, one, mineText, other, theirText)
+    number(session, other, theirText, one, mineText)
   }
 
-  /// What `leg` sends on to `other`.
-  private func number(_ session: Session, _ leg: Leg, _ other: Leg) {
+  /// What `leg` has described in a provisional response, which may be kept nowhere: it is heard by that until there is an
+  /// answer. What the caller says goes to the one that it hears.
+  func numbersAnnounced(_ session: Session, _ leg: Leg, _ described: RawSpan) {
+    guard let caller = session.caller, mayNumberOtherwise(caller, leg) else { return }
+    let offer = blocks.bytes(description(of: caller, caller.fork, session))
+    number(session, leg, described, caller, offer)
+    if session.callee === leg { number(session, caller, offer, leg, described) }
+  }
+
+  /// Of most calls two comparisons tell that there is nothing to do.
+  private func mayNumberOtherwise(_ one: Leg, _ other: Leg) -> Bool {
+    guard let mine = one.media?.remote, let theirs = other.media?.remote, mine.proto == .rtp,
+      theirs.proto == .rtp
+    else { return false }
+    return one.isNumbered || other.isNumbered || mine.mayNumberOtherwise(than: theirs)
+      || theirs.mayNumberOtherwise(than: mine)
+  }
+
+  /// What `leg`, which has described itself by `own`, sends on to `other`.
+  private func number(
+    _ session: Session, _ leg: Leg, _ own: RawSpan, _ other: Leg, _ others: RawSpan
+  ) {
     guard let media = leg.media, !leg.mediaClosing else { return }
-    let numbers = numbers(session, leg, other)
+    let numbers = numbers(leg, own, other, others)
     guard leg.isNumbered || !numbers.isEmpty else { return }
     leg.isNumbered = !numbers.isEmpty
     outbox.media.append(.number(media.transport, numbers))
     if !numbers.isEmpty { noteOnce("a format has another payload type each way", session) }
   }
 
-  private func numbers(_ session: Session, _ leg: Leg, _ other: Leg) -> PayloadNumbers {
+  private func numbers(
+    _ leg: Leg, _ own: RawSpan, _ other: Leg, _ others: RawSpan
+  ) -> PayloadNumbers {
     var numbers = PayloadNumbers()
-    let own = blocks.bytes(description(of: leg, leg.fork, session))
-    let others = blocks.bytes(description(of: other, other.fork, session))
     var (mine, theirs) = (SessionDescription(), SessionDescription())
     guard (try? SessionDescription.parse(own, into: &mine)) != nil,
       (try? SessionDescription.parse(others, into: &theirs)) != nil,

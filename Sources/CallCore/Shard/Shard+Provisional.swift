@@ -174,6 +174,7 @@ extension Shard {
         answering: verdict == .offer ? nil : session.openOffer)
     else { return false }
     hear(session, leg)
+    numbersAnnounced(session, leg, message.bytes.extracting(message.body))
     return true
   }
 

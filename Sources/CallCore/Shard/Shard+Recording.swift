@@ -152,8 +152,9 @@ extension Shard {
     case .announced:
       guard line.announced.count < CallRecording.pauseLimit else { return }
       line.announced.append(now)
-    case .started(let wall):
+    case .started(let wall, let rate):
       line.started = now
+      line.rate = rate
       line.file = recording.order.fileName(milliseconds: wall)
     case .ended(let result): end(&line, result)
     }

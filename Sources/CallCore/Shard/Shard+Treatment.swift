@@ -25,6 +25,15 @@ extension Shard {
       && !formats.contains { $0.encoding == .comfortNoise || $0.payloadType == 13 }
   }
 
+  /// Whether the pauses of what is played to `leg` are left out, so that our answer names comfort noise: of announcements
+  /// alone, as what is measured or given back should come whole. It has a clock of 8 kHz (RFC 3389 §4).
+  func isSparedPauses(_ session: Session, _ leg: Leg, _ choice: SDPChoice) -> Bool {
+    guard case .announcement = session.application, choice.codec.clockRate == 8_000,
+      let treatment = leg.media?.remote?.treatment
+    else { return false }
+    return treatment.isSuperset(of: [.comfortNoise, .suppressed])
+  }
+
   func abilities(_ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan) -> SpeechTreatment {
     var abilities = SpeechTreatment()
     for format in formats {

@@ -57,6 +57,9 @@ struct Application: Sendable {
     }
   }
 
+  /// It is speech, with pauses that nobody misses.
+  var hasPauses: Bool { if case .clip = kind { true } else { false } }
+
   mutating func end() { hasEnded = true }
 
   /// Begins to listen, or says that the listening is over.

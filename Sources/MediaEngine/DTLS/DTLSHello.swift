@@ -2,7 +2,8 @@ import Base
 import CryptoCore
 
 /// The readable beginning of a datagram of DTLS, as far as somebody has to look who must not spend anything on a
-/// stranger yet (RFC 6347 §4.1, §4.2.2, RFC 5246 §7.4.1.2).
+/// stranger yet (RFC 6347 §4.1, §4.2.2, RFC 5246 §7.4.1.2): all of a ClientHello or its first fragment, which has what we ask
+/// for. Nothing that a cookie could be bound to comes later, so a request for one needs no state (§4.2.1).
 ///
 ///      0  type          22: handshake, 21: alert
 ///      1  version
@@ -13,7 +14,6 @@ import CryptoCore
 ///     25  version | random (32) | session (1 + n) | cookie (1 + n) | …
 struct DTLSHello {
   static let recordHeader = 13
-  private static let bodyStart = 25
 
   /// Of a ClientHello: no two have the same.
   struct Random: Hashable, Sendable {
@@ -45,24 +45,19 @@ struct DTLSHello {
       && datagram.byte(at: recordHeader) == 1
   }
 
-  /// Nil where it is no whole ClientHello, or comes in pieces, which a cookie could not be asked for.
-  init?(_ datagram: RawSpan) {
-    let end = Self.recordHeader &+ Int(datagram.bigEndian16(at: 11))
-    guard Self.isHello(datagram), end <= datagram.byteCount, datagram.byte(at: 1) == 0xfe,
-      // The fragment begins at 0 and is the whole message.
-      datagram.byte(at: 19) == 0, datagram.bigEndian16(at: 20) == 0,
-      datagram.byte(at: 14) == datagram.byte(at: 22),
-      datagram.bigEndian16(at: 15) == datagram.bigEndian16(at: 23)
-    else { return nil }
-    let session = Self.bodyStart &+ 34
+  /// Nil where the fragment is not the first, or ends before the cookie does: nobody cuts so small (§4.1.1.1).
+  init?(_ datagram: RawSpan, _ fragment: HelloFragment) {
+    let (start, end) = (fragment.place.lowerBound, fragment.place.upperBound)
+    guard fragment.isFirst, end <= datagram.byteCount else { return nil }
+    let session = start &+ 34
     let length = session &+ 1 &+ Int(datagram.byte(at: session))
     let cookie = length &+ 1
     let cookieEnd = cookie &+ Int(datagram.byte(at: length))
     guard cookieEnd <= end else { return nil }
     self.cookie = cookie..<cookieEnd
-    number = UInt64(datagram.bigEndian16(at: 5)) << 32 | UInt64(datagram.bigEndian32(at: 7))
+    number = fragment.number
     var random = Random()
-    for i in 0..<4 { random.words[i] = datagram.word(at: Self.bodyStart &+ 2 &+ 8 &* i) }
+    for i in 0..<4 { random.words[i] = datagram.word(at: start &+ 2 &+ 8 &* i) }
     self.random = random
   }
 }

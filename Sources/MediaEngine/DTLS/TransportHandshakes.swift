@@ -47,6 +47,8 @@ final class ComponentHandshakes {
   private(set) var pending: [Pending] = []
   /// The last ClientHello that came before it was said whom to expect.
   var early: (source: SocketAddress, datagram: [UInt8])?
+  /// A ClientHello in fragments, as far as they have come.
+  private(set) var assembly: HelloAssembly?
   /// As the client: when to begin, once there is somebody to speak for; nil: not again.
   var begins: Instant?
   var retries = 0
@@ -72,6 +74,25 @@ final class ComponentHandshakes {
       $0.association.peer == source && $0.association.hello == hello
     }
     return isPending || done?.peer == source && done?.hello == hello
+  }
+
+  /// Puts a fragment of a ClientHello in its place. `hello`: of the first one, whose cookie was good. What has become
+  /// whole by it is taken out.
+  func assemble(
+    _ fragment: HelloFragment, in datagram: RawSpan, _ hello: DTLSHello?,
+    from source: SocketAddress, _ rank: SourceRank, at now: Instant
+  ) -> (hello: DTLSHello, datagram: [UInt8])? {
+    if assembly?.has(fragment, from: source) != true {
+      guard !fragment.part.isEmpty,
+        assembly?.yields(to: rank, from: source, isProven: hello != nil, at: now) ?? true,
+        let new = HelloAssembly(fragment, from: source, rank, at: now)
+      else { return nil }
+      assembly = new
+    }
+    assembly?.take(fragment, datagram, hello)
+    guard let whole = assembly?.whole else { return nil }
+    assembly = nil
+    return whole
   }
 
   /// Whether its handshakes are not too many.
@@ -109,6 +130,7 @@ final class ComponentHandshakes {
   /// Those under way go; what stands does not.
   func dropPending() {
     pending = []
+    assembly = nil
     nudges = nil
   }
 
@@ -122,6 +144,7 @@ final class ComponentHandshakes {
     done = association
     pending = []
     early = nil
+    assembly = nil
     begins = nil
     nudges = nil
     retries = 0
@@ -145,15 +168,4 @@ final class ComponentHandshakes {
   func patience(_ association: DTLSAssociation) -> Interval {
     association.role == .client ? Self.clientPatience : Self.serverPatience
   }
-}
-
-/// How much speaks for an address being the far end's, before it has proven so.
-enum SourceRank: Int, Comparable {
-  case stranger
-  /// The host that SDP or the signalling names.
-  case host
-  /// The very address of SDP, or the one that is latched.
-  case address
-
-  static func < (a: SourceRank, b: SourceRank) -> Bool { a.rawValue < b.rawValue }
 }

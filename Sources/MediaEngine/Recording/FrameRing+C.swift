@@ -4,8 +4,8 @@ internal import Synchronization
 /// full, a block is lost, and counted.
 @safe
 struct FrameRing: ~Copyable, @unchecked Sendable {
-  /// Samples of each side in a block: 100 ms.
-  static let frames = 100 * RecordingTrack.perMillisecond
+  /// Samples of each side in a block, 80 ms of 8 kHz and 40 of 16: whole packets of Opus in both.
+  static let frames = 640
 
   let capacity: Int
   private let samples: UnsafeMutablePointer<Int16>

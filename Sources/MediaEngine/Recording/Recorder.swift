@@ -25,19 +25,21 @@ final class Recorder {
   var hearers: [Int] = []
   var isPaused = false
   /// There is a time line, which begins there.
-  var begin: Instant?
+  private(set) var begin: Instant?
   /// Samples that have left.
   var written = 0
   /// What was said before is not kept.
   var mask = 0
-  var left = RecordingTrack()
-  var right = RecordingTrack()
+  /// Of its samples: chosen once, as a file has one rate.
+  private(set) var band = SpeechBand.narrow
+  var left = RecordingTrack(.narrow)
+  var right = RecordingTrack(.narrow)
   var unread: UInt64 = 0
   /// Blocks that found the queue full.
   var lostBlocks: UInt64 = 0
 
-  /// How long after its moment a sample leaves: until then a late packet has its place.
-  static let delay = 320 * RecordingTrack.perMillisecond
+  /// How many milliseconds after its moment a sample leaves: until then a late packet has its place.
+  static let delay = 320
 
   init(_ order: RecordingOrder, index: Int32) {
     self.order = order
@@ -45,10 +47,18 @@ final class Recorder {
     channel = order.channel
   }
 
+  /// The time line begins.
+  func begin(at instant: Instant, _ band: SpeechBand) {
+    begin = instant
+    guard band != self.band else { return }
+    self.band = band
+    (left, right) = (RecordingTrack(band), RecordingTrack(band))
+  }
+
   /// The moment as a place on the time line.
   func place(of instant: Instant) -> Int {
     guard let begin, instant > begin else { return 0 }
-    return Int((instant - begin).nanoseconds / (1_000_000 / Int64(RecordingTrack.perMillisecond)))
+    return Int((instant - begin).nanoseconds / (1_000_000 / Int64(band.perMillisecond)))
   }
 
   func take(
@@ -77,7 +87,7 @@ final class Recorder {
   /// What has been said `delay` ago, block by block; all of it where the recording ends.
   func hand(to ring: borrowing FrameRing, upTo now: Instant, isLast: Bool) {
     guard begin != nil else { return }
-    let end = place(of: now) - (isLast ? 0 : Self.delay)
+    let end = place(of: now) - (isLast ? 0 : Self.delay * band.perMillisecond)
     while end - written >= (isLast ? 1 : FrameRing.frames) {
       if !ring.push(index, &left, &right, from: written) { lostBlocks &+= 1 }
       written += FrameRing.frames

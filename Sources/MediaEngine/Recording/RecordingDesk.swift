@@ -10,6 +10,7 @@ struct RecordingDesk: ~Copyable {
 
   private final class Writing {
     let order: RecordingOrder
+    let band: SpeechBand
     /// Without what marks it as unfinished.
     let name: String
     var file: RecordingFile
@@ -21,10 +22,11 @@ struct RecordingDesk: ~Copyable {
     var isBroken = false
 
     init(
-      _ order: RecordingOrder, name: String, _ file: consuming RecordingFile,
+      _ order: RecordingOrder, _ band: SpeechBand, name: String, _ file: consuming RecordingFile,
       _ encoder: Encoder
     ) {
       self.order = order
+      self.band = band
       self.name = name
       self.file = file
       self.encoder = encoder
@@ -50,7 +52,7 @@ struct RecordingDesk: ~Copyable {
     }
   }
 
-  /// Bytes that are written at once: half a second of samples, or some of Opus.
+  /// Bytes that are written at once: a quarter of a second of samples or more, or some of Opus.
   private static let batch = 16_384
   private static let lookEvery = Interval.seconds(1)
 
@@ -75,23 +77,27 @@ struct RecordingDesk: ~Copyable {
 
   // MARK: Begin
 
-  mutating func begin(_ index: Int32, _ order: RecordingOrder, wall: Int64) {
+  mutating func begin(
+    _ index: Int32, _ order: RecordingOrder, _ band: SpeechBand, wall: Int64
+  ) {
     guard writings.indices.contains(Int(index)) else { return }
     guard settings.folder.free >= settings.minimumFree else {
       return refuse(order, .diskFull)
     }
     do throws(RecordingFault) {
-      let writing = try open(order, wall: wall)
+      let writing = try open(order, band, wall: wall)
       writings[Int(index)] = writing
       counters.active += 1
       counters.begun &+= 1
-      tell(order.id, .started(wall: wall))
+      tell(order.id, .started(wall: wall, rate: UInt16(clamping: band.rawValue)))
     } catch {
       refuse(order, error.end)
     }
   }
 
-  private func open(_ order: RecordingOrder, wall: Int64) throws(RecordingFault) -> Writing {
+  private func open(
+    _ order: RecordingOrder, _ band: SpeechBand, wall: Int64
+  ) throws(RecordingFault) -> Writing {
     let name = order.fileName(milliseconds: wall)
     // Somebody may have removed it meanwhile.
     _ = settings.folder.make()
@@ -101,13 +107,13 @@ struct RecordingDesk: ~Copyable {
     let writing: Writing
     switch order.format {
     case .wav:
-      first = WAVRecording.header(samples: 0)
-      writing = Writing(order, name: name, file, .wav)
+      first = WAVRecording.header(band, samples: 0)
+      writing = Writing(order, band, name: name, file, .wav)
     case .opus:
       let serial = UInt32(truncatingIfNeeded: Process.random())
-      guard let opus = OpusRecording(serial: serial) else { throw RecordingFault(code: 12) }
+      guard let opus = OpusRecording(band, serial: serial) else { throw RecordingFault(code: 12) }
       opus.begin(title: order.name, into: &first)
-      writing = Writing(order, name: name, file, .opus(opus))
+      writing = Writing(order, band, name: name, file, .opus(opus))
     }
     writing.bytes = first
     do throws(RecordingFault) {
@@ -179,9 +185,9 @@ struct RecordingDesk: ~Copyable {
     writings[Int(index)] = nil
     counters.active -= 1
     var result = RecordingResult(end)
-    result.lostMilliseconds = lostBlocks * 100
+    result.lostMilliseconds = lostBlocks * UInt64(FrameRing.frames / writing.band.perMillisecond)
     result.unreadPackets = unread
-    result.milliseconds = writing.frames / UInt64(RecordingTrack.perMillisecond)
+    result.milliseconds = writing.frames / UInt64(writing.band.perMillisecond)
     let before = writing.file.size
     do throws(RecordingFault) {
       if !writing.isBroken { try finish(writing) }
@@ -207,7 +213,7 @@ struct RecordingDesk: ~Copyable {
       if !writing.bytes.isEmpty || writing.frames > 0 { opus.end(into: &writing.bytes) }
       try writing.write()
     }
-    if writing.order.format == .wav { _ = try WAVRecording.finish(writing.file) }
+    if writing.order.format == .wav { _ = try WAVRecording.finish(writing.file, writing.band) }
     writing.file.flush()
     try settings.folder.rename(
       writing.name + RecordingFileName.unfinished, to: writing.name)

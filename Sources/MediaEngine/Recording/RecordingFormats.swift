@@ -1,15 +1,15 @@
 import Base
 import MediaControl
 
-/// RIFF/WAVE with 16-bit linear samples at 8 kHz in stereo.
+/// RIFF/WAVE with 16-bit linear samples in stereo.
 enum WAVRecording {
   static let headerSize = 44
   /// Of a sample of both sides.
   static let frameSize = 4
-  /// Its lengths are words of 32 bits: 37 hours.
+  /// Its lengths are words of 32 bits: 37 hours of 8 kHz.
   static let longest = UInt64(UInt32.max) - 4_096
 
-  static func header(samples bytes: UInt64) -> [UInt8] {
+  static func header(_ band: SpeechBand, samples bytes: UInt64) -> [UInt8] {
     let bytes = min(bytes, longest)
     var out: [UInt8] = []
     func put(_ value: UInt64, _ count: Int) { OggStream.append(value, count: count, to: &out) }
@@ -19,8 +19,8 @@ enum WAVRecording {
     put(16, 4)
     put(1, 2)
     put(2, 2)
-    put(8_000, 4)
-    put(8_000 * UInt64(frameSize), 4)
+    put(UInt64(band.rawValue), 4)
+    put(UInt64(band.rawValue * frameSize), 4)
     put(UInt64(frameSize), 2)
     put(16, 2)
     out.append(contentsOf: "data".utf8)
@@ -29,13 +29,21 @@ enum WAVRecording {
   }
 
   /// Brings the lengths in the header up to what is there. False: nothing is worth keeping.
-  static func finish(_ file: borrowing RecordingFile) throws(RecordingFault) -> Bool {
+  static func finish(
+    _ file: borrowing RecordingFile, _ band: SpeechBand
+  ) throws(RecordingFault) -> Bool {
     let length = file.length
     guard length >= UInt64(headerSize) else { return false }
     let samples = (length - UInt64(headerSize)) / UInt64(frameSize) * UInt64(frameSize)
     try file.truncate(to: UInt64(headerSize) + samples)
-    try file.write(header(samples: samples), at: 0)
+    try file.write(header(band, samples: samples), at: 0)
     return true
+  }
+
+  /// As the header says that is there; where a crash of the machine has left none, most are narrow.
+  static func band(of file: borrowing RecordingFile) -> SpeechBand {
+    let rate = file.read(4, at: 24).reversed().reduce(0) { $0 << 8 | Int($1) }
+    return SpeechBand(rawValue: rate) ?? .narrow
   }
 }
 
@@ -44,13 +52,13 @@ final class OpusRecording {
   private let encoder: StereoOpusEncoder
   private let preSkip: Int
   private var pages: OggStream
-  /// Samples of 8 kHz that were taken.
+  /// Samples of each side that were taken.
   private var taken: UInt64 = 0
   private var packets = 0
   private static let packetsInPage = 50
 
-  init?(serial: UInt32) {
-    guard let encoder = StereoOpusEncoder() else { return nil }
+  init?(_ band: SpeechBand, serial: UInt32) {
+    guard let encoder = StereoOpusEncoder(band) else { return nil }
     self.encoder = encoder
     preSkip = encoder.preSkip
     pages = OggStream(serial: serial)
@@ -61,7 +69,7 @@ final class OpusRecording {
     var head = Array("OpusHead".utf8)
     head += [1, 2]
     OggStream.append(UInt64(preSkip), count: 2, to: &head)
-    OggStream.append(UInt64(StereoOpusEncoder.rate), count: 4, to: &head)
+    OggStream.append(UInt64(encoder.band.rawValue), count: 4, to: &head)
     // No gain; mapping family 0: left and right.
     head += [0, 0, 0]
     pages.add(head[...])
@@ -78,7 +86,7 @@ final class OpusRecording {
 
   /// Samples of both sides in turn.
   func add(_ block: [Int16], into bytes: inout [UInt8]) {
-    for start in stride(from: 0, to: block.count, by: 2 * StereoOpusEncoder.frames) {
+    for start in stride(from: 0, to: block.count, by: 2 * encoder.frames) {
       addPacket(block, from: start, into: &bytes)
     }
     taken += UInt64(block.count / 2)
@@ -100,7 +108,7 @@ final class OpusRecording {
 
   /// The last page says how many samples there are, which cuts off what the encoder needs beyond (§4.4).
   func end(into bytes: inout [UInt8]) {
-    let end = UInt64(preSkip) + taken * 6
+    let end = UInt64(preSkip) + taken * UInt64(48 / encoder.band.perMillisecond)
     while UInt64(packets * 960) < end { addPacket([], from: 0, into: &bytes) }
     pages.page(granule: end, flags: OggStream.Flags.last, into: &bytes)
   }
@@ -140,7 +148,7 @@ enum RecordingRepair {
     let file = try RecordingFile(opening: folder.path(of: name))
     let isWorthIt =
       switch parts.format {
-      case .wav: try WAVRecording.finish(file)
+      case .wav: try WAVRecording.finish(file, WAVRecording.band(of: file))
       case .opus: try OpusRecording.finish(file)
       }
     file.flush()

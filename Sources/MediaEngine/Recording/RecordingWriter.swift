@@ -6,7 +6,7 @@ import MediaControl
 /// and what begins and ends by a list, each with its place among the blocks.
 final class RecordingWriter: Sendable {
   private enum Step: Sendable {
-    case begin(Int32, RecordingOrder, wall: Int64)
+    case begin(Int32, RecordingOrder, SpeechBand, wall: Int64)
     case end(Int32, RecordingEnd, lostBlocks: UInt64, unread: UInt64)
   }
 
@@ -38,7 +38,6 @@ final class RecordingWriter: Sendable {
   init(_ settings: RecordingSettings) throws(SystemError) {
     self.settings = settings
     signal = try Signal()
-    // A tenth of a second is 3.2 kB.
     ring = FrameRing(capacity: settings.queueBytes / (4 * FrameRing.frames))
     _ = settings.folder.make()
     repaired = RecordingRepair.finishAll(in: settings.folder)
@@ -86,7 +85,8 @@ final class RecordingWriter: Sendable {
       for (before, step) in steps {
         desk.take(from: ring, before: before)
         switch step {
-        case .begin(let index, let order, let wall): desk.begin(index, order, wall: wall)
+        case .begin(let index, let order, let band, let wall):
+          desk.begin(index, order, band, wall: wall)
         case .end(let index, let end, let lost, let unread):
           desk.end(index, end, lostBlocks: lost, unread: unread)
         }
@@ -105,8 +105,8 @@ final class RecordingWriter: Sendable {
 // MARK: For the worker
 
 extension RecordingWriter {
-  func begin(_ index: Int32, _ order: RecordingOrder, wall: Int64) {
-    add(.begin(index, order, wall: wall))
+  func begin(_ recorder: Recorder, wall: Int64) {
+    add(.begin(recorder.index, recorder.order, recorder.band, wall: wall))
   }
 
   /// What the recorder still has goes before.

@@ -78,7 +78,11 @@ extension Worker {
   private mutating func sendFrame(_ slot: Int) -> Bool {
     let remote = transports[slot].remote
     let samples = transports[slot].packetMilliseconds * 8
-    if remote.codec != .pcmu, remote.codec != .pcma { return sendCoded(samples, slot) }
+    let isLaw = remote.codec == .pcmu || remote.codec == .pcma
+    // Who has begun that way goes on so: the time of what was left out is known there alone.
+    if !isLaw || converters[slot] != nil || leavesPausesOut(slot) {
+      return sendCoded(samples, slot)
+    }
     guard applications[slot].fill(&buffer, count: samples, alaw: remote.codec == .pcma) else {
       return false
     }
@@ -94,14 +98,22 @@ extension Worker {
     return true
   }
 
-  /// In a codec other than G.711, in which clips and tones are kept.
+  /// Of what stands in the place of another side: what is said within a call of two has been promised to nobody, since
+  /// what was answered there is for the flow that is relayed.
+  private func leavesPausesOut(_ slot: Int) -> Bool {
+    transports[slot].peer < 0 && applications[slot].hasPauses
+      && suppressesSilence(of: transports[slot].remote.codec, slot)
+  }
+
+  /// In a codec other than G.711, in which clips and tones are kept, or with pauses left out.
   private mutating func sendCoded(_ samples: Int, _ slot: Int) -> Bool {
-    guard applications[slot].fill(&buffer, count: samples, alaw: false) else { return false }
     let remote = transports[slot].remote
+    let isA = remote.codec == .pcma
+    guard applications[slot].fill(&buffer, count: samples, alaw: isA) else { return false }
     let to = SpeechFormats.Format(remote.codec, remote.payloadType)
     if converters[slot]?.to != to {
       converters[slot] = SpeechConverter(
-        from: SpeechFormats.Format(.pcmu, 0), to: to,
+        from: isA ? SpeechFormats.Format(.pcma, 8) : SpeechFormats.Format(.pcmu, 0), to: to,
         packetMilliseconds: remote.codec.packetMilliseconds(
           wanted: Int(remote.packetTime), longest: Int(remote.maxPacketTime)),
         timestamp: streams[slot].outgoing.timestamp
@@ -109,6 +121,10 @@ extension Worker {
     }
     // Out of the table while it is used: it owns its memory, and a copy would be one too many.
     guard var converter = converters[slot].take() else { return false }
+    let isSpared = leavesPausesOut(slot)
+    if isSpared != (converter.suppressor != nil) {
+      converter.suppressor = isSpared ? SilenceSuppressor() : nil
+    }
     buffer.takeFrame(samples, &converter)
     applications[slot].isFirst = false
     sendMade(&converter, slot, isOurs: true)

@@ -114,7 +114,7 @@ extension Worker {
   }
 
   /// G.729 and Opus have ways of their own, and comfort noise has a clock of 8 kHz (RFC 3389 §4).
-  private func suppressesSilence(of codec: AudioCodec, _ slot: Int) -> Bool {
+  func suppressesSilence(of codec: AudioCodec, _ slot: Int) -> Bool {
     guard transports[slot].remote.treatment.isSuperset(of: [.comfortNoise, .suppressed]) else {
       return false
     }

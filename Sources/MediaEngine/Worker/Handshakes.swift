@@ -121,6 +121,8 @@ extension Worker {
     guard !transports[slot].hasRemote, settings.identity != nil, arrival.length <= 1_500,
       DTLSHello.isHello(buffer.bytes(arrival.length))
     else { return false }
+    // Of several fragments the first is the one that gets an answer.
+    guard HelloFragment(buffer.bytes(arrival.length))?.isFirst ?? true else { return true }
     let known = handshakes[slot] ?? TransportHandshakes()
     handshakes[slot] = known
     let bytes = buffer.bytes(arrival.length).array(ByteRange(0, arrival.length))
@@ -157,11 +159,40 @@ extension Worker {
     armHandshakes(slot)
   }
 
+  /// Several fragments may come in one datagram, each in a record of its own (RFC 6347 §4.1.1).
   private mutating func receiveHello(
     _ arrival: Arrival, _ slot: Int, control: Bool, _ component: ComponentHandshakes
   ) {
-    guard let identity = settings.identity, let hello = DTLSHello(buffer.bytes(arrival.length))
-    else { return countStray(slot) }
+    var at = 0
+    for _ in 0..<HelloAssembly.inDatagram {
+      guard let fragment = HelloFragment(buffer.bytes(arrival.length), at: at) else { break }
+      at = fragment.end
+      receiveHello(fragment, arrival, slot, control: control, component)
+    }
+    if at == 0 { countStray(slot) }
+  }
+
+  private mutating func receiveHello(
+    _ fragment: HelloFragment, _ arrival: Arrival, _ slot: Int, control: Bool,
+    _ component: ComponentHandshakes
+  ) {
+    let rank = rank(arrival.source, slot, control: control)
+    guard fragment.isFirst else {
+      // A repeated one of a handshake that is under way is no beginning of another.
+      guard
+        component.assembly?.has(fragment, from: arrival.source) == true
+          || component.association(with: arrival.source) == nil
+      else { return }
+      let whole = component.assemble(
+        fragment, in: buffer.bytes(arrival.length), nil, from: arrival.source, rank, at: now)
+      if let whole {
+        accept(whole.hello, whole.datagram, arrival, rank, slot, control: control, component)
+      }
+      return
+    }
+    guard let hello = DTLSHello(buffer.bytes(arrival.length), fragment) else {
+      return countStray(slot)
+    }
     let socket = 2 * slot + (control ? 1 : 0)
     let hasCookie = cookies.accepts(
       hello, in: buffer.bytes(arrival.length), from: arrival.source, at: socket, now: now)
@@ -174,7 +205,23 @@ extension Worker {
     }
     // libssl repeats its flight by itself.
     guard !component.knows(hello.random, from: arrival.source) else { return }
-    let rank = rank(arrival.source, slot, control: control)
+    if fragment.isWhole {
+      return accept(hello, nil, arrival, rank, slot, control: control, component)
+    }
+    let whole = component.assemble(
+      fragment, in: buffer.bytes(arrival.length), hello, from: arrival.source, rank, at: now)
+    if let whole {
+      accept(whole.hello, whole.datagram, arrival, rank, slot, control: control, component)
+    }
+  }
+
+  /// A handshake begins, with a hello that has shown a good cookie. `datagram`: with all of it; nil: it is the one that
+  /// has just come.
+  private mutating func accept(
+    _ hello: DTLSHello, _ datagram: [UInt8]?, _ arrival: Arrival, _ rank: SourceRank, _ slot: Int,
+    control: Bool, _ component: ComponentHandshakes
+  ) {
+    guard let identity = settings.identity else { return }
     guard component.mayBegin(rank, at: now),
       component.makeRoom(for: arrival.source, rank, at: now), handshakeBudget.take(at: now)
     else {
@@ -186,7 +233,12 @@ extension Worker {
         identity, .server, with: arrival.source, hello: hello.random, at: now)
     else { return }
     component.add(association, rank)
-    let step = association.accept(buffer.bytes(arrival.length))
+    let step =
+      if let datagram {
+        association.accept(datagram.span.rawSpan)
+      } else {
+        association.accept(buffer.bytes(arrival.length))
+      }
     take(step, association, slot, control: control)
     armHandshakes(slot)
   }

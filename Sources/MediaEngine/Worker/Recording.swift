@@ -207,10 +207,14 @@ extension Worker {
   private mutating func run(_ recorder: Recorder) {
     recorder.phase = .running
     guard recorder.begin == nil else { return recorder.keepNothing(before: now) }
-    recorder.begin = now
+    recorder.begin(at: now, band(recorder))
     nextHand = min(nextHand, now + Self.handEvery)
-    recordingWriter?.begin(
-      recorder.index, recorder.order, wall: Int64(clamping: wall / 1_000_000))
+    recordingWriter?.begin(recorder, wall: Int64(clamping: wall / 1_000_000))
+  }
+
+  /// What is heard of one side is worth the room, whatever the other has.
+  private func band(_ recorder: Recorder) -> SpeechBand {
+    recorder.tapped.contains { transports[$0].remote.codec.isWide } ? .wide : .narrow
   }
 
   private mutating func finish(_ recorder: Recorder, _ end: RecordingEnd) {
@@ -225,7 +229,7 @@ extension Worker {
     guard recorder.begin != nil else { return refuse(recorder.order.id, end) }
     let before = recorder.lostBlocks
     recordingWriter?.end(recorder, end, at: now)
-    count(recorder.lostBlocks - before)
+    count(recorder.lostBlocks - before, recorder.band)
   }
 
   /// Hands on what has been said, some times a second.
@@ -236,12 +240,13 @@ extension Worker {
       guard let recorder else { continue }
       let before = recorder.lostBlocks
       recordingWriter?.hand(recorder, at: now)
-      count(recorder.lostBlocks - before)
+      count(recorder.lostBlocks - before, recorder.band)
     }
   }
 
-  private mutating func count(_ lostBlocks: UInt64) {
-    counters.recordingFramesLost &+= lostBlocks &* UInt64(FrameRing.frames / 160)
+  private mutating func count(_ lostBlocks: UInt64, _ band: SpeechBand) {
+    counters.recordingFramesLost &+=
+      lostBlocks &* UInt64(FrameRing.frames / (20 * band.perMillisecond))
   }
 }
 

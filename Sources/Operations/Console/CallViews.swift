@@ -83,6 +83,7 @@ package enum CallViews {
 
   private static func line(_ recording: RecordingResource) -> String {
     var parts = [recording.name, recording.format, recording.end ?? recording.state]
+    if let rate = recording.rate { parts.append("\(rate / 1_000) kHz") }
     if let seconds = recording.seconds { parts.append("\(Decimals.text(seconds)) s") }
     parts.append("consent: \(recording.consent)")
     if let deleted = recording.deleted { parts.append("deleted \(deleted)") }

@@ -14,6 +14,8 @@ package struct RecordingResource: Codable, Hashable, Sendable {
   package var state: String
   package var format: String
   package var file: String?
+  /// Samples of each side in a second.
+  package var rate: UInt16?
   /// rule or api, and whose policy allows or wants it.
   package var origin: String
   package var by: String
@@ -38,6 +40,7 @@ package struct RecordingResource: Codable, Hashable, Sendable {
     name = stored.name
     format = stored.format.name
     file = stored.file.isEmpty ? nil : stored.file
+    rate = stored.rate == 0 ? nil : stored.rate
     origin = stored.origin.rawValue
     by = stored.by
     let isPaused = stored.pauses.last.map { $0.to == nil } ?? false
@@ -73,6 +76,7 @@ extension StoredRecording {
     origin = recording.origin
     by = recording.by
     file = recording.file
+    rate = recording.rate
     hasNotice = recording.hasNotice
     announced = recording.announced.map(wall)
     started = recording.started.map(wall)

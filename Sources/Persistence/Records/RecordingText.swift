@@ -11,6 +11,8 @@ enum RecordingText {
     var origin: String
     var by: String
     var file: String?
+    /// Of those that were written before there was more than one, none.
+    var rate: UInt16?
     var notice: Bool
     var announced: [Int64]
     var started: Int64?
@@ -28,6 +30,7 @@ enum RecordingText {
       Row(
         name: recording.name, format: recording.format.name, origin: recording.origin.rawValue,
         by: recording.by, file: recording.file.isEmpty ? nil : recording.file,
+        rate: recording.rate == 0 ? nil : recording.rate,
         notice: recording.hasNotice, announced: recording.announced.map(clock.wall),
         started: recording.started.map(clock.wall), ended: recording.ended.map(clock.wall),
         pauses: recording.pauses.map { pause in
@@ -54,6 +57,7 @@ enum RecordingText {
       recording.origin = CallRecording.Origin(rawValue: row.origin) ?? .rule
       recording.by = row.by
       recording.file = row.file ?? ""
+      recording.rate = row.rate ?? 0
       recording.hasNotice = row.notice
       recording.announced = row.announced
       recording.started = row.started

@@ -19,6 +19,8 @@ package struct StoredRecording: Hashable, Sendable {
   package var by = ""
   /// Empty: there was none.
   package var file = ""
+  /// Samples of each side in a second; 0: not known.
+  package var rate: UInt16 = 0
   package var hasNotice = false
   package var announced: [Int64] = []
   package var started: Int64?

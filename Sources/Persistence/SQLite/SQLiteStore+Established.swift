@@ -95,6 +95,7 @@ extension CallRecording {
       name: stored.name, format: stored.format, origin: stored.origin, by: stored.by,
       hasNotice: stored.hasNotice)
     file = stored.file
+    rate = stored.rate
     announced = stored.announced.map(times.instant(milliseconds:))
     started = stored.started.map(times.instant(milliseconds:))
     pauses = stored.pauses.map { pause in

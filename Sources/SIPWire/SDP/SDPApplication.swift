@@ -7,6 +7,8 @@ package struct SDPChoice: Hashable, Sendable {
   package var codec: SDPSpeech.Format
   /// Nil: the far end sends digits in no way that we read.
   package var telephoneEvent: SDPSpeech.Format?
+  /// The answer names comfort noise (RFC 3389), as the offer does.
+  package var hasComfortNoise = false
 
   package init(line: Int, codec: SDPSpeech.Format, telephoneEvent: SDPSpeech.Format?) {
     self.line = line
@@ -84,9 +86,14 @@ extension SDPWriter {
         out.append(" ")
         out.append(decimal: Int(event.payloadType))
       }
+      if choice.hasComfortNoise {
+        out.append(" ")
+        out.append(decimal: Int(SDPSpeech.comfortNoise.payloadType))
+      }
       out.append("\r\n")
       describe(choice.codec, &out)
       if let event = choice.telephoneEvent { digits(event, &out) }
+      if choice.hasComfortNoise { describe(SDPSpeech.comfortNoise, &out) }
       times(20, 0, &out)
       keys(protection, &out)
       let offered = media.direction

@@ -146,7 +146,7 @@ package final class SimulatedMedia {
   private func record(_ order: RecordingOrder) {
     if !recordings.insert(order.id).inserted { breach("recording \(order.id.raw) began twice") }
     if order.notice != nil { report(.recording(order.id, .announced), after: Self.recordingDelay) }
-    report(.recording(order.id, .started(wall: 0)), after: Self.recordingDelay)
+    report(.recording(order.id, .started(wall: 0, rate: 8_000)), after: Self.recordingDelay)
   }
 
   private func stopRecording(_ id: RecordingID, _ end: RecordingEnd) {

@@ -21,7 +21,7 @@ net_interface {address}
 audio_player aubridge,sink
 audio_source aufile,{wav}
 audio_alert aubridge,sink
-ausrc_srate 8000
+ausrc_srate {rate}
 ausrc_channels 1
 audio_txmode thread
 rtp_stats yes
@@ -74,13 +74,13 @@ class Pictures(typing.NamedTuple):
 
 class Phone:
     """One baresip. `says` is the samples it speaks in each call, followed by silence; `video` is width, height and
-    pictures a second of what it shows, by VP8."""
+    pictures a second of what it shows, by VP8; `rate` is that of the samples it speaks."""
 
     def __init__(
             self, folder, name, says=None, user=None, password=None, registrar=None, domain=None,
             codecs="PCMU/8000/1,PCMA/8000/1", answer="manual", address="127.0.0.1", expires=60,
             jitter="5-10", more="", transport=None, cafile=None, namespace=None,
-            modules=(), video=None):
+            modules=(), video=None, rate=audio.RATE):
         self.name, self.namespace, self.video = name, namespace, video
         self.address = address
         self.folder = pathlib.Path(folder) / f"baresip-{name}"
@@ -92,12 +92,12 @@ class Phone:
         wav = self.folder / "says.wav"
         says = audio.silence(1) if says is None else says
         # The end of the file would end the call.
-        audio.write_wav(wav, audio.numpy.concatenate([says, audio.silence(90)]))
+        audio.write_wav(wav, audio.numpy.concatenate([says, audio.silence(90, rate)]), rate)
         bracketed = f"[{address}]" if ":" in address else address
         config = _CONFIG.format(
             listen=f"{bracketed}:{self.port}", address=address, wav=wav, first=self.rtp_port,
             last=self.rtp_port + 15, control=self.control_port, recordings=self.recordings,
-            jitter=jitter).replace("/usr/lib/baresip/modules", _module_path())
+            jitter=jitter, rate=rate).replace("/usr/lib/baresip/modules", _module_path())
         for module in modules:
             config = config.replace("module g711.so\n", f"module g711.so\nmodule {module}.so\n")
         if video:

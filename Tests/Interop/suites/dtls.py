@@ -195,6 +195,31 @@ def roles(t):
     t.remark = f"slowest handshake {slowest * 1000:.0f} ms"
 
 
+@test("fragments", 60)
+def fragments(t):
+    """Hellos of 1 700 bytes, as one with post-quantum key shares has, and certificates, in datagrams of 256 bytes and of
+    1 200, in order and in the opposite one: each handshake is over within a second, and an echo comes"""
+    world = HandshakeWorld(t)
+    certificate = dtls.Certificate(t.folder)
+    slowest = 0
+    for setup, client in (("active", True), ("actpass", False)):
+        for mtu, names in ((1200, 8), (256, 8), (256, 0)) if client else ((256, 0),):
+            for reorders in (False, True):
+                dialog, port, (fingerprint, _, target) = call_echo(t, world, "alice", certificate, setup)
+                end = dtls.Endpoint(port, certificate, client, mtu=mtu, names=names, reorders=reorders)
+                t.defer(end.close)
+                what = f"{setup}, {mtu} bytes, {names} names, reordered: {reorders}"
+                began = time.monotonic()
+                expect(end.shake(target if client else None), f"{what}: no handshake")
+                slowest = max(slowest, time.monotonic() - began)
+                expect(end.cut > 0, f"{what}: nothing came in fragments")
+                expect(end.peer_fingerprint() == fingerprint, "another certificate than the answer names")
+                expect(echoes(end, target), f"{what}: no echo")
+                expect(dialog.bye().status == 200, "BYE")
+    expect(slowest < 1, f"a handshake took {slowest:.2f} s")
+    t.remark = f"slowest handshake {slowest * 1000:.0f} ms"
+
+
 @test("reoffers", 60)
 def reoffers(t):
     """The same description again keeps the association, another certificate begins a new one"""

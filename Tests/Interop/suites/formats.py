@@ -9,12 +9,12 @@ import numpy
 from harness import audio
 from harness.case import test
 from harness.digits import EVENTS
-from harness.pair import Pair
+from harness.pair import Pair, lines
 from harness.pair import audio as line
 from harness.ports import free_port
 from harness.process import expect
 from harness.rtp import Endpoint
-from harness.world import EastWorld
+from harness.world import EastWorld, World
 
 MORE = ("a=rtpmap:96 telephone-event/48000\r\na=rtpmap:97 telephone-event/8000\r\na=rtpmap:107 opus/48000/2\r\n"
         "a=rtpmap:108 iLBC/8000\r\na=rtpmap:109 iLBC/8000\r\na=rtpmap:13 CN/8000\r\na=sendrecv\r\n")
@@ -126,6 +126,86 @@ def own_numbers(t):
     expect(len(far.packets) == 6 and len(near.packets) == 6, f"{len(far.packets)} and {len(near.packets)}")
     record = pair.hang_up()
     expect("a format has another payload type each way" in (record.get("notes") or []), f"{record.get('notes')}")
+
+
+@test("early-numbers", 30)
+def early_numbers(t):
+    """A carrier that rings by numbers of its own: early media arrives by those that the PBX has named, and so does what comes
+    after the answer"""
+    near, far = (Endpoint(free_port()) for _ in range(2))
+    t.defer(near.close)
+    t.defer(far.close)
+    pair = Pair(t, t.world.number("+4938"), world=t.world)
+    caller, callee = pair.caller, pair.callee
+    caller.dial(f"sip:{pair.number}@{t.world.domain}", line(near.socket.getsockname()[1], "108 101", MORE))
+    invite = callee.asked()
+    described = line(far.socket.getsockname()[1], "109 97", MORE)
+    callee.reply(invite, 183, "Session Progress", described)
+    ringing = caller.agent.wait(
+        lambda m: m.status == 183 and m.get("call-id") == caller.call_id, 5, "a 183 with a description")
+    expect(lines(ringing)[0].formats == ["109", "97"], f"{ringing}")
+    back = Mouth(far, lines(invite)[0].target)
+    for kind, size in ((109, 38), (108, 38), (97, 4), (101, 4)):
+        back.send(kind, bytes(size))
+    time.sleep(0.3)
+    expect(types(near) == {108, 101} and len(near.packets) == 4, f"early: the PBX got {types(near)}")
+    # The same description again is the same version.
+    callee.version -= 1
+    callee.reply(invite, 200, "OK", described)
+    answer = caller.outcome()
+    expect(answer.status == 200, f"{answer}")
+    callee.acknowledged(invite)
+    for kind in (109, 108):
+        back.send(kind, bytes(38))
+    time.sleep(0.3)
+    expect(types(near) == {108, 101} and len(near.packets) == 6, f"the PBX got {types(near)}")
+    pair.hang_up()
+
+
+class SparedWorld(World):
+    """alice may be spared silence, bob may not; the announcement has a pause of 1.5 s."""
+
+    def __init__(self, t):
+        super().__init__(t.folder, t.program, media_pairs=20)
+        self.announcement = numpy.concatenate([
+            audio.speech("Welcome to Demarc."), audio.silence(1.5), audio.speech("This announcement is read from a file.")])
+        audio.write_wav(self.folder / "announcement.wav", self.announcement)
+        t.defer(self.close)
+        self.start()
+
+    def user_accounts(self):
+        return [{**account, "silenceSuppression": "allow"} if account["name"] == "alice" else account
+                for account in super().user_accounts()]
+
+
+@test("announcement-pauses", 40)
+def announcement_pauses(t):
+    """The pauses of an announcement are a word of noise for who has named it and may be spared them, in one flow with all the
+    words; for others every packet comes"""
+    world = SparedWorld(t)
+    shares = {}
+    for name in ("alice", "bob"):
+        end = Endpoint(free_port())
+        t.defer(end.close)
+        agent = t.agent(world=world, user=name, password=world.users[name]["password"])
+        answer, dialog = agent.exchange(
+            "INVITE", f"sip:9003@{world.domain}", body=agent.sdp(end.socket.getsockname()[1], formats="0 13"))
+        expect(answer.status == 200, answer.start)
+        formats = lines(answer)[0].formats
+        expect(("13" in formats) == (name == "alice"), f"{name} was answered {formats}")
+        time.sleep(4.0)
+        expect(dialog.bye().status == 200, "BYE")
+        came = [struct.unpack("!xBHI", packet[:8]) for _, packet in list(end.packets)]
+        numbers, stamps = [number for _, number, _ in came], [stamp for _, _, stamp in came]
+        expect(all((b - a) & 0xFFFF == 1 for a, b in zip(numbers, numbers[1:])), "numbers are missing")
+        expect(len({packet[8:12] for _, packet in list(end.packets)}) == 1, "more than one source")
+        noise = sum(kind & 0x7F == 13 for kind, _, _ in came)
+        expect((noise > 0) == (name == "alice"), f"{name} got {noise} words of noise")
+        shares[name] = len(came) / (((stamps[-1] - stamps[0]) & 0xFFFFFFFF) / 160 + 1)
+        likeness = audio.compare(world.announcement[: 3 * audio.RATE], end.heard())
+        expect(likeness.good(), f"{name}: {likeness}")
+    expect(shares["alice"] < 0.85 and shares["bob"] > 0.9, f"{shares}")
+    t.remark = f"{100 * (1 - shares['alice']):.0f} % of the packets left out"
 
 
 @test("silence-left-out", 40)

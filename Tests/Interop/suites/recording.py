@@ -15,10 +15,9 @@ from harness.case import test
 from harness.process import Skipped, expect, run, wait_until
 from harness.world import World
 
+from .codecs import FIRST, MODULES, SECOND
 from .dtmf import connected
 
-FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
-SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
 NOTICE = "This call is recorded."
 
 # What is left of the waves of speech, half a second by half a second.
@@ -66,37 +65,41 @@ class RecordingWorld(World):
         return (self.demarc.call(call["id"]).get("recordings") or [None])[-1]
 
 
-def connect(t, world, a_says, b_says, codec="PCMU/8000/1"):
-    """alice calls bob; both phones and the call."""
-    modules = {"opus": ("opus",)}.get(codec.split("/")[0], ())
-    bob = t.user("bob", world=world, says=b_says, codecs=codec, modules=modules, answer="auto")
-    alice = t.user("alice", world=world, says=a_says, codecs=codec, modules=modules)
+def connect(t, world, a_says, b_says, codec="PCMU/8000/1", rate=audio.RATE):
+    """alice calls bob; both phones and the call. `rate` is that of what they say."""
+    modules = MODULES.get(codec.split("/")[0], ())
+    bob = t.user("bob", world=world, says=b_says, codecs=codec, modules=modules, answer="auto", rate=rate)
+    alice = t.user("alice", world=world, says=a_says, codecs=codec, modules=modules, rate=rate)
     alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
     alice.established()
     return alice, bob, world.live(world.extension("bob"))
 
 
-def fetch(t, world, name, kind):
-    """The recording's left and right samples, by way of the command, and of opusdec where it is Opus."""
+def fetch(t, world, name, kind, rate=audio.RATE):
+    """The recording's left and right samples, of which there are to be `rate` a second, by way of the command, and of
+    opusdec where it is Opus."""
     path = t.folder / f"fetched.{kind}"
     with open(path, "wb") as out:
         done = subprocess.run(
             [world.demarc.program, "recording", "get", name, "--socket", str(world.demarc.socket)],
             stdout=out, stderr=subprocess.PIPE, timeout=20)
     expect(done.returncode == 0, f"recording get: {done.stderr.decode()}")
-    return channels(t, path, kind)
+    return channels(t, path, kind, rate)
 
 
-def channels(t, path, kind):
+def channels(t, path, kind, rate=audio.RATE):
     if kind == "opus":
         code, output = run(["opusinfo", path])
         expect(code == 0 and "WARNING" not in output and "ERROR" not in output.upper(), f"opusinfo: {output}")
+        # What was encoded; opusdec makes of it whatever it is asked for.
+        head = path.read_bytes()[28:47]
+        expect(head[:8] == b"OpusHead" and int.from_bytes(head[12:16], "little") == rate, f"{head}")
         decoded = t.folder / "decoded.wav"
-        code, output = run(["opusdec", "--rate", "8000", path, decoded])
+        code, output = run(["opusdec", "--rate", rate, path, decoded])
         expect(code == 0, f"opusdec: {output}")
         path = decoded
     with wave.open(str(path), "rb") as file:
-        expect((file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000), f"{file.getparams()}")
+        expect((file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, rate), f"{file.getparams()}")
         data = numpy.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(float)
     return data[::2], data[1::2]
 
@@ -152,7 +155,9 @@ def talk(t, codec, kind, limits):
     record = world.ended(call["id"])
     last = record["recordings"][-1]
     expect(last["end"] == "released" and last["format"] == kind and "lostSeconds" not in last, f"{last}")
-    left, right = fetch(t, world, last["name"], kind)
+    rate = 16_000 if codec.startswith("opus") else 8_000
+    expect(last["rate"] == rate, f"{last}")
+    left, right = (audio.resample(side, rate, audio.RATE) for side in fetch(t, world, last["name"], kind, rate))
     expect(abs(len(left) / audio.RATE - last["seconds"]) < 0.03, f"{len(left) / audio.RATE} s, {last}")
     one = follow("the left channel", alice.said(), left, limits)
     other = follow("the right channel", bob.said(), right, limits)
@@ -188,6 +193,41 @@ def opus_wav(t):
 def opus_opus(t):
     """A call in Opus to Opus in Ogg"""
     talk(t, "opus/48000/2", "opus", SHAPE)
+
+
+def band(t, codec, kind, rate):
+    """Both sides say tones of 1 and 6 kHz; their parts in the middle of each channel of the file, which has that rate."""
+    folder = t.folder / codec.split("/")[0] / kind
+    folder.mkdir(parents=True)
+    world = RecordingWorld(t, "on", {"format": kind, "path": str(folder)}).start()
+    times = numpy.arange(30 * 16_000) / 16_000
+    says = sum(5000 * numpy.sin(2 * numpy.pi * hertz * times) for hertz in (1000, 6000))
+    alice, bob, call = connect(t, world, says, says, codec, rate=16_000)
+    alice.wait_heard(3, 15)
+    alice.hang_up()
+    bob.closed()
+    last = world.ended(call["id"])["recordings"][-1]
+    expect(last["rate"] == rate and last["end"] == "released", f"{last}")
+    sides = fetch(t, world, last["name"], kind, rate)
+    middles = [side[rate: 2 * rate + rate // 2] for side in sides]
+    world.close()
+    for path in t.folder.glob("baresip-*"):
+        path.rename(folder / path.name)
+    for path in t.folder.glob("demarc.db*"):
+        path.unlink()
+    return [tuple(audio.tone_share(middle, hertz, rate) for hertz in (1000, 6000)) for middle in middles]
+
+
+@test("wide", 90)
+def wide(t):
+    """6 kHz in the speech of G.722 is in the file, which has 16 kHz, by WAV and Opus; that of a PCMU call has 8 kHz"""
+    needs_opus_tools()
+    for kind in ("wav", "opus"):
+        for low, high in band(t, "G722/16000/1", kind, 16_000):
+            expect(low > 0.35 and high > 0.35, f"{kind}: {low:.2f} of the power are at 1 kHz, {high:.2f} at 6 kHz")
+    # The phone's own way from 16 to 8 kHz leaves something of the other tone, folded.
+    for low, _ in band(t, "PCMU/8000/1", "wav", 8_000):
+        expect(low > 0.35, f"PCMU: {low:.2f} of the power are at 1 kHz")
 
 
 def loud(samples):

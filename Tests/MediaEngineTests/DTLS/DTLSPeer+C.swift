@@ -44,6 +44,8 @@ final class DTLSPeer {
   var losesHeard: Set<Int> = []
   /// What is made of a datagram on its way out.
   var changesSent: (([UInt8]) -> [UInt8])?
+  /// In what order, how often and how cut the datagrams of a flight leave.
+  var ordersSent: (([[UInt8]]) -> [[UInt8]])?
   private(set) var sent = 0
   private(set) var heard = 0
   private(set) var largest = 0
@@ -55,11 +57,15 @@ final class DTLSPeer {
   private(set) var lastSent: [[UInt8]] = []
 
   init?(
-    _ role: MediaHandshake.Role, _ identity: PeerIdentity, on socket: Peer, to target: SocketAddress
+    _ role: MediaHandshake.Role, _ identity: PeerIdentity, on socket: Peer,
+    to target: SocketAddress, mtu: Int = 1_200, protocols: Int = 0
   ) {
     isClient = role == .client
-    guard let session = unsafe copenssl_dtls_session(identity.context, isClient ? 0 : 1, 1_200)
+    guard let session = unsafe copenssl_dtls_session(identity.context, isClient ? 0 : 1, mtu)
     else { return nil }
+    // Names of applications' protocols (RFC 7301), 200 bytes each: they make a hello long, and mean nothing here.
+    let names = (0..<protocols).flatMap { _ in [199] + [UInt8](repeating: 0x78, count: 199) }
+    if protocols > 0 { _ = unsafe SSL_set_alpn_protos(session, names, UInt32(names.count)) }
     unsafe self.session = session
     self.socket = socket
     self.target = target
@@ -132,16 +138,18 @@ final class DTLSPeer {
     guard let bytes = unsafe first, count > 0 else { return }
     let output = unsafe Array(UnsafeBufferPointer(start: bytes, count: count))
     unsafe copenssl_dtls_sent(session)
-    var at = 0
+    var (at, flight) = (0, [[UInt8]]())
     while at + 13 <= output.count {
       let end = min(at + 13 + Int(output[at + 11]) << 8 + Int(output[at + 12]), output.count)
-      let datagram = Array(output[at..<end])
+      flight.append(Array(output[at..<end]))
+      at = end
+    }
+    for datagram in ordersSent?(flight) ?? flight {
       lastSent.append(datagram)
       if !losesSent.contains(sent) {
         socket.send(changesSent?(datagram) ?? datagram, to: target)
       }
       sent += 1
-      at = end
     }
   }
 

@@ -204,3 +204,21 @@ struct LossyLink {
     return arrivals.sorted { $0.0 < $1.0 }.map(\.1)
   }
 }
+
+/// A packet every 20 ms, and all that comes meanwhile and until nothing does any more.
+func exchange(
+  _ packets: [[UInt8]], by mouth: Peer, to media: SocketAddress, heardBy ear: Peer
+) -> [[UInt8]] {
+  var heard: [[UInt8]] = []
+  var next = ContinuousClock.now
+  for packet in packets {
+    mouth.send(packet, to: media)
+    next += .milliseconds(20)
+    while true {
+      let left = (next - ContinuousClock.now) / .milliseconds(1)
+      guard left >= 1, let packet = ear.receive(within: Int32(left)) else { break }
+      heard.append(packet.bytes)
+    }
+  }
+  return heard + ear.receiveAll(quiet: 300)
+}

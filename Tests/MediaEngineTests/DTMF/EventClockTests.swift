@@ -90,23 +90,6 @@ import Testing
     #expect(both.clock(of: 97) == nil && EventFormats().clock(of: 255) == nil)
   }
 
-  private func exchange(
-    _ packets: [[UInt8]], by mouth: Peer, to media: SocketAddress, heardBy ear: Peer
-  ) -> [[UInt8]] {
-    var heard: [[UInt8]] = []
-    var next = ContinuousClock.now
-    for packet in packets {
-      mouth.send(packet, to: media)
-      next += .milliseconds(20)
-      while true {
-        let left = (next - ContinuousClock.now) / .milliseconds(1)
-        guard left >= 1, let packet = ear.receive(within: Int32(left)) else { break }
-        heard.append(packet.bytes)
-      }
-    }
-    return heard + ear.receiveAll(quiet: 300).map { $0 }
-  }
-
   /// One has 48 kHz and the other 8: each gets what it has named, as long as the key was held.
   @Test(arguments: [100, 3_000]) func fromClockToClock(milliseconds: Int) throws {
     let rig = try Rig()

@@ -7,6 +7,9 @@ import RTPWire
 import Testing
 
 /// A far end that wants speech evenly gets it so, whatever the network has made of it.
+///
+/// The limits are what five runs on two busy cores (load 9) have measured, which stands beside each, and some room for a
+/// machine that stands still for a moment.
 @Suite(.serialized) struct PlayoutTests {
   private func even(_ peer: Peer, _ codec: AudioCodec, _ type: UInt8) -> RemoteMedia {
     var remote = RemoteMedia(peer.address, codec: codec)
@@ -68,7 +71,8 @@ import Testing
       if number % 9 == 0 { script.append((at + 3, rtp(number))) }
     }
     let heard = run(script, from: alice, to: a, hearing: bob)
-    #expect((68...95).contains(heard.count), "\(heard.count) packets")
+    // 83.
+    #expect((79...87).contains(heard.count), "\(heard.count) packets")
     for (before, next) in zip(heard, heard.dropFirst()) {
       #expect(next.header.sequence == before.header.sequence &+ 1)
       // Where the machine stood still for longer than is caught up with there is a pause, and it is marked.
@@ -76,18 +80,24 @@ import Testing
       #expect(next.header.marker ? step > 160 : step == 160)
       #expect(next.header.ssrc == before.header.ssrc && next.payload.count == 160)
     }
-    #expect(heard.first?.header.marker == true && heard.count { $0.header.marker } <= 4)
+    // 1.
+    #expect(heard.first?.header.marker == true && heard.count { $0.header.marker } <= 2)
     // What came is there bit for bit, once and in order; between it stands what was concealed.
     let whole = heard.compactMap { one in
       Set(one.payload).count == 1 ? one.payload[0] : nil
     }.filter { (1...80).contains($0) }
-    #expect(whole.count >= 60 && zip(whole, whole.dropFirst()).allSatisfy { $0 < $1 })
+    // 75 of 77.
+    #expect(whole.count >= 72 && zip(whole, whole.dropFirst()).allSatisfy { $0 < $1 })
     #expect(!whole.contains { lost.contains(Int($0)) })
     // By our clock: half of the distances are those of a packet even on a machine that has much else to do.
     let gaps = zip(heard, heard.dropFirst()).map { ($1.at - $0.at).nanoseconds / 1_000 }.sorted()
-    #expect(gaps.count > 2 && (17_000...23_000).contains(gaps[gaps.count / 2]), "\(gaps)")
+    // 19 988 to 20 001 µs; four fifths of them 16.1 to 23.8 ms where the machine is busiest, else 19.9 to 20.2.
+    try #require(gaps.count > 60)
+    #expect((19_700...20_300).contains(gaps[gaps.count / 2]), "\(gaps)")
+    #expect(gaps[gaps.count / 10] > 12_000 && gaps[gaps.count * 9 / 10] < 28_000, "\(gaps)")
     let counters = rig.counters
-    #expect(counters.playoutConcealed >= 3)
+    // 6.
+    #expect((3...10).contains(counters.playoutConcealed), "\(counters.playoutConcealed)")
     // And the other way nothing waits.
     #expect(rig.measure(a)?.lost == 3)
   }
@@ -110,7 +120,9 @@ import Testing
     let heard = run(script, from: alice, to: a, hearing: bob)
     #expect(heard.allSatisfy { $0.payload.count == 240 && $0.header.payloadType == 8 })
     let marks = heard.indices.filter { heard[$0].header.marker }
-    #expect((2...5).contains(marks.count) && marks.first == 0, "\(marks)")
+    // 32 packets, of which the first and the 17th begin a spurt.
+    #expect((31...34).contains(heard.count), "\(heard.count) packets")
+    #expect((2...3).contains(marks.count) && marks.first == 0, "\(marks)")
     for (before, next) in zip(heard, heard.dropFirst()) where !next.header.marker {
       #expect(next.header.timestamp == before.header.timestamp &+ 240)
       #expect(next.header.sequence == before.header.sequence &+ 1)
@@ -122,9 +134,11 @@ import Testing
     guard let mark = steps.max(by: { $0.1 < $1.1 })?.0 else { return }
     // 500 ms, less what was concealed before it was known, and within a packet of its place.
     let pause = Int(heard[mark].header.timestamp &- heard[mark - 1].header.timestamp) / 8
-    #expect((350...650).contains(pause), "\(pause) ms")
+    // 450.
+    #expect((420...480).contains(pause), "\(pause) ms")
     let waited = (heard[mark].at - heard[mark - 1].at).milliseconds
-    #expect(abs(pause - waited) <= 40, "\(pause) and \(waited) ms")
+    // 0 to 2.
+    #expect(abs(pause - waited) <= 15, "\(pause) and \(waited) ms")
   }
 
   /// All packets of a digit have one time stamp, and go at once.
@@ -147,7 +161,8 @@ import Testing
       #expect(next.header.sequence == before.header.sequence &+ 1)
     }
     let speech = heard.filter { $0.header.payloadType == 0 }
-    #expect(speech.count >= 22)
+    // 27.
+    #expect((25...30).contains(speech.count), "\(speech.count) packets")
     for (before, next) in zip(speech, speech.dropFirst()) {
       #expect(Int32(bitPattern: next.header.timestamp &- before.header.timestamp) >= 160)
     }

@@ -8,25 +8,6 @@ import Testing
 
 /// Calls that are recorded, through sockets to files.
 @Suite(.serialized) struct RecordingTests {
-  /// A folder that goes away with the test.
-  private final class Folder {
-    let path = FileManager.default.temporaryDirectory
-      .appending(path: "demarc-recordings-\(UUID().uuidString)").path
-
-    var settings: MediaSettings {
-      var settings = MediaSettings()
-      settings.recording = RecordingSettings(folder: RecordingFolder(path))
-      settings.recording?.minimumFree = 0
-      return settings
-    }
-
-    func bytes(_ name: String) throws -> [UInt8] {
-      [UInt8](try Data(contentsOf: URL(filePath: path + "/" + name)))
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-  }
-
   /// Two that speak with each other, in PCMU.
   private struct Talk {
     let rig: Rig
@@ -54,41 +35,6 @@ import Testing
         usleep(20_000)
       }
     }
-
-    func order(
-      _ id: UInt64, _ format: RecordingFormat = .wav, notice: UInt32? = nil
-    ) -> RecordingOrder {
-      RecordingOrder(
-        id: RecordingID(raw: id), format: format, channel: .left, notice: notice,
-        name: "test-\(id)")
-    }
-
-    func result(_ id: UInt64) -> RecordingResult? {
-      rig.log.wait { fact in
-        if case .recording(RecordingID(raw: id), .ended(let result)) = fact { result } else { nil }
-      }
-    }
-
-    func started(_ id: UInt64) -> Int64? {
-      rig.log.wait { fact in
-        if case .recording(RecordingID(raw: id), .started(let wall)) = fact { wall } else { nil }
-      }
-    }
-  }
-
-  /// Left and right samples of a WAV file.
-  private func channels(_ bytes: [UInt8]) throws -> (left: [Int16], right: [Int16]) {
-    try #require(bytes.count >= 44)
-    #expect(bytes[0..<4].elementsEqual("RIFF".utf8) && bytes[36..<40].elementsEqual("data".utf8))
-    func word(_ at: Int) -> Int { (0..<4).reduce(0) { $0 | Int(bytes[at + $1]) << (8 * $1) } }
-    #expect(word(4) == bytes.count - 8 && word(40) == bytes.count - 44)
-    #expect(word(24) == 8_000 && bytes[22] == 2 && bytes[34] == 16)
-    var (left, right): ([Int16], [Int16]) = ([], [])
-    for at in stride(from: 44, to: bytes.count - 3, by: 4) {
-      left.append(Int16(bitPattern: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8))
-      right.append(Int16(bitPattern: UInt16(bytes[at + 2]) | UInt16(bytes[at + 3]) << 8))
-    }
-    return (left, right)
   }
 
   private func share(_ samples: some Collection<Int16>, near level: Int) -> Double {
@@ -97,24 +43,25 @@ import Testing
   }
 
   @Test func bothSidesInTheirChannels() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let rig = try Rig(settings: folder.settings)
     var talk = try Talk(rig)
     talk.speak(packets: 5, 1_000, 1_000)
-    rig.plane.submit([.record(talk.a.id, talk.order(1))])
-    let wall = try #require(talk.started(1))
+    rig.plane.submit([.record(talk.a.id, .test(1))])
+    let wall = try #require(rig.log.recordingStart(1)).wall
     talk.speak(packets: 60, 4_000, -8_000)
     #expect(rig.counters.recordings == 1)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    let result = try #require(talk.result(1))
+    let result = try #require(rig.log.recordingResult(1))
     #expect(result.end == .released && result.lostMilliseconds == 0 && result.unreadPackets == 0)
-    let name = talk.order(1).fileName(milliseconds: wall)
+    let name = RecordingOrder.test(1).fileName(milliseconds: wall)
     let bytes = try folder.bytes(name)
     #expect(result.bytes == UInt64(bytes.count))
-    let (left, right) = try channels(bytes)
-    #expect((9_000...14_000).contains(left.count), "\(left.count)")
-    #expect(share(left, near: 4_000) > 0.7 && share(right, near: -8_000) > 0.7)
-    #expect(share(left, near: -8_000) == 0 && share(right, near: 4_000) == 0)
+    let file = try StereoSamples(bytes)
+    #expect(file.rate == 8_000)
+    #expect((9_000...14_000).contains(file.left.count), "\(file.left.count)")
+    #expect(share(file.left, near: 4_000) > 0.7 && share(file.right, near: -8_000) > 0.7)
+    #expect(share(file.left, near: -8_000) == 0 && share(file.right, near: 4_000) == 0)
     let mode = try FileManager.default.attributesOfItem(atPath: folder.path + "/" + name)
     #expect((mode[.posixPermissions] as? NSNumber)?.intValue == 0o600)
     // Relayed all the while, as ever.
@@ -123,21 +70,21 @@ import Testing
   }
 
   @Test func pausedIsSilent() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let rig = try Rig(settings: folder.settings)
     var talk = try Talk(rig)
-    rig.plane.submit([.record(talk.a.id, talk.order(1))])
-    let wall = try #require(talk.started(1))
+    rig.plane.submit([.record(talk.a.id, .test(1))])
+    let wall = try #require(rig.log.recordingStart(1)).wall
     talk.speak(packets: 40, 4_000, 4_000)
     rig.plane.submit([.pauseRecording(RecordingID(raw: 1), isPaused: true)])
     talk.speak(packets: 40, 9_000, 9_000)
     rig.plane.submit([.pauseRecording(RecordingID(raw: 1), isPaused: false)])
     talk.speak(packets: 40, 4_000, 4_000)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .stopped)])
-    _ = try #require(talk.result(1))
-    let (left, right) = try channels(
-      try folder.bytes(talk.order(1).fileName(milliseconds: wall)))
-    for side in [left, right] {
+    _ = try #require(rig.log.recordingResult(1))
+    let file = try StereoSamples(
+      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: wall)))
+    for side in [file.left, file.right] {
       // The pause has its length in the file, and nothing of what was said in it.
       #expect(share(side, near: 9_000) == 0)
       #expect((17_000...26_000).contains(side.count), "\(side.count)")
@@ -146,31 +93,31 @@ import Testing
   }
 
   @Test func digitsAreNotInIt() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let rig = try Rig(settings: folder.settings)
     var talk = try Talk(rig)
-    rig.plane.submit([.record(talk.a.id, talk.order(1))])
-    let wall = try #require(talk.started(1))
+    rig.plane.submit([.record(talk.a.id, .test(1))])
+    let wall = try #require(rig.log.recordingStart(1)).wall
     talk.speak(packets: 30, 4_000, 4_000, digits: true)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .stopped)])
-    let result = try #require(talk.result(1))
+    let result = try #require(rig.log.recordingResult(1))
     #expect(result.unreadPackets == 0)
-    let (left, right) = try channels(
-      try folder.bytes(talk.order(1).fileName(milliseconds: wall)))
-    #expect(!left.isEmpty && share(left, near: 0) == 1 && share(right, near: 0) == 1)
+    let file = try StereoSamples(
+      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: wall)))
+    #expect(!file.left.isEmpty && share(file.left, near: 0) == 1 && share(file.right, near: 0) == 1)
   }
 
   /// The pages of an Ogg file: whole, in order, and with the length that they say.
   @Test func opusInOgg() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let rig = try Rig(settings: folder.settings)
     var talk = try Talk(rig)
-    rig.plane.submit([.record(talk.a.id, talk.order(1, .opus))])
-    let wall = try #require(talk.started(1))
+    rig.plane.submit([.record(talk.a.id, .test(1, .opus))])
+    let wall = try #require(rig.log.recordingStart(1)).wall
     talk.speak(packets: 80, 4_000, -8_000)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    let result = try #require(talk.result(1))
-    let bytes = try folder.bytes(talk.order(1, .opus).fileName(milliseconds: wall))
+    let result = try #require(rig.log.recordingResult(1))
+    let bytes = try folder.bytes(RecordingOrder.test(1, .opus).fileName(milliseconds: wall))
     var pages: [OggPage] = []
     var offset = 0
     while offset < bytes.count {
@@ -189,7 +136,7 @@ import Testing
 
   /// Both hear to its end that they are recorded, and nothing of each other meanwhile; then it begins.
   @Test func announcedFirst() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let clip = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).wav")
     defer { try? FileManager.default.removeItem(at: clip) }
     try Self.wav(level: 12_000, samples: 3_200).write(to: clip)
@@ -200,10 +147,10 @@ import Testing
     talk.speak(packets: 5, 2_000, 2_000)
     _ = talk.alice.receiveAll()
     _ = talk.bob.receiveAll()
-    rig.plane.submit([.record(talk.a.id, talk.order(1, notice: 0))])
+    rig.plane.submit([.record(talk.a.id, .test(1, notice: 0))])
     talk.speak(packets: 60, 4_000, -8_000)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    _ = try #require(talk.result(1))
+    _ = try #require(rig.log.recordingResult(1))
     let events = rig.log.all.compactMap { fact -> RecordingEvent? in
       if case .recording(_, let event) = fact { event } else { nil }
     }
@@ -219,32 +166,32 @@ import Testing
       let sequences = heard.map(\.header.sequence)
       #expect(zip(sequences, sequences.dropFirst()).allSatisfy { $1 == $0 &+ 1 })
     }
-    let wall = try #require(talk.started(1))
-    let (left, right) = try channels(
-      try folder.bytes(talk.order(1).fileName(milliseconds: wall)))
-    #expect(share(left, near: 12_000) == 0 && share(right, near: 12_000) == 0)
-    #expect(share(left, near: 4_000) > 0.5 && share(right, near: -8_000) > 0.5)
+    let wall = try #require(rig.log.recordingStart(1)).wall
+    let file = try StereoSamples(
+      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: wall)))
+    #expect(share(file.left, near: 12_000) == 0 && share(file.right, near: 12_000) == 0)
+    #expect(share(file.left, near: 4_000) > 0.5 && share(file.right, near: -8_000) > 0.5)
   }
 
   @Test func withoutItsAnnouncementNothingIsRecorded() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let rig = try Rig(settings: folder.settings)
     let talk = try Talk(rig)
-    rig.plane.submit([.record(talk.a.id, talk.order(1, notice: 9))])
-    #expect(talk.result(1)?.end == .noticeFailed)
+    rig.plane.submit([.record(talk.a.id, .test(1, notice: 9))])
+    #expect(rig.log.recordingResult(1)?.end == .noticeFailed)
     #expect(RecordingFolder(folder.path).names.filter { $0.hasSuffix("wav") }.isEmpty)
   }
 
   /// The far ends change: the side that stays keeps its channel, and the file its time line.
   @Test func whoeverIsThere() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     let rig = try Rig(settings: folder.settings)
     var talk = try Talk(rig)
     let carol = try Peer()
     let c = try rig.open()
     rig.plane.submit([.remote(c.id, RemoteMedia(carol.address))])
-    rig.plane.submit([.record(talk.a.id, talk.order(1))])
-    let wall = try #require(talk.started(1))
+    rig.plane.submit([.record(talk.a.id, .test(1))])
+    let wall = try #require(rig.log.recordingStart(1)).wall
     talk.speak(packets: 30, 4_000, -8_000)
     rig.plane.submit([.bridge(talk.a.id, c.id), .close(talk.b.id)])
     _ = rig.measure(c)
@@ -259,37 +206,39 @@ import Testing
       usleep(20_000)
     }
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    _ = try #require(talk.result(1))
-    let (left, right) = try channels(
-      try folder.bytes(talk.order(1).fileName(milliseconds: wall)))
-    let half = right.count / 2
-    #expect(share(right[..<half], near: -8_000) > 0.6 && share(right[half...], near: 12_000) > 0.6)
-    #expect(share(left, near: 4_000) > 0.6 && share(left, near: 12_000) == 0)
+    _ = try #require(rig.log.recordingResult(1))
+    let file = try StereoSamples(
+      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: wall)))
+    let half = file.right.count / 2
+    #expect(
+      share(file.right[..<half], near: -8_000) > 0.6
+        && share(file.right[half...], near: 12_000) > 0.6)
+    #expect(share(file.left, near: 4_000) > 0.6 && share(file.left, near: 12_000) == 0)
   }
 
   @Test func asManyAsMayBe() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     var settings = folder.settings
     settings.recording?.maximum = 1
     let rig = try Rig(settings: settings)
     let (one, other) = (try Talk(rig), try Talk(rig))
-    rig.plane.submit([.record(one.a.id, one.order(1)), .record(other.a.id, other.order(2))])
-    #expect(other.result(2)?.end == .limit)
-    #expect(one.started(1) != nil)
+    rig.plane.submit([.record(one.a.id, .test(1)), .record(other.a.id, .test(2))])
+    #expect(rig.log.recordingResult(2)?.end == .limit)
+    #expect(rig.log.recordingStart(1) != nil)
     rig.plane.submit([.stopRecording(RecordingID(raw: 1), .stopped)])
-    _ = try #require(one.result(1))
-    rig.plane.submit([.record(other.a.id, other.order(3))])
-    #expect(other.started(3) != nil)
+    _ = try #require(rig.log.recordingResult(1))
+    rig.plane.submit([.record(other.a.id, .test(3))])
+    #expect(rig.log.recordingStart(3) != nil)
   }
 
   @Test func aDiskWithoutRoom() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     var settings = folder.settings
     settings.recording?.minimumFree = .max
     let rig = try Rig(settings: settings)
     var talk = try Talk(rig)
-    rig.plane.submit([.record(talk.a.id, talk.order(1))])
-    #expect(talk.result(1)?.end == .diskFull)
+    rig.plane.submit([.record(talk.a.id, .test(1))])
+    #expect(rig.log.recordingResult(1)?.end == .diskFull)
     talk.speak(packets: 3, 1_000, 1_000)
     #expect(talk.bob.receiveAll().count == 3)
     #expect(rig.counters.recordingsFailed == 1)
@@ -305,13 +254,13 @@ import Testing
     settings.recording?.minimumFree = 0
     let rig = try Rig(settings: settings)
     let talk = try Talk(rig)
-    rig.plane.submit([.record(talk.a.id, talk.order(1))])
-    #expect(talk.result(1)?.end == .writeFailed)
+    rig.plane.submit([.record(talk.a.id, .test(1))])
+    #expect(rig.log.recordingResult(1)?.end == .writeFailed)
   }
 
   /// What a process left unfinished is finished by the next one.
   @Test func repairedAtTheStart() throws {
-    let folder = Folder()
+    let folder = RecordedFolder()
     try FileManager.default.createDirectory(
       atPath: folder.path, withIntermediateDirectories: true)
     func put(_ name: String, _ bytes: [UInt8]) throws {
@@ -321,6 +270,9 @@ import Testing
     var wav = Self.header + [UInt8](repeating: 1, count: 4 * 800 + 3)
     for at in [4, 5, 6, 7, 40, 41, 42, 43] { wav[at] = 0 }
     try put("20261129T044213Z_a-1-1.wav", wav)
+    // And one of 16 kHz.
+    wav.replaceSubrange(24..<32, with: [0x80, 0x3e, 0, 0, 0, 0xfa, 0, 0])
+    try put("20261129T044216Z_a-1-4.wav", wav)
     // Ogg with its last page cut.
     var stream = OggStream(serial: 5)
     var ogg: [UInt8] = []
@@ -332,9 +284,13 @@ import Testing
     try put("20261129T044215Z_a-1-3.wav", [1, 2, 3])
     let rig = try Rig(settings: folder.settings)
     #expect(
-      rig.plane.repairedRecordings == ["20261129T044213Z_a-1-1.wav", "20261129T044214Z_a-1-2.opus"])
-    let (left, _) = try channels(try folder.bytes("20261129T044213Z_a-1-1.wav"))
-    #expect(left.count == 800)
+      Set(rig.plane.repairedRecordings) == [
+        "20261129T044213Z_a-1-1.wav", "20261129T044214Z_a-1-2.opus", "20261129T044216Z_a-1-4.wav",
+      ])
+    let file = try StereoSamples(folder.bytes("20261129T044213Z_a-1-1.wav"))
+    #expect(file.left.count == 800 && file.rate == 8_000)
+    let wide = try StereoSamples(folder.bytes("20261129T044216Z_a-1-4.wav"))
+    #expect(wide.left.count == 800 && wide.rate == 16_000)
     let bytes = try folder.bytes("20261129T044214Z_a-1-2.opus")
     var last: OggPage?
     var offset = 0

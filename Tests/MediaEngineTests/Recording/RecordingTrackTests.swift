@@ -8,7 +8,7 @@ import Testing
 @Suite struct RecordingTrackTests {
   /// Somebody who counts in a clock of his own, and says something loud now and then.
   private struct Speaker {
-    var track = RecordingTrack()
+    var track = RecordingTrack(.narrow)
     /// Of the sender's clock, in millionths.
     var drift = 0.0
     var packetMilliseconds = 20
@@ -144,7 +144,7 @@ import Testing
 
   /// What came twice or out of turn is there once, in its place.
   @Test func outOfTurn() {
-    var track = RecordingTrack()
+    var track = RecordingTrack(.narrow)
     func header(_ number: Int) -> RTPHeader {
       RTPHeader(
         payloadType: 0, marker: false, sequence: UInt16(number),
@@ -162,6 +162,33 @@ import Testing
     }
   }
 
+  /// Speech of both bands has one place on a time line of 16 kHz, also what comes behind its successor.
+  @Test(arguments: [AudioCodec.pcmu, .l16, .l16Wide]) func outOfTurnInAWideTrack(codec: AudioCodec)
+  {
+    var track = RecordingTrack(.wide)
+    let ticks = Int(codec.clockRate) / 50
+    for number in [1, 2, 4, 3, 5] {
+      let level = Int16(number * 1_000)
+      let payload =
+        codec == .pcmu
+        ? [UInt8](repeating: G711.ulaw(linear: level), count: ticks)
+        : (0..<ticks).flatMap { _ in [UInt8(level >> 8), UInt8(truncatingIfNeeded: level)] }
+      let header = RTPHeader(
+        payloadType: 0, marker: false, sequence: UInt16(number),
+        timestamp: UInt32(number * ticks), ssrc: 1)
+      let taken = track.take(
+        header, payload.rawSpan, codec, arrival: (number + 1) * 320, written: 0, mask: 0)
+      #expect(taken == .taken)
+    }
+    for number in 1...5 {
+      // From where a filter of 47 taps has seen only this packet, and up to its end.
+      for place in [60, 200, 310] {
+        let sample = track.remove(at: number * 320 + place)
+        #expect(abs(Int(sample) - number * 1_000) < 200, "\(number), \(place): \(sample)")
+      }
+    }
+  }
+
   /// Nothing that was said before the mask is kept, whenever it comes.
   @Test func whatIsMasked() throws {
     var speaker = Speaker()
@@ -173,7 +200,7 @@ import Testing
   }
 
   @Test func whatIsNotSpoken() {
-    var track = RecordingTrack()
+    var track = RecordingTrack(.narrow)
     let header = RTPHeader(payloadType: 96, marker: false, sequence: 1, timestamp: 0, ssrc: 1)
     let payload = [UInt8](repeating: 1, count: 160)
     let taken = track.take(
