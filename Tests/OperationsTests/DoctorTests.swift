@@ -46,6 +46,19 @@ struct DoctorTests {
     #expect(try finding("media in the kernel", facts).finding.contains("IPsec"))
   }
 
+  @Test(arguments: [BanTableObstacle.notPermitted, .taken, .unsupported, .system(12)])
+  func whatKeepsBansOutOfTheKernel(obstacle: BanTableObstacle) throws {
+    var facts = DoctorFacts(media: [media])
+    facts.kernelTableObstacle = obstacle
+    #expect(!facts.findings.contains { $0.check == "bans in the kernel" })
+    facts.kernelTable = "demarc"
+    let found = try finding("bans in the kernel", facts)
+    #expect(found.verdict == .advice && found.finding.contains(obstacle.description))
+    #expect(found.remedy == obstacle.remedy)
+    facts.kernelTableObstacle = nil
+    #expect(try finding("bans in the kernel", facts).verdict == .good)
+  }
+
   @Test func interpretedProgramsAreSlow() throws {
     let facts = DoctorFacts(media: [media], justInTime: 0)
     #expect(try finding("BPF compiler", facts).remedy == "sysctl -w net.core.bpf_jit_enable=1")

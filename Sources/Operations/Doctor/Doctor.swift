@@ -1,4 +1,4 @@
-import Edge
+package import Edge
 package import MediaControl
 package import MediaEngine
 
@@ -47,6 +47,10 @@ package struct DoctorFacts: Sendable {
   // Of ports that strangers reach.
   package var listeners: [ListenerSettings] = []
   package var metrics: MetricsSettings?
+
+  /// `admission.kernelTable`, and what stands in the way of it; nil: nothing.
+  package var kernelTable: String?
+  package var kernelTableObstacle: BanTableObstacle?
 
   // Of files.
   package var certificates: [CertificateFacts] = []

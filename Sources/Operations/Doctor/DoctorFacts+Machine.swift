@@ -19,6 +19,8 @@ extension DoctorFacts {
     facts.callLimit = settings.limits.calls
     facts.listeners = settings.listeners
     facts.metrics = settings.metrics
+    facts.kernelTable = settings.kernelTable
+    facts.kernelTableObstacle = settings.kernelTable.flatMap { BanTableObstacle.find(table: $0) }
     facts.certificates =
       settings.listeners.flatMap(certificates) + settings.stir.certificates.map(certificate)
     facts.revocationsDue = revocationsDue(settings.stir)
