@@ -34,7 +34,8 @@ struct PassportBed {
     scene = try Scene(Scene.settings(resources: resources))
     let world = scene.world
     var material = IdentityMaterial(
-      wall: WallAnchor(milliseconds: Self.epoch * 1_000, at: world.now))
+      wall: WallAnchor(milliseconds: Self.epoch * 1_000, at: world.now),
+      originSecret: [UInt8](0..<32))
     material.trust = try Self.trust(lists)
     material.credentials = [try Self.credential("provider", "https://ours.example/provider.pem")]
     material.settings = settings

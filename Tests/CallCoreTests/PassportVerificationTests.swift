@@ -315,7 +315,8 @@ import Testing
     bed.call(try bed.identity(by: "revoked"))
     #expect(bed.alice.invites.count == 1)
     var material = IdentityMaterial(
-      wall: WallAnchor(milliseconds: bed.time * 1_000, at: bed.scene.world.now))
+      wall: WallAnchor(milliseconds: bed.time * 1_000, at: bed.scene.world.now),
+      originSecret: [])
     material.trust = try PassportBed.trust(["revocations.pem"])
     bed.scene.world.input(.identity(material))
     bed.call(try bed.identity(by: "revoked"))

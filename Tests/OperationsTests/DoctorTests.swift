@@ -166,6 +166,31 @@ struct DoctorTests {
     #expect(facts.findings.contains { $0.check == "key of tls" } == (days == 14))
   }
 
+  /// What is known to be done goes before what can be said of any.
+  @Test func certificateThatIsEncrypted() throws {
+    var facts = DoctorFacts(media: [media])
+    var shown = CertificateFacts(listener: "tls", file: "cert.pem", keyFile: "key.pem")
+    shown.problem = "key.pem: it is encrypted"
+    shown.problemRemedy = "Write it anew"
+    facts.certificates = [shown]
+    let found = try finding("certificate of tls", facts)
+    #expect(found.verdict == .bad && found.finding == "key.pem: it is encrypted")
+    #expect(found.remedy == "Write it anew")
+  }
+
+  @Test(arguments: SecretError.Kind.allCases)
+  func keyOfTheStore(kind: SecretError.Kind) throws {
+    var facts = DoctorFacts(media: [media])
+    #expect(!facts.findings.contains { $0.check == "key of the store" })
+    facts.storeKey = "/var/lib/demarc/demarc.db.key"
+    #expect(try finding("key of the store", facts).verdict == .good)
+    let problem = SecretError(kind, "it is so")
+    facts.storeKeyProblem = problem
+    let found = try finding("key of the store", facts)
+    #expect(found.verdict == .bad && found.finding.hasPrefix("it is so"))
+    #expect(found.remedy == problem.remedy)
+  }
+
   @Test func disksThatAreFull() throws {
     var facts = DoctorFacts(media: [media])
     let least: UInt64 = 256 << 20

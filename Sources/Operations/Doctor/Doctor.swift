@@ -55,6 +55,10 @@ package struct DoctorFacts: Sendable {
   // Of files.
   package var certificates: [CertificateFacts] = []
   package var disks: [DiskFacts] = []
+  /// The file of the key that the store's passwords are sealed with, and what is wrong with it; nil: there is no store
+  /// that has sealed any.
+  package var storeKey: String?
+  package var storeKeyProblem: SecretError?
   /// When the first of the files with revocation lists is out of date, in seconds since 1970; nil: none says.
   package var revocationsDue: Int64?
   /// Seconds since 1970.
@@ -96,6 +100,8 @@ package struct CertificateFacts: Hashable, Sendable {
   /// Seconds since 1970; nil: `problem` says why it cannot be used.
   package var expires: Int64?
   package var problem: String?
+  /// What to do about that, where it is more than is to be done about any.
+  package var problemRemedy: String?
   /// Others than its owner and group may read the key.
   package var isKeyOpen = false
   /// What takes a renewed one into use.

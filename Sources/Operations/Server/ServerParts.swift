@@ -57,7 +57,8 @@ struct ServerParts {
       throw error
     }
     do {
-      identities = try IdentityKeeper(settings.stir, post: post, log: log)
+      identities = try IdentityKeeper(
+        settings.stir, post: post, log: log, originSecret: { [keeper] in keeper.originSecret })
       kernelBans = try Self.startKernelBans(settings, log: log)
     } catch {
       names.stop()
