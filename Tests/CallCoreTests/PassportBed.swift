@@ -65,7 +65,8 @@ struct PassportBed {
 
   static func trust(_ lists: [String]) throws -> TrustAnchors {
     let anchors = TrustAnchors(
-      authorities: [try file("authority.pem")], lists: try lists.map { try file($0) })
+      authorities: [try file("authority.pem"), try file("second-authority.pem")],
+      lists: try lists.map { try file($0) })
     return try #require(anchors)
   }
 
