@@ -17,31 +17,45 @@ extension Shard {
       one.isNumbered || other.isNumbered || mine.mayNumberOtherwise(than: theirs)
         || theirs.mayNumberOtherwise(than: mine)
     else { return }
-    number(session, one, other)
-    number(session, other, one)
+    let (sent, otherSent) = numbers(session, one, other)
+    number(session, one, sent)
+    number(session, other, otherSent)
   }
 
-  /// What `leg` sends on to `other`.
-  private func number(_ session: Session, _ leg: Leg, _ other: Leg) {
+  private func number(_ session: Session, _ leg: Leg, _ numbers: PayloadNumbers) {
     guard let media = leg.media, !leg.mediaClosing else { return }
-    let numbers = numbers(session, leg, other)
     guard leg.isNumbered || !numbers.isEmpty else { return }
     leg.isNumbered = !numbers.isEmpty
     outbox.media.append(.number(media.transport, numbers))
     if !numbers.isEmpty { noteOnce("a format has another payload type each way", session) }
   }
 
-  private func numbers(_ session: Session, _ leg: Leg, _ other: Leg) -> PayloadNumbers {
+  /// What each of the two sends on to the other.
+  private func numbers(
+    _ session: Session, _ one: Leg, _ other: Leg
+  ) -> (PayloadNumbers, PayloadNumbers) {
+    let bytes = blocks.bytes(description(of: one, one.fork, session))
+    let otherBytes = blocks.bytes(description(of: other, other.fork, session))
+    var (sdp, otherSDP) = (SessionDescription(), SessionDescription())
+    guard (try? SessionDescription.parse(bytes, into: &sdp)) != nil,
+      (try? SessionDescription.parse(otherBytes, into: &otherSDP)) != nil,
+      let line = sdp.firstAudio, let otherLine = otherSDP.firstAudio
+    else { return (PayloadNumbers(), PayloadNumbers()) }
+    let (formats, otherFormats) = (sdp.formats(of: line), otherSDP.formats(of: otherLine))
+    let added = self.added(otherSDP, otherBytes, otherFormats, from: other, to: one)
+    let otherAdded = self.added(sdp, bytes, formats, from: one, to: other)
+    return (
+      Self.numbers(formats, bytes, otherFormats, otherBytes, added),
+      Self.numbers(otherFormats, otherBytes, formats, bytes, otherAdded)
+    )
+  }
+
+  /// What a side with `formats` sends on to the other.
+  private static func numbers(
+    _ formats: ArraySlice<SDPFormat>, _ own: RawSpan, _ otherFormats: ArraySlice<SDPFormat>,
+    _ others: RawSpan, _ added: [SDPSpeech.Format]
+  ) -> PayloadNumbers {
     var numbers = PayloadNumbers()
-    let own = blocks.bytes(description(of: leg, leg.fork, session))
-    let others = blocks.bytes(description(of: other, other.fork, session))
-    var (mine, theirs) = (SessionDescription(), SessionDescription())
-    guard (try? SessionDescription.parse(own, into: &mine)) != nil,
-      (try? SessionDescription.parse(others, into: &theirs)) != nil,
-      let line = mine.firstAudio, let otherLine = theirs.firstAudio
-    else { return numbers }
-    let (formats, otherFormats) = (mine.formats(of: line), theirs.formats(of: otherLine))
-    let added = self.added(theirs, others, otherFormats, from: other, to: leg)
     // By the number that it was told; what we have told counts before what it has named.
     var told = InlineArray<128, Bool>(repeating: false)
     var wanted: [(own: UInt8, leaving: UInt8)] = []

@@ -257,9 +257,9 @@ private final class KernelBanLoop {
     tell(state)
   }
 
-  /// What is owned goes with the socket.
+  /// What is owned goes with the socket. A table that we could not make is somebody else's.
   private func remove() {
-    _ = try? ask(mirror.table.removal(after: sequence))
+    if reading.state == .on { _ = try? ask(mirror.table.removal(after: sequence)) }
     socket = nil
   }
 
