@@ -128,7 +128,9 @@ let tests: [Layer] = [
     ]),
   Layer(
     name: "EdgeTests",
-    imports: ["Base", "SIPWire", "Policy", "MediaControl", "Resolution", "CallCore", "Edge"]),
+    imports: [
+      "Base", "CLinux", "SIPWire", "Policy", "MediaControl", "Resolution", "CallCore", "Edge",
+    ]),
   Layer(name: "ArchitectureTests", imports: []),
   Layer(
     name: "PersistenceTests",

@@ -191,15 +191,17 @@ static inline int64_t copenssl_ends(const X509 *certificate) {
     return copenssl_seconds(X509_get0_notAfter(certificate));
 }
 
-/// The DER of the extension TNAuthList (RFC 8226 §9); its length, 0 where there is none.
-static inline int copenssl_number_authority(X509 *certificate, const uint8_t **der) {
-    ASN1_OBJECT *name = OBJ_txt2obj("1.3.6.1.5.5.7.1.26", 1);
-    if (!name) return 0;
+/// The DER of an extension; its length, -1 where there is none, -2 where there are several (RFC 5280 §4.2 forbids it).
+static inline int copenssl_extension(X509 *certificate, const char *oid, const uint8_t **der) {
+    ASN1_OBJECT *name = OBJ_txt2obj(oid, 1);
+    if (!name) return -2;
     int at = X509_get_ext_by_OBJ(certificate, name, -1);
+    int next = at < 0 ? -1 : X509_get_ext_by_OBJ(certificate, name, at);
     ASN1_OBJECT_free(name);
+    if (next >= 0) return -2;
     X509_EXTENSION *extension = at >= 0 ? X509_get_ext(certificate, at) : NULL;
     ASN1_OCTET_STRING *data = extension ? X509_EXTENSION_get_data(extension) : NULL;
-    if (!data) return 0;
+    if (!data) return -1;
     *der = ASN1_STRING_get0_data(data);
     return ASN1_STRING_length(data);
 }

@@ -19,7 +19,26 @@
 
 /// What every context of ours has: TLS 1.2 or newer, no renegotiation, no compression, memory given back while
 /// a connection is idle, and writes that may be partial and repeated from another place.
+/// Refuses, and notes that one was wanted.
+static inline int copenssl_refuse_passphrase(char *out, int size, int writing, void *wanted) {
+    (void)out, (void)size, (void)writing;
+    if (wanted) *(int *)wanted = 1;
+    return -1;
+}
+
+/// The chain, or the key, of a PEM file: 1; -1 where it is encrypted, 0 where it is none.
+static inline int copenssl_use(SSL_CTX *context, const char *file, int is_key) {
+    int wanted = 0;
+    SSL_CTX_set_default_passwd_cb_userdata(context, &wanted);
+    int done = is_key ? SSL_CTX_use_PrivateKey_file(context, file, SSL_FILETYPE_PEM)
+                      : SSL_CTX_use_certificate_chain_file(context, file);
+    SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+    return done == 1 ? 1 : wanted ? -1 : 0;
+}
+
 static inline int copenssl_prepare(SSL_CTX *context) {
+    // Without this one libcrypto asks the terminal, and waits.
+    SSL_CTX_set_default_passwd_cb(context, copenssl_refuse_passphrase);
     SSL_CTX_set_options(
         context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                      SSL_OP_IGNORE_UNEXPECTED_EOF);

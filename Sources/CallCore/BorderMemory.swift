@@ -38,7 +38,7 @@ extension Shard {
   /// Before the first configuration is followed, which leaves out what has become somebody's who is trusted.
   func restore(_ memory: BorderMemory) {
     for ban in memory.bans where ban.until > now {
-      outbox.border.append(.ban(ban.network))
+      outbox.border.append(.ban(ban.network, until: ban.until))
       if let displaced = admission.bans.insert(ban) {
         outbox.border.append(.lift(displaced.network))
         tell(.banEnded(displaced, .displaced))

@@ -23,6 +23,14 @@ package struct SecretSeal: Sendable {
     identifier = String(digest.description.prefix(16))
   }
 
+  /// 32 octets for another purpose, of which none leads back to the key or to those of a third one: HKDF-Expand (RFC 5869
+  /// §2.3) with the purpose as its info. What it expands is random already (§3.3).
+  package func secret(for purpose: String) -> [UInt8] {
+    let info = Array(purpose.utf8) + [1]
+    let secret = HMAC.sha256(key: key.exposed.rawSpan, info.rawSpan)
+    return secret.rawSpan.array(ByteRange(0, secret.count))
+  }
+
   /// The text as Base 64 of nonce, ciphertext and tag. Nil only when libcrypto has no AES.
   package func seal(_ secret: String, for place: String) -> String? {
     // The system's generator, and no other: a nonce that is used twice gives the key's secrets away.

@@ -298,7 +298,10 @@ final class ShardLoop {
       sinks.facts(facts)
     }
     if !outbox.flows.isEmpty { streams.departures.add(outbox.flows) }
-    if !outbox.border.isEmpty { streams.departures.add(outbox.border) }
+    if !outbox.border.isEmpty {
+      streams.departures.add(outbox.border)
+      sinks.border(outbox.border)
+    }
     if !outbox.names.isEmpty { sinks.names(outbox.names) }
     if !outbox.certificates.isEmpty { sinks.certificates(outbox.certificates) }
     if outbox.datagrams.count > 0 { sender.send(outbox.datagrams) }

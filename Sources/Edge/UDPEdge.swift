@@ -17,19 +17,23 @@ package struct EdgeSinks: Sendable {
   package var names: @Sendable ([NameOrder]) -> Void
   /// URLs of certificates, to be answered by `ShardInput.certificate`.
   package var certificates: @Sendable ([String]) -> Void
+  /// Who is banned, and who no more, for whoever else keeps them out.
+  package var border: @Sendable ([BorderOrder]) -> Void
 
   package init(
     media: @escaping @Sendable ([MediaCommand]) -> Void,
     facts: @escaping @Sendable ([Fact]) -> Void,
     answer: @escaping @Sendable (_ token: UInt64, ShardAnswer) -> Void,
     names: @escaping @Sendable ([NameOrder]) -> Void = { _ in },
-    certificates: @escaping @Sendable ([String]) -> Void = { _ in }
+    certificates: @escaping @Sendable ([String]) -> Void = { _ in },
+    border: @escaping @Sendable ([BorderOrder]) -> Void = { _ in }
   ) {
     self.media = media
     self.facts = facts
     self.answer = answer
     self.names = names
     self.certificates = certificates
+    self.border = border
   }
 }
 

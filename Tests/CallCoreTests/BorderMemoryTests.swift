@@ -26,7 +26,7 @@ import Testing
   @Test func aBanHoldsForTheRestOfItsTime() throws {
     let bed = try BorderBed(remembering: remembering([ban(scanner.ip, for: .seconds(100))]))
     #expect(bed.bans.map(\.before) == [1] && bed.bans.first?.evidence == "guesses")
-    guard case .ban(let network)? = bed.orders.first else {
+    guard case .ban(let network, _)? = bed.orders.first else {
       Issue.record("the edge was not told")
       return
     }

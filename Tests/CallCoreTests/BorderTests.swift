@@ -24,7 +24,7 @@ import Testing
     #expect(bed.send(bed.request("OPTIONS", user: "100", from: scanner), from: scanner).isEmpty)
     #expect(bed.bans.first?.hits == 1)
     #expect(bed.counters.admission[.scanner] == 1 && bed.counters.admission[.banned] == 1)
-    guard case .ban(let network)? = bed.orders.last else {
+    guard case .ban(let network, _)? = bed.orders.last else {
       Issue.record("the edge was not told")
       return
     }

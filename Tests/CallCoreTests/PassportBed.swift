@@ -34,7 +34,8 @@ struct PassportBed {
     scene = try Scene(Scene.settings(resources: resources))
     let world = scene.world
     var material = IdentityMaterial(
-      wall: WallAnchor(milliseconds: Self.epoch * 1_000, at: world.now))
+      wall: WallAnchor(milliseconds: Self.epoch * 1_000, at: world.now),
+      originSecret: [UInt8](0..<32))
     material.trust = try Self.trust(lists)
     material.credentials = [try Self.credential("provider", "https://ours.example/provider.pem")]
     material.settings = settings
@@ -64,7 +65,8 @@ struct PassportBed {
 
   static func trust(_ lists: [String]) throws -> TrustAnchors {
     let anchors = TrustAnchors(
-      authorities: [try file("authority.pem")], lists: try lists.map { try file($0) })
+      authorities: [try file("authority.pem"), try file("second-authority.pem")],
+      lists: try lists.map { try file($0) })
     return try #require(anchors)
   }
 

@@ -62,6 +62,20 @@ import Testing
     bed.scene.expectRest()
   }
 
+  /// Who knows certificate, tenant and account knows no `origid`: another secret makes another one of them.
+  @Test func originIsKnownToNobodyElse() {
+    func origid(_ secret: [UInt8], _ tenant: String = "acme") -> String {
+      let wall = WallAnchor(milliseconds: 0, at: .zero)
+      return IdentityMaterial(wall: wall, originSecret: secret).origid(
+        url: "https://ours.example/provider.pem", tenant: tenant, account: "user:alice")
+    }
+    // HMAC-SHA-256 by Python's hmac, cut to a UUID.
+    let secret = [UInt8](0..<32)
+    #expect(origid(secret) == "0e2a5585-0a9c-8dc0-a470-a04b59e0e886")
+    #expect(origid(secret) != origid(secret.reversed()) && origid(secret) != origid([]))
+    #expect(origid(secret) != origid(secret, "other"))
+  }
+
   /// A, B and C by whose the number is.
   @Test func attestationsByNumbers() throws {
     let bed = try signing {

@@ -309,13 +309,70 @@ import Testing
     #expect(bed.counters.certificates == 3)
   }
 
+  /// What a certificate allows its PASSporTs to say (RFC 8226 §8, RFC 9118): one that says more is as good as none.
+  @Test func claimsThatACertificateDoesNotAllow() throws {
+    let bed = try PassportBed()
+    for level in [Attestation.full, .partial] {
+      bed.call(try bed.identity(by: "constrained") { $0.attestation = level })
+    }
+    bed.call(try bed.identity(by: "excluding"))
+    #expect(bed.alice.invites.count == 3)
+    for (signer, level) in [("constrained", Attestation.gateway), ("excluding", .partial)] {
+      bed.call(try bed.identity(by: signer) { $0.attestation = level })
+      #expect(bed.refusals.last == "SIP/2.0 437 Unsupported Credential")
+      #expect(
+        bed.notes.contains(
+          "caller not verified: certificate does not allow this of claim attest"))
+    }
+    #expect(bed.alice.invites.count == 3)
+    bed.call(try bed.identity(by: "broken-constraints"))
+    #expect(
+      bed.notes.contains(
+        "caller not verified: certificate limits claims in a way that cannot be read"))
+    // An extension that is critical, and that nobody here knows (RFC 5280 §4.2).
+    bed.call(try bed.identity(by: "critical"))
+    #expect(
+      bed.notes.contains(
+        "caller not verified: certificate is not trusted: unhandled critical extension"))
+    #expect(bed.refusals.last == "SIP/2.0 437 Unsupported Credential")
+    #expect(bed.alice.invites.count == 3)
+  }
+
+  /// Nobody but us says to a phone that a caller was verified.
+  @Test func aForgedVerstatGoesNowhere() throws {
+    for policy in [IdentityVerification.off, .report] {
+      for verstat in [true, false] {
+        let bed = try PassportBed {
+          $0.trunks[0].stir.verify = policy
+          $0.users[0].verstat = verstat
+        }
+        bed.scene.north.call(
+          "+493010",
+          CallerScript().with {
+            $0.callerNumber = "+441000;verstat=TN-Validation-Passed"
+            $0.extraHeaders = [
+              "P-Asserted-Identity: <sip:+441000;verstat=TN-Validation-Passed@carrier.example>",
+              "P-Asserted-Identity: <tel:+441000;verstat=TN-Validation-Passed>",
+            ]
+          })
+        bed.scene.world.run(for: .seconds(10))
+        #expect(bed.alice.invites.count == 1)
+        let text = bed.alice.invites.joined().joined(separator: "\n")
+        #expect(text.contains("+441000") && !text.contains("Passed"))
+        let isSaid = policy == .report && verstat
+        #expect(text.contains("verstat=No-TN-Validation") == isSaid)
+      }
+    }
+  }
+
   /// A list that comes later holds for certificates that are known.
   @Test func newListsHoldAtOnce() throws {
     let bed = try PassportBed()
     bed.call(try bed.identity(by: "revoked"))
     #expect(bed.alice.invites.count == 1)
     var material = IdentityMaterial(
-      wall: WallAnchor(milliseconds: bed.time * 1_000, at: bed.scene.world.now))
+      wall: WallAnchor(milliseconds: bed.time * 1_000, at: bed.scene.world.now),
+      originSecret: [])
     material.trust = try PassportBed.trust(["revocations.pem"])
     bed.scene.world.input(.identity(material))
     bed.call(try bed.identity(by: "revoked"))

@@ -29,6 +29,16 @@ import Testing
     #expect(seal.identifier.utf8.count == 16)
   }
 
+  /// HKDF-Expand of 32 octets by Python's hmac.
+  @Test func secretsForOtherPurposes() throws {
+    let seal = try #require(SecretSeal(key: Self.key(1)))
+    let secret = seal.secret(for: "demarc: origid")
+    let hex = secret.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    #expect(hex == "24995b40dce7cbdc2d558417224721234c52304246f352de4e46d8e7c434a235")
+    #expect(secret != seal.secret(for: "demarc: origin"))
+    #expect(secret != SecretSeal(key: Self.key(2))?.secret(for: "demarc: origid"))
+  }
+
   /// Every bit of what is kept counts, and so does its length.
   @Test func whatWasChangedDoesNotOpen() throws {
     let seal = try #require(SecretSeal(key: Self.key(1)))

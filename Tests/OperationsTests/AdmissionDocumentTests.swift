@@ -57,5 +57,22 @@ import Testing
     wanted.longestBan = .seconds(7_200)
     wanted.scanners = ["my-scanner"]
     #expect(settings.admission == wanted)
+    #expect(settings.kernelTable == nil)
+  }
+
+  @Test func tableOfBansInTheKernel() throws {
+    let settings = try ProcessSettings.read("admission: {kernelTable: demarc-2_b}", source: "a")
+    #expect(settings.kernelTable == "demarc-2_b" && settings.admission == AdmissionLimits())
+    #expect(ServerSettings(settings).kernelTable == "demarc-2_b")
+  }
+
+  @Test(arguments: ["2demarc", "-x", "de marc", "demarc;", String(repeating: "a", count: 32)])
+  func whatIsNoNameOfATableIsSaid(name: String) {
+    do throws(ConfigErrors) {
+      _ = try ProcessSettings.read("admission: {kernelTable: \"\(name)\"}", source: "a")
+      Issue.record("`\(name)` was read")
+    } catch {
+      #expect(error.errors.map(\.path) == ["admission.kernelTable"])
+    }
   }
 }

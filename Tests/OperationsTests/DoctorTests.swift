@@ -46,6 +46,19 @@ struct DoctorTests {
     #expect(try finding("media in the kernel", facts).finding.contains("IPsec"))
   }
 
+  @Test(arguments: [BanTableObstacle.notPermitted, .taken, .unsupported, .system(12)])
+  func whatKeepsBansOutOfTheKernel(obstacle: BanTableObstacle) throws {
+    var facts = DoctorFacts(media: [media])
+    facts.kernelTableObstacle = obstacle
+    #expect(!facts.findings.contains { $0.check == "bans in the kernel" })
+    facts.kernelTable = "demarc"
+    let found = try finding("bans in the kernel", facts)
+    #expect(found.verdict == .advice && found.finding.contains(obstacle.description))
+    #expect(found.remedy == obstacle.remedy)
+    facts.kernelTableObstacle = nil
+    #expect(try finding("bans in the kernel", facts).verdict == .good)
+  }
+
   @Test func interpretedProgramsAreSlow() throws {
     let facts = DoctorFacts(media: [media], justInTime: 0)
     #expect(try finding("BPF compiler", facts).remedy == "sysctl -w net.core.bpf_jit_enable=1")
@@ -151,6 +164,31 @@ struct DoctorTests {
     #expect(found.finding.contains(words))
     #expect((found.remedy == nil) == (verdict == .good))
     #expect(facts.findings.contains { $0.check == "key of tls" } == (days == 14))
+  }
+
+  /// What is known to be done goes before what can be said of any.
+  @Test func certificateThatIsEncrypted() throws {
+    var facts = DoctorFacts(media: [media])
+    var shown = CertificateFacts(listener: "tls", file: "cert.pem", keyFile: "key.pem")
+    shown.problem = "key.pem: it is encrypted"
+    shown.problemRemedy = "Write it anew"
+    facts.certificates = [shown]
+    let found = try finding("certificate of tls", facts)
+    #expect(found.verdict == .bad && found.finding == "key.pem: it is encrypted")
+    #expect(found.remedy == "Write it anew")
+  }
+
+  @Test(arguments: SecretError.Kind.allCases)
+  func keyOfTheStore(kind: SecretError.Kind) throws {
+    var facts = DoctorFacts(media: [media])
+    #expect(!facts.findings.contains { $0.check == "key of the store" })
+    facts.storeKey = "/var/lib/demarc/demarc.db.key"
+    #expect(try finding("key of the store", facts).verdict == .good)
+    let problem = SecretError(kind, "it is so")
+    facts.storeKeyProblem = problem
+    let found = try finding("key of the store", facts)
+    #expect(found.verdict == .bad && found.finding.hasPrefix("it is so"))
+    #expect(found.remedy == problem.remedy)
   }
 
   @Test func disksThatAreFull() throws {

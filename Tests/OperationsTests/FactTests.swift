@@ -1,6 +1,7 @@
 import Base
 import CallCore
 import Dispatch
+import Edge
 import MediaControl
 import MediaEngine
 import Operations
@@ -142,6 +143,21 @@ private func ended(_ serial: UInt64, cause: Cause = .normalClearing) -> Fact {
     #expect(lines.contains(#"demarc_media_fast_path{state="on"} 1"#))
     page.fastPath = .unavailable(.notPermitted(missing: ["CAP_BPF"]))
     #expect(page.render().contains(#"demarc_media_fast_path{state="not-permitted"} 1"#))
+  }
+
+  @Test func bansInTheKernelAreTold() {
+    var page = MetricsPage(version: "1", processStart: 0)
+    #expect(!page.render().contains("bans_in_kernel"))
+    var reading = KernelBans.Reading()
+    reading.state = .unavailable(.taken)
+    reading.failures = 2
+    reading.dropped = 70_000
+    page.kernelBans = reading
+    let lines = page.render().split(separator: "\n")
+    #expect(lines.contains(#"demarc_bans_in_kernel_state{state="taken"} 1"#))
+    #expect(lines.contains("demarc_bans_in_kernel 0"))
+    #expect(lines.contains("demarc_bans_in_kernel_failures_total 2"))
+    #expect(lines.contains("demarc_bans_in_kernel_dropped_packets_total 70000"))
   }
 
   /// Each family is opened once, with its two lines, and holds the samples that follow; counters end in

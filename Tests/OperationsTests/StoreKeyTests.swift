@@ -89,9 +89,11 @@ final class StoreKeyTests {
       [.posixPermissions: mode], ofItemAtPath: path + suffix)
   }
 
-  /// Why a start is refused; nil: it is not.
+  /// Why a start is refused; nil: it is not. Whoever only looks finds the same.
   private func refusal() throws -> SecretError.Kind? {
-    try with { store in
+    let keys = try SQLiteStore.resourceKeys(path: path)
+    let seen = StoreKey.problem(besides: path, keys: keys)?.kind
+    let found: SecretError.Kind? = try with { store in
       do {
         _ = try open(store)
         return nil
@@ -99,6 +101,8 @@ final class StoreKeyTests {
         return error.kind
       }
     }
+    #expect(seen == found)
+    return found
   }
 
   @Test func noFileOfTheStoreHasAPassword() throws {
@@ -176,6 +180,13 @@ final class StoreKeyTests {
     try FileManager.default.moveItem(atPath: path + ".key", toPath: path + ".key.new")
     try old.write(to: URL(filePath: path + ".key"))
     try setMode(0o600, ".key")
+    // To look changes nothing, while the store is open and while it is not.
+    #expect(
+      StoreKey.problem(besides: path, keys: try SQLiteStore.resourceKeys(path: path)) == nil)
+    let isOpen = try with { try $0.resourceKeys() == SQLiteStore.resourceKeys(path: path) }
+    #expect(isOpen)
+    #expect(FileManager.default.fileExists(atPath: path + ".key.new"))
+    #expect(try SQLiteStore.resourceKeys(path: path + ".none").isEmpty)
     try expectPasswords()
     #expect(try Data(contentsOf: URL(filePath: path + ".key")) != old)
   }

@@ -77,6 +77,13 @@ int clkernel_ipsec_policies(void);
 /// `clkernel_watch_clear`.
 int clkernel_ipsec_watch(void);
 
+// MARK: Netfilter
+
+/// A socket for messages of nfnetlink.
+int clkernel_netfilter(void);
+/// Sends messages, as one datagram, and writes what the kernel answers one after the other to `answer`; its size.
+long clkernel_netfilter_ask(int fd, const void *messages, size_t size, void *answer, size_t capacity);
+
 // MARK: Filters of kernels before 6.6
 
 #define CLKERNEL_NAME 32

@@ -64,9 +64,10 @@ package enum BanEnd: String, Sendable, CaseIterable {
   case displaced
 }
 
-/// What the edge does for the border: it accepts no connections of whom it is told, and closes those that there are.
+/// What the edge does for the border: it accepts no connections of whom it is told, closes those that there are, and has
+/// the kernel drop what comes from there where that is wanted.
 package enum BorderOrder: Sendable {
-  case ban(IPNetwork)
+  case ban(IPNetwork, until: Instant)
   case lift(IPNetwork)
   /// Of the listeners' networks, in the listeners' order; nil: everybody may come.
   case access([AccessList?])

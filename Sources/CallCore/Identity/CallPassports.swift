@@ -46,6 +46,16 @@ struct ReceivedPassport {
   var token: PASSporT
 
   var signature: [UInt8]? { Base64URL.decode(text.rawSpan.extracting(value.signature)) }
+
+  fileprivate func defect(under constraints: ClaimConstraints) -> PassportFailure? {
+    let payload = Base64URL.decode(text.rawSpan.extracting(value.payload))
+    guard let claims = PASSporT.claims(payload ?? []) else {
+      return PassportFailure(.identityInvalid, "PASSporT cannot be read")
+    }
+    guard let claim = constraints.broken(by: claims) else { return nil }
+    let name = Array(claim.utf8.prefix(64)).rawSpan.displayText
+    return PassportFailure(.identityUntrusted, "certificate does not allow this of claim \(name)")
+  }
 }
 
 /// The Identity header fields that a call came with, and what has come of them: at most `most` of `IdentityValue.most`
@@ -153,6 +163,7 @@ extension PassportCertificate {
     if case .number(let number)? = party, !authority.covers(number) {
       return PassportFailure(.identityUntrusted, "certificate may not speak for \(number)")
     }
+    if let constraints, let failure = passport.defect(under: constraints) { return failure }
     let bytes = passport.text.rawSpan
     guard let signature = passport.signature,
       key.verifies(signature, of: bytes.extracting(passport.value.signed))

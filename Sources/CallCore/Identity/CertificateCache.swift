@@ -110,6 +110,7 @@ extension CertificateDefect {
     case .unreadable: "no certificate with a key on P-256 is there"
     case .untrusted(let reason): "certificate is not trusted: \(reason)"
     case .withoutAuthority: "certificate names no numbers that it may speak for"
+    case .constraints: "certificate limits claims in a way that cannot be read"
     }
   }
 }

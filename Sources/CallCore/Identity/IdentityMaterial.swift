@@ -71,8 +71,26 @@ package struct IdentityMaterial: Sendable {
   package var credentials: [SigningCredential] = []
   package var settings = IdentitySettings()
   package var wall: WallAnchor
+  /// What `origid` is made with, so that nobody else can make it of a customer's name.
+  package let originSecret: Redacted<[UInt8]>
 
-  package init(wall: WallAnchor) { self.wall = wall }
+  package init(wall: WallAnchor, originSecret: [UInt8]) {
+    self.wall = wall
+    self.originSecret = Redacted(originSecret)
+  }
+
+  /// RFC 8588 §5: a name for the customer that a call can be traced to by us, and by nobody else (§10). It stays the same
+  /// as long as certificate, customer and secret do: a UUID of version 8 (RFC 9562 §5.8).
+  package func origid(url: String, tenant: String, account: String) -> String {
+    let text = Array([url, tenant, account].joined(separator: "\n").utf8)
+    let name = HMAC.sha256(key: originSecret.exposed.rawSpan, text.rawSpan)
+    var digits = Array(name.description.utf8.prefix(32))
+    guard digits.count == 32 else { return "unknown" }
+    digits[12] = UInt8(ascii: "8")
+    digits[16] = UInt8(ascii: "a")
+    let parts = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32]
+    return parts.map { String(decoding: digits[$0], as: UTF8.self) }.joined(separator: "-")
+  }
 }
 
 /// What came of the request for a certificate.

@@ -205,7 +205,7 @@ extension Shard {
   private func enter(_ ban: Ban) {
     if let displaced = admission.bans.insert(ban) { ended(displaced, .displaced) }
     admission.counters.bansMade &+= 1
-    outbox.border.append(.ban(ban.network))
+    outbox.border.append(.ban(ban.network, until: ban.until))
     tell(.banned(ban))
     armBans()
   }

@@ -11,19 +11,21 @@ import SIPWire
 extension Shard {
   func numbersAgreed(_ session: Session, _ one: Leg?, _ other: Leg?) {
     guard let one, let other, mayNumberOtherwise(one, other) else { return }
-    let mineText = blocks.bytes(description(of: one, one.fork, session))
-    let theirText = blocks.bytes(description(of: other, other.fork, session))
-    number(session, one, mineText, other, theirText)
-    number(session, other, theirText, one, mineText)
+    let (sent, otherSent) = numbers(
+      one, blocks.bytes(description(of: one, one.fork, session)),
+      other, blocks.bytes(description(of: other, other.fork, session)))
+    number(session, one, sent)
+    number(session, other, otherSent)
   }
 
   /// What `leg` has described in a provisional response, which may be kept nowhere: it is heard by that until there is an
   /// answer. What the caller says goes to the one that it hears.
   func numbersAnnounced(_ session: Session, _ leg: Leg, _ described: RawSpan) {
     guard let caller = session.caller, mayNumberOtherwise(caller, leg) else { return }
-    let offer = blocks.bytes(description(of: caller, caller.fork, session))
-    number(session, leg, described, caller, offer)
-    if session.callee === leg { number(session, caller, offer, leg, described) }
+    let (sent, callersSent) = numbers(
+      leg, described, caller, blocks.bytes(description(of: caller, caller.fork, session)))
+    number(session, leg, sent)
+    if session.callee === leg { number(session, caller, callersSent) }
   }
 
   /// Of most calls two comparisons tell that there is nothing to do.
@@ -35,29 +37,38 @@ extension Shard {
       || theirs.mayNumberOtherwise(than: mine)
   }
 
-  /// What `leg`, which has described itself by `own`, sends on to `other`.
-  private func number(
-    _ session: Session, _ leg: Leg, _ own: RawSpan, _ other: Leg, _ others: RawSpan
-  ) {
+  private func number(_ session: Session, _ leg: Leg, _ numbers: PayloadNumbers) {
     guard let media = leg.media, !leg.mediaClosing else { return }
-    let numbers = numbers(leg, own, other, others)
     guard leg.isNumbered || !numbers.isEmpty else { return }
     leg.isNumbered = !numbers.isEmpty
     outbox.media.append(.number(media.transport, numbers))
     if !numbers.isEmpty { noteOnce("a format has another payload type each way", session) }
   }
 
+  /// What each of the two, who have described themselves by `bytes` and `otherBytes`, sends on to the other.
   private func numbers(
-    _ leg: Leg, _ own: RawSpan, _ other: Leg, _ others: RawSpan
+    _ one: Leg, _ bytes: RawSpan, _ other: Leg, _ otherBytes: RawSpan
+  ) -> (PayloadNumbers, PayloadNumbers) {
+    var (sdp, otherSDP) = (SessionDescription(), SessionDescription())
+    guard (try? SessionDescription.parse(bytes, into: &sdp)) != nil,
+      (try? SessionDescription.parse(otherBytes, into: &otherSDP)) != nil,
+      let line = sdp.firstAudio, let otherLine = otherSDP.firstAudio
+    else { return (PayloadNumbers(), PayloadNumbers()) }
+    let (formats, otherFormats) = (sdp.formats(of: line), otherSDP.formats(of: otherLine))
+    let added = self.added(otherSDP, otherBytes, otherFormats, from: other, to: one)
+    let otherAdded = self.added(sdp, bytes, formats, from: one, to: other)
+    return (
+      Self.numbers(formats, bytes, otherFormats, otherBytes, added),
+      Self.numbers(otherFormats, otherBytes, formats, bytes, otherAdded)
+    )
+  }
+
+  /// What a side with `formats` sends on to the other.
+  private static func numbers(
+    _ formats: ArraySlice<SDPFormat>, _ own: RawSpan, _ otherFormats: ArraySlice<SDPFormat>,
+    _ others: RawSpan, _ added: [SDPSpeech.Format]
   ) -> PayloadNumbers {
     var numbers = PayloadNumbers()
-    var (mine, theirs) = (SessionDescription(), SessionDescription())
-    guard (try? SessionDescription.parse(own, into: &mine)) != nil,
-      (try? SessionDescription.parse(others, into: &theirs)) != nil,
-      let line = mine.firstAudio, let otherLine = theirs.firstAudio
-    else { return numbers }
-    let (formats, otherFormats) = (mine.formats(of: line), theirs.formats(of: otherLine))
-    let added = self.added(theirs, others, otherFormats, from: other, to: leg)
     // By the number that it was told; what we have told counts before what it has named.
     var told = InlineArray<128, Bool>(repeating: false)
     var wanted: [(own: UInt8, leaving: UInt8)] = []

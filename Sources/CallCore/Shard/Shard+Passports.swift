@@ -26,7 +26,9 @@ extension Shard {
       caller.map { session.configuration.attestation(of: $0, showing: number) } ?? .gateway
     let token = PASSporT(
       type: .shaken, iat: UInt64(clamping: desk.seconds(at: now)), orig: .number(orig),
-      dest: [.number(dest)], attestation: level, origid: origid(credential, session))
+      dest: [.number(dest)], attestation: level,
+      origid: desk.material.origid(
+        url: credential.url, tenant: session.record.tenant, account: session.record.from))
     guard let line = sign(token, credential, desk, session) else { return }
     outbox.datagrams.append(line)
     desk.count { counters in
@@ -111,17 +113,5 @@ extension Shard {
       return configuration.user(named: name, tenant: session.tenant).map { .user($0) }
     }
     return configuration.trunk(named: name, tenant: session.tenant).map { .trunk($0) }
-  }
-
-  /// RFC 8588 §5: a name for the customer that a call can be traced to by us, and by nobody else. It stays the same as
-  /// long as certificate and customer do: a UUID of version 8 (RFC 9562 §5.8).
-  private func origid(_ credential: SigningCredential, _ session: Session) -> String {
-    let text = [credential.url, session.record.tenant, session.record.from].joined(separator: "\n")
-    var digits = Array(Digest.hash(.sha256, text).description.utf8.prefix(32))
-    guard digits.count == 32 else { return "unknown" }
-    digits[12] = UInt8(ascii: "8")
-    digits[16] = UInt8(ascii: "a")
-    let parts = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32]
-    return parts.map { String(decoding: digits[$0], as: UTF8.self) }.joined(separator: "-")
   }
 }

@@ -9,12 +9,16 @@ package enum CertificateDefect: Error, Hashable, Sendable {
   case untrusted(String)
   /// It says of no number that it may speak for it (RFC 8226 §9), or says it wrongly.
   case withoutAuthority
+  /// It limits what its PASSporTs may say (RFC 8226 §8, RFC 9118), wrongly or in both ways at once.
+  case constraints
 }
 
 /// A certificate that PASSporTs are signed by.
 package final class PassportCertificate: Sendable {
   package let key: ES256PublicKey
   package let authority: NumberAuthority
+  /// Nil: it may sign whatever claims there are.
+  package let constraints: ClaimConstraints?
   /// Seconds since 1970.
   package let begins: Int64
   package let ends: Int64
@@ -22,10 +26,12 @@ package final class PassportCertificate: Sendable {
   package let subject: String
 
   fileprivate init(
-    key: ES256PublicKey, authority: NumberAuthority, begins: Int64, ends: Int64, subject: String
+    key: ES256PublicKey, authority: NumberAuthority, constraints: ClaimConstraints?,
+    begins: Int64, ends: Int64, subject: String
   ) {
     self.key = key
     self.authority = authority
+    self.constraints = constraints
     self.begins = begins
     self.ends = ends
     self.subject = subject
@@ -106,18 +112,42 @@ extension PassportCertificate {
   ) -> Result<PassportCertificate, CertificateDefect> {
     guard let made = unsafe X509_get_pubkey(leaf), let key = unsafe ES256PublicKey(owning: made)
     else { return .failure(.unreadable) }
-    var der: UnsafePointer<UInt8>?
-    let count = Int(unsafe copenssl_number_authority(leaf, &der))
-    guard count > 0, let start = unsafe der,
-      let authority = NumberAuthority(
-        der: unsafe Array(UnsafeBufferPointer(start: start, count: count)))
+    guard case .one(let list) = unsafe entry("1.3.6.1.5.5.7.1.26", of: leaf),
+      let authority = NumberAuthority(der: list)
     else { return .failure(.withoutAuthority) }
+    let plain = unsafe entry("1.3.6.1.5.5.7.1.27", of: leaf)
+    let enhanced = unsafe entry("1.3.6.1.5.5.7.1.33", of: leaf)
+    var constraints: ClaimConstraints?
+    switch (plain, enhanced) {
+    case (.none, .none): break
+    case (.one(let der), .none): constraints = ClaimConstraints(der: der, isEnhanced: false)
+    case (.none, .one(let der)): constraints = ClaimConstraints(der: der, isEnhanced: true)
+    // RFC 9118 §3: not both.
+    default: return .failure(.constraints)
+    }
+    if constraints == nil, !plain.isNone || !enhanced.isNone { return .failure(.constraints) }
     var subject = [CChar](repeating: 0, count: 256)
     unsafe copenssl_subject(leaf, &subject, 256)
     let name = subject.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     return .success(
       PassportCertificate(
-        key: key, authority: authority, begins: unsafe copenssl_begins(leaf),
-        ends: unsafe copenssl_ends(leaf), subject: name.rawSpan.displayText))
+        key: key, authority: authority, constraints: constraints,
+        begins: unsafe copenssl_begins(leaf), ends: unsafe copenssl_ends(leaf),
+        subject: name.rawSpan.displayText))
+  }
+
+  private enum Extension {
+    case none
+    case one([UInt8])
+    case several
+
+    var isNone: Bool { if case .none = self { true } else { false } }
+  }
+
+  private static func entry(_ name: String, of leaf: OpaquePointer) -> Extension {
+    var der: UnsafePointer<UInt8>?
+    let count = Int(unsafe copenssl_extension(leaf, name, &der))
+    guard count >= 0, let start = unsafe der else { return count == -1 ? .none : .several }
+    return .one(unsafe Array(UnsafeBufferPointer(start: start, count: count)))
   }
 }

@@ -11,7 +11,7 @@ struct StreamBorder {
 
   mutating func follow(_ order: BorderOrder) {
     switch order {
-    case .ban(let network): banned[network.shape, default: []].insert(network)
+    case .ban(let network, _): banned[network.shape, default: []].insert(network)
     case .lift(let network):
       banned[network.shape]?.remove(network)
       if banned[network.shape]?.isEmpty == true { banned[network.shape] = nil }
@@ -62,7 +62,7 @@ extension StreamLoop {
     switch order {
     case .lift: return
     // Nearly all who are banned have no connection.
-    case .ban(let network):
+    case .ban(let network, _):
       let isPlace = network.prefixLength == (network.address.family == .v4 ? 32 : 64)
       if isPlace, sources[network.address] == nil { return }
     case .access: break

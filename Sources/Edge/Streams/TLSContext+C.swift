@@ -84,12 +84,18 @@ final class TLSContext: @unchecked Sendable {
     -> Int64
   {
     ERR_clear_error()
-    guard unsafe SSL_CTX_use_certificate_chain_file(context, identity.certificate) == 1 else {
+    switch unsafe copenssl_use(context, identity.certificate, 0) {
+    case 1: break
+    case -1: throw encrypted(identity.certificate)
+    default:
       throw TLSProblem(
         file: identity.certificate, reason: "no certificate can be read from it (\(text()))",
         remedy: "Name a PEM file with the certificate first and its chain behind it.")
     }
-    guard unsafe SSL_CTX_use_PrivateKey_file(context, identity.key, SSL_FILETYPE_PEM) == 1 else {
+    switch unsafe copenssl_use(context, identity.key, 1) {
+    case 1: break
+    case -1: throw encrypted(identity.key)
+    default:
       throw TLSProblem(
         file: identity.key,
         reason: "no private key for this certificate can be read from it (\(text()))",
@@ -97,6 +103,14 @@ final class TLSContext: @unchecked Sendable {
       )
     }
     return unsafe copenssl_expiry(SSL_CTX_get0_certificate(context))
+  }
+
+  private static func encrypted(_ file: String) -> TLSProblem {
+    ERR_clear_error()
+    return TLSProblem(
+      file: file, reason: "it is encrypted, and nobody is asked for its passphrase",
+      remedy: "Write it anew without one (`openssl pkey -in \(file) -out NEW`), readable by the"
+        + " service's user alone.")
   }
 
   private static func trust(_ file: String, in context: OpaquePointer) throws(TLSProblem) {

@@ -26,7 +26,7 @@ extension ProcessSettings {
     "log.level", "log.format", "log.personal", "limits.calls", "limits.transactions",
     "limits.registrations",
     "admission.sourceRate", "admission.blockRate", "admission.networkRate", "admission.bans",
-    "admission.banTime", "admission.longestBan",
+    "admission.banTime", "admission.longestBan", "admission.kernelTable",
     "limits.messageMemory", "limits.ladderMemory", "limits.unconfirmedFacts", "limits.drainTime",
     "limits.connections", "limits.connectionsPerSource", "limits.handshakeTime",
     "recordings.path", "recordings.format", "recordings.minimumFree", "recordings.retentionDays",
@@ -170,7 +170,7 @@ extension DocumentReader {
       settings.log.personal ?= optional(log, "personal", .flag)
     }
     limits(fields, &settings.limits)
-    admission(fields, &settings.admission)
+    admission(fields, &settings)
     recordings(fields, &settings.recordings)
     stir(fields, &settings.stir)
     if let dscp = group(fields, "dscp", keys: ["media", "signalling"]) {

@@ -23,6 +23,8 @@ package struct ProcessSettings: Hashable, Sendable {
   package var log = LogSettings()
   package var limits = LimitSettings()
   package var admission = AdmissionLimits()
+  /// The table of nftables that bans are mirrored into; nil: the kernel is told of none.
+  package var kernelTable: String?
   package var dns = NameSettings()
   package var recordings = RecordingFileSettings()
   package var dscp = DSCPSettings()

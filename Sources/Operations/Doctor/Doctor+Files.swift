@@ -9,7 +9,18 @@ extension DoctorFacts {
 
   var fileFindings: [DoctorFinding] {
     certificates.flatMap { [certificate($0), key($0)].compactMap { $0 } } + disks.map(disk)
-      + [revocations].compactMap { $0 }
+      + [key, revocations].compactMap { $0 }
+  }
+
+  private var key: DoctorFinding? {
+    guard let storeKey else { return nil }
+    let check = "key of the store"
+    guard let problem = storeKeyProblem else {
+      return DoctorFinding(.files, check, .good, "\(storeKey) opens the store's passwords")
+    }
+    return DoctorFinding(
+      .files, check, .bad, "\(problem.message); a start with it is refused",
+      remedy: problem.remedy)
   }
 
   private var revocations: DoctorFinding? {
@@ -29,7 +40,8 @@ extension DoctorFacts {
     guard let expires = facts.expires else {
       return DoctorFinding(
         .files, check, .bad, facts.problem ?? "\(facts.file) cannot be used",
-        remedy: "name a certificate chain and its key as PEM files that the service's user may read"
+        remedy: facts.problemRemedy
+          ?? "name a certificate chain and its key as PEM files that the service's user may read"
       )
     }
     let days = (expires - wallClock) / Self.day

@@ -1,11 +1,12 @@
 import Base
+import Edge
 import SIPWire
 
 // What of us strangers can reach, and what they see there.
 
 extension DoctorFacts {
   var portFindings: [DoctorFinding] {
-    listeners.map(listener) + [plainOnly, pages].compactMap { $0 }
+    listeners.map(listener) + [plainOnly, kernelBans, pages].compactMap { $0 }
   }
 
   private func listener(_ own: ListenerSettings) -> DoctorFinding {
@@ -31,6 +32,18 @@ extension DoctorFacts {
       "\(first.name) is open to everybody, and no listener beside it has TLS: who calls whom "
         + "can be read on the way, and the keys of SRTP with it",
       remedy: "add a listener with `transport: tls` and a certificate, and set the phones to it")
+  }
+
+  private var kernelBans: DoctorFinding? {
+    guard let kernelTable else { return nil }
+    let check = "bans in the kernel"
+    guard let obstacle = kernelTableObstacle else {
+      return DoctorFinding(
+        .ports, check, .good, "this process may keep them in the table `inet \(kernelTable)`")
+    }
+    return DoctorFinding(
+      .ports, check, .advice, "bans hold in user space alone: \(obstacle)",
+      remedy: obstacle.remedy)
   }
 
   private var pages: DoctorFinding? {

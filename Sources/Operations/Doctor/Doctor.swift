@@ -1,4 +1,4 @@
-import Edge
+package import Edge
 package import MediaControl
 package import MediaEngine
 
@@ -48,9 +48,17 @@ package struct DoctorFacts: Sendable {
   package var listeners: [ListenerSettings] = []
   package var metrics: MetricsSettings?
 
+  /// `admission.kernelTable`, and what stands in the way of it; nil: nothing.
+  package var kernelTable: String?
+  package var kernelTableObstacle: BanTableObstacle?
+
   // Of files.
   package var certificates: [CertificateFacts] = []
   package var disks: [DiskFacts] = []
+  /// The file of the key that the store's passwords are sealed with, and what is wrong with it; nil: there is no store
+  /// that has sealed any.
+  package var storeKey: String?
+  package var storeKeyProblem: SecretError?
   /// When the first of the files with revocation lists is out of date, in seconds since 1970; nil: none says.
   package var revocationsDue: Int64?
   /// Seconds since 1970.
@@ -92,6 +100,8 @@ package struct CertificateFacts: Hashable, Sendable {
   /// Seconds since 1970; nil: `problem` says why it cannot be used.
   package var expires: Int64?
   package var problem: String?
+  /// What to do about that, where it is more than is to be done about any.
+  package var problemRemedy: String?
   /// Others than its owner and group may read the key.
   package var isKeyOpen = false
   /// What takes a renewed one into use.

@@ -3,6 +3,7 @@ import CryptoCore
 import Edge
 import Foundation
 import MediaEngine
+import Persistence
 
 extension DoctorFacts {
   /// Of this machine, for this process.
@@ -19,6 +20,8 @@ extension DoctorFacts {
     facts.callLimit = settings.limits.calls
     facts.listeners = settings.listeners
     facts.metrics = settings.metrics
+    facts.kernelTable = settings.kernelTable
+    facts.kernelTableObstacle = settings.kernelTable.flatMap { BanTableObstacle.find(table: $0) }
     facts.certificates =
       settings.listeners.flatMap(certificates) + settings.stir.certificates.map(certificate)
     facts.revocationsDue = revocationsDue(settings.stir)
@@ -28,6 +31,7 @@ extension DoctorFacts {
         .recordings, folder: recordings.folder.path, least: recordings.minimumFree,
         orElse: folder(of: recordings.folder.path)),
     ]
+    facts.lookAtStoreKey(settings.store.path)
     facts.wallClock = Int64(clamping: clinux_wall_clock() / 1_000_000_000)
     let kept = clinux_clock_is_kept()
     facts.isClockKept = kept < 0 ? nil : kept == 1
@@ -37,6 +41,13 @@ extension DoctorFacts {
     return facts
   }
 
+  /// A store that cannot be read says so at its disk, or at the start.
+  private mutating func lookAtStoreKey(_ store: String) {
+    guard let keys = try? SQLiteStore.resourceKeys(path: store), !keys.isEmpty else { return }
+    storeKey = store + ".key"
+    storeKeyProblem = StoreKey.problem(besides: store, keys: keys)
+  }
+
   /// Records of a day of many calls.
   private static let storeLeast: UInt64 = 256 << 20
 
@@ -44,19 +55,20 @@ extension DoctorFacts {
     guard let tls = listener.tls else { return [] }
     let identities = [("", tls.identity)] + tls.named.map { ($0.name, $0.identity) }
     let states: [CertificateState]
-    var problem: String?
+    var problem: TLSProblem?
     do throws(TLSProblem) {
       states = try CertificateState.read(tls, listener: listener.name)
     } catch {
       states = []
-      problem = "\(error.file): \(error.reason)"
+      problem = error
     }
     return identities.map { name, identity in
       var facts = CertificateFacts(
         listener: name.isEmpty ? listener.name : "\(listener.name) for \(name)",
         file: identity.certificate, keyFile: identity.key)
       facts.expires = states.first { $0.name == name.lowercased() }?.expires
-      facts.problem = problem
+      facts.problem = problem.map { "\($0.file): \($0.reason)" }
+      facts.problemRemedy = problem?.remedy
       facts.isKeyOpen = isReadableByAll(identity.key)
       return facts
     }
@@ -68,7 +80,13 @@ extension DoctorFacts {
       listener: "stir.certificates `\(own.name)`", file: own.certificate, keyFile: own.key)
     let pem = (try? Data(contentsOf: URL(fileURLWithPath: own.certificate))).map { [UInt8]($0) }
     switch PassportCertificate.read(pem ?? []) {
-    case .success(let certificate): facts.expires = certificate.ends
+    case .success(let certificate):
+      let key = (try? Data(contentsOf: URL(fileURLWithPath: own.key))).map { [UInt8]($0) }
+      if ES256PrivateKey(pem: key ?? []) != nil {
+        facts.expires = certificate.ends
+      } else {
+        facts.problem = "\(own.key) has no private key on P-256 without a passphrase"
+      }
     case .failure:
       facts.problem = "\(own.certificate) has no certificate on P-256 with a TNAuthList"
     }

@@ -1,4 +1,5 @@
 import CallCore
+import Edge
 
 extension MetricsPage {
   /// Who was turned away before anything came of it.
@@ -18,5 +19,21 @@ extension MetricsPage {
     text.single(
       "bans_missed_total", .counter, "Bans that were left out because too many came at once.",
       admission.bansMissed)
+    if let kernelBans { self.kernelBans(kernelBans, &text) }
+  }
+
+  private func kernelBans(_ reading: KernelBans.Reading, _ text: inout MetricsText) {
+    text.each(
+      "bans_in_kernel_state", .gauge, "1 for whether the kernel drops what comes from the banned.",
+      by: "state", [(reading.state.word, 1)])
+    text.single(
+      "bans_in_kernel", .gauge, "Bans that the kernel has been told of.", reading.elements)
+    text.single(
+      "bans_in_kernel_failures_total", .counter,
+      "Changes of its table that the kernel did not take, and bans that there was no room for.",
+      reading.failures)
+    text.single(
+      "bans_in_kernel_dropped_packets_total", .counter,
+      "Packets that the kernel dropped for us, some seconds ago.", reading.dropped)
   }
 }

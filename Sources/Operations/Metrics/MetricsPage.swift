@@ -42,6 +42,7 @@ package struct MetricsPage: Sendable {
   package var edge: EdgeCounters.Reading?
   package var streams: StreamCounters.Reading?
   package var names = NameEdge.Reading()
+  package var kernelBans: KernelBans.Reading?
   var identityFiles = IdentityKeeper.Reading()
   package var logLines: UInt64 = 0
   package var logDropped: UInt64 = 0

@@ -49,11 +49,16 @@ final class IdentityKeeper: Sendable {
   private let state: Mutex<State>
   private let post: ShardPost
   private let log: LogSink
+  private let originSecret: @Sendable () -> [UInt8]
   private let work = DispatchQueue(label: "demarc.certificates", attributes: .concurrent)
 
-  init(_ settings: STIRSettings, post: ShardPost, log: LogSink) throws(ServerError) {
+  init(
+    _ settings: STIRSettings, post: ShardPost, log: LogSink,
+    originSecret: @escaping @Sendable () -> [UInt8]
+  ) throws(ServerError) {
     self.post = post
     self.log = log
+    self.originSecret = originSecret
     state = Mutex(State(settings: settings))
     // Lists that are fetched come a little later: a start waits for nobody else.
     if !settings.isEmpty { try load(settings, fetching: false) }
@@ -73,7 +78,7 @@ final class IdentityKeeper: Sendable {
     } catch {
       throw ServerError("stir.ca: \(error)")
     }
-    var material = IdentityMaterial(wall: Self.wall)
+    var material = IdentityMaterial(wall: Self.wall, originSecret: originSecret())
     var reading = Reading()
     for own in settings.certificates {
       let (credential, ends) = try Self.credential(own)

@@ -30,25 +30,57 @@ package final class StoreKey: Sendable {
     if keys.contains(nil) { try Self.sealAll(of: store, with: seal) { $0.key == nil ? nil : seal } }
   }
 
-  private static func find(
+  /// Which key is the store's.
+  private enum Choice {
+    case present(SecretSeal)
+    /// The one that was on its way to take the other's place.
+    case next(SecretSeal)
+    /// Nothing is sealed.
+    case fresh
+  }
+
+  private static func choose(
     _ file: StoreKeyFile, _ next: StoreKeyFile, for keys: Set<String?>
-  ) throws(SecretError) -> SecretSeal {
+  ) throws(SecretError) -> Choice {
     let known = try file.read().flatMap(SecretSeal.init(key:))
     let used = keys.compactMap { $0 }
-    if let known, used.allSatisfy({ $0 == known.identifier }) {
-      next.remove()
-      return known
-    }
-    guard !used.isEmpty else { return try make(file, next) }
+    if let known, used.allSatisfy({ $0 == known.identifier }) { return .present(known) }
+    guard !used.isEmpty else { return .fresh }
     if let moved = try? next.read().flatMap(SecretSeal.init(key:)),
       used.allSatisfy({ $0 == moved.identifier })
     {
-      try next.move(to: file)
-      return moved
+      return .next(moved)
     }
     throw known == nil
       ? SecretError(.lost, "the key of the store's passwords, \(file.path), is not there")
       : SecretError(.wrong, "\(file.path) is not the key of the store's passwords")
+  }
+
+  private static func find(
+    _ file: StoreKeyFile, _ next: StoreKeyFile, for keys: Set<String?>
+  ) throws(SecretError) -> SecretSeal {
+    switch try choose(file, next, for: keys) {
+    case .present(let seal):
+      next.remove()
+      return seal
+    case .next(let seal):
+      try next.move(to: file)
+      return seal
+    case .fresh: return try make(file, next)
+    }
+  }
+
+  /// What a start with this store would find of its key, without changing anything; nil: nothing is wrong.
+  ///
+  /// - Parameter keys: what `resourceKeys` says of the store.
+  package static func problem(besides path: String, keys: Set<String?>) -> SecretError? {
+    do throws(SecretError) {
+      _ = try choose(
+        StoreKeyFile(path: path + ".key"), StoreKeyFile(path: path + ".key.new"), for: keys)
+      return nil
+    } catch {
+      return error
+    }
   }
 
   private static func make(
@@ -101,6 +133,11 @@ package final class StoreKey: Sendable {
         throw StoreError(.damaged, error.errors.first?.description ?? "\(error)")
       }
     }
+  }
+
+  /// 32 octets that stay the same as long as the key does.
+  package func secret(for purpose: String) -> [UInt8] {
+    seal.withLock { $0 }.secret(for: purpose)
   }
 
   /// The document as it may be kept, and the name of the key.

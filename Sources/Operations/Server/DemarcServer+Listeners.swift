@@ -53,6 +53,7 @@ extension DemarcServer {
       throw error
     }
     settingsKeeper.adopt(wanted.streams)
+    kernelBans?.follow(edge.listeners)
     return ReloadResource(
       before: before, after: edge.listeners, needsRestart: settingsKeeper.differences(next))
   }

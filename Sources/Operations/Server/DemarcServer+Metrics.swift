@@ -34,6 +34,7 @@ extension DemarcServer {
     page.edge = edge.counters.reading
     page.streams = edge.streamCounters
     page.names = names.counters
+    page.kernelBans = kernelBans?.counters
     page.identityFiles = identities.reading
     page.store = writer.counters
     page.storeBytes = store.bytes

@@ -59,10 +59,11 @@ extension DemarcServer {
       await task?.value
     }
     watchdog.stop()
-    let kept = await blocking.run { [edge, names, post, media, writer, stream] in
+    let kept = await blocking.run { [edge, names, kernelBans, post, media, writer, stream] in
       edge.stop()
       post.close()
       names.stop()
+      kernelBans?.stop()
       media.stop()
       let kept = writer.stop()
       stream.flush()

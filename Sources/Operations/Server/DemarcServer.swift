@@ -31,6 +31,7 @@ package final class DemarcServer: Sendable {
   let queries: ShardQueries
   let names: NameEdge
   let identities: IdentityKeeper
+  let kernelBans: KernelBans?
   let requests: APICounters
   let blocking = BlockingWork(label: "server")
   let watchdog: Watchdog
@@ -64,6 +65,7 @@ package final class DemarcServer: Sendable {
     queries = parts.queries
     names = parts.names
     identities = parts.identities
+    kernelBans = parts.kernelBans
     requests = parts.requests
     startedAt = parts.startedAt
     watchdog = Watchdog(

@@ -11,6 +11,7 @@ import Locking
 /// at all.
 final class ResourceKeeper: Sendable {
   private let resources: ResourceStore
+  private let key: StoreKey
   private let log: LogSink
   /// Held for the length of a change, so that the store, media and the shard see changes in one order.
   private let plane = Mutex(Plane())
@@ -26,6 +27,7 @@ final class ResourceKeeper: Sendable {
   ) throws {
     self.log = log
     let key = try StoreKey(besides: store.path, of: store)
+    self.key = key
     let surroundings = ResourceStore.Surroundings(
       listeners: settings.listeners, media: settings.media)
     do throws(ResourceStore.Failure) {
@@ -46,6 +48,9 @@ final class ResourceKeeper: Sendable {
   }
 
   var current: Configuration { resources.current }
+
+  /// What names customers to whoever sees the calls that we sign.
+  var originSecret: [UInt8] { key.secret(for: "demarc: origid") }
 
   /// From here on, changes go to the media plane and the shard as well.
   func attach(media: MediaPlane, post: ShardPost) {

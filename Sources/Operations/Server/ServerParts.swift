@@ -28,6 +28,8 @@ struct ServerParts {
   let queries: ShardQueries
   let names: NameEdge
   let identities: IdentityKeeper
+  /// Nil: the settings want none.
+  let kernelBans: KernelBans?
   let requests = APICounters()
 
   init(_ settings: ServerSettings, document: [UInt8]?, log: LogSink) throws {
@@ -55,7 +57,9 @@ struct ServerParts {
       throw error
     }
     do {
-      identities = try IdentityKeeper(settings.stir, post: post, log: log)
+      identities = try IdentityKeeper(
+        settings.stir, post: post, log: log, originSecret: { [keeper] in keeper.originSecret })
+      kernelBans = try Self.startKernelBans(settings, log: log)
     } catch {
       names.stop()
       media.stop()
@@ -201,7 +205,7 @@ struct ServerParts {
     shard.speaksG729 = SpeechLibraries.hasG729
     shard.certificateFingerprint = identity?.fingerprint.bytes ?? []
     let (media, writer, stream, drainWatch, queries) = (media, writer, stream, drainWatch, queries)
-    let (names, identities) = (names, identities)
+    let (names, identities, kernelBans) = (names, identities, kernelBans)
     var sockets = EdgeSockets()
     sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
     let edge = try UDPEdge(
@@ -215,7 +219,8 @@ struct ServerParts {
           drainWatch.observe(facts)
         },
         answer: { queries.answer([(token: $0, answer: $1)]) }, names: { names.post($0) },
-        certificates: { identities.fetch($0) }))
+        certificates: { identities.fetch($0) }, border: { kernelBans?.post($0) }))
+    kernelBans?.follow(edge.listeners)
     if !recovery.bindings.isEmpty { edge.post(.restoreBindings(recovery.bindings)) }
     if !recovery.mailboxes.isEmpty { edge.post(.restoreMailboxes(recovery.mailboxes)) }
     post.open(edge)
@@ -226,6 +231,7 @@ struct ServerParts {
   func abandon() {
     post.close()
     names.stop()
+    kernelBans?.stop()
     media.stop()
     _ = writer.stop(within: .seconds(2))
     store.close()

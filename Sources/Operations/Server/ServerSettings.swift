@@ -16,6 +16,8 @@ package struct ServerSettings: Sendable {
   /// Where scrapers find `/metrics`; nil: on the local API alone.
   package var metrics: SocketAddress?
   package var limits = ShardLimits()
+  /// The table of nftables for bans; nil: none.
+  package var kernelTable: String?
   /// Bounds and certificates of the listeners of streams.
   package var streams = StreamSettings()
   /// How long calls may go on after the order to end.
@@ -72,6 +74,7 @@ extension ServerSettings {
     mediaFastPath = process.mediaFastPath
     limits = process.limits.shard
     limits.admission = process.admission
+    kernelTable = process.kernelTable
     streams.limits = process.limits.streams
     for listener in process.listeners {
       streams.certificates[listener.name] = listener.tls

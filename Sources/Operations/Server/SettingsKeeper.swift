@@ -40,7 +40,8 @@ final class SettingsKeeper: Sendable {
       ("store", next.store == now.store),
       ("api", next.api == now.api), ("metrics", next.metrics == now.metrics),
       ("log", next.log == now.log), ("limits", next.limits == now.limits),
-      ("dns", next.dns == now.dns), ("admission", next.admission == now.admission),
+      ("dns", next.dns == now.dns),
+      ("admission", next.admission == now.admission && next.kernelTable == now.kernelTable),
     ]
     return sections.filter { !$0.1 }.map(\.0)
   }

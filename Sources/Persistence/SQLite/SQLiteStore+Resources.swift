@@ -34,10 +34,32 @@ extension SQLiteStore {
   }
 
   package func resourceKeys() throws(StoreError) -> Set<String?> {
-    try reading { db in
-      let rows = try Row.fetchAll(db, sql: "SELECT DISTINCT key_id FROM resource_revision")
-      return Set(rows.map { $0["key_id"] as String? })
+    try reading(Self.resourceKeys)
+  }
+
+  /// The same of a store that another process may have open; nothing is changed. Empty where there is none, or where it
+  /// is of a version that did not seal.
+  package static func resourceKeys(path: String) throws(StoreError) -> Set<String?> {
+    guard FileManager.default.fileExists(atPath: path) else { return [] }
+    do {
+      var configuration = GRDB.Configuration()
+      configuration.readonly = true
+      configuration.busyMode = .timeout(1)
+      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      return try queue.read { db in
+        guard try db.tableExists("resource_revision"),
+          try db.columns(in: "resource_revision").contains(where: { $0.name == "key_id" })
+        else { return [] }
+        return try resourceKeys(db)
+      }
+    } catch {
+      throw StoreError(any: error, path: path)
     }
+  }
+
+  private static func resourceKeys(_ db: Database) throws -> Set<String?> {
+    let rows = try Row.fetchAll(db, sql: "SELECT DISTINCT key_id FROM resource_revision")
+    return Set(rows.map { $0["key_id"] as String? })
   }
 
   /// SQLite leaves what was overwritten where it lay: in pages that are free, in gaps of pages that are not, and in the

@@ -116,6 +116,14 @@ package struct JSONReader {
     return value
   }
 
+  /// A value of any kind: of a string what it says, of others what stands there.
+  package mutating func text() -> String? {
+    skipSpace()
+    if at < bytes.count, bytes[at] == UInt8(ascii: "\"") { return string() }
+    let start = at
+    return skip() ? String(validating: bytes[start..<at], as: UTF8.self) : nil
+  }
+
   /// Passes over a value of any kind.
   package mutating func skip(depth: Int = 0) -> Bool {
     skipSpace()

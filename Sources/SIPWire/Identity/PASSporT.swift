@@ -116,6 +116,17 @@ package struct PASSporT: Hashable, Sendable {
     x5u = url
   }
 
+  /// All claims of a payload by their names: of strings what they say, of others their JSON. Nil: it is no object.
+  package static func claims(_ payload: [UInt8]) -> [String: String]? {
+    var reader = JSONReader(payload)
+    var found: [String: String] = [:]
+    let isRead = reader.object { reader, name in
+      found[name] = reader.text()
+      return found[name] != nil
+    }
+    return isRead && reader.isAtEnd() ? found : nil
+  }
+
   private mutating func readClaims(_ bytes: [UInt8]) -> Bool {
     var reader = JSONReader(bytes)
     var hasDate = false

@@ -264,12 +264,15 @@ def the_key(t):
     world.demarc.stop()
     key = world.key.read_bytes()
 
-    def refused(*words):
+    def refused(*words, of_key=True):
         world.demarc.launch()
         expect(world.demarc.ended(15) == 1, "it started")
         text = world.demarc.process.text()
         for word in words:
             expect(word in text, f"`{word}` is not in: {text}")
+        # And before a start fails.
+        code, output = run([t.program, "doctor", "files", "--config", t.folder / "demarc.yaml"])
+        expect((words[0] in output and code == 1) == of_key, f"doctor, {code}: {output}")
 
     world.key.unlink()
     refused("demarc.db.key, is not there", "Put the key back")
@@ -296,7 +299,7 @@ def the_key(t):
     store.execute("UPDATE resource_revision SET document = ? WHERE revision = ?", (json.dumps(document), revision))
     store.commit()
     store.close()
-    refused(f"users.{alice['name']}.password", f"users.{bob['name']}.password")
+    refused(f"users.{alice['name']}.password", f"users.{bob['name']}.password", of_key=False)
     for path in world.data.glob("demarc.db-*"):
         path.unlink()
     shutil.copy(copy, world.data / "demarc.db")
