@@ -15,7 +15,8 @@ extension Shard {
   /// Of a leg that had no session timer: so often we ask whether it is still there, twice in that time.
   static let recoveredInterval: UInt32 = 1_800
 
-  /// Before anything else reaches the shard. Everything that it causes is in `outbox` when this returns.
+  /// Before anything else reaches the shard. What it causes is in `outbox` when this returns, but for what many peers
+  /// would have to be told at once (`recoveryDue`).
   package func recover(_ calls: [EstablishedCall], at now: Instant) {
     self.now = max(self.now, now)
     guard !calls.isEmpty else { return }
@@ -25,6 +26,7 @@ extension Shard {
     for call in calls { recover(call, &outcome) }
     counters.recovery = outcome
     tell(.callsRecovered(outcome))
+    recoveryDue()
   }
 
   private func recover(_ call: EstablishedCall, _ outcome: inout RecoveryOutcome) {
@@ -37,11 +39,14 @@ extension Shard {
         call: session.id)
       if let obstacle {
         outcome.released += 1
-        note(Self.noteOfEnd + obstacle.rawValue, session)
-        release(session, by: .system, .interrupted)
+        note(obstacle, session)
+        dues.add(.release(session))
       } else {
         outcome.recovered += 1
         mediaAgreed(session)
+        for leg in [session.caller, session.callee] {
+          if let leg, leg.protection.renewal != nil { dues.add(.renew(leg)) }
+        }
       }
     } catch {
       outcome.lost += 1
@@ -50,6 +55,10 @@ extension Shard {
   }
 
   private static let noteOfEnd = "could not go on after a restart: "
+
+  func note(_ obstacle: RecoveryObstacle, _ session: Session) {
+    note(Self.noteOfEnd + obstacle.rawValue, session)
+  }
 
   /// Its end is the last moment at which somebody saw it.
   private func close(_ call: EstablishedCall, because obstacle: RecoveryObstacle) {
@@ -182,6 +191,7 @@ extension Shard {
     guard recovered.insert(stored.tag, tagKey(of: stored.tag.rawSpan), handle) else {
       throw .doubled
     }
+    if state.isProtected { leg.protection.renewal = KeyRenewal() }
     restoreTimer(leg, state)
   }
 
@@ -283,9 +293,13 @@ extension Shard {
       let leg = stored.state.side == .a ? caller : session.callee
       guard let leg, openAgain(leg, stored.state) else { return .ports }
     }
-    for leg in [caller, session.callee].compactMap({ $0 }) where !describesAgain(leg) {
-      let isKeyed = leg.description.isNone || leg.protection.refusal == .srtpUnsupported
-      return isKeyed ? .protected : .media
+    for leg in [caller, session.callee].compactMap({ $0 }) {
+      if leg.protection.renewal != nil {
+        guard preparesRenewal(leg) else { return .protected }
+      } else if !describesAgain(leg) {
+        let isKeyed = leg.description.isNone || leg.protection.refusal == .srtpUnsupported
+        return isKeyed ? .protected : .media
+      }
     }
     guard let mine = caller.media else { return .ports }
     if let theirs = session.callee?.media {
