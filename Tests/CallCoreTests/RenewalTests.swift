@@ -268,4 +268,48 @@ struct RenewalTests {
     #expect(scene.pbx.calls.allSatisfy { $0.ending == .hungUpThere })
     scene.expectRest()
   }
+
+  /// A phone by TLS in a call with a carrier, the process killed and its connection gone.
+  private func phoneByTLS() throws -> Bed {
+    var settings = Self.settings(users: .require)
+    for i in settings.listeners.indices { settings.listeners[i].transport = .tls }
+    for i in settings.resources.trunks.indices { settings.resources.trunks[i].transport = .tls }
+    for i in settings.resources.users.indices { settings.resources.users[i].transport = .tls }
+    return try Bed(
+      settings, prepare: { $0.alice.srtp = AgentSRTP() },
+      before: { scene, _ in
+        scene.world.run(for: .milliseconds(100))
+        scene.world.breakFlow(of: scene.alice)
+      })
+  }
+
+  @Test("A phone by TLS is asked when it has registered anew")
+  func phoneThatComesBack() throws {
+    let bed = try phoneByTLS()
+    let media = bed.scene.world.media
+    bed.scene.world.run(for: .seconds(5))
+    #expect(media.security(of: bed.outside.media)?.sending != nil)
+    #expect(bed.inside.state == .answered && media.remote(of: bed.inside.media) == nil)
+    bed.scene.alice.register()
+    bed.scene.world.run(for: .seconds(2))
+    #expect(media.security(of: bed.inside.media)?.sending != nil)
+    #expect(media.partner(of: bed.outside.media) == bed.inside.media)
+    bed.outside.hangUp()
+    bed.scene.world.run(for: .seconds(2))
+    #expect(bed.inside.ending == .hungUpThere)
+    #expect(bed.scene.records.map(\.cause) == [.normalClearing])
+    bed.scene.expectRest()
+  }
+
+  @Test("A phone by TLS that does not come back")
+  func phoneThatStaysAway() throws {
+    let bed = try phoneByTLS()
+    bed.scene.world.run(for: .seconds(31))
+    #expect(bed.outside.state == .answered)
+    bed.scene.world.run(for: .seconds(3))
+    #expect(bed.outside.ending == .hungUpThere)
+    bed.inside.die()
+    bed.scene.world.run(for: .seconds(40))
+    bed.expectEnded()
+  }
 }

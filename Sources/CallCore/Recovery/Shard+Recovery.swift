@@ -191,7 +191,8 @@ extension Shard {
     guard recovered.insert(stored.tag, tagKey(of: stored.tag.rawSpan), handle) else {
       throw .doubled
     }
-    if state.isProtected { leg.protection.renewal = KeyRenewal() }
+    let isDetached = noteDetached(leg, session)
+    if state.isProtected { leg.protection.renewal = KeyRenewal(awaitsConnection: isDetached) }
     restoreTimer(leg, state)
   }
 

@@ -9,11 +9,15 @@ struct KeyRenewal {
   /// Of the peer's description: keys by a handshake, and the protocol.
   var isHandshake = false
   var transport = SDPMedia.Transport.rtpSAVP
+  /// Its peer is a phone that has to make a connection first.
+  var awaitsConnection = false
   var retries: UInt8 = 0
   var timer = TimerID.none
 
   /// Of offers that crossed another one, or that came to a busy peer.
   static let mostRetries: UInt8 = 8
+
+  init(awaitsConnection: Bool) { self.awaitsConnection = awaitsConnection }
 }
 
 // The keys of SRTP are in the memory of the process alone (RFC 4568 §7). A process that comes after offers each leg that
@@ -24,6 +28,8 @@ struct KeyRenewal {
 //                  ▲             ├──491, 500──▶ again, after a while
 //                  └─────────────┘
 //                                └──refused, silent, or without keys──▶ BYE to both sides
+//
+// A phone whose connection went with the process is asked when it has made another one, and has 64·T1 for that.
 //
 // Until then the leg has no far end for media: what comes is refused, and what the other side says goes nowhere.
 
@@ -56,6 +62,9 @@ extension Shard {
     else { return }
     // An offer of the peer's own has brought some meanwhile.
     guard leg.media?.remote?.security == nil else { return endRenewal(leg) }
+    if leg.protection.renewal?.awaitsConnection == true {
+      return renewLater(leg, after: timers.lifetime)
+    }
     guard isQuiet(leg) else { return renewLater(leg, after: .seconds(2)) }
     leg.sdpVersion &+= 1
     if !offerKeys(session, leg) { couldNotRenew(session) }
@@ -87,9 +96,20 @@ extension Shard {
   }
 
   func renewalDue(_ handle: SlabHandle) {
-    guard let leg = leg(handle) else { return }
-    leg.protection.renewal?.timer = .none
-    renewKeys(leg)
+    guard let leg = leg(handle), var renewal = leg.protection.renewal else { return }
+    renewal.timer = .none
+    leg.protection.renewal = renewal
+    guard renewal.awaitsConnection, leg.media?.remote?.security == nil else {
+      return renewKeys(leg)
+    }
+    if let session = leg.session { couldNotRenew(session) }
+  }
+
+  /// There is a connection to the phone again: it is asked in a moment, since what came by it may be a BYE.
+  func attached(_ leg: Leg) {
+    guard leg.protection.renewal?.awaitsConnection == true else { return }
+    leg.protection.renewal?.awaitsConnection = false
+    renewLater(leg, after: .milliseconds(20))
   }
 
   /// It has its keys, or needs none any more.

@@ -75,6 +75,7 @@ package final class Shard {
   var recovered = RecoveredDialogs()
   /// What its peers have still to be told.
   var dues = RecoveryDues()
+  var detached = DetachedLegs()
   /// Digits that go to a leg in INFO; few legs ever have any.
   var infoQueues: [SlabHandle: InfoQueue] = [:]
   /// By session, of those whose collector hears of them in their midst.
