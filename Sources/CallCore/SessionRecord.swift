@@ -77,6 +77,13 @@ package struct SessionRecord: Hashable, Sendable {
     }
 
     package static let channel: UInt8 = 0x7e
+    /// No place: the call that this one has been joined with, by its name.
+    static let partner: UInt8 = 0x7d
+  }
+
+  /// The call whose party speaks with the one that is left of this one (`Handover`).
+  package var partner: CallID? {
+    seats.first { $0.kind == Seat.partner }.flatMap { CallID($0.name) }
   }
 
   package static let version: UInt8 = 2

@@ -13,6 +13,12 @@ extension Shard {
     SessionRecord.write(call: session.id, into: &recordText)
     writeSeats(session.ingressSeat, session.ingressLimits, isWayOut: false)
     writeSeats(session.egressSeat, session.egressLimits, isWayOut: true)
+    if let partner = session.handover?.partner {
+      SessionRecord.write(
+        SessionRecord.Seat(
+          kind: SessionRecord.Seat.partner, isWayOut: false, tenant: "", name: "\(partner.id)"),
+        into: &recordText)
+    }
     SessionRecord.writeEndOfSeats(into: &recordText)
     if let one { write(one, session) }
     if let other { write(other, session) }
