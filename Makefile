@@ -20,7 +20,7 @@ CALLS   ?= 10000
 PHONES  ?= 100000
 MEDIA   ?= 0
 
-.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored attack tsan asan planted speech-quality core-test build deb sbom clean
+.PHONY: help run demo test unit interop limits bench lint format sim fuzz soak edits order avalanche anchored restarts attack tsan asan planted speech-quality core-test build deb sbom clean
 
 help: ## List what can be made
 	@printf 'Demarc: one program that is a SIP trunk.\n\n'
@@ -94,6 +94,12 @@ anchored: ## CALLS=10000 anchored calls at once, or as many as the machine has d
 	@scripts/ensure.sh bench
 	@$(BUILD) --product demarc
 	@$(PYTHON) scripts/anchored.py --demarc $(BIN)/demarc --calls $(CALLS)
+
+restarts: ## CALLS=10000 calls, a kill -9, and how long until they can be ended; then the same where none can go on
+	@scripts/ensure.sh bench
+	@$(BUILD) --product demarc
+	@$(PYTHON) scripts/restart.py --demarc $(BIN)/demarc --calls $(CALLS)
+	@$(PYTHON) scripts/restart.py --demarc $(BIN)/demarc --calls $(CALLS) --released --results run/campaigns/restart-released.json
 
 attack: ## Every published attack that there is a replay of, as a table
 	@scripts/ensure.sh test

@@ -92,6 +92,9 @@ class Crowd:
 
     # --- signalling --------------------------------------------------------------------------------
     def request(self, call, method, sequence, uri, body=""):
+        self.sides[0].signalling.sendto(self.written(call, method, sequence, uri, body), self.office.address)
+
+    def written(self, call, method, sequence, uri, body=""):
         side = self.sides[0]
         kind = "Content-Type: application/sdp\r\n" if body else ""
         text = (
@@ -99,7 +102,7 @@ class Crowd:
             f"Max-Forwards: 70\r\nFrom: <sip:+4969{call.serial}@{self.office.domain}>;tag={call.tag}\r\n"
             f"To: {call.to or f'<{uri}>'}\r\nCall-ID: {call.serial}@crowd\r\nCSeq: {sequence} {method}\r\n"
             f"Contact: <sip:pbx@127.0.0.1:{side.port}>\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}")
-        side.signalling.sendto(text.encode(), self.office.address)
+        return text.encode()
 
     def begin(self, serial):
         call = self.calls[serial] = Call(serial)

@@ -19,6 +19,10 @@
 int clinux_thread_id(void) { return (int)syscall(SYS_gettid); }
 
 int clinux_notify(const char *socket_name, const char *text) {
+    return clinux_notify_with(socket_name, text, -1);
+}
+
+int clinux_notify_with(const char *socket_name, const char *text, int descriptor) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     size_t length = strlen(socket_name);
     if (length == 0 || length >= sizeof name.sun_path) return -EINVAL;
@@ -27,7 +31,22 @@ int clinux_notify(const char *socket_name, const char *text) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -errno;
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    ssize_t sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&name, size);
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {(void *)text, strlen(text)};
+    struct msghdr message = {.msg_name = &name, .msg_namelen = size, .msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof control.bytes;
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    }
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
     int error = errno;
     close(fd);
     return sent < 0 ? -error : 0;

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -19,9 +20,40 @@ static int set(int fd, int level, int option, int value) {
     return setsockopt(fd, level, option, &value, sizeof value);
 }
 
+static void set_traffic_class(int fd, int traffic_class) {
+    if (!traffic_class) return;
+    int domain = 0;
+    socklen_t length = sizeof domain;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+    if (domain == AF_INET) set(fd, IPPROTO_IP, IP_TOS, traffic_class);
+    if (domain == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_TCLASS, traffic_class);
+}
+
 static void set_buffer(int fd, int option, int forced, int bytes) {
     // The forced form passes the system's limit, where we may.
     if (bytes > 0 && set(fd, SOL_SOCKET, forced, bytes) < 0) set(fd, SOL_SOCKET, option, bytes);
+}
+
+void clinux_udp_adjust(int fd, clinux_udp_options options) {
+    set_traffic_class(fd, options.traffic_class);
+    set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, options.receive_buffer);
+    set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, options.send_buffer);
+}
+
+void clinux_stream_adjust(int fd, int traffic_class) { set_traffic_class(fd, traffic_class); }
+
+int clinux_socket_adopt(int fd) {
+    int kind = 0, listens = 0, domain = 0;
+    socklen_t length = sizeof kind;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &length) < 0) return 0;
+    length = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0) return 0;
+    if (domain != AF_INET && domain != AF_INET6) return 0;
+    length = sizeof listens;
+    if (kind == SOCK_DGRAM) return 1;
+    return kind == SOCK_STREAM && !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) && listens ? 2 : 0;
 }
 
 int clinux_udp_open(clinux_address address, clinux_udp_options options) {
@@ -34,18 +66,15 @@ int clinux_udp_open(clinux_address address, clinux_udp_options options) {
     if (domain == AF_INET) {
         failed |= set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
         failed |= set(fd, IPPROTO_IP, IP_RECVERR, 1);
-        if (options.traffic_class) set(fd, IPPROTO_IP, IP_TOS, options.traffic_class);
     } else {
         failed |= set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
         failed |= set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
         failed |= set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-        if (options.traffic_class) set(fd, IPPROTO_IPV6, IPV6_TCLASS, options.traffic_class);
     }
     failed |= set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     if (options.timestamps) failed |= set(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     if (options.share_port) failed |= set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, options.receive_buffer);
-    set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, options.send_buffer);
+    clinux_udp_adjust(fd, options);
     if (failed || bind(fd, &name.any, length) < 0) {
         int error = errno;
         close(fd);

@@ -35,6 +35,7 @@ struct LegProtection {
     var offered: [Line] = []
     var offersHandshake = false
     var answer: Answer?
+    var renewal: KeyRenewal?
   }
 
   var rules = SRTPRules()
@@ -50,6 +51,14 @@ struct LegProtection {
   var offersHandshake: Bool { lines?.offersHandshake == true }
   /// Our answer to the peer's last offer, and the protocol that it had; nil: plain RTP.
   var answer: Answer? { lines?.answer }
+  /// Its keys went with an earlier process: until the peer has agreed to new ones, nothing passes.
+  var renewal: KeyRenewal? {
+    get { lines?.renewal }
+    set {
+      if lines == nil, newValue != nil { lines = Lines() }
+      lines?.renewal = newValue
+    }
+  }
 
   mutating func offer(_ new: [Line]) {
     if lines == nil, !new.isEmpty { lines = Lines() }

@@ -21,6 +21,8 @@ package struct SessionRecord: Hashable, Sendable {
     /// Seconds of the session timer, 0: none runs; and who refreshes it.
     package var timerSeconds: UInt32 = 0
     package var isRefreshedByUs = false
+    /// Its media is under keys, which are not here.
+    package var isProtected = false
     package var sdpSession: UInt64 = 0
     package var sdpVersion: UInt64 = 0
     /// Where our RTP socket is bound.
@@ -53,7 +55,7 @@ package struct SessionRecord: Hashable, Sendable {
     package var listener: [UInt8] = []
     package var network: [UInt8] = []
     package var trunk: [UInt8] = []
-    /// The peer's SDP in force.
+    /// The peer's SDP in force, without keys of media.
     package var description: [UInt8] = []
 
     package init(_ state: LegState) { self.state = state }
@@ -75,6 +77,13 @@ package struct SessionRecord: Hashable, Sendable {
     }
 
     package static let channel: UInt8 = 0x7e
+    /// No place: the call that this one has been joined with, by its name.
+    static let partner: UInt8 = 0x7d
+  }
+
+  /// The call whose party speaks with the one that is left of this one (`Handover`).
+  package var partner: CallID? {
+    seats.first { $0.kind == Seat.partner }.flatMap { CallID($0.name) }
   }
 
   package static let version: UInt8 = 2
@@ -156,19 +165,19 @@ extension SessionRecord.LegRecord {
 }
 
 extension SessionRecord.LegState {
-  private static let (isB, isOurs, follows, refreshes, media, answered):
+  private static let (isB, isOurs, follows, refreshes, media, answered, protected):
     (
-      UInt8, UInt8, UInt8, UInt8, UInt8, UInt8
-    ) = (1, 2, 4, 8, 16, 32)
+      UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8
+    ) = (1, 2, 4, 8, 16, 32, 64)
 
   fileprivate var flags: UInt8 {
     (side == .b ? Self.isB : 0) | (isOurs ? Self.isOurs : 0) | (followsSource ? Self.follows : 0)
       | (isRefreshedByUs ? Self.refreshes : 0) | (media != nil ? Self.media : 0)
-      | (answered != nil ? Self.answered : 0)
+      | (answered != nil ? Self.answered : 0) | (isProtected ? Self.protected : 0)
   }
 
   fileprivate init?(_ reader: inout RecordReader) {
-    guard let flags = reader.byte(), flags < 64, let fork = reader.byte(),
+    guard let flags = reader.byte(), flags < 128, let fork = reader.byte(),
       let abilities = reader.byte(), let sequences = reader.word(), let timer = reader.word(),
       let destination = reader.address(), let source = reader.address(),
       let sdpSession = reader.word(), let sdpVersion = reader.word()
@@ -178,6 +187,7 @@ extension SessionRecord.LegState {
       destination: destination, source: source)
     followsSource = flags & Self.follows != 0
     isRefreshedByUs = flags & Self.refreshes != 0
+    isProtected = flags & Self.protected != 0
     self.fork = fork
     self.abilities = abilities
     localCSeq = UInt32(truncatingIfNeeded: sequences >> 32)

@@ -68,7 +68,7 @@ final class ClientTransaction {
   /// What its outcome means to the leg.
   enum Purpose {
     case invite, reInvite, bye, cancel, register, prack, update, refresh, info, probe
-    case join, notify, report
+    case join, notify, report, renewal
   }
 
   /// Who sends a request that belongs to no leg and is told of its outcome; none once that is of no interest.

@@ -32,12 +32,16 @@ final class ShardLoop {
   private var isBehind = false
   private var pacer = TickPacer(now: MonotonicClock.now)
   private var wall = WallClock.now
+  private let kept: KeptSockets?
+  /// What lay in a socket before that has waited for a process, not for us.
+  private let began = MonotonicClock.now
 
   init(
     shard: Shard, table: ListenerTable, streams: StreamQueues, inbox: Inbox, sinks: EdgeSinks,
-    counters: EdgeCounters, progress: ThreadProgress
+    counters: EdgeCounters, progress: ThreadProgress, kept: KeptSockets?
   ) throws(EdgeError) {
     self.shard = shard
+    self.kept = kept
     self.progress = progress
     self.table = table
     self.streams = streams
@@ -142,6 +146,7 @@ final class ShardLoop {
   private func close(_ listeners: [ListenerIndex]) {
     // One that was taken into use again meanwhile stays; the shard will hear of that.
     for listener in listeners where table.close(listener) {
+      if let kept { kept.forget(table.listeners[Int(listener)]) }
       if Int(listener) < sockets.count, let socket = sockets[Int(listener)] {
         poller.remove(socket.descriptor)
         sockets[Int(listener)] = nil
@@ -219,7 +224,7 @@ final class ShardLoop {
     let arrival = receiver.arrival(0)
     guard arrival > 0 else { return }
     let wait = now - wall.instant(nanoseconds: arrival)
-    guard wait < .seconds(60) else { return }
+    guard wait < .seconds(60), wait < now - began else { return }
     shard.waited(wait, on: ListenerIndex(listener), at: now)
   }
 

@@ -44,6 +44,8 @@ package struct EdgeSockets: Sendable {
   package var send = 1 << 20
   /// DSCP << 2 of all signalling: CS3, as most networks have it for SIP.
   package var trafficClass: UInt8 = 0x60
+  /// Who keeps those of listeners while no process of ours lives; nil: nobody.
+  package var kept: KeptSockets?
   package init() {}
 }
 
@@ -72,6 +74,7 @@ package final class UDPEdge: Sendable {
     progress = ThreadProgress("calls")
     let (bound, opened) = try Self.bind(
       settings.listeners, settings.listeners.indices, sockets)
+    sockets.kept?.closeRest()
     let table = ListenerTable(bound: bound, wanted: settings.listeners)
     self.table = table
     var settings = settings
@@ -90,7 +93,8 @@ package final class UDPEdge: Sendable {
       [settings, configuration, counters, progress, queues = streams.queues] in
       do throws(EdgeError) {
         let loop = try Self.makeLoop(
-          settings, configuration, calls, table, queues, inbox, sinks, counters, progress)
+          settings, configuration, calls, table, queues, inbox, sinks, counters, progress,
+          sockets.kept)
         gate.open(nil)
         loop.run()
       } catch {
@@ -102,6 +106,14 @@ package final class UDPEdge: Sendable {
       stop()
       throw problem
     }
+    keep(settings.listeners, opened)
+  }
+
+  /// Once they are in use: a socket that is kept and not read would hold its port.
+  private func keep(_ listeners: [Listener], _ opened: Opened) {
+    guard let kept = sockets.kept else { return }
+    for (index, socket) in opened.datagrams { kept.keep(listeners[Int(index)], socket.descriptor) }
+    for (index, socket) in opened.streams { kept.keep(listeners[Int(index)], socket.descriptor) }
   }
 
   /// Sockets that are bound, by the listener's place.
@@ -117,16 +129,18 @@ package final class UDPEdge: Sendable {
     var opened: Opened = ([], [:])
     for place in places {
       let listener = listeners[place]
+      let kept = sockets.kept?.take(listener)
       let index = ListenerIndex(clamping: place)
       if listener.transport.isReliable {
         let socket = try StreamListener(
-          listener: listener.name, bound: listener.bound, trafficClass: sockets.trafficClass)
+          listener: listener.name, bound: listener.bound, trafficClass: sockets.trafficClass,
+          kept: kept)
         listeners[place].bound = socket.local
         opened.streams[index] = socket
       } else {
         let socket = try UDPSocket(
           listener: listener.name, bound: listener.bound, receiveBuffer: sockets.receive,
-          sendBuffer: sockets.send, trafficClass: sockets.trafficClass)
+          sendBuffer: sockets.send, trafficClass: sockets.trafficClass, kept: kept)
         listeners[place].bound = socket.local
         opened.datagrams.append((index, socket))
       }
@@ -137,8 +151,7 @@ package final class UDPEdge: Sendable {
   private static func makeLoop(
     _ settings: ShardSettings, _ configuration: Configuration, _ calls: [EstablishedCall],
     _ table: ListenerTable, _ streams: StreamQueues, _ inbox: Inbox, _ sinks: EdgeSinks,
-    _ counters: EdgeCounters,
-    _ progress: ThreadProgress
+    _ counters: EdgeCounters, _ progress: ThreadProgress, _ kept: KeptSockets?
   ) throws(EdgeError) -> ShardLoop {
     guard
       let shard = Shard(
@@ -149,7 +162,7 @@ package final class UDPEdge: Sendable {
     shard.recover(calls, at: MonotonicClock.now)
     return try ShardLoop(
       shard: shard, table: table, streams: streams, inbox: inbox, sinks: sinks,
-      counters: counters, progress: progress)
+      counters: counters, progress: progress, kept: kept)
   }
 
   /// Gives the shard an input, in order with all others. False when it is stopping, or when too many
@@ -218,6 +231,7 @@ package final class UDPEdge: Sendable {
         listeners: StreamListeners(bound, sockets: opened.streams, origins: settings.origins),
         certificates: certificates)
       inbox.add(opened.datagrams)
+      keep(bound, opened)
       _ = inbox.post(.listeners(bound, configuration))
       return
     }

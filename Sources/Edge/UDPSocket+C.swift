@@ -7,16 +7,17 @@ package final class UDPSocket: Sendable {
   /// Where it is bound; the port is the system's choice where 0 was asked.
   package let local: SocketAddress
 
-  /// `receiveBuffer` and `sendBuffer` in bytes, as far as the system allows.
+  /// `receiveBuffer` and `sendBuffer` in bytes, as far as the system allows. `kept`: it is bound already.
   package init(
     listener name: String, bound: SocketAddress, receiveBuffer: Int, sendBuffer: Int,
-    trafficClass: UInt8 = 0
+    trafficClass: UInt8 = 0, kept: Int32? = nil
   ) throws(EdgeError) {
     let options = clinux_udp_options(
       receive_buffer: Int32(clamping: receiveBuffer), send_buffer: Int32(clamping: sendBuffer),
       share_port: 0, traffic_class: Int32(trafficClass), timestamps: 1)
-    let fd = clinux_udp_open(clinux_address(bound), options)
+    let fd = kept ?? clinux_udp_open(clinux_address(bound), options)
     guard fd >= 0 else { throw .listener(name: name, address: bound, code: -fd) }
+    if kept != nil { clinux_udp_adjust(fd, options) }
     descriptor = fd
     var address = clinux_address()
     local = unsafe clinux_udp_local(fd, &address) == 0 ? SocketAddress(address) ?? bound : bound

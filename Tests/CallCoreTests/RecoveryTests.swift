@@ -249,8 +249,54 @@ struct RecoveryTests {
     scene.expectRest()
   }
 
-  @Test("A call that was handed on is ended on all sides")
-  func handedOn() throws {
+  @Test("A call that was handed on goes on, and ends on both sides", arguments: [true, false])
+  func handedOn(byTarget: Bool) throws {
+    let (scene, far, target) = try handedOn()
+    try scene.world.restart(after: .seconds(1), recovers: true)
+    #expect(scene.world.counters.recovery == scene.outcome(recovered: 2))
+    #expect(scene.world.media.partner(of: far.media) == target.media)
+    // And once more: what was written at the first start is enough.
+    try scene.world.restart(after: .seconds(1), recovers: true)
+    #expect(scene.world.counters.recovery == scene.outcome(recovered: 2))
+    #expect(scene.world.media.partner(of: far.media) == target.media)
+    (byTarget ? target : far).hangUp()
+    scene.world.run(for: .seconds(2))
+    #expect((byTarget ? far : target).ending == .hungUpThere)
+    #expect(scene.records.map(\.cause) == [.normalClearing, .normalClearing])
+    scene.expectRest()
+  }
+
+  @Test("An offer passes through a call that was handed on")
+  func handedOnOffer() throws {
+    let (scene, far, target) = try handedOn()
+    try scene.world.restart(after: .seconds(1), recovers: true)
+    far.reoffer(Reoffer(after: .zero, direction: .sendonly, movesMedia: true))
+    scene.world.run(for: .seconds(2))
+    #expect(target.remoteDirection == .sendonly)
+    #expect(scene.world.media.partner(of: far.media) == target.media)
+    target.hangUp()
+    scene.world.run(for: .seconds(2))
+    #expect(far.ending == .hungUpThere)
+    scene.expectRest()
+  }
+
+  @Test("Where one half of it is gone, the other is told")
+  func handedOnHalf() throws {
+    let (scene, far, target) = try handedOn()
+    scene.world.crash()
+    scene.world.auditor.forget()
+    scene.world.run(for: .seconds(1))
+    scene.world.setMediaPorts(31_000...31_999)
+    try scene.world.start(recovers: true)
+    #expect(scene.world.counters.recovery == scene.outcome(released: 2))
+    scene.world.run(for: .seconds(2))
+    #expect(far.ending == .hungUpThere && target.ending == .hungUpThere)
+    #expect(scene.records.map(\.cause) == [.interrupted, .interrupted])
+    scene.expectRest()
+  }
+
+  /// Alice has handed her call with a carrier on to bob.
+  private func handedOn() throws -> (Scene, AgentCall, AgentCall) {
     let scene = try Scene()
     scene.register(scene.alice, scene.bob)
     let call = scene.alice.call("+441230")
@@ -260,12 +306,7 @@ struct RecoveryTests {
     let far = try #require(scene.north.calls.last)
     let target = try #require(scene.bob.calls.last)
     try #require(call.state == .ended && far.state == .answered && target.state == .answered)
-    try scene.world.restart(after: .seconds(1), recovers: true)
-    #expect(scene.world.counters.recovery == scene.outcome(released: 2))
-    scene.world.run(for: .seconds(2))
-    #expect(far.ending == .hungUpThere && target.ending == .hungUpThere)
-    #expect(scene.records.map(\.cause) == [.interrupted, .interrupted])
-    scene.expectRest()
+    return (scene, far, target)
   }
 
   @Test("A call that has a longest time ends when that is over")
@@ -290,8 +331,9 @@ extension Scene {
     return []
   }
 
-  fileprivate func outcome(released: Int) -> RecoveryOutcome {
+  fileprivate func outcome(recovered: Int = 0, released: Int = 0) -> RecoveryOutcome {
     var outcome = RecoveryOutcome()
+    outcome.recovered = recovered
     outcome.released = released
     return outcome
   }

@@ -130,4 +130,30 @@ private func read(_ lines: [String], profile: String = "RTP/SAVP") throws -> (
       !plain.contains("crypto")
         && plain.contains(profile.contains("F") ? " RTP/AVPF " : " RTP/AVP "))
   }
+
+  /// What is written down has the same lines, and none of the keys.
+  @Test func blanked() throws {
+    let (bytes, sdp) = try read([
+      "1 AES_CM_128_HMAC_SHA1_80 inline:\(key128)|2^20|1:4 WSH=64",
+      "2 AEAD_AES_128_GCM INLINE:\(key128.dropLast(4))QQ==", "3 OTHER \(key128)",
+    ])
+    var text = bytes + Array("k=clear:\(key128) or so\r\na=key-mgmt:mikey \(key128)\r\n".utf8)
+    var output = OutputBuffer(byteLimit: 4_096, recordLimit: 1)
+    for _ in 0..<2 {
+      output.begin()
+      SDPKeyBlanking.write(text.rawSpan, into: &output)
+      text = output.withOpenBytes { $0.array(ByteRange(0, $0.byteCount)) }
+      output.abandon()
+    }
+    let written = String(decoding: text, as: UTF8.self)
+    #expect(!written.contains(key128.prefix(6)) && !written.contains("or so"))
+    #expect(written.contains("inline:AAAA") && written.contains("AAA|2^20|1:4 WSH=64\r\n"))
+    #expect(written.contains("AA==\r\n"))
+    var again = SessionDescription()
+    try SessionDescription.parse(text.rawSpan, into: &again)
+    #expect(again.firstAudio == sdp.firstAudio)
+    #expect(again.crypto(of: 0).map(\.suite) == sdp.crypto(of: 0).map(\.suite))
+    let keys = again.crypto(of: 0).compactMap { $0.key(in: text.rawSpan) }
+    #expect(keys.count == 2 && keys.allSatisfy { $0.allSatisfy { $0 == 0 } })
+  }
 }

@@ -28,6 +28,8 @@ int clinux_thread_id(void);
 /// Sends a datagram of text to the Unix socket that a service manager listens on (sd_notify(3)); a name that begins
 /// with `@` is an abstract one. Waits for nobody.
 int clinux_notify(const char *socket_name, const char *text);
+/// The same with a descriptor beside it (FDSTORE=1).
+int clinux_notify_with(const char *socket_name, const char *text, int fd);
 
 /// Whether the kernel's clock is kept right by another one (NTP, PTP): 1, or 0; negative where it cannot be asked.
 int clinux_clock_is_kept(void);
@@ -159,6 +161,16 @@ int clinux_lookup(const char *host, uint16_t port, clinux_address *addresses, in
 
 /// Fills `count` bytes from the kernel's generator; 0, or -errno.
 int clinux_random(void *bytes, size_t count);
+
+// MARK: Sockets of an earlier process
+
+/// Makes a descriptor that was handed over non-blocking and not inherited by others: 1 for a socket of datagrams, 2 for
+/// a listening one of streams, 0 for anything else.
+int clinux_socket_adopt(int fd);
+/// What clinux_udp_open sets and settings may have changed.
+void clinux_udp_adjust(int fd, clinux_udp_options options);
+/// The traffic class of a listening socket's connections.
+void clinux_stream_adjust(int fd, int traffic_class);
 
 // MARK: Stream sockets
 

@@ -15,41 +15,73 @@ extension Shard {
   /// Of a leg that had no session timer: so often we ask whether it is still there, twice in that time.
   static let recoveredInterval: UInt32 = 1_800
 
-  /// Before anything else reaches the shard. Everything that it causes is in `outbox` when this returns.
+  /// Before anything else reaches the shard. What it causes is in `outbox` when this returns, but for what many peers
+  /// would have to be told at once (`recoveryDue`).
   package func recover(_ calls: [EstablishedCall], at now: Instant) {
     self.now = max(self.now, now)
     guard !calls.isEmpty else { return }
     // New calls begin above them, so that a serial names one call whatever process made it.
     lastCallSerial = calls.reduce(lastCallSerial) { max($0, $1.record.id.serial) }
     var outcome = RecoveryOutcome()
-    for call in calls { recover(call, &outcome) }
+    // Those of two that have been joined, until the other one is there.
+    var halves: [CallID: JoinedHalf] = [:]
+    for call in calls { recover(call, &outcome, &halves) }
+    for half in halves.values.sorted(by: { $0.session.id.serial < $1.session.id.serial }) {
+      goOn(half.session, because: .joined, &outcome)
+    }
     counters.recovery = outcome
     tell(.callsRecovered(outcome))
+    recoveryDue()
   }
 
-  private func recover(_ call: EstablishedCall, _ outcome: inout RecoveryOutcome) {
+  private func recover(
+    _ call: EstablishedCall, _ outcome: inout RecoveryOutcome,
+    _ halves: inout [CallID: JoinedHalf]
+  ) {
     do throws(RecoveryObstacle) {
       let session = try restore(call)
-      let obstacle = restoreMedia(session, call.session)
-      // The first that anybody hears of it: what is noted of it comes after.
-      tell(
-        .callRecovered(session.record, session: establishedRecord(session).encoded),
-        call: session.id)
-      if let obstacle {
-        outcome.released += 1
-        note(Self.noteOfEnd + obstacle.rawValue, session)
-        release(session, by: .system, .interrupted)
-      } else {
-        outcome.recovered += 1
-        mediaAgreed(session)
+      guard let partner = call.session.partner else {
+        return goOn(session, because: restoreMedia(session, call.session), &outcome)
       }
+      let half = JoinedHalf(session: session, stored: call.session)
+      guard let other = halves.removeValue(forKey: partner) else {
+        halves[session.id] = half
+        return
+      }
+      let obstacle = join(half, other)
+      goOn(other.session, because: obstacle, &outcome)
+      goOn(session, because: obstacle, &outcome)
     } catch {
       outcome.lost += 1
       close(call, because: error)
     }
   }
 
+  /// Or not: nil is no obstacle.
+  private func goOn(
+    _ session: Session, because obstacle: RecoveryObstacle?, _ outcome: inout RecoveryOutcome
+  ) {
+    // The first that anybody hears of it: what is noted of it comes after.
+    tell(
+      .callRecovered(session.record, session: establishedRecord(session).encoded), call: session.id)
+    if let obstacle {
+      outcome.released += 1
+      note(obstacle, session)
+      dues.add(.release(session))
+    } else {
+      outcome.recovered += 1
+      mediaAgreed(session)
+      for leg in [session.caller, session.callee] {
+        if let leg, leg.protection.renewal != nil { dues.add(.renew(leg)) }
+      }
+    }
+  }
+
   private static let noteOfEnd = "could not go on after a restart: "
+
+  func note(_ obstacle: RecoveryObstacle, _ session: Session) {
+    note(Self.noteOfEnd + obstacle.rawValue, session)
+  }
 
   /// Its end is the last moment at which somebody saw it.
   private func close(_ call: EstablishedCall, because obstacle: RecoveryObstacle) {
@@ -182,6 +214,8 @@ extension Shard {
     guard recovered.insert(stored.tag, tagKey(of: stored.tag.rawSpan), handle) else {
       throw .doubled
     }
+    let isDetached = noteDetached(leg, session)
+    if state.isProtected { leg.protection.renewal = KeyRenewal(awaitsConnection: isDetached) }
     restoreTimer(leg, state)
   }
 
@@ -279,14 +313,7 @@ extension Shard {
     guard let caller = session.caller, session.callee != nil || application != nil else {
       return .joined
     }
-    for stored in stored.legs {
-      let leg = stored.state.side == .a ? caller : session.callee
-      guard let leg, openAgain(leg, stored.state) else { return .ports }
-    }
-    for leg in [caller, session.callee].compactMap({ $0 }) where !describesAgain(leg) {
-      let isKeyed = leg.description.isNone || leg.protection.refusal == .srtpUnsupported
-      return isKeyed ? .protected : .media
-    }
+    if let obstacle = reopen(session, stored) { return obstacle }
     guard let mine = caller.media else { return .ports }
     if let theirs = session.callee?.media {
       outbox.media.append(.bridge(mine.transport, theirs.transport))
@@ -295,6 +322,23 @@ extension Shard {
       session.application = application
       _ = adopt(choice, caller)
       outbox.media.append(.play(mine.transport, application))
+    }
+    return nil
+  }
+
+  /// The ports of a call's legs, and what their peers have said of themselves.
+  func reopen(_ session: Session, _ stored: SessionRecord) -> RecoveryObstacle? {
+    for stored in stored.legs {
+      let leg = stored.state.side == .a ? session.caller : session.callee
+      guard let leg, openAgain(leg, stored.state) else { return .ports }
+    }
+    for leg in [session.caller, session.callee].compactMap({ $0 }) {
+      if leg.protection.renewal != nil {
+        guard preparesRenewal(leg) else { return .protected }
+      } else if !describesAgain(leg) {
+        let isKeyed = leg.description.isNone || leg.protection.refusal == .srtpUnsupported
+        return isKeyed ? .protected : .media
+      }
     }
     return nil
   }

@@ -180,6 +180,7 @@ extension Shard {
     if transaction.purpose == .reInvite { return reInviteAnswered(leg, transaction, message) }
     if transaction.purpose == .join { return joinAnswered(leg, transaction, message) }
     if transaction.purpose == .refresh { return refreshAnswered(leg, transaction, message) }
+    if transaction.purpose == .renewal { return renewalAnswered(leg, transaction, message) }
     if message.status < 200 {
       provisional(leg, transaction, message)
     } else if message.status < 300 {

@@ -67,7 +67,7 @@ extension Shard {
         return false
       }
       return reoffer.server.method != .invite
-    case .invite, .bye, .cancel, .register, .refresh, .probe, .join, .notify, .report:
+    case .invite, .bye, .cancel, .register, .refresh, .probe, .join, .notify, .report, .renewal:
       return false
     }
   }
@@ -170,7 +170,8 @@ extension Shard {
       // A first INVITE may ring for as long as its hop allows. A re-INVITE has nobody who would wait for
       // a person, and one without a leg nobody at all: they end 64·T1 after the provisional response.
       if transaction.purpose == .reInvite || transaction.purpose == .refresh
-        || transaction.purpose == .join || transaction.leg == nil
+        || transaction.purpose == .join || transaction.purpose == .renewal
+        || transaction.leg == nil
       {
         restart(
           &transaction.expireTimer, .clientExpire,

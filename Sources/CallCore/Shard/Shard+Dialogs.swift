@@ -366,7 +366,7 @@ extension Shard {
     case .refresh: refreshAnswered(leg, transaction, message)
     case .info: infoAnswered(leg, message.status)
     case .notify: notifyAnswered(leg, message.status)
-    case .invite, .reInvite, .join, .cancel, .register, .probe, .report: break
+    case .invite, .reInvite, .join, .cancel, .register, .probe, .report, .renewal: break
     }
   }
 
@@ -404,6 +404,7 @@ extension Shard {
     case .refresh: refreshTimedOut(leg, transaction)
     case .info: infoAnswered(leg, 408)
     case .join: joinTimedOut(leg)
+    case .renewal: renewalTimedOut(leg)
     case .notify: notifyAnswered(leg, 408)
     case .invite:
       leg.inviteClient = nil
@@ -426,6 +427,7 @@ extension Shard {
     guard leg.state != .ended else { return }
     leg.state = .ended
     handleTimer(leg, .ended)
+    if leg.protection.renewal != nil { endRenewal(leg) }
     refuseReoffer(leg, 487)
     refuseInfo(leg)
     endProvisionals(leg)

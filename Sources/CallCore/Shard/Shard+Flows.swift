@@ -128,6 +128,7 @@ extension Shard {
     leg.destination = arrival.source
     leg.listener = arrival.listener
     tellMoved(leg)
+    if leg.protection.renewal != nil { attached(leg) }
   }
 
   // MARK: Large requests (§18.1.1)

@@ -93,6 +93,7 @@ extension Shard {
         return ownHandshake(role == .client ? .active : .passive, transport)
       }
     }
+    if let renewal = leg.protection.renewal { return try protection(for: leg, renewal) }
     if offersHandshake(leg) { return try offerHandshake(leg) }
     if let inForce = leg.media?.remote?.security?.sending {
       keepOffer(of: inForce, leg)
@@ -122,8 +123,8 @@ extension Shard {
     }
   }
 
-  private func makeOffer(_ leg: Leg) throws(Cause) {
-    try checkConfidential(leg)
+  func makeOffer(_ leg: Leg) throws(Cause) {
+    if leg.protection.rules.policy == .require { try checkConfidential(leg) }
     var lines: [LegProtection.Line] = []
     for suite in SDPCryptoSuite.offers {
       guard let key = mediaKeys.next(suite.media) else { throw .internalFault }
@@ -187,7 +188,10 @@ extension OfferAnswer {
 
 extension SRTPKey {
   fileprivate init?(_ crypto: SDPCrypto, _ bytes: RawSpan) {
-    guard let secret = crypto.key(in: bytes) else { return nil }
+    // A key of zeros is what is written down in place of one: it keeps no secret.
+    guard let secret = crypto.key(in: bytes), secret.contains(where: { $0 != 0 }) else {
+      return nil
+    }
     self.init(
       crypto.suite.media, secret: secret, identifier: crypto.identifier,
       identifierSize: crypto.identifierSize)

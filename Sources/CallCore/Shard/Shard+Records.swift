@@ -2,6 +2,7 @@ import Base
 import MediaControl
 import Policy
 import SIPCore
+import SIPWire
 
 extension Shard {
   /// The established call as recovery, hand-over or a second node would read it: a `SessionRecord`, written
@@ -12,6 +13,12 @@ extension Shard {
     SessionRecord.write(call: session.id, into: &recordText)
     writeSeats(session.ingressSeat, session.ingressLimits, isWayOut: false)
     writeSeats(session.egressSeat, session.egressLimits, isWayOut: true)
+    if let partner = session.handover?.partner {
+      SessionRecord.write(
+        SessionRecord.Seat(
+          kind: SessionRecord.Seat.partner, isWayOut: false, tenant: "", name: "\(partner.id)"),
+        into: &recordText)
+    }
     SessionRecord.writeEndOfSeats(into: &recordText)
     if let one { write(one, session) }
     if let other { write(other, session) }
@@ -56,6 +63,8 @@ extension Shard {
       }
     }
     state.answered = leg.media?.answered
+    let isKeyed = leg.media?.remote?.security != nil
+    state.isProtected = isKeyed || leg.protection.renewal != nil
     SessionRecord.write(state, into: &recordText)
     writeTag(leg)
     let text = blocks.bytes(leg.text)
@@ -72,9 +81,21 @@ extension Shard {
     write(
       configuration.networks.indices.contains(network) ? configuration.networks[network].name : "")
     write(configuration.trunks.indices.contains(trunk) ? configuration.trunks[trunk].name : "")
-    // Keys are for memory alone (RFC 4568 §7): of a description that has one in force nothing is kept.
-    let isKeyed = leg.media?.remote?.security?.sending != nil
-    SessionRecord.write(isKeyed ? RawSpan() : blocks.bytes(leg.description), into: &recordText)
+    let description = blocks.bytes(leg.description)
+    if isKeyed {
+      writeWithoutKeys(description)
+    } else {
+      SessionRecord.write(description, into: &recordText)
+    }
+  }
+
+  /// Keys are for memory alone (RFC 4568 §7).
+  private func writeWithoutKeys(_ description: RawSpan) {
+    guard description.byteCount <= 0xffff else {
+      return SessionRecord.write(RawSpan(), into: &recordText)
+    }
+    SessionRecord.writeLength(description.byteCount, into: &recordText)
+    SDPKeyBlanking.write(description, into: &recordText)
   }
 
   private func writeTag(_ leg: Leg) {

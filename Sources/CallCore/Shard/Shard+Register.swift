@@ -160,6 +160,7 @@ extension Shard {
     guard contact.expires > 0 else { return true }
     keep(binding, registrant.key)
     tell(.bindingAdded(binding))
+    if !detached.isEmpty { attach(binding, registrant.key) }
     return true
   }
 

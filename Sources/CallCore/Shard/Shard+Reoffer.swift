@@ -270,7 +270,7 @@ extension Shard {
     body.abandon()
   }
 
-  private func changed(_ session: Session) {
+  func changed(_ session: Session) {
     mediaAgreed(session)
     tell(.sessionChanged(session: establishedRecord(session).encoded), call: session.id)
   }

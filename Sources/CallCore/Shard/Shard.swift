@@ -73,6 +73,9 @@ package final class Shard {
   var lastRecording: UInt64 = 0
   /// Dialogs of an earlier process; none in most lives of a shard, and ever fewer.
   var recovered = RecoveredDialogs()
+  /// What its peers have still to be told.
+  var dues = RecoveryDues()
+  var detached = DetachedLegs()
   /// Digits that go to a leg in INFO; few legs ever have any.
   var infoQueues: [SlabHandle: InfoQueue] = [:]
   /// By session, of those whose collector hears of them in their midst.
@@ -280,6 +283,8 @@ package final class Shard {
     case .bans: bansDue()
     case .quality: qualityDue(handle)
     case .identity: identityTimedOut(handle)
+    case .recovery: recoveryDue()
+    case .renewal: renewalDue(handle)
     }
   }
 }
@@ -300,6 +305,7 @@ enum ShardTimer: UInt8 {
   case bans
   case quality
   case identity
+  case recovery, renewal
 }
 
 /// Where a message came from.

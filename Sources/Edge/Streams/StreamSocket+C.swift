@@ -8,10 +8,11 @@ final class StreamListener: Sendable {
   let local: SocketAddress
 
   init(
-    listener name: String, bound: SocketAddress, trafficClass: UInt8
+    listener name: String, bound: SocketAddress, trafficClass: UInt8, kept: Int32? = nil
   ) throws(EdgeError) {
-    let fd = clinux_stream_listen(clinux_address(bound), 1_024, Int32(trafficClass))
+    let fd = kept ?? clinux_stream_listen(clinux_address(bound), 1_024, Int32(trafficClass))
     guard fd >= 0 else { throw .listener(name: name, address: bound, code: -fd) }
+    if kept != nil { clinux_stream_adjust(fd, Int32(trafficClass)) }
     descriptor = fd
     var address = clinux_address()
     local = unsafe clinux_udp_local(fd, &address) == 0 ? SocketAddress(address) ?? bound : bound

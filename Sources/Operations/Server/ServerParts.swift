@@ -208,6 +208,7 @@ struct ServerParts {
     let (names, identities, kernelBans) = (names, identities, kernelBans)
     var sockets = EdgeSockets()
     sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
+    sockets.kept = settings.manager?.keptSockets()
     let edge = try UDPEdge(
       settings: shard, configuration: keeper.current, sockets: sockets,
       streams: affordableStreams(), recovering: recovery.established,

@@ -1,11 +1,14 @@
 """Calls that were up when the process was killed, and what becomes of them once it is started again."""
 
+import base64
 import time
 
+from harness import srtp
 from harness.audio import silence
 from harness.case import test
 from harness.pair import Pair
 from harness.pair import audio as audio_line
+from harness.pair import lines
 from harness.ports import free_port
 from harness.process import expect, wait_until
 from harness.rtp import Endpoint
@@ -208,27 +211,81 @@ def two_hundred(t):
     t.remark = f"started anew in {took:.2f} s"
 
 
-@test("protected", 60)
-def protected(t):
-    """The keys of SRTP are gone with the process: both sides are told that it is over, and the record says why"""
-    world = own_world(t)
-    number = world.number("+4938")
-    pair = Pair(t, number, world=world)
-    key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR\r\n"
-    line = audio_line(free_port(), more=key + "a=sendrecv\r\n").replace("RTP/AVP", "RTP/SAVP")
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+
+
+def protected_pair(t, world, keys, ports):
+    """A call whose caller has SRTP and whose callee has not; (pair, what the callee was offered, what the caller was answered)."""
     resources = world.resources()
     for trunk in resources["trunks"]:
         if trunk["name"] == "pbx":
             trunk.update({"srtp": "require", "srtpWithoutTLS": True})
     world.demarc.apply(resources)
-    pair.connect([line], [audio_line(free_port())])
+    number = world.number("+4938")
+    pair = Pair(t, number, world=world)
+    offered, answered = pair.connect([protected_line(ports[0], keys[0])], [audio_line(ports[1])])
     world.live(number)
     # What the record is written behind by.
     time.sleep(0.5)
+    return pair, offered[0], answered[0]
+
+
+def protected_line(port, key):
+    return audio_line(port, more=srtp.line(key, SUITE) + "a=sendrecv\r\n").replace("RTP/AVP", "RTP/SAVP")
+
+
+@test("protected", 60)
+def protected(t):
+    """The keys of SRTP are gone with the process: the next one offers new ones, under which speech goes on, and nothing
+    passes before that"""
+    world = own_world(t)
+    keys, ports = [srtp.new_key(SUITE) for _ in range(2)], [free_port() for _ in range(2)]
+    pair, callee_line, answered = protected_pair(t, world, keys, ports)
     again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    invite = pair.caller.asked()
+    offered = lines(invite)
+    expect(offered[0].transport == "RTP/SAVP" and offered[0].port == answered.port, f"the offer is {offered}")
+    new = {suite: key for _, suite, key in srtp.lines(invite.body)}
+    old = srtp.lines(answered.text)[0][2]
+    expect(SUITE in new and new[SUITE] != old, f"the keys of the offer are of {sorted(new)}, or as before")
+    number = next(number for number, suite, _ in srtp.lines(invite.body) if suite == SUITE)
+    # By its own new key; what it hears comes under the one that it was offered.
+    caller = srtp.Endpoint(ports[0], SUITE, keys[1], new[SUITE])
+    callee = srtp.Endpoint(ports[1], None, None, None)
+    for end in (caller, callee):
+        t.defer(end.close)
+    callee.say(callee_line.target, 20)
+    good, bad = caller.hear(0.5)
+    expect(not good and not bad, f"{len(good)} and {bad} packets came before the answer")
+    line = protected_line(ports[0], keys[1]).replace("a=crypto:1", f"a=crypto:{number}")
+    pair.caller.reply(invite, 200, "OK", line)
+    pair.caller.acknowledged(invite)
+    caller.say(offered[0].target, 25, value=0x33)
+    good, _ = callee.hear(0.5)
+    expect(len(good) >= 20 and set(good) == {b"\x33" * 160}, f"the callee heard {len(good)} packets")
+    callee.say(callee_line.target, 25, value=0x44)
+    good, bad = caller.hear(0.5)
+    expect(len(good) >= 20 and not bad and set(good) == {b"\x44" * 160}, f"the caller heard {len(good)}, {bad} not")
+    ended_normally(pair.hang_up(pair.caller), "caller")
+    store = b"".join(path.read_bytes() for path in world.folder.glob("demarc.db*"))
+    secrets = [base64.b64encode(key) for key in (*keys, old, *new.values())]
+    expect(not any(secret in store for secret in secrets), "a key is in the store")
+
+
+@test("protected-refused", 60)
+def protected_refused(t):
+    """New keys that are refused: both sides are told that it is over, and the record says why"""
+    world = own_world(t)
+    keys, ports = [srtp.new_key(SUITE)], [free_port() for _ in range(2)]
+    pair, _, _ = protected_pair(t, world, keys, ports)
+    again(world)
+    invite = pair.caller.asked()
+    pair.caller.reply(invite, 488, "Not Acceptable Here")
+    pair.caller.acknowledged(invite)
     pair.caller.ended()
     pair.callee.ended()
-    record = world.record(number)
+    record = world.record(pair.number)
     expect(record["cause"] == "interrupted", f"the cause is {record['cause']}")
     expect(any("keys" in note for note in (record.get("notes") or [])), f"notes: {record.get('notes')}")
     expect(recovered(world, "released") == 1, "the metric does not say it")

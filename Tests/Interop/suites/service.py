@@ -4,6 +4,8 @@ import ctypes
 import os
 import pathlib
 import socket
+import sys
+import threading
 import time
 
 from harness.agent import Agent, token
@@ -11,6 +13,8 @@ from harness.case import test
 from harness.demarc import Demarc
 from harness.ports import free_port, free_range
 from harness.process import Failure, Skipped, expect, wait_until
+from harness.sipp import uac, uas
+from harness.world import World
 
 WATCHDOG = 3
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -138,3 +142,147 @@ def stalled(t):
     expect(metrics["demarc_thread_stalls_total"] == 1 and metrics["demarc_thread_stalled"] == 0, "the metrics differ")
     wait_until(lambda: "WATCHDOG=1" in manager.heard(), 5, "the watchdog to be fed again", 0.2)
     t.remark = line.partition("doing=")[2][:60]
+
+
+# In the program's place: asks the keeper for what it has, and hands it on (sd_listen_fds(3)).
+LAUNCHER = """#!{python}
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as keeper:
+    keeper.connect({path!r})
+    names, held, _, _ = socket.recv_fds(keeper, 65536, 64)
+# Out of the way of the numbers that they get.
+copies = [os.dup2(one, 100 + place) for place, one in enumerate(held)]
+for one in held:
+    os.close(one)
+for place, one in enumerate(copies):
+    os.dup2(one, 3 + place)
+    os.close(one)
+environment = {{**os.environ, "NOTIFY_SOCKET": {notify!r}}}
+if held:
+    environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(held)), LISTEN_FDNAMES=names.decode().strip())
+os.execve({program!r}, [{program!r}, *sys.argv[1:]], environment)
+"""
+
+
+class Keeper:
+    """A manager's store of descriptors: what it is told to keep it keeps, and gives to each start."""
+
+    def __init__(self, t, program):
+        self.held, self.lock, self.lines = {}, threading.Lock(), []
+        self.notify, self.giver = (socket.socket(socket.AF_UNIX, kind) for kind in (
+            socket.SOCK_DGRAM, socket.SOCK_STREAM))
+        for one, name in ((self.notify, "notify"), (self.giver, "giver")):
+            one.bind(str(t.folder / name))
+            t.defer(one.close)
+        self.giver.listen(4)
+        t.defer(self.forget_all)
+        self.launcher = t.folder / "launcher"
+        self.launcher.write_text(LAUNCHER.format(
+            python=sys.executable, path=str(t.folder / "giver"), notify=str(t.folder / "notify"), program=program))
+        self.launcher.chmod(0o755)
+        for work in (self.listen, self.give):
+            threading.Thread(target=work, daemon=True).start()
+
+    def listen(self):
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.notify, 4096, 4)
+            except OSError:
+                return
+            fields = dict(line.partition("=")[::2] for line in data.decode().splitlines())
+            with self.lock:
+                self.lines.append(fields)
+                name = fields.get("FDNAME")
+                if "FDSTOREREMOVE" in fields:
+                    self.drop(name)
+                elif "FDSTORE" in fields:
+                    self.drop(name)
+                    self.held[name] = descriptors.pop()
+            for one in descriptors:
+                os.close(one)
+
+    def give(self):
+        while True:
+            try:
+                asking, _ = self.giver.accept()
+            except OSError:
+                return
+            with self.lock, asking:
+                socket.send_fds(asking, [":".join(self.held).encode() or b" "], list(self.held.values()))
+
+    def drop(self, name):
+        if name in self.held:
+            os.close(self.held.pop(name))
+
+    def forget_all(self):
+        with self.lock:
+            for name in list(self.held):
+                self.drop(name)
+
+    def names(self):
+        with self.lock:
+            return sorted(self.held)
+
+
+@test("kept-sockets", 60)
+def kept_sockets(t):
+    """While no process lives its sockets are kept: an INVITE that comes then is answered by the next process, a
+    connection waits to be taken, and nobody hears that nothing listens"""
+    world = KeptWorld(t.folder, t.program, 40)
+    t.defer(world.close)
+    tcp = world.tcp
+    configuration = world.demarc.configuration
+    world.demarc.configuration = lambda: with_tcp(configuration(), tcp)
+    keeper = Keeper(t, world.demarc.program)
+    world.demarc.launcher = keeper.launcher
+    world.start()
+    wanted = [f"sip-datagram-127.0.0.1-{world.port}", f"sip-stream-127.0.0.1-{tcp}"]
+    wait_until(lambda: set(wanted) <= set(keeper.names()), 5, f"{wanted} to be kept")
+    number = world.number("+4930")
+    north = t.callee("north", uas(ring_ms=50), port=world.ports["north"])
+    world.demarc.kill()
+    # SIPp gives up at the first ICMP message, and would send its INVITE again after half a second.
+    pbx = t.caller("pbx", uac(hold_ms=500), port=world.ports["pbx"], remote=world.sip, service=number)
+    with socket.create_connection(("127.0.0.1", tcp), 5) as stream:
+        stream.sendall(
+            f"OPTIONS sip:{world.domain} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{token()}\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:probe@{world.domain}>;tag={token()}\r\nTo: <sip:{world.domain}>\r\n"
+            f"Call-ID: {token()}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n".encode())
+        time.sleep(1)
+        expect(pbx.process.running(), "the caller gave up while no process lived")
+        world.demarc.start()
+        pbx.wait()
+        north.wait()
+        stream.settimeout(5)
+        answer = stream.recv(4096)
+    expect(answer.startswith(b"SIP/2.0 "), f"the connection brought {answer[:60]}")
+    expect(world.record(number)["state"] == "ended", "the call has no record")
+    expect(set(wanted) <= set(keeper.names()), f"kept are {keeper.names()}")
+    # A listener that is configured no more is let go of, and its port with it.
+    world.tcp = None
+    world.demarc.apply(world.resources())
+    world.demarc.kill()
+    world.demarc.configuration = configuration
+    world.demarc.start()
+    wait_until(lambda: wanted[1] not in keeper.names(), 5, "the listener of TCP to be let go of")
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        expect(probe.connect_ex(("127.0.0.1", tcp)) != 0, "somebody still listens there")
+
+
+class KeptWorld(World):
+    """With a listener of TCP, while it has a port."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.tcp = free_port()
+
+    def networks(self):
+        networks = super().networks()
+        networks[0]["listeners"] += ["tcp"] if self.tcp else []
+        return networks
+
+
+def with_tcp(document, port):
+    document["listeners"].append({"name": "tcp", "address": "127.0.0.1", "port": port, "transport": "tcp"})
+    return document
