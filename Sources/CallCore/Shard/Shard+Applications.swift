@@ -96,7 +96,7 @@ extension Shard {
     SDPWriter.answer(
       to: offered, of: text, choice: choice, as: sdpSession(leg), port: media.local.port,
       protection: protection, into: &body)
-    return !body.isOverflowing
+    return isSaid(leg)
   }
 
   /// A re-INVITE or UPDATE of a caller who talks to an application; the offer has passed the machine.
@@ -104,8 +104,8 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
     _ message: borrowing Message
   ) {
-    leg.sdpVersion &+= 1
     if message.body.isEmpty {
+      leg.sdpVersion &+= 1
       guard writeOffer(leg) else { return refuseForApplication(leg, transaction) }
     } else {
       guard let remote = readDescription(message, leg),
@@ -114,6 +114,7 @@ extension Shard {
         return refuseForApplication(leg, transaction)
       }
       follow(remote, leg)
+      leg.sdpVersion &+= 1
       guard
         answerApplication(session, leg, message.bytes.extracting(message.body), choice)
       else { return refuseForApplication(leg, transaction) }
