@@ -319,7 +319,7 @@ struct ShardExercise {
     ask(.counters)
     let left = [
       ("sessions", counters.sessions), ("transactions", counters.transactions),
-      ("ports", counters.portsLeased), ("copies of messages", counters.messageBlocks),
+      ("ports", counters.portsLeased),
       ("timers", counters.timers - counters.bindings - counters.subscriptions),
       ("unconfirmed facts", counters.unconfirmedFacts),
     ]
