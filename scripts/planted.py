@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUGS = ROOT / "Tests/PlantedBugs"
 COPY = ROOT / "run/planted"
 # What a swarm does besides calls takes turns, so that each bug meets all of it.
-MODES = [["120", "0"], ["120", "20", "tcp"], ["120", "10", "lamps", "adorned"]]
+MODES = [["120", "0"], ["120", "20", "tcp"], ["120", "10", "lamps", "adorned"], ["120", "0", "crossing"]]
 
 
 def run(command, **options):

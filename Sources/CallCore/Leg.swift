@@ -86,7 +86,9 @@ final class Leg {
 
   /// Our SDP: session id and version (RFC 8866 §5.2), the port it names, and the far end as last told.
   var sdpSession: UInt64 = 0
-  var sdpVersion: UInt64 = 0
+  var sdpVersion: UInt32 = 0
+  /// A hash of our last description; 0: none that this process wrote.
+  var said: UInt32 = 0
   var media: LegMedia?
   /// Its streams beside that; nil: it never had any.
   var further: FurtherStreams?

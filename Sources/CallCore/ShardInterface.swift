@@ -267,6 +267,8 @@ package struct ShardCounters: Hashable, Sendable {
   package var timers = 0
   /// OPTIONS under way, which `transactions` and `timers` leave out: watching never rests.
   package var probes = 0
+  /// Copies of messages and descriptions that calls and transactions hold.
+  package var messageBlocks = 0
   package var portsLeased = 0
   package var portsFree = 0
   package var bindings = 0

@@ -1,13 +1,14 @@
 import Glibc
 import Simulation
 
-// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [messages] [crash]         one run, with the ladder of what failed first
-// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [messages] [crash]   many runs, a line for each
+// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [crossing] [messages] [crash]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [crossing] [messages] [crash]   many runs, a line for each
 //
 // TRANSFERS: how many of a hundred calls phones hand on; 0 where it is missing.
 // tcp: a third of the phones, the PBX and a carrier speak by connections.
 // lamps: phones watch one another's calls, twenty of them.
 // adorned: everybody writes more header fields and lines of SDP than they must, none of which may cross.
+// crossing: numbers ring several phones together, and both sides of a call offer at the same time.
 // messages: behind the ladder all of it, whole.
 // crash: the engine is dropped at some instant, and another goes on with what the store kept.
 //
@@ -33,6 +34,7 @@ func run(
     settings.streams = words.contains("tcp")
     settings.lamps = words.contains("lamps") ? 20 : 0
     settings.isAdorned = words.contains("adorned")
+    settings.crosses = words.contains("crossing")
     settings.tellsMessages = words.contains("messages")
     if words.contains("crash") {
       let report = try Swarm(settings).runWithCrash()
@@ -66,7 +68,7 @@ func run(
   return clean
 }
 
-let words: Set = ["tcp", "lamps", "adorned", "messages", "crash"]
+let words: Set = ["tcp", "lamps", "adorned", "crossing", "messages", "crash"]
 let all = CommandLine.arguments.dropFirst()
 let arguments = all.filter { !words.contains($0) }
 let numbers = arguments.dropFirst().map { Int($0) }
@@ -74,7 +76,9 @@ guard let seeds = arguments.first.flatMap(parse), numbers.count <= 2, !numbers.c
   let calls = numbers.first ?? 260, calls > 0, let transfers = numbers.dropFirst().first ?? 0,
   (0...100).contains(transfers)
 else {
-  print("demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [messages] [crash]")
+  print(
+    "demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]] "
+      + "[tcp] [lamps] [adorned] [crossing] [messages] [crash]")
   exit(2)
 }
 exit(try run(seeds, calls: calls, transfers: transfers, words: words.intersection(all)) ? 0 : 1)

@@ -205,7 +205,7 @@ extension Shard {
     leg.remoteCSeq = state.remoteCSeq
     leg.abilities = PeerAbilities(rawValue: state.abilities)
     leg.sdpSession = state.sdpSession
-    leg.sdpVersion = state.sdpVersion
+    leg.sdpVersion = UInt32(clamping: state.sdpVersion)
     leg.hold.hasListened = true
     if !stored.description.isEmpty {
       guard let description = blocks.store(stored.description.rawSpan) else { throw .capacity }

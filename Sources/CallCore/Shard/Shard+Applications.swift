@@ -100,7 +100,7 @@ extension Shard {
     SDPWriter.answer(
       to: offered, of: text, choice: choice, as: sdpSession(leg), port: media.local.port,
       protection: protection, into: &body)
-    return !body.isOverflowing
+    return isSaid(leg)
   }
 
   /// A re-INVITE or UPDATE of a caller who talks to an application; the offer has passed the machine.
@@ -108,8 +108,8 @@ extension Shard {
     _ session: Session, _ leg: Leg, _ transaction: ServerTransaction,
     _ message: borrowing Message
   ) {
-    leg.sdpVersion &+= 1
     if message.body.isEmpty {
+      leg.sdpVersion &+= 1
       guard writeOffer(leg) else { return refuseForApplication(leg, transaction) }
     } else {
       guard let remote = readDescription(message, leg),
@@ -118,6 +118,7 @@ extension Shard {
         return refuseForApplication(leg, transaction)
       }
       follow(remote, leg)
+      leg.sdpVersion &+= 1
       guard
         answerApplication(session, leg, message.bytes.extracting(message.body), choice)
       else { return refuseForApplication(leg, transaction) }

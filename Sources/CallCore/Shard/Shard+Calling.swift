@@ -202,7 +202,10 @@ extension Shard {
     }
     if status == 401 || status == 407, answersChallenge(leg, session, message) { return }
     if status == 422, raiseInterval(leg, message), sendInvite(leg, session) { return }
-    if status == 488 || status == 606, offersAll(leg, session), sendInvite(leg, session) { return }
+    if status == 488 || status == 606, offersAll(leg, session) {
+      leg.sdpVersion &+= 1
+      if sendInvite(leg, session) { return }
+    }
     targetRefused(session, branch, transaction, message)
     end(leg)
     if (300..<400).contains(status), redirected(session, branch, message) { return }

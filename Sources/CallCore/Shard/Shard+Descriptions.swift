@@ -32,7 +32,8 @@ extension Shard {
 
   /// §12.2.2: a new Contact is the new target of the dialog.
   func refreshTarget(_ leg: Leg, _ message: borrowing Message) {
-    guard message.first(.contact) != nil else { return }
+    // An UPDATE may be answered when its dialog is gone, and nobody would give back what is kept then.
+    guard message.first(.contact) != nil, !leg.text.isNone else { return }
     let old = blocks.bytes(leg.text)
     var next = DialogText()
     body.begin()

@@ -53,6 +53,7 @@ extension Shard {
     counters.probes = targets.probes.count
     counters.transactions = servers.count + clients.count - targets.probes.count
     counters.timers = wheel.count - targets.timers - (bansTimer.isNone ? 0 : 1)
+    counters.messageBlocks = blocks.blocks
     counters.portsLeased = ports.leased
     counters.portsFree = ports.free
     counters.bindings = registrar.count

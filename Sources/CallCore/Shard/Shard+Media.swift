@@ -245,7 +245,14 @@ extension Shard {
       sdp, of: bytes, as: sdpSession(leg), lines: lines, codecs: codecs, others: others,
       count: offer != nil && count > 0 ? count : .max, into: &body)
     if count > sdp.media.count { reject(before, from: sdp.media.count) }
-    return !body.isOverflowing
+    return isSaid(leg)
+  }
+
+  /// `body` has our description for the leg. False: it is too long.
+  func isSaid(_ leg: Leg) -> Bool {
+    guard !body.isOverflowing else { return false }
+    leg.said = UInt32(truncatingIfNeeded: body.withOpenBytes { hash.key($0) }.low)
+    return true
   }
 
   private func lineCount(_ text: Block) -> Int {
@@ -271,7 +278,7 @@ extension Shard {
     SDPWriter.offer(
       as: sdpSession(leg), port: media.local.port, protection: protection, into: &body)
     if lineCount(leg.description) > 1 { reject(leg.description, from: 1) }
-    return !body.isOverflowing
+    return isSaid(leg)
   }
 
   /// How a description of ours is protected, the inner nil: not at all; nil: it cannot be written, and the cause is at
@@ -288,7 +295,7 @@ extension Shard {
   /// The o= and c= of our description to a leg. Its version counts up with each new offer or answer
   /// (RFC 3264 §8), not when the same one is sent in a 183 and again in the 200.
   func sdpSession(_ leg: Leg) -> SDPSession {
-    SDPSession(id: leg.sdpSession, version: leg.sdpVersion, address: mediaAddress(leg))
+    SDPSession(id: leg.sdpSession, version: UInt64(leg.sdpVersion), address: mediaAddress(leg))
   }
 
   /// What SDP names for a leg: the advertised address of its network, else the bound one.

@@ -56,7 +56,7 @@ extension Shard {
       state.isRefreshedByUs = refresher == .us
     }
     state.sdpSession = leg.sdpSession
-    state.sdpVersion = leg.sdpVersion
+    state.sdpVersion = UInt64(leg.sdpVersion)
     state.media = leg.media.flatMap { media in
       settings.mediaAddresses.element(at: Int(media.local.address)).map {
         SocketAddress($0.bound, media.local.port)

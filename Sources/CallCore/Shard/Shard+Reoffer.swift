@@ -77,7 +77,10 @@ extension Shard {
       let text = blocks.bytes(reoffer.offer)
       guard (try? SessionDescription.parse(text, into: &offered)) != nil,
         relay(offered, text, from: source, to: leg)
-      else { return false }
+      else {
+        if challenge == nil { leg.sdpVersion &-= 1 }
+        return false
+      }
       hasBody = true
     }
     defer { if hasBody { body.abandon() } }
@@ -227,8 +230,8 @@ extension Shard {
   private func writeReply(
     _ leg: Leg, _ other: Leg, _ message: borrowing Message, answering offer: OpenOffer?
   ) -> Bool {
-    other.sdpVersion &+= 1
     guard describes(message, leg, orNone: offer != nil) else { return false }
+    other.sdpVersion &+= 1
     return relay(
       offered, message.bytes.extracting(message.body), from: leg, to: other, answering: offer)
   }
@@ -322,6 +325,9 @@ extension Shard {
       let isThere = known.media.indices.contains(i) && known.media[i].port != 0
       if !isThere || known.media[i].stream != offered.media[i].stream { lines[i].port = 0 }
     }
+    // RFC 3264 §8: what differs from the description before has another version. To the same offer it does not.
+    let before = blocks.bytes(description(of: leg, reoffer.fork, session))
+    if !before.equals(text) { leg.sdpVersion &+= 1 }
     return write(
       offered, text, lines, for: leg, codecs: codecs, others: others,
       answering: reoffer.open)

@@ -177,8 +177,18 @@ extension Shard {
     handleTimer(leg, .postponed(.seconds(2)))
   }
 
-  /// What we said last, with the same version: nothing has changed (RFC 3264 §8).
+  /// What we said last, with the same version: nothing has changed. Where we answered less than we would offer, or have
+  /// forgotten it, it is another description and has another version (RFC 3264 §8).
   private func writeSameOffer(_ session: Session, _ leg: Leg) -> Bool {
+    let before = leg.said
+    guard writeOfferAgain(session, leg) else { return false }
+    if leg.said == before { return true }
+    body.abandon()
+    leg.sdpVersion &+= 1
+    return writeOfferAgain(session, leg)
+  }
+
+  private func writeOfferAgain(_ session: Session, _ leg: Leg) -> Bool {
     guard let other = session.other(leg) else { return writeOffer(leg) }
     let text = blocks.bytes(other.description)
     guard (try? SessionDescription.parse(text, into: &offered)) != nil else { return false }

@@ -11,7 +11,8 @@ extension AgentCall {
     reofferPending = true
     sdpVersion += 1
     let before = (direction, media)
-    let streams = streams
+    // An offer in a PRACK may be open still, and is not what this one is.
+    let (streams, lines) = (streams, linesOffered)
     direction = reoffer.direction
     if !reoffer.withoutOffer { make(reoffer.change) }
     if reoffer.withoutOffer || reoffer.sdp != nil { linesOffered = 0 }
@@ -46,6 +47,7 @@ extension AgentCall {
         if media != before.1 { world.media.silence(media, at: world.now) }
         (direction, media) = before
         self.streams = streams
+        linesOffered = lines
         talk()
       }
       answeredReoffer(reoffer, response, isRetry: isRetry)

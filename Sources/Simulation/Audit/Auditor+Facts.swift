@@ -1,5 +1,6 @@
 import Base
 import CallCore
+import Policy
 
 /// What the facts said of one call.
 struct CallTrack {
@@ -23,6 +24,9 @@ extension Auditor {
     if case .callAttempted(let record) = fact.event { return attempted(record, fact) }
     if case .internalFault(let text) = fact.event { fail(.record, "internal fault: \(text)", "") }
     if case .callRecovered(let record, _) = fact.event { return recovered(record, fact) }
+    if case .targetState(_, let address, usable: false, _) = fact.event {
+      exchanges.shaky.insert(address)
+    }
     guard let id = fact.call else { return }
     guard var track = calls[id] else {
       // What is refused at the door has no attempt; anything else needs one.
@@ -88,6 +92,10 @@ extension Auditor {
     if times != times.sorted() { fail(.record, "times out of order: \(times)", id) }
     if record.end != world.now, end > world.now { fail(.record, "ends in the future", id) }
     if record.cause == nil { fail(.record, "ended without a cause", id) }
+    if record.cause == .internalFault { fail(.record, "ended by a fault of ours", id) }
+    if legs[id]?.isCancelledByPeer == true, !record.isTransfer, record.cause != .cancelled {
+      fail(.record, "cancelled, and recorded as \(record.cause?.name ?? "nothing")", id)
+    }
     if (record.answer == nil) != (track.answered == nil) {
       fail(.record, "answer in the record and answered fact differ", id)
     }

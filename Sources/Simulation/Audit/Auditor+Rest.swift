@@ -12,6 +12,7 @@ extension Auditor {
   package func checkAtRest(policy: Interval) {
     checkFinals()
     checkSuccesses()
+    checkClients()
     checkLegs()
     checkRecords(policy: policy)
     checkEngine()
@@ -46,6 +47,11 @@ extension Auditor {
         fail(
           .acknowledgement, "2xx given up after \((last - first).milliseconds) ms", success.callID)
       }
+      if let bye = leg?.bye, bye > first + Auditor.life + .seconds(1) {
+        fail(
+          .acknowledgement, "BYE \((bye - first).milliseconds) ms after a 2xx without ACK",
+          success.callID)
+      }
       if leg?.byeTags.contains(success.tag) != true {
         fail(.acknowledgement, "no BYE after a 2xx without ACK", success.callID)
       }
@@ -70,6 +76,7 @@ extension Auditor {
       guard leg.isOurs, let plan = leg.plan, let caller = callers[plan],
         !handedOn.contains(plan)
       else { continue }
+      checkLoser(leg, callID, since: caller.firstSuccess)
       guard let end = caller.released else {
         fail(.orphan, "a B leg, and its A leg has no end", callID)
         continue
@@ -92,6 +99,21 @@ extension Auditor {
           .orphan, "B leg still sends \((leg.lastSent - end).milliseconds) ms after the end", callID
         )
       }
+    }
+  }
+
+  /// RFC 3261 §16.7 step 10, which whoever forks is held to: once one has answered, the others are cancelled at once, or
+  /// as soon as they may be (§9.1).
+  private func checkLoser(_ leg: Leg, _ callID: String, since answer: Instant?) {
+    guard let answer, leg.firstSuccess == nil, leg.started < answer,
+      let first = leg.firstProvisional
+    else { return }
+    let due = max(answer, first) + .seconds(1)
+    guard leg.lost.map({ $0 > due }) ?? true, leg.refused.map({ $0.at > due }) ?? true else {
+      return
+    }
+    if leg.cancelled.map({ $0 > due }) ?? true {
+      fail(.orphan, "rings on where another has answered", callID)
     }
   }
 
@@ -149,6 +171,7 @@ extension Auditor {
       ("sessions", counters.sessions), ("transactions", counters.transactions),
       ("ports", counters.portsLeased),
       ("timers", counters.timers - counters.bindings - counters.subscriptions),
+      ("copies of messages", counters.messageBlocks),
       ("unconfirmed facts", world.store.isStalled ? 0 : counters.unconfirmedFacts),
     ]
     for (name, count) in kept where count != 0 { fail(.rest, "\(count) \(name) at rest", "") }

@@ -28,6 +28,8 @@ package final class Auditor {
     var lastReceived: Instant
     var lastSent: Instant
     var plan: Int?
+    /// A CANCEL of the peer's came before our final answer.
+    var isCancelledByPeer = false
 
     /// A CANCEL that nothing final follows within 64·T1 ends the INVITE: what comes later is to nobody (RFC 3261
     /// §9.1).
@@ -43,6 +45,8 @@ package final class Auditor {
   struct InviteServer {
     var callID: String
     var finals: Set<String> = []
+    /// It crossed one of ours.
+    var isGlare = false
   }
 
   /// A 2xx of ours to an INVITE, by Call-ID, CSeq and To tag.
@@ -60,6 +64,7 @@ package final class Auditor {
   var sequences: [String: (last: UInt32, branches: Set<String>)] = [:]
   var copies: [String: Int] = [:]
   var sources: Set<SocketAddress> = []
+  var exchanges = Exchanges()
   var calls: [CallID: CallTrack] = [:]
   var attemptOfCaller: [String: CallID] = [:]
   /// Call-IDs of dialogs in which a REFER came.
@@ -94,6 +99,7 @@ package final class Auditor {
     successes = [:]
     sequences = [:]
     copies = [:]
+    exchanges = Exchanges()
     calls = [:]
     attemptOfCaller = [:]
     callOfPlan = [:]
@@ -128,8 +134,10 @@ package final class Auditor {
     }
     if legs[message.callID]?.bye == nil { legs[message.callID]?.lastReceived = world.now }
     if message.isRequest {
-      receivedRequest(message, from: datagram.from)
-    } else if message.method == .invite, let leg = legs[message.callID], leg.isOurs {
+      return receivedRequest(message, from: datagram.from)
+    }
+    noteResponse(message, from: datagram.from)
+    if message.method == .invite, let leg = legs[message.callID], leg.isOurs {
       receivedAnswer(message)
     }
   }
@@ -138,7 +146,10 @@ package final class Auditor {
     switch message.method {
     case .invite:
       let key = message.branch
-      if inviteServers[key] == nil { inviteServers[key] = InviteServer(callID: message.callID) }
+      if inviteServers[key] == nil {
+        inviteServers[key] = InviteServer(callID: message.callID)
+        if !message.toTag.isEmpty { noteReInvite(message) }
+      }
       if message.toTag.isEmpty, legs[message.callID] == nil {
         legs[message.callID] = Leg(
           isOurs: false, peer: from, started: world.now, lastReceived: world.now,
@@ -156,7 +167,9 @@ package final class Auditor {
       if let replaced = replacedCallID(message) { consulted.insert(replaced) }
     case .subscribe:
       if message.toTag.isEmpty { subscribed.insert(message.callID) }
-    case .cancel, .options, .publish, .register, .prack, .update, .info, .notify, .other:
+    case .cancel:
+      noteCancel(message)
+    case .options, .publish, .register, .prack, .update, .info, .notify, .other:
       break
     }
   }
@@ -189,11 +202,13 @@ package final class Auditor {
 
   /// ICMP says that nobody listens there.
   func unreachable(_ address: SocketAddress) {
+    noteLoss(of: address)
     lose(address) { $0.firstProvisional == nil }
   }
 
   /// A phone is reached by the connection that it made; a trunk that rings can make another, and answer.
   func flowLost(_ address: SocketAddress) {
+    noteLoss(of: address)
     let isTrunk = world.settings.resources.trunks.contains {
       $0.targets.contains { $0.address == address }
     }
@@ -233,9 +248,11 @@ package final class Auditor {
     // Whoever asks about a dialog that is over, because its BYE went with a connection, is told so at any time.
     if message.status != 481 { legs[message.callID]?.lastSent = world.now }
     if message.isRequest {
+      noteRequest(message, from: datagram.from, to: datagram.to)
       sentRequest(message, to: datagram.to)
-    } else if message.method == .invite {
-      sentAnswer(message)
+    } else {
+      noteStatus(message, to: datagram.to)
+      if message.method == .invite { sentAnswer(message) }
     }
     let key = message.branch + message.methodText + String(message.status) + message.toTag
     copies[key, default: 0] += 1
@@ -315,6 +332,7 @@ package final class Auditor {
       fail(.durability, "INVITE before its attempt was durable", message.callID)
     }
     if track.ended > 0 { fail(.orphan, "INVITE after the call's end", message.callID) }
+    checkOrder(message, plan: plan, to: to)
   }
 
   private func sentAnswer(_ message: AgentMessage) {
@@ -329,6 +347,9 @@ package final class Auditor {
       fail(.finalResponse, "\(message.status) to an INVITE that never came", message.callID)
     }
     inviteServers[message.branch]?.finals.insert("\(message.status) \(message.toTag)")
+    if message.status < 300, inviteServers[message.branch]?.isGlare == true {
+      fail(.glare, "a re-INVITE that crossed ours was taken", message.callID)
+    }
     guard var leg = legs[message.callID], !leg.isOurs else { return }
     if message.status >= 300 {
       if leg.firstSuccess == nil, message.status != 401, message.status != 407 {
@@ -352,6 +373,7 @@ package final class Auditor {
   /// The addresses in our SDP are ours, and were open when they were first named.
   private func checkDescription(_ message: AgentMessage) {
     guard let sdp = AgentSDP(message.bodyText) else { return }
+    checkVersion(message)
     for address in [sdp.media] + sdp.beside.compactMap(\.media)
     where address.port != 0 && !world.media.isOpen(address) {
       fail(.sdp, "\(AgentText.hostPort(address)) in SDP is not open", message.callID)

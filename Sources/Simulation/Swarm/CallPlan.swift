@@ -37,6 +37,8 @@ struct PlanGenerator {
   private var pairs: [(Int, Int)]
   /// The share of phones' calls that they hand on.
   var transfers = 0.0
+  /// Nil: nobody's doings are made to cross another's.
+  var crossing: SeededRandom?
 
   init(random: SeededRandom, temper: SwarmTemper, office: SwarmOffice) {
     self.random = random
@@ -64,7 +66,28 @@ struct PlanGenerator {
     if random.chance(0.02) { plan.operatorAfter = random.interval(0...15_000) }
     plan.shouldSucceed = succeeds(plan)
     if transfers > 0, random.chance(transfers) { transfer(&plan) }
+    cross(&plan)
     return plan
+  }
+
+  /// Rings several phones, or has both sides offer at about the same time.
+  private mutating func cross(_ plan: inout CallPlan) {
+    guard var random = crossing else { return }
+    defer { crossing = random }
+    if plan.kind == .inbound, random.chance(0.6) {
+      plan.number = SwarmOffice.groupNumber(random.below(SwarmOffice.groups))
+      // The first who answers is not told who else would, and somebody who declines ends nothing.
+      plan.shouldSucceed = false
+    }
+    guard random.chance(0.25) else { return }
+    let at = random.interval(200...4_000)
+    plan.script.reoffers = [Reoffer(after: at, movesMedia: true)]
+    for i in plan.callees.indices {
+      let later = at + random.interval(0...80)
+      plan.callees[i].reoffers = [
+        Reoffer(after: later, direction: .sendonly, update: random.chance(0.2))
+      ]
+    }
   }
 
   /// A phone hands its call on to a carrier's number of the plan's own, of which nobody has called yet.

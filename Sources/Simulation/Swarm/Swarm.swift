@@ -17,6 +17,8 @@ package struct SwarmSettings: Sendable {
   package var transfers = 0.0
   /// Some agents speak by connections, which break now and then.
   package var streams = false
+  /// Numbers ring several phones together, and both sides of a call say things at the same time.
+  package var crosses = false
   /// How many lamps phones have for one another.
   package var lamps = 0
   /// Everybody writes more than they must, all of it their own affair.
@@ -67,10 +69,12 @@ package final class Swarm {
   package init(_ settings: SwarmSettings) throws(ConfigurationProblems) {
     self.settings = settings
     random = SeededRandom(seed: settings.seed)
-    office = SwarmOffice(phones: 40, hasStreams: settings.streams)
+    office = SwarmOffice(phones: 40, hasStreams: settings.streams, hasGroups: settings.crosses)
     link = settings.link ?? Swarm.link(&random)
     generator = PlanGenerator(random: random.fork(), temper: settings.temper, office: office)
     generator.transfers = settings.transfers
+    // Of its own, so that what all else does stays as it is.
+    if settings.crosses { generator.crossing = SeededRandom(seed: settings.seed ^ 0xc0551) }
     world = World(office.settings(seed: settings.seed))
     office.populate(world)
     for agent in world.agents {

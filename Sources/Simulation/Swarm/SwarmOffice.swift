@@ -10,6 +10,7 @@ struct SwarmOffice {
   let phones: Int
   /// A third of the phones, the PBX and one carrier speak TCP.
   var hasStreams = false
+  var hasGroups = false
   /// Indexes of agents: phones first, then these.
   var pbx: Int { phones }
   var carriers: [Int] { [phones + 1, phones + 2, phones + 3] }
@@ -18,6 +19,10 @@ struct SwarmOffice {
   static let echo = "*43"
   static let announcement = "*44"
   static let eastCredentials = Credentials(username: "demarc", password: "east-secret")
+
+  /// Numbers that ring four phones together.
+  static let groups = 4
+  static func groupNumber(_ index: Int) -> String { "+49308" + String(index) }
 
   func phoneExtension(_ index: Int) -> String { String(1_000 + index) }
   func number(_ index: Int) -> String { "+4930" + phoneExtension(index) }
@@ -86,6 +91,16 @@ struct SwarmOffice {
       Number(
         number: SwarmOffice.pbxNumber, tenant: "acme",
         destinations: [DestinationHop(to: .trunk("pbx"), timeout: .seconds(25))]))
+    for group in 0..<(hasGroups ? SwarmOffice.groups : 0) {
+      let members = (0..<4).map { Destination.user(name((group * 4 + $0) % phones)) }
+      resources.numbers.append(
+        Number(
+          number: SwarmOffice.groupNumber(group), tenant: "acme",
+          destinations: [
+            DestinationHop(to: .ring(members), timeout: .seconds(15)),
+            DestinationHop(to: .trunk("pbx"), timeout: .seconds(20)),
+          ]))
+    }
     resources.routes = [
       Route(
         name: "world", tenant: "acme", prefix: "+44",

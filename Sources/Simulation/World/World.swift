@@ -9,6 +9,7 @@ package import Resolution
 package enum Rule: String, Sendable, CaseIterable {
   case wellFormed, dialog, cseq, sdp, media, destination, canary, finalResponse, retransmission
   case durability, record, ending, orphan, rest, success, acknowledgement, method
+  case glare, order
 }
 
 package struct Violation: Hashable, Sendable, CustomStringConvertible {
@@ -488,6 +489,7 @@ package final class World {
     auditor.received(datagram)
     shard.receive(datagram.bytes.rawSpan, from: datagram.from, on: listener, at: now)
     drain()
+    auditor.handled()
   }
 
   /// One message after the other, each in its time.
