@@ -66,6 +66,29 @@ import Testing
     #expect(call.ending == .hungUpHere && scene.records.map(\.releasedBy) == [.caller])
   }
 
+  /// RFC 3261 §12.2.2, §17.2.2: what has a number of before is refused, and a copy of it gets the same although the call
+  /// has ended meanwhile.
+  @Test func aCopyOfAnOldRequestGetsWhatTheRequestGot() throws {
+    let (scene, call, bye) = try Self.overheard()
+    let text = String(decoding: bye(scene.north), as: UTF8.self)
+    let lines = text.split(separator: "\r\n", omittingEmptySubsequences: false).map {
+      $0.hasPrefix("CSeq:")
+        ? "CSeq: 0 INFO" : $0.hasPrefix("BYE ") ? "INFO" + $0.dropFirst(3) : String($0)
+    }
+    let old = Array(lines.joined(separator: "\r\n").utf8)
+    scene.north.sendRaw(old)
+    scene.world.run(for: .seconds(1))
+    #expect(call.state == .answered)
+    call.hangUp()
+    scene.world.run(for: .seconds(1))
+    scene.north.sendRaw(old)
+    scene.finish()
+    let statuses = scene.north.received.filter { !$0.isRequest && $0.methodText == "INFO" }
+      .map(\.status)
+    #expect(statuses == [500, 500])
+    scene.expectRest()
+  }
+
   /// Other hosts of the peer's: one in `sources`, the other carrier of the tenant's, a proxy that recorded itself.
   @Test func otherHostsOfThePeerMay() throws {
     let (scene, call, bye) = try Self.overheard {

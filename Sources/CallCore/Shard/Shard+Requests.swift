@@ -212,7 +212,7 @@ extension Shard {
     if refuseExtensions(message, fields, arrival, leg: leg) { return }
     let fork = earlyDialog(leg, message, fields) ?? leg.fork
     guard takesCSeq(leg, fork, fields.cseq.number) else {
-      return replyStateless(message, fields, 500, arrival, leg: leg)
+      return replyInDialog(message, fields, key, 500, leg, arrival)
     }
     follow(leg, arrival)
     if message.method != .bye, leg.session?.handover?.hasLeft(leg) == true {
