@@ -31,10 +31,10 @@ package struct SecretSeal: Sendable {
     return secret.rawSpan.array(ByteRange(0, secret.count))
   }
 
-  /// The text as Base 64 of nonce, ciphertext and tag. Nil only when libcrypto has no AES.
-  package func seal(_ secret: String, for place: String) -> String? {
-    // The system's generator, and no other: a nonce that is used twice gives the key's secrets away.
-    let nonce = (0..<Self.nonceSize).map { _ in UInt8.random(in: .min ... .max) }
+  /// The text as Base 64 of nonce, ciphertext and tag. Nil only when libcrypto has no AES. What `random` gives must never
+  /// come again: a nonce that is used twice gives the key's secrets away.
+  package func seal(_ secret: String, for place: String, random: () -> UInt64) -> String? {
+    let nonce = (0..<Self.nonceSize).map { _ in UInt8(truncatingIfNeeded: random()) }
     guard let cipher = AESGCM(key: key.exposed.rawSpan, .seals) else { return nil }
     var bytes = Self.authenticated(place)
     let (start, end) = (bytes.count, bytes.count + secret.utf8.count)

@@ -168,7 +168,8 @@ extension SecretSeal {
   fileprivate func sealed(_ root: DocumentNode) -> DocumentNode? {
     var failed = false
     let sealed = root.replacingSecrets { place, secret in
-      guard let text = seal(secret, for: place.text) else {
+      let random = { UInt64.random(in: .min ... .max) }
+      guard let text = seal(secret, for: place.text, random: random) else {
         failed = true
         return ""
       }
