@@ -59,9 +59,10 @@ final class ShardLoop {
 
   /// Runs until the inbox says stop; what the shard wanted sent by then is sent.
   func run() {
-    drain()
     progress.adopt(thread: ThisThread.number)
-    var isStopping = false
+    // What lies in the inbox by now goes before what lies in a socket.
+    var isStopping = takeInputs()
+    drain()
     while !isStopping {
       progress.rest()
       wait()

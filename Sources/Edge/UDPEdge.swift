@@ -64,11 +64,12 @@ package final class UDPEdge: Sendable {
   private let thread: Mutex<EdgeThread?>
 
   /// Binds the sockets, starts the thread, and returns when the shard runs. Nothing is left behind when it
-  /// throws. `calls`: what an earlier process left up; they go on before the first message is read.
+  /// throws. `calls` is what an earlier process left up, `first` what the shard has to know besides, such as the ports
+  /// of the media plane: both come before the first message is read, which may lie in a socket that was kept.
   package init(
     settings: ShardSettings, configuration: Configuration, sockets: EdgeSockets = EdgeSockets(),
     streams streamSettings: StreamSettings = StreamSettings(),
-    recovering calls: [EstablishedCall] = [], sinks: EdgeSinks
+    recovering calls: [EstablishedCall] = [], first inputs: [ShardInput] = [], sinks: EdgeSinks
   ) throws(EdgeError) {
     self.sockets = sockets
     progress = ThreadProgress("calls")
@@ -83,6 +84,7 @@ package final class UDPEdge: Sendable {
     self.inbox = inbox
     // Not by the thread's closure: what that holds is held until the end.
     inbox.add(opened.datagrams)
+    _ = inbox.post(inputs)
     let streams = try StreamEdge(
       StreamListeners(bound, sockets: opened.streams, origins: streamSettings.origins),
       settings: streamSettings, trafficClass: sockets.trafficClass,

@@ -209,9 +209,12 @@ struct ServerParts {
     var sockets = EdgeSockets()
     sockets.trafficClass = UInt8(clamping: settings.dscp.signalling << 2)
     sockets.kept = settings.manager?.keptSockets()
+    var first = post.takeEarlier()
+    if !recovery.bindings.isEmpty { first.append(.restoreBindings(recovery.bindings)) }
+    if !recovery.mailboxes.isEmpty { first.append(.restoreMailboxes(recovery.mailboxes)) }
     let edge = try UDPEdge(
       settings: shard, configuration: keeper.current, sockets: sockets,
-      streams: affordableStreams(), recovering: recovery.established,
+      streams: affordableStreams(), recovering: recovery.established, first: first,
       sinks: EdgeSinks(
         media: { media.submit($0) },
         facts: { facts in
@@ -222,8 +225,6 @@ struct ServerParts {
         answer: { queries.answer([(token: $0, answer: $1)]) }, names: { names.post($0) },
         certificates: { identities.fetch($0) }, border: { kernelBans?.post($0) }))
     kernelBans?.follow(edge.listeners)
-    if !recovery.bindings.isEmpty { edge.post(.restoreBindings(recovery.bindings)) }
-    if !recovery.mailboxes.isEmpty { edge.post(.restoreMailboxes(recovery.mailboxes)) }
     post.open(edge)
     return edge
   }

@@ -30,6 +30,15 @@ final class ShardPost: Sendable {
     }
   }
 
+  /// What has come so far, for the edge to begin with.
+  func takeEarlier() -> [ShardInput] {
+    state.withLock { state in
+      guard case .waiting(let inputs) = state else { return [] }
+      state = .waiting([])
+      return inputs
+    }
+  }
+
   /// What waited goes first.
   func open(_ edge: UDPEdge) {
     state.withLock { state in
