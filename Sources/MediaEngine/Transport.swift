@@ -106,7 +106,7 @@ struct RTPStream: Sendable {
   var outgoing = OutgoingStream()
 }
 
-struct OutgoingStream: Sendable {
+package struct OutgoingStream: Sendable {
   var ssrc: UInt32 = 0
   var canonicalName: UInt64 = 0
   /// Of the last packet sent.
@@ -114,8 +114,8 @@ struct OutgoingStream: Sendable {
   var timestamp: UInt32 = 0
   var packets: UInt32 = 0
   var octets: UInt32 = 0
-  /// Wall clock at the last packet.
-  var wall: UInt64 = 0
+  /// Wall clock at the last packet; 0: there was none.
+  package var wall: UInt64 = 0
   var packetsAtReport: UInt32 = 0
   var reports: UInt32 = 0
 
@@ -131,7 +131,16 @@ struct OutgoingStream: Sendable {
   private var hasFloor = false
   private var floor: UInt16 = 0
 
-  init() {}
+  package init() {}
+
+  /// Longer silences count as this one: with half of a clock's numbers, 12 hours at 48 kHz, later would mean earlier.
+  private static let longestSilence: UInt64 = 3_600_000
+
+  /// Milliseconds since something was sent, and `least` where nothing was.
+  package func silence(at wall: UInt64, atLeast least: UInt64) -> UInt64 {
+    guard self.wall != 0 else { return least }
+    return max(min((wall &- min(self.wall, wall)) / 1_000_000, Self.longestSilence), least)
+  }
 
   /// A new flow with random origins (RFC 3550 §5.1).
   init(from random: inout RandomSource) {

@@ -252,11 +252,7 @@ extension Worker {
 
   /// Where in its flow `slot` is: behind the packet before, and by as much as time has gone on.
   private func ticksSinceLast(_ slot: Int) -> UInt32 {
-    let last = streams[slot].outgoing.wall
-    let least = UInt64(transports[slot].packetMilliseconds)
-    guard last != 0 else { return ticks(Int(least), slot) }
-    let elapsed = (wall &- min(last, wall)) / 1_000_000
-    return ticks(Int(max(min(elapsed, 3_600_000), least)), slot)
+    ticks(Int(silence(slot, atLeast: transports[slot].packetMilliseconds)), slot)
   }
 
   /// Of the clock of what `slot` is sent.

@@ -174,9 +174,9 @@ extension Worker {
     return true
   }
 
-  /// Milliseconds since the far end of `slot` was sent anything.
+  /// Milliseconds since the far end of `slot` was sent anything, if it was.
   func silence(_ slot: Int, atLeast milliseconds: Int) -> UInt64 {
-    max((wall &- min(streams[slot].outgoing.wall, wall)) / 1_000_000, UInt64(milliseconds))
+    streams[slot].outgoing.silence(at: wall, atLeast: UInt64(milliseconds))
   }
 
   /// Works out anew where packets for the far end of `slot` go.
