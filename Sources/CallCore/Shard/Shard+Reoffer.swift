@@ -73,12 +73,14 @@ extension Shard {
     guard let reoffer = source.reoffer else { return false }
     var hasBody = false
     if !reoffer.offer.isNone {
+      let before = leg.said
       if challenge == nil { leg.sdpVersion &+= 1 }
       let text = blocks.bytes(reoffer.offer)
       guard (try? SessionDescription.parse(text, into: &offered)) != nil,
         relay(offered, text, from: source, to: leg)
       else {
         if challenge == nil { leg.sdpVersion &-= 1 }
+        leg.said = before
         return false
       }
       hasBody = true
@@ -325,12 +327,17 @@ extension Shard {
       let isThere = known.media.indices.contains(i) && known.media[i].port != 0
       if !isThere || known.media[i].stream != offered.media[i].stream { lines[i].port = 0 }
     }
-    // RFC 3264 §8: what differs from the description before has another version. To the same offer it does not.
-    let before = blocks.bytes(description(of: leg, reoffer.fork, session))
-    if !before.equals(text) { leg.sdpVersion &+= 1 }
-    return write(
-      offered, text, lines, for: leg, codecs: codecs, others: others,
-      answering: reoffer.open)
+    // RFC 3264 §8: what differs from the description before has another version, and nothing else has.
+    let before = leg.said
+    func writes() -> Bool {
+      write(
+        offered, text, lines, for: leg, codecs: codecs, others: others, answering: reoffer.open)
+    }
+    guard writes() else { return false }
+    if leg.said == before { return true }
+    body.abandon()
+    leg.sdpVersion &+= 1
+    return writes()
   }
 
   func formatNames(

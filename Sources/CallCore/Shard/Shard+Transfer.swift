@@ -152,6 +152,9 @@ extension Shard {
   /// What the target is offered: what the transferee last said that it speaks, off hold. Without a description of
   /// it the target makes the offer.
   private func keepOffer(of leg: Leg, for next: Session) {
+    // It is not told.
+    let said = leg.said
+    defer { leg.said = said }
     guard writeDescription(of: leg, for: leg) else { return }
     next.offerLines = UInt8(clamping: offered.media.count)
     next.offer = body.withOpenBytes { blocks.store($0) } ?? .none

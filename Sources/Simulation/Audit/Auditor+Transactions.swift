@@ -22,7 +22,8 @@ struct Exchanges {
     func isOpen(at now: Instant) -> Bool {
       guard final == nil, lost == nil, let first = sent.first else { return false }
       if let cancelled { return now < cancelled + AgentTimers.end }
-      return heard != nil || now < first + AgentTimers.end
+      // What is heard after timer B comes to nobody.
+      return min(heard ?? now, now) < first + AgentTimers.end
     }
   }
 
@@ -214,6 +215,8 @@ extension Auditor {
       exchanges.statuses[key] = (message.status, world.now)
       return
     }
+    // 481 is said without a transaction, and by a connection that we know meanwhile the request may come again.
+    guard known.status != 481 else { return }
     if known.status != message.status, world.now < known.at + AgentTimers.end {
       fail(
         .finalResponse,
