@@ -224,7 +224,8 @@ def wide(t):
     needs_opus_tools()
     for kind in ("wav", "opus"):
         for low, high in band(t, "G722/16000/1", kind, 16_000):
-            expect(low > 0.35 and high > 0.35, f"{kind}: {low:.2f} of the power are at 1 kHz, {high:.2f} at 6 kHz")
+            # Half each, of which Opus takes something from the upper one; by a narrow band nothing of it would be left.
+            expect(low > 0.35 and high > 0.2, f"{kind}: {low:.2f} of the power are at 1 kHz, {high:.2f} at 6 kHz")
     # The phone's own way from 16 to 8 kHz leaves something of the other tone, folded.
     for low, _ in band(t, "PCMU/8000/1", "wav", 8_000):
         expect(low > 0.35, f"PCMU: {low:.2f} of the power are at 1 kHz")
