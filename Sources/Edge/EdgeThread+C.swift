@@ -1,4 +1,5 @@
 internal import CLinux
+internal import struct Locking.Mutex
 
 /// A thread of its own for a loop that never gives up its core to a pool.
 ///
@@ -32,5 +33,17 @@ final class EdgeThread: Sendable {
   func join() {
     guard clinux_thread_is_current(handle) == 0 else { return }
     clinux_thread_join(handle)
+  }
+
+  /// Takes the thread out and waits for its end. False: that was done before.
+  @discardableResult
+  static func join(_ kept: borrowing Mutex<EdgeThread?>) -> Bool {
+    let running = kept.withLock { thread in
+      let running = thread
+      thread = nil
+      return running
+    }
+    running?.join()
+    return running != nil
   }
 }

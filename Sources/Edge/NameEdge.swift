@@ -42,12 +42,7 @@ package final class NameEdge: Sendable {
 
   package func stop() {
     inbox.stop()
-    let thread = thread.withLock { thread in
-      let running = thread
-      thread = nil
-      return running
-    }
-    thread?.join()
+    EdgeThread.join(thread)
   }
 
   deinit { inbox.stop() }

@@ -180,13 +180,7 @@ package final class UDPEdge: Sendable {
   /// progress stay as their records have them: `.drain` first for a quiet end. Again does nothing.
   package func stop() {
     inbox.stop()
-    let thread = thread.withLock { thread in
-      let running = thread
-      thread = nil
-      return running
-    }
-    thread?.join()
-    if thread != nil { streams.stop() }
+    if EdgeThread.join(thread) { streams.stop() }
   }
 
   /// How far its threads have come.

@@ -25,21 +25,6 @@ struct ListenerChangeTests {
     try edge.change(listeners: listeners, streams: StreamSettings()) { _ in Configuration() }
   }
 
-  private func options(_ number: Int, by transport: String, port: UInt16 = 5_999) -> [UInt8] {
-    Array(
-      """
-      OPTIONS sip:demarc SIP/2.0\r
-      Via: SIP/2.0/\(transport) 127.0.0.1:\(port);branch=z9hG4bK\(number)\r
-      Max-Forwards: 70\r
-      From: <sip:test@localhost>;tag=a\(number)\r
-      To: <sip:demarc>\r
-      Call-ID: \(number)@test\r
-      CSeq: \(number) OPTIONS\r
-      Content-Length: 0\r
-      \r\n
-      """.utf8)
-  }
-
   /// The status of the answer to an OPTIONS: the shard may not have heard of a change yet.
   private func status(_ address: SocketAddress, until wanted: Int) throws -> Int? {
     let peer = try Peer(.loopbackV4)

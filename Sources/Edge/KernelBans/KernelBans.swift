@@ -70,12 +70,7 @@ package final class KernelBans: Sendable {
   /// The table is gone when it returns.
   package func stop() {
     orders.stop()
-    let thread = thread.withLock { thread in
-      let running = thread
-      thread = nil
-      return running
-    }
-    thread?.join()
+    EdgeThread.join(thread)
   }
 
   deinit { orders.stop() }
