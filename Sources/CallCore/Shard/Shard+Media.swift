@@ -248,6 +248,17 @@ extension Shard {
     return isSaid(leg)
   }
 
+  /// Writes what may be our last description again: where it says something else it has another version (RFC 3264 §8).
+  /// Of several early dialogs each has a session of its own, and it is not known in which the last one was told.
+  func saysAgain(_ leg: Leg, _ writes: () -> Bool) -> Bool {
+    let before = leg.said
+    guard writes() else { return false }
+    if leg.said == before, leg.early.count < 2 { return true }
+    body.abandon()
+    leg.sdpVersion &+= 1
+    return writes()
+  }
+
   /// `body` has our description for the leg. False: it is too long.
   func isSaid(_ leg: Leg) -> Bool {
     guard !body.isOverflowing else { return false }

@@ -327,17 +327,10 @@ extension Shard {
       let isThere = known.media.indices.contains(i) && known.media[i].port != 0
       if !isThere || known.media[i].stream != offered.media[i].stream { lines[i].port = 0 }
     }
-    // RFC 3264 §8: what differs from the description before has another version, and nothing else has.
-    let before = leg.said
-    func writes() -> Bool {
+    return saysAgain(leg) {
       write(
         offered, text, lines, for: leg, codecs: codecs, others: others, answering: reoffer.open)
     }
-    guard writes() else { return false }
-    if leg.said == before { return true }
-    body.abandon()
-    leg.sdpVersion &+= 1
-    return writes()
   }
 
   func formatNames(

@@ -180,12 +180,7 @@ extension Shard {
   /// What we said last, with the same version: nothing has changed. Where we answered less than we would offer, or have
   /// forgotten it, it is another description and has another version (RFC 3264 §8).
   private func writeSameOffer(_ session: Session, _ leg: Leg) -> Bool {
-    let before = leg.said
-    guard writeOfferAgain(session, leg) else { return false }
-    if leg.said == before { return true }
-    body.abandon()
-    leg.sdpVersion &+= 1
-    return writeOfferAgain(session, leg)
+    saysAgain(leg) { writeOfferAgain(session, leg) }
   }
 
   private func writeOfferAgain(_ session: Session, _ leg: Leg) -> Bool {
