@@ -387,11 +387,28 @@ def passwords(document):
     return found
 
 
+class Guesses:
+    """Wrong passwords are tried no more often than Demarc looks at: of an account ten, and then one every six seconds."""
+    MOST, WITHIN = 8, 60.0
+
+    def __init__(self):
+        self.made = {}
+
+    def may(self, account):
+        now, made = time.monotonic(), self.made.setdefault(account, [])
+        made[:] = [then for then in made if now - then < self.WITHIN]
+        if len(made) == self.MOST:
+            return False
+        made.append(now)
+        return True
+
+
 class Tester:
     """Asks as a user and as the desk whether what was edited is so. Of several users it takes one."""
 
     def __init__(self, office, ports, desk_port, seed):
-        self.random, self.told = random.Random(seed), {"passwords": 0, "desk": 0, "networks": 0}
+        self.random, self.told = random.Random(seed), {"passwords": 0, "desk": 0, "refused": 0, "networks": 0}
+        self.guesses = Guesses()
         self.desk = Agent(office.address, "desk", domain=office.domain, port=desk_port)
         self.agents = {name: Agent(("127.0.0.1", port), domain=office.domain) for name, port in ports.items()}
 
@@ -406,7 +423,9 @@ class Tester:
         changed = [who for who in new if who in old and old[who][1] != new[who][1]]
         if desk in changed:
             self.told["desk"] += 1
-            self.expect_call(old[desk][1], 401, None, f"{what}: the desk's other password")
+            if self.guesses.may(desk):
+                self.told["refused"] += 1
+                self.expect_call(old[desk][1], 401, None, f"{what}: the desk's other password")
         if desk in changed or before["networks"] != after["networks"]:
             network = next(one for one in after["networks"] if one["name"] == "loopback")
             self.expect_call(new[desk][1], 200, network, f"{what}: the desk's password")
@@ -414,8 +433,10 @@ class Tester:
         if users:
             self.told["passwords"] += 1
             who = self.random.choice(users)
-            for password, status, which in ((old[who][1], 401, "other"), (new[who][1], 200, "valid")):
-                self.expect_register(new[who], password, after, status, f"{what}: the {which} password of {who[1]}")
+            if self.guesses.may(who):
+                self.told["refused"] += 1
+                self.expect_register(new[who], old[who][1], after, 401, f"{what}: the other password of {who[1]}")
+            self.expect_register(new[who], new[who][1], after, 200, f"{what}: the valid password of {who[1]}")
         if before["networks"] != after["networks"]:
             self.told["networks"] += 1
             held = {name for network in after["networks"] for name in network["listeners"]}
@@ -693,12 +714,13 @@ def edits(options, verdict, folder):
             "by_command": tally.by_command, "slowest_ms": round(tally.slowest * 1000), "reads": reader.reads,
             "calls": good + failed, "failed": failed, "lost_datagrams": lost, "seconds": round(took),
             "desk_calls": held, "desk_passwords": tester.told["desk"], "user_passwords": tester.told["passwords"],
-            "network_edits": tester.told["networks"],
+            "wrong_passwords": tester.told["refused"], "network_edits": tester.told["networks"],
             "rss_before_mb": before["rss_mb"], "rss_after_mb": after["rss_mb"], "rate": options.rate})
         print(f"{tally.applied} edits applied and {tally.refused} refused in {took:.0f} s, the slowest in "
               f"{tally.slowest * 1000:.0f} ms; {reader.reads} reads beside them; {good} calls, {held} of them of the "
               f"desk, {failed} failed; tried out: {tester.told['desk']} passwords of the desk, "
-              f"{tester.told['passwords']} of users and {tester.told['networks']} edits of networks; "
+              f"{tester.told['passwords']} of users ({tester.told['refused']} times the wrong one as well) and "
+              f"{tester.told['networks']} edits of networks; "
               f"{before['rss_mb']} MB before, {after['rss_mb']} MB after")
     finally:
         if reader:
