@@ -124,12 +124,12 @@ private struct Line {
       late += line.lateRate / Double(seeds)
       mean += line.meanDelay / Double(seeds)
       #expect(line.lateRate <= 0.005, "seed \(seed): \(line.lateRate) late")
-      // Delay moves by whole packets, and shrinks where it is quiet alone: some calls stay a part of a packet above.
-      #expect(line.meanDelay <= 85, "seed \(seed): \(line.meanDelay) ms")
+      // Delay moves by whole packets, and shrinks where it is quiet alone: some calls stay up to a packet above the target.
+      #expect(line.meanDelay <= 80, "seed \(seed): \(line.meanDelay) ms")
       #expect(line.played == line.played.sorted() && Set(line.played).count == line.played.count)
     }
     print("30 ms of jitter, 2 % lost: a delay of \(mean) ms, \(late * 100) % late")
-    #expect(late <= 0.001 && mean <= 78, "late \(late * 100) %, mean \(mean) ms")
+    #expect(late <= 0.001 && mean <= 75, "late \(late * 100) %, mean \(mean) ms")
   }
 
   /// The long tail of a queue: 12 ms in the mean, 53 ms for one packet in a hundred.
