@@ -370,12 +370,11 @@ package struct JitterBuffer: Sendable {
 
   private func surplus(_ packet: Place, at now: Instant) -> Surplus {
     guard packet.duration > 0 else { return .none }
-    let length = nanoseconds(Int64(packet.duration))
-    // Without it there is still an eighth of a packet more than needed, or the next one would soon be waited for again: the
-    // target moves by the bins of its histogram.
-    let more = wait(packet.time, at: now) &- length &- Int64(target) * 1_000_000
+    // Beyond the target without it.
+    let more =
+      wait(packet.time, at: now) &- nanoseconds(Int64(packet.duration)) &- Int64(target) * 1_000_000
     if more >= Self.mostSurplus * 1_000_000 { return .anyway }
-    return more >= length / 8 && now >= nextShrink ? .whereQuiet : .none
+    return more >= 0 && now >= nextShrink ? .whereQuiet : .none
   }
 
   private mutating func hold() -> Playout {
