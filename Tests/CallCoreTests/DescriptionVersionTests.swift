@@ -59,6 +59,39 @@ import Testing
     scene.expectRest()
   }
 
+  /// Two who ring make offers of their own, and the caller changes his mind between his answers to them.
+  @Test func answersToTwoEarlyDialogsAreTwoDescriptions() throws {
+    let scene = try Scene()
+    scene.register(scene.alice)
+    scene.north.onInvite = { _ in
+      CalleeScript().with {
+        $0.payloads = [0]
+        $0.updates = true
+        $0.steps = [
+          CalleeStep(after: .milliseconds(300), status: 183, sdp: true, reliable: true),
+          CalleeStep(after: .seconds(2), status: 183, fork: 1, sdp: true, reliable: true),
+          CalleeStep(after: .seconds(3), status: 200, fork: 1, sdp: true),
+        ]
+      }
+    }
+    let call = scene.alice.call(
+      "+441234",
+      CallerScript().hangingUp(after: .seconds(5)).with {
+        $0.payloads = [8, 0]
+        $0.delayedOffer = true
+        $0.reliable = .supports
+        $0.updatesEarlyAfter = .milliseconds(500)
+      })
+    scene.finish()
+    #expect(call.ending == .hungUpHere)
+    let told = told(scene, scene.north)
+    // An answer, an offer by UPDATE, an answer.
+    try #require(told.count >= 3)
+    #expect(told[0].text != told[1].text && told[1].text != told[2].text)
+    #expect(told.prefix(3).map(\.version) == [1, 2, 3])
+    scene.expectRest()
+  }
+
   /// Nothing has changed: a refresh says the same with the same version (RFC 4028 §7.4).
   @Test func refreshIsTheSameDescription() throws {
     var resources = Scene.resources()

@@ -191,6 +191,8 @@ extension Shard {
     guard describes(message, leg) else { return false }
     // The offer was ours: what an application or a hop that is gone would have said.
     guard let (callee, early, rseq) = takeDuePrack(session, fork) else { return true }
+    // Another early dialog may have been told something before.
+    if callee.said != 0 { callee.sdpVersion &+= 1 }
     guard
       relay(
         offered, message.bytes.extracting(message.body), from: leg, to: callee,

@@ -127,10 +127,11 @@ extension Auditor {
     }
   }
 
+  /// What waits for an answer ends, and what waits for copies of a refusal (RFC 3261 §17.1.1.2).
   func noteLoss(of address: SocketAddress) {
     exchanges.shaky.insert(address)
     for (key, client) in exchanges.clients
-    where client.to == address && client.final == nil && client.lost == nil {
+    where client.to == address && (client.final?.status ?? 300) >= 300 && client.lost == nil {
       exchanges.clients[key]?.lost = world.now
     }
   }

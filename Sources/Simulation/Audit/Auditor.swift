@@ -24,6 +24,8 @@ package final class Auditor {
     /// Far-end tags whose 2xx came in (ours) or own tags whose 2xx went out (theirs), and those of BYEs.
     var successTags: Set<String> = []
     var byeTags: Set<String> = []
+    /// In each dialog: a second 2xx is hung up at once, and the first one's goes on.
+    var isHungUp: Bool { bye != nil && byeTags.isSuperset(of: successTags) }
     /// The last message in while nobody had hung up.
     var lastReceived: Instant
     var lastSent: Instant
@@ -132,7 +134,7 @@ package final class Auditor {
     if let uri = message.uri(.contact), let address = AgentText.address(inURI: uri) {
       sources.insert(address)
     }
-    if legs[message.callID]?.bye == nil { legs[message.callID]?.lastReceived = world.now }
+    if legs[message.callID]?.isHungUp == false { legs[message.callID]?.lastReceived = world.now }
     if message.isRequest {
       return receivedRequest(message, from: datagram.from)
     }
