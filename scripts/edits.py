@@ -518,7 +518,7 @@ class Desk:
 class Calls:
     """SIPp at both ends, for as long as edits are made."""
 
-    def __init__(self, office, folder, name, rate):
+    def __init__(self, office, folder, rate):
         folder.mkdir()
         plain = sdp(formats="0")
         self.callees = [
@@ -646,7 +646,7 @@ def edits(options, verdict, folder):
             raise Failure(f"the first document got {status}: {answer}")
         warm_up = max(1, options.edits // 10)
         before, told, began = None, time.monotonic(), time.monotonic()
-        calls, reader = Calls(office, folder / "calls-0", "warm-up", options.rate), HalfReader(demarc.socket)
+        calls, reader = Calls(office, folder / "calls-0", options.rate), HalfReader(demarc.socket)
         reader.start()
         wait_until(lambda: reader.reads or reader.problem, 10, "the second reader")
         empty = {**sample(demarc), "ports_leased": 0, "media_transports": 0, "calls_active": 0, "trunk_calls": 0,
@@ -665,7 +665,7 @@ def edits(options, verdict, folder):
                 before, lost = at_rest(demarc, empty), calls.lost
                 verdict.check(not differences(before, empty), f"left after the warm-up: {differences(before, empty)}")
                 print(f"warm-up over: {warm_up} edits, {before['rss_mb']} MB at rest", flush=True)
-                calls = Calls(office, folder / "calls-1", "calls", options.rate)
+                calls = Calls(office, folder / "calls-1", options.rate)
             if time.monotonic() - told > 10:
                 told = time.monotonic()
                 calls.look()

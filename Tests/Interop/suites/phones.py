@@ -85,7 +85,7 @@ def announcement(t):
 @test("quality-test", 50)
 def quality_test(t):
     """The quality test listens, speaks its result and ends"""
-    words, says = spoken(" ".join((FIRST, SECOND, FIRST)))
+    _, says = spoken(" ".join((FIRST, SECOND, FIRST)))
     phone = call_application(t, "9004", says)
     phone.closed(35)
     heard = phone.heard()

@@ -4,7 +4,6 @@ import json
 import shutil
 import socket
 import ssl
-import subprocess
 import time
 
 from harness import audio, kamailio
