@@ -8,7 +8,6 @@ that each packet bears. While all of them are up each end sends, every two secon
 the port that the far end was told. Then all end, and nothing may be left.
 """
 
-import argparse
 import re
 import resource
 import select
@@ -18,7 +17,7 @@ import sys
 import time
 
 from campaign import (
-    AT_REST, PAIRS_PER_ADDRESS, PORT_REST, ROOT, Office, at_rest, carry_out, differences, raise_descriptors, sample)
+    AT_REST, PAIRS_PER_ADDRESS, PORT_REST, Office, arguments, at_rest, carry_out, differences, raise_descriptors, sample)
 from harness.agent import Message, token
 from harness.process import Failure, expect, wait_until
 
@@ -295,16 +294,12 @@ def anchored(options, verdict, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser = arguments("anchored", __doc__)
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--rate", type=int, default=100, help="new calls a second")
     parser.add_argument("--seconds", type=int, default=30, help="how long all of them speak")
-    parser.add_argument("--results", default=str(ROOT / "run/campaigns/anchored.json"))
-    parser.add_argument("--keep", action="store_true", help="keep the logs")
     options = parser.parse_args()
-    return carry_out("anchored", lambda verdict, folder: anchored(options, verdict, folder), options.results,
-                     options.keep)
+    return carry_out("anchored", anchored, options)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Each row is one class, the outcome that it must have, and the tests with real so
 of `make interop`, each with a Demarc that carries calls meanwhile and has to carry them afterwards.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -16,9 +15,7 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "Tests/Interop"))
-
+from campaign import arguments
 from harness.case import Bench, all_cases  # noqa: E402
 from harness.process import Skipped  # noqa: E402
 from run import run_one  # noqa: E402
@@ -110,9 +107,7 @@ def markdown(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
-    parser.add_argument("--results", default=str(ROOT / "run/campaigns/attack.json"))
+    parser = arguments("attack", __doc__)
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/attacks.md")
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="demarc-attack-"))
@@ -123,7 +118,7 @@ def main():
     path.write_text(json.dumps({"ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "rows": rows}, indent=1))
     if options.markdown:
         print(markdown(rows))
-    if failed:
+    if failed or options.keep:
         print(f"logs: {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,6 @@ A binding is lost when Demarc does not have it at the end, or did not have it af
 every phone has its 200.
 """
 
-import argparse
 import hashlib
 import heapq
 import json
@@ -21,7 +20,7 @@ import struct
 import sys
 import time
 
-from campaign import ROOT, carry_out, sample
+from campaign import arguments, carry_out, sample
 from harness.demarc import Demarc
 from harness.ports import free_port, free_range
 from harness.process import Failure, wait_until
@@ -227,47 +226,45 @@ class Office(Demarc):
         return int(self.metrics()["demarc_bindings"])
 
 
-def avalanche(options):
-    def work(verdict, folder):
-        office = Office(options.demarc, folder, options.phones)
-        office.start()
-        try:
-            apply(office)
-            phones = Phones(options.phones, ("127.0.0.1", office.sip_port))
-            empty = sample(office)
-            for name in ("first", "refresh"):
-                seconds = phones.all_register()
-                verdict.figures[name] = phones.figures(seconds)
-                print(f"{name}: {verdict.figures[name]}", flush=True)
-                verdict.check(office.bindings() == options.phones,
-                              f"{office.bindings()} of {options.phones} bindings after they registered ({name})")
-            wait_until(lambda: sample(office)["transactions"] == 0, 60, "the transactions to end", 1)
-            full = sample(office)
-            verdict.figures["binding_bytes"] = round((full["rss_mb"] - empty["rss_mb"]) * 1e6 / options.phones)
-            wait_until(lambda: sample(office)["store_waiting"] == 0, 120, "the store to have everything", 0.5)
+def avalanche(options, verdict, folder):
+    office = Office(options.demarc, folder, options.phones)
+    office.start()
+    try:
+        apply(office)
+        phones = Phones(options.phones, ("127.0.0.1", office.sip_port))
+        empty = sample(office)
+        for name in ("first", "refresh"):
+            seconds = phones.all_register()
+            verdict.figures[name] = phones.figures(seconds)
+            print(f"{name}: {verdict.figures[name]}", flush=True)
+            verdict.check(office.bindings() == options.phones,
+                          f"{office.bindings()} of {options.phones} bindings after they registered ({name})")
+        wait_until(lambda: sample(office)["transactions"] == 0, 60, "the transactions to end", 1)
+        full = sample(office)
+        verdict.figures["binding_bytes"] = round((full["rss_mb"] - empty["rss_mb"]) * 1e6 / options.phones)
+        wait_until(lambda: sample(office)["store_waiting"] == 0, 120, "the store to have everything", 0.5)
 
-            office.kill()
-            started = time.monotonic()
-            office.start()
-            verdict.figures["restart_seconds"] = round(time.monotonic() - started, 1)
-            verdict.figures["restored"] = office.bindings()
-            verdict.check(office.bindings() == options.phones,
-                          f"{office.bindings()} of {options.phones} bindings after the restart")
-            seconds = phones.all_register(within=options.within)
-            verdict.figures["avalanche"] = phones.figures(seconds)
-            after = sample(office)
-            verdict.figures["avalanche"]["dropped_by_kernel"] = after["dropped_by_kernel"]
-            verdict.figures["avalanche"]["cpu_seconds"] = round(after["cpu_seconds"], 1)
-            print(f"avalanche: {verdict.figures['avalanche']}", flush=True)
-            verdict.check(seconds <= CALM, f"it was calm after {seconds:.0f} s, not within {CALM}")
-            verdict.check(office.bindings() == options.phones,
-                          f"{office.bindings()} of {options.phones} bindings after the avalanche")
-            verdict.check(after["internal_faults"] == 0, "an internal fault")
-            wait_until(lambda: sample(office)["transactions"] == 0, 60, "the transactions to end", 1)
-            print({name: value for name, value in verdict.figures.items() if not isinstance(value, dict)})
-        finally:
-            office.stop()
-    return work
+        office.kill()
+        started = time.monotonic()
+        office.start()
+        verdict.figures["restart_seconds"] = round(time.monotonic() - started, 1)
+        verdict.figures["restored"] = office.bindings()
+        verdict.check(office.bindings() == options.phones,
+                      f"{office.bindings()} of {options.phones} bindings after the restart")
+        seconds = phones.all_register(within=options.within)
+        verdict.figures["avalanche"] = phones.figures(seconds)
+        after = sample(office)
+        verdict.figures["avalanche"]["dropped_by_kernel"] = after["dropped_by_kernel"]
+        verdict.figures["avalanche"]["cpu_seconds"] = round(after["cpu_seconds"], 1)
+        print(f"avalanche: {verdict.figures['avalanche']}", flush=True)
+        verdict.check(seconds <= CALM, f"it was calm after {seconds:.0f} s, not within {CALM}")
+        verdict.check(office.bindings() == options.phones,
+                      f"{office.bindings()} of {options.phones} bindings after the avalanche")
+        verdict.check(after["internal_faults"] == 0, "an internal fault")
+        wait_until(lambda: sample(office)["transactions"] == 0, 60, "the transactions to end", 1)
+        print({name: value for name, value in verdict.figures.items() if not isinstance(value, dict)})
+    finally:
+        office.stop()
 
 
 def apply(office):
@@ -277,15 +274,11 @@ def apply(office):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--phones", type=int, default=100_000)
-    arguments.add_argument("--within", type=float, default=5, help="seconds in which all come back")
-    arguments.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
-    arguments.add_argument("--results", default=str(ROOT / "run/campaigns/avalanche.json"))
-    arguments.add_argument("--keep", action="store_true")
-    options = arguments.parse_args()
-    return carry_out("avalanche", avalanche(options), options.results, options.keep, phones=options.phones,
-                     within=options.within)
+    parser = arguments("avalanche", __doc__)
+    parser.add_argument("--phones", type=int, default=100_000)
+    parser.add_argument("--within", type=float, default=5, help="seconds in which all come back")
+    options = parser.parse_args()
+    return carry_out("avalanche", avalanche, options, phones=options.phones, within=options.within)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the campaigns share: a Demarc with trunks for SIPp at both ends, what is sampled of it, and how a run tells."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -188,17 +189,26 @@ class Verdict:
         return 1 if self.problems else 0
 
 
-def carry_out(name, work, results, keep=False, **more):
-    """Runs `work(verdict, folder)`, writes the results with what else is to stand there, and keeps the logs of a run
-    that failed; the exit code."""
+def arguments(name, text):
+    """A parser of what each campaign may be told, for it to add its own; `text` is the campaign's docstring."""
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser.add_argument("--results", default=str(ROOT / f"run/campaigns/{name}.json"))
+    parser.add_argument("--keep", action="store_true", help="keep the logs, which a run that failed does anyway")
+    return parser
+
+
+def carry_out(name, work, options, **more):
+    """Runs `work(options, verdict, folder)`, writes the results with what else is to stand there, and keeps the logs of
+    a run that failed; the exit code."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"demarc-{name}-"))
     verdict = Verdict(name)
     try:
-        work(verdict, folder)
+        work(options, verdict, folder)
     except Failure as failure:
         verdict.check(False, str(failure))
-    verdict.write(results, **more)
-    if verdict.problems or keep:
+    verdict.write(options.results, **more)
+    if verdict.problems or options.keep:
         print(f"logs: {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,6 @@ listeners belong to a network, and what addresses a new call is told.
 Memory is compared at rest, after a tenth of the edits and at the end: it may grow by 5 % or 8 MB, whichever is more.
 """
 
-import argparse
 import copy
 import http.client
 import json
@@ -29,7 +28,7 @@ import threading
 import time
 
 from campaign import (
-    PORT_REST, ROOT, SIPP_BUFFER, Office, at_rest, carry_out, datagrams_lost, differences, sample, wait_for_end)
+    PORT_REST, SIPP_BUFFER, Office, arguments, at_rest, carry_out, datagrams_lost, differences, sample, wait_for_end)
 from harness.agent import Agent  # noqa: E402
 from harness.ports import free_port, free_range  # noqa: E402
 from harness.process import Failure, wait_until  # noqa: E402
@@ -540,7 +539,7 @@ class Desk:
 class Calls:
     """SIPp at both ends, for as long as edits are made."""
 
-    def __init__(self, office, folder, name, rate):
+    def __init__(self, office, folder, rate):
         folder.mkdir()
         plain = sdp(formats="0")
         self.callees = [
@@ -668,7 +667,7 @@ def edits(options, verdict, folder):
             raise Failure(f"the first document got {status}: {answer}")
         warm_up = max(1, options.edits // 10)
         before, told, began = None, time.monotonic(), time.monotonic()
-        calls, reader = Calls(office, folder / "calls-0", "warm-up", options.rate), HalfReader(demarc.socket)
+        calls, reader = Calls(office, folder / "calls-0", options.rate), HalfReader(demarc.socket)
         reader.start()
         wait_until(lambda: reader.reads or reader.problem, 10, "the second reader")
         empty = {**sample(demarc), "ports_leased": 0, "media_transports": 0, "calls_active": 0, "trunk_calls": 0,
@@ -687,7 +686,7 @@ def edits(options, verdict, folder):
                 before, lost = at_rest(demarc, empty), calls.lost
                 verdict.check(not differences(before, empty), f"left after the warm-up: {differences(before, empty)}")
                 print(f"warm-up over: {warm_up} edits, {before['rss_mb']} MB at rest", flush=True)
-                calls = Calls(office, folder / "calls-1", "calls", options.rate)
+                calls = Calls(office, folder / "calls-1", options.rate)
             if time.monotonic() - told > 10:
                 told = time.monotonic()
                 calls.look()
@@ -732,23 +731,21 @@ def edits(options, verdict, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser = arguments("edits", __doc__)
     parser.add_argument("--edits", type=int, default=10_000, help="after a warm-up of a tenth as many")
     parser.add_argument("--seed", type=int, help="of the edits; a new one if left out")
     parser.add_argument("--rate", type=int, default=20, help="calls a second")
-    parser.add_argument("--results", default=str(ROOT / "run/campaigns/edits.json"))
     options = parser.parse_args()
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 31)
     print(f"seed {options.seed}")
 
-    def work(verdict, folder):
+    def work(*given):
         try:
-            edits(options, verdict, folder)
+            edits(*given)
         except (OSError, http.client.HTTPException) as failure:
             raise Failure(f"the API: {failure!r}") from failure
-    return carry_out("edits", work, options.results, seed=options.seed)
+    return carry_out("edits", work, options, seed=options.seed)
 
 
 if __name__ == "__main__":

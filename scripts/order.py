@@ -5,11 +5,10 @@
 With --reverse the callee sends them the other way round: then the run has to fail.
 """
 
-import argparse
 import dataclasses
 import sys
 
-from campaign import PORT_REST, ROOT, Office, at_rest, carry_out, sample
+from campaign import PORT_REST, Office, arguments, at_rest, carry_out, sample
 from harness.order import back_to_back  # noqa: E402
 
 
@@ -31,14 +30,12 @@ def order(options, verdict, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser = arguments("order", __doc__)
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--rate", type=int, default=200, help="calls a second")
     parser.add_argument("--reverse", action="store_true", help="200 before 180: has to fail")
-    parser.add_argument("--results", default=str(ROOT / "run/campaigns/order.json"))
     options = parser.parse_args()
-    return carry_out("order", lambda verdict, folder: order(options, verdict, folder), options.results)
+    return carry_out("order", order, options)
 
 
 if __name__ == "__main__":

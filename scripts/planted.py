@@ -99,7 +99,7 @@ def attempt(patch, options):
         run(["git", "checkout", "--quiet", "--", "Sources"], check=True)
 
 
-def clean_first(nets, patches, options):
+def clean_first(nets, patches):
     """Nobody has found anything where a net fails without a bug."""
     if "simulator" in nets:
         print("planted: no bug, the first nine seeds", flush=True)
@@ -122,7 +122,7 @@ def main():
     nets = [options.net] if options.net else ["fuzz", "simulator"]
     patches = [patch for net in nets for patch in sorted((BUGS / net).glob("*.patch")) if options.only in patch.stem]
     fresh_copy()
-    clean_first(nets, patches, options)
+    clean_first(nets, patches)
     missed = []
     for patch in patches:
         found = attempt(patch, options)

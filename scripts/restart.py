@@ -11,12 +11,11 @@ and have its one closed record.
 of each must get a BYE, all of them at once, and none may be lost.
 """
 
-import argparse
 import sys
 import time
 
 from anchored import PREFIX, Crowd, affordable
-from campaign import AT_REST, PORT_REST, ROOT, Office, at_rest, carry_out, differences, sample
+from campaign import AT_REST, PORT_REST, Office, arguments, at_rest, carry_out, differences, sample
 from harness.process import expect, wait_until
 
 # Between two copies of the BYE by which the start is measured.
@@ -154,17 +153,13 @@ def all_told(crowd, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser = arguments("restart", __doc__)
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--rate", type=int, default=100, help="new calls, and BYEs, a second")
     parser.add_argument("--limit", type=float, default=3, help="seconds that the first answer may take")
     parser.add_argument("--released", action="store_true", help="no call can go on: each is to be told")
-    parser.add_argument("--results", default=str(ROOT / "run/campaigns/restart.json"))
-    parser.add_argument("--keep", action="store_true", help="keep the logs")
     options = parser.parse_args()
-    return carry_out("restart", lambda verdict, folder: restart(options, verdict, folder), options.results,
-                     options.keep)
+    return carry_out("restart", restart, options)
 
 
 if __name__ == "__main__":

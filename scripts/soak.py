@@ -19,14 +19,13 @@ The run begins with a warm-up, until the memory for ladders is full or two minut
 A failed call is Demarc's unless a socket of SIPp's lost a datagram to a full buffer: so many calls may fail, no more.
 """
 
-import argparse
 import csv
 import subprocess
 import sys
 import time
 
 from campaign import (
-    AT_REST, PORT_REST, ROOT, SIPP_BUFFER, TIME_TO_REST, Office, at_rest, carry_out, datagrams_lost, differences, sample,
+    AT_REST, PORT_REST, SIPP_BUFFER, TIME_TO_REST, Office, arguments, at_rest, carry_out, datagrams_lost, differences, sample,
     table, wait_for_end)
 from harness import lanes  # noqa: E402
 from harness.process import Failure  # noqa: E402
@@ -262,19 +261,14 @@ def soak(options, verdict, folder, samples):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demarc", default=str(ROOT / ".build/release/demarc"))
+    parser = arguments("soak", __doc__)
     parser.add_argument("--minutes", type=int, default=30)
     parser.add_argument("--rate", type=int, default=200, help="calls a second")
     parser.add_argument("--hold-ms", type=int, default=1000, help="how long a call is answered")
     parser.add_argument("--media", type=int, default=0, help="calls with speech at a time, beside those")
-    parser.add_argument("--results", default=str(ROOT / "run/campaigns/soak.json"))
-    parser.add_argument("--keep", action="store_true", help="keep SIPp's files and the store")
     options = parser.parse_args()
     samples = []
-    return carry_out(
-        "soak", lambda verdict, folder: soak(options, verdict, folder, samples), options.results, keep=options.keep,
-        samples=samples)
+    return carry_out("soak", lambda *given: soak(*given, samples), options, samples=samples)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,5 @@
 // Numbers and addresses written into an `OutputBuffer` without a String between.
 
-/// A place in the open record for a number that isn't known yet.
-@frozen @usableFromInline
-package struct DecimalMark: Sendable {
-  /// From the start of the record.
-  @usableFromInline let position: Int
-  @usableFromInline let width: Int
-  @inlinable init(position: Int, width: Int) {
-    self.position = position
-    self.width = width
-  }
-}
-
 extension OutputBuffer {
   @inlinable
   package mutating func append(decimal value: Int) {
@@ -86,37 +74,6 @@ extension OutputBuffer {
     for i in 0..<bytes.byteCount {
       append(hex: UInt64(bytes.byte(at: i)), digits: 2)
     }
-  }
-
-  /// Leaves room for a number of up to `width` digits (at most 10), such as a Content-Length whose body
-  /// comes later. Every mark must be filled before `commit`; left alone it reads as zeros.
-  @inlinable
-  package mutating func reserveDecimal(width: Int) -> DecimalMark {
-    let n = Swift.min(Swift.max(width, 1), 10)
-    let mark = DecimalMark(position: position, width: n)
-    for _ in 0..<n { append(byte: 0x30) }
-    return mark
-  }
-
-  /// Writes `value` at the mark without leading zeros and closes the gap: what follows the mark moves
-  /// forward by the digits that weren't needed, so positions taken after the mark shift. Fill the later
-  /// of two marks first. A value wider than the mark spoils the record (`commit` says false).
-  @inlinable
-  package mutating func fill(_ mark: DecimalMark, _ value: Int) {
-    guard isOpen, !failed else { return }
-    let number = UInt(clamping: value)
-    let digits = Self.digitCount(number)
-    guard value >= 0, digits <= mark.width, mark.position &+ mark.width <= position else {
-      failed = true
-      return
-    }
-    let start = openStart &+ mark.position
-    writeDecimal(number, endingAt: start &+ digits)
-    let surplus = mark.width &- digits
-    guard surplus > 0 else { return }
-    let tail = start &+ mark.width
-    unsafe (base + start + digits).copyMemory(from: base + tail, byteCount: used &- tail)
-    used &-= surplus
   }
 
   /// IPv6 as RFC 5952 writes it, in brackets where a port or a URI is near (`bracketed`); IPv4 never is.

@@ -1,25 +1,22 @@
 package import Base
 package import MediaControl
 
-/// What a call's record says of one of its recordings.
-package struct CallRecording: Hashable, Sendable {
-  /// Of one call, and of one recording.
-  package static let limit = 16
-  package static let pauseLimit = 64
+package enum RecordingOrigin: String, Sendable, CaseIterable {
+  /// By the policy of a trunk or user.
+  case rule
+  case api
+  /// By `recordingCode`.
+  case code
+}
 
-  package enum Origin: String, Sendable, CaseIterable {
-    /// By the policy of a trunk or user.
-    case rule
-    case api
-    /// By `recordingCode`.
-    case code
-  }
-
+/// What a call's record says of one of its recordings. A moment is an `Instant` while the call lives, and milliseconds
+/// since 1970 where that is kept or told.
+package struct RecordingLine<Moment: Hashable & Sendable>: Hashable, Sendable {
   package struct Pause: Hashable, Sendable {
-    package var from: Instant
-    package var to: Instant?
+    package var from: Moment
+    package var to: Moment?
 
-    package init(from: Instant, to: Instant? = nil) {
+    package init(from: Moment, to: Moment? = nil) {
       self.from = from
       self.to = to
     }
@@ -28,20 +25,21 @@ package struct CallRecording: Hashable, Sendable {
   /// `CALL-NUMBER`.
   package var name: String
   package var format: RecordingFormat
-  package var origin: Origin
+  package var origin: RecordingOrigin
   /// "trunk:NAME" or "user:NAME" whose policy allows or wants it.
   package var by: String
   /// Empty: there was none.
   package var file = ""
   /// Both sides have to hear an announcement first, and when they had.
   package var hasNotice: Bool
-  package var announced: [Instant] = []
+  package var announced: [Moment] = []
   /// Of the first sample.
-  package var started: Instant?
-  /// Samples of each side in a second; 0: there is no file yet.
+  package var started: Moment?
+  /// Samples of each side in a second; 0: there is no file yet, or not known.
   package var rate: UInt16 = 0
   package var pauses: [Pause] = []
-  package var ended: Instant?
+  package var ended: Moment?
+  /// Nil: it goes on.
   package var end: RecordingEnd?
   package var bytes: UInt64 = 0
   package var milliseconds: UInt64 = 0
@@ -49,7 +47,8 @@ package struct CallRecording: Hashable, Sendable {
   package var unreadPackets: UInt64 = 0
 
   package init(
-    name: String, format: RecordingFormat, origin: Origin, by: String, hasNotice: Bool = false
+    name: String, format: RecordingFormat, origin: RecordingOrigin, by: String,
+    hasNotice: Bool = false
   ) {
     self.name = name
     self.format = format
@@ -59,6 +58,32 @@ package struct CallRecording: Hashable, Sendable {
   }
 
   package var isPaused: Bool { pauses.last.map { $0.to == nil } ?? false }
+
+  /// The same by another clock.
+  package func map<Other>(_ moment: (Moment) -> Other) -> RecordingLine<Other> {
+    var line = RecordingLine<Other>(
+      name: name, format: format, origin: origin, by: by, hasNotice: hasNotice)
+    line.file = file
+    line.announced = announced.map(moment)
+    line.started = started.map(moment)
+    line.rate = rate
+    line.pauses = pauses.map { .init(from: moment($0.from), to: $0.to.map(moment)) }
+    line.ended = ended.map(moment)
+    line.end = end
+    line.bytes = bytes
+    line.milliseconds = milliseconds
+    line.lostMilliseconds = lostMilliseconds
+    line.unreadPackets = unreadPackets
+    return line
+  }
+}
+
+package typealias CallRecording = RecordingLine<Instant>
+
+extension CallRecording {
+  /// Of one call, and of one recording.
+  static var limit: Int { 16 }
+  static var pauseLimit: Int { 64 }
 }
 
 /// What can be asked for in the midst of a call.

@@ -300,8 +300,6 @@ package struct ShardCounters: Hashable, Sendable {
   /// Calls that were moved to TCP because of their size (RFC 3261 §18.1.1), and back.
   package var movedToStream: UInt64 = 0
   package var movedBack: UInt64 = 0
-  /// Connections that ended while something here depended on them.
-  package var flowsLost: UInt64 = 0
   /// Bytes that the ring of messages for ladders holds.
   package var traceBytes = 0
   package init() {}

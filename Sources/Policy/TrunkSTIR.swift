@@ -26,9 +26,6 @@ package struct TrunkSTIR: Hashable, Sendable {
   package var verstat = false
 
   package init() {}
-
-  /// Something is to be done for calls to it.
-  package var concernsCalls: Bool { sign || pass || verstat }
 }
 
 extension Configuration {

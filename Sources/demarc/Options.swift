@@ -36,6 +36,17 @@ struct OutputOptions: ParsableArguments {
   }
 }
 
+extension OutputOptions {
+  /// A list as a table, or what is said where nothing is in it.
+  func list<Item: Codable & Hashable & Sendable>(
+    _ reply: APIReply, none: String, view: ([Item]) -> Table
+  ) throws {
+    try show(reply, as: PageResource<Item>.self) { page, terminal in
+      page.items.isEmpty ? none + "\n" : view(page.items).render(on: terminal)
+    }
+  }
+}
+
 func decode<Value: Decodable>(_ type: Value.Type, from reply: APIReply) throws -> Value {
   do {
     return try JSONDecoder().decode(type, from: Data(reply.body))

@@ -47,34 +47,6 @@ import Testing
     check(written { $0.append(hexBytes: [0x00, 0x9f, 0xf0].rawSpan) } == "009ff0")
   }
 
-  @Test func lengthWrittenBeforeItsBody() {
-    var output = OutputBuffer(byteLimit: 4_096, recordLimit: 4)
-    for length in [0, 9, 10, 12_345] {
-      output.begin()
-      output.append("l: " as StaticString)
-      let mark = output.reserveDecimal(width: 5)
-      output.append("\n" as StaticString)
-      output.append("body" as StaticString)
-      output.fill(mark, length)
-      let text = output.openBytes.string(ByteRange(0, 100))
-      check(text == "l: \(length)\u{FFFD}body")
-      let sent = output.commit(to: peer, listener: 0)
-      check(sent)
-    }
-    // The earlier records weren't touched by the later ones' moves.
-    let first = output.bytes(of: 0).displayText
-    check(first == "l: 0\u{FFFD}body")
-    output.removeAll()
-    for wrong in [100, -1] {
-      output.begin()
-      let mark = output.reserveDecimal(width: 2)
-      output.fill(mark, wrong)
-      let sent = output.commit(to: peer, listener: 0)
-      check(!sent)
-    }
-    check(output.overflowed == 2)
-  }
-
   @Test func overflowDropsTheRecordAndNothingElse() {
     var output = OutputBuffer(byteLimit: 1_000, recordLimit: 100)
     let block = [UInt8](repeating: 0x61, count: 400)

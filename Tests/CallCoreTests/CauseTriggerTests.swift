@@ -99,7 +99,7 @@ import Testing
       }
     case .transportFailed:
       try seen {
-        $0.world.setDown(true, $0.north)
+        $0.world.network.setDown(true, $0.north)
         $0.pbx.call("+441234", long)
       }
     case .authenticationRequired:
@@ -131,7 +131,7 @@ import Testing
       try seen({
         $0.resources.trunks[2].passing = RegistrationPassing(domain: "pbx.example")
       }) {
-        $0.world.setDown(true, $0.pbx)
+        $0.world.network.setDown(true, $0.pbx)
         $0.alice.domain = "pbx.example"
         $0.alice.register()
       }
@@ -210,7 +210,7 @@ import Testing
         $0.resources.trunks[0].register = register
         $0.resources.routes[0].carriers.removeLast()
       }) {
-        $0.world.setDown(true, $0.north)
+        $0.world.network.setDown(true, $0.north)
         $0.pbx.call("+441234")
       }
     case .completedElsewhere:

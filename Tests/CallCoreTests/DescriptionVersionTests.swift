@@ -121,7 +121,7 @@ import Testing
     let world = scene.world
     let end = world.now + .seconds(9)
     var answers = 0
-    world.loses = { [unowned world] message in
+    world.network.loses = { [unowned world] message in
       guard !message.isRequest, message.method == .update, world.now < end else { return false }
       answers += 1
       return true

@@ -75,7 +75,7 @@ import Testing
   @Test func icmpCostsNothing() throws {
     let scene = try Scene()
     scene.register(scene.alice)
-    scene.world.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.north)
     let first = try #require(Self.delay(scene))
     #expect(first < 300, "\(first) ms")
     #expect(Self.states(scene).map(\.usable) == [false])
@@ -87,10 +87,10 @@ import Testing
   @Test func returnsSlowly() throws {
     let scene = try Scene()
     scene.register(scene.alice)
-    scene.world.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.north)
     _ = Self.delay(scene)
     scene.world.run(for: .seconds(60))
-    scene.world.setDown(false, scene.north)
+    scene.world.network.setDown(false, scene.north)
     var waited = 0
     while Self.status(scene)[0].state != .usable, waited < 80 {
       scene.world.run(for: .seconds(1))
@@ -185,14 +185,14 @@ import Testing
   @Test func lastResortIsTried() throws {
     let scene = try Scene()
     scene.register(scene.alice)
-    scene.world.setDown(true, scene.north)
-    scene.world.setDown(true, scene.south)
+    scene.world.network.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.south)
     let failed = scene.alice.call("+441234")
     scene.world.run(for: .seconds(10))
     #expect(failed.ending == .refused(503))
     #expect(Self.status(scene)[0].state == .down)
     // Back, but not probed yet.
-    scene.world.setDown(false, scene.south)
+    scene.world.network.setDown(false, scene.south)
     let call = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(1)))
     scene.world.run(for: .seconds(8))
     #expect(call.ending == .hungUpHere)
@@ -232,8 +232,8 @@ import Testing
     let scene = try Scene(
       Scene.settings(resources: Self.oneCarrier { $0.probe.enabled = true }))
     scene.register(scene.alice)
-    scene.world.setLink(LinkQuality(loss: 0.2), of: scene.north)
-    scene.world.setLink(LinkQuality(loss: 0.2), of: scene.south)
+    scene.world.network.setLink(LinkQuality(loss: 0.2), of: scene.north)
+    scene.world.network.setLink(LinkQuality(loss: 0.2), of: scene.south)
     for _ in 0..<360 {
       _ = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(1)))
       scene.world.run(for: .seconds(30))

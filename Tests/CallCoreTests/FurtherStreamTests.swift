@@ -263,7 +263,7 @@ import Testing
     var text = AgentSDP(media: near.media, payloads: [0]).text(
       canary: scene.alice.canary, version: 9)
     for _ in 0..<6 {
-      let address = scene.world.newMediaAddress(of: scene.alice)
+      let address = scene.world.network.newMediaAddress(of: scene.alice)
       text += "m=video \(address.port) RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
     }
     var reoffer = Reoffer(after: .zero)

@@ -14,7 +14,7 @@ import Testing
     resources.trunks[0].probe.enabled = false
     let scene = try Scene(Scene.settings(resources: resources))
     scene.register(scene.alice)
-    scene.world.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.north)
     let call = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(3)))
     scene.finish()
     expectLadder(

@@ -253,7 +253,7 @@ import Testing
   /// A PBX that is gone: 503 at once where the network says so, 504 where nobody says anything; and when.
   @Test func thePBXIsGone() throws {
     let scene = try scene()
-    scene.world.setDown(true, scene.pbx)
+    scene.world.network.setDown(true, scene.pbx)
     register(scene)
     #expect(scene.alice.registration.status == 503)
     let wait = Int(answers(scene).last?.value(.retryAfter) ?? "") ?? 0
@@ -279,7 +279,7 @@ import Testing
       settings.resources.trunks[2].targets.insert(
         SIPTarget(Scene.address(10, 0, 0, 103)), at: 0)
     })
-    scene.world.setDown(true, scene.carol)
+    scene.world.network.setDown(true, scene.carol)
     register(scene, for: .seconds(6))
     #expect(scene.alice.registration.isRegistered)
   }
@@ -292,9 +292,9 @@ import Testing
     register(scene, for: .seconds(30))
     let before = scene.pbx.registrar?.requests.count ?? 0
     #expect(before == 2)
-    scene.world.setDown(true, scene.pbx)
+    scene.world.network.setDown(true, scene.pbx)
     scene.world.run(for: .seconds(20))
-    scene.world.setDown(false, scene.pbx)
+    scene.world.network.setDown(false, scene.pbx)
     scene.world.run(for: .seconds(20))
     register(scene)
     #expect((scene.pbx.registrar?.requests.count ?? 0) > before)
@@ -471,7 +471,7 @@ import Testing
     scene.finish()
     #expect(scene.records.first?.status == 200)
     let name = token(scene)
-    scene.world.breakFlow(of: scene.alice)
+    scene.world.network.breakFlow(of: scene.alice)
     scene.world.run(for: .seconds(1))
     #expect(bindings(scene).isEmpty)
     callPhone(scene, name)

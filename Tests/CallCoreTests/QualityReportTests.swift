@@ -165,7 +165,7 @@ import Testing
     scene.south.publishStatus = 489
     call(scene)
     #expect(scene.world.counters.qualityReportsFailed == 2)
-    scene.world.setDown(true, scene.south)
+    scene.world.network.setDown(true, scene.south)
     call(scene)
     scene.finish()
     #expect(scene.records.count == 2 && scene.records.allSatisfy { $0.cause == .normalClearing })

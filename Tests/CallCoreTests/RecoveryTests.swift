@@ -215,13 +215,13 @@ struct RecoveryTests {
   func lostAcknowledgement() throws {
     let scene = try Scene()
     scene.register(scene.alice)
-    scene.world.loses = { $0.isRequest && $0.method == .ack }
+    scene.world.network.loses = { $0.isRequest && $0.method == .ack }
     let call = scene.north.call("+493010")
     scene.world.run(for: .seconds(1))
     let inside = try #require(scene.alice.calls.last)
     for _ in 0..<50 where inside.state != .answered { scene.world.run(for: .milliseconds(100)) }
     scene.world.run(for: .milliseconds(300))
-    scene.world.loses = nil
+    scene.world.network.loses = nil
     try scene.world.restart(after: .milliseconds(300), recovers: true)
     #expect(scene.world.counters.recovery.recovered == 1)
     scene.world.run(for: .seconds(50))

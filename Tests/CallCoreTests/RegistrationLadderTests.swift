@@ -250,7 +250,7 @@ import Testing
   @Test func lostReply() throws {
     let scene = try Scene()
     var lost = false
-    scene.world.loses = { message in
+    scene.world.network.loses = { message in
       guard !message.isRequest, message.status == 200, !lost else { return false }
       lost = true
       return true

@@ -140,7 +140,7 @@ import Testing
   /// Loses the first 2xx to an UPDATE: it comes half a second later.
   private func loseUpdateAnswer(_ scene: Scene) {
     var isLost = false
-    scene.world.loses = {
+    scene.world.network.loses = {
       guard !isLost, $0.method == .update, $0.status == 200 else { return false }
       isLost = true
       return true

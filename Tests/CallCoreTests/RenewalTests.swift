@@ -228,7 +228,7 @@ struct RenewalTests {
     scene.world.auditor.forget()
     scene.world.run(for: .seconds(1))
     scene.world.setMediaPorts(31_000...31_999)
-    let sent = scene.world.datagramsSent
+    let sent = scene.world.network.datagramsSent
     try scene.world.start(recovers: true)
     #expect(scene.world.counters.recovery.released == 60)
     // Whoever hangs up before its turn is answered.
@@ -240,7 +240,7 @@ struct RenewalTests {
     #expect(counters.dropped[DropReason.outputFull.rawValue] == 0)
     #expect(counters.retransmissionsSent == 0)
     // A BYE each, but for the one that came, which got an answer.
-    #expect(scene.world.datagramsSent - sent == 120)
+    #expect(scene.world.network.datagramsSent - sent == 120)
     scene.expectRest()
     #expect(scene.records.count == 60)
     #expect(scene.records.filter { $0.cause == .interrupted }.count == 59)
@@ -279,7 +279,7 @@ struct RenewalTests {
       settings, prepare: { $0.alice.srtp = AgentSRTP() },
       before: { scene, _ in
         scene.world.run(for: .milliseconds(100))
-        scene.world.breakFlow(of: scene.alice)
+        scene.world.network.breakFlow(of: scene.alice)
       })
   }
 

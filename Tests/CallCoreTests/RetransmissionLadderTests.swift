@@ -13,7 +13,7 @@ import Testing
     let scene = try Scene()
     scene.register(scene.alice)
     var left = count
-    scene.world.loses = { message in
+    scene.world.network.loses = { message in
       guard left > 0, condition(message) else { return false }
       left -= 1
       return true
@@ -318,7 +318,7 @@ import Testing
     let earlier = try #require(acks.last).bytes
     let number = try AgentMessage(earlier).cseq
     var left = 3
-    scene.world.loses = { message in
+    scene.world.network.loses = { message in
       guard message.method == .ack, message.isRequest, message.callID == call.callID,
         message.cseq > number, left > 0
       else { return false }
@@ -389,7 +389,7 @@ import Testing
   @Test func everythingDoubled() throws {
     let scene = try Scene()
     scene.register(scene.alice)
-    scene.world.setLinks(
+    scene.world.network.setLinks(
       LinkQuality(duplication: 1, delay: .milliseconds(5), jitter: .milliseconds(4)))
     let call = scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(3)))
     scene.finish()

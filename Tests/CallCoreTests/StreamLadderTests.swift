@@ -61,10 +61,10 @@ import Testing
   @Test func aRefusedConnectionFailsOver() throws {
     let scene = try scene()
     scene.register(scene.alice)
-    scene.world.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.north)
     scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(1)))
     scene.world.run(for: .seconds(2))
-    scene.world.setDown(false, scene.north)
+    scene.world.network.setDown(false, scene.north)
     scene.finish()
     let record = try #require(scene.records.first)
     #expect(record.attempts.first?.cause == .transportFailed && record.status == 200)
@@ -77,7 +77,7 @@ import Testing
     let scene = try scene()
     scene.register(scene.alice, scene.bob)
     #expect(bindings(scene).map(\.user).sorted() == ["alice", "bob"])
-    scene.world.breakFlow(of: scene.bob)
+    scene.world.network.breakFlow(of: scene.bob)
     scene.world.run(for: .seconds(1))
     #expect(bindings(scene).map(\.user) == ["alice"])
     #expect(
@@ -95,7 +95,7 @@ import Testing
     scene.alice.onInvite = { _ in .answering(after: .seconds(8)) }
     scene.north.call("+493010", CallerScript().hangingUp(after: .seconds(2)))
     scene.world.run(for: .seconds(2))
-    scene.world.breakFlow(of: scene.alice)
+    scene.world.network.breakFlow(of: scene.alice)
     scene.finish()
     let record = try #require(scene.records.first)
     #expect(record.attempts.map(\.target) == ["user:alice", "user:bob"])
@@ -109,7 +109,7 @@ import Testing
     scene.north.onInvite = { _ in .answering(after: .seconds(8)) }
     scene.alice.call("+441234", CallerScript().hangingUp(after: .seconds(2)))
     scene.world.run(for: .seconds(2))
-    scene.world.breakFlow(of: scene.alice)
+    scene.world.network.breakFlow(of: scene.alice)
     scene.world.run(for: .seconds(1))
     #expect(
       scene.world.trace.entries.contains {
@@ -131,7 +131,7 @@ import Testing
       }
       scene.register(scene.alice)
       // … and by UDP after all where nobody listens there.
-      scene.world.refusesStreams = isRefused
+      scene.world.network.refusesStreams = isRefused
       scene.alice.call(
         "+441234",
         CallerScript().hangingUp(after: .seconds(2)).with {

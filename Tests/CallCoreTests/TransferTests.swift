@@ -93,7 +93,7 @@ import Testing
     let scene = try scene()
     let (far, near) = try connected(scene)
     var isLost = false
-    scene.world.loses = {
+    scene.world.network.loses = {
       guard !isLost, $0.method == .invite, $0.status == 200 else { return false }
       isLost = true
       return true
@@ -234,7 +234,7 @@ import Testing
   @Test func glareWithTheTransferee() throws {
     let scene = try scene()
     let (far, near) = try connected(scene)
-    scene.world.setLink(LinkQuality(delay: .milliseconds(80)), of: scene.north)
+    scene.world.network.setLink(LinkQuality(delay: .milliseconds(80)), of: scene.north)
     scene.bob.onInvite = { _ in .answering(after: .seconds(1)) }
     near.transfer(to: "102")
     scene.world.run(for: .milliseconds(960))
@@ -614,7 +614,7 @@ import Testing
   @Test func replacementCancelled() throws {
     let scene = try scene()
     let (far, near) = try connected(scene)
-    scene.world.setLink(LinkQuality(delay: .milliseconds(300)), of: scene.north)
+    scene.world.network.setLink(LinkQuality(delay: .milliseconds(300)), of: scene.north)
     let new = scene.bob.call("101", replaces(near).cancelling(after: .milliseconds(100)))
     scene.world.run(for: .seconds(3))
     #expect(new.ending == .cancelled && near.state == .answered && far.state == .answered)

@@ -207,7 +207,7 @@ import Testing
   @Test func registersAnewWhenTheConnectionEnds() throws {
     let scene = try streamScene()
     scene.world.run(for: .seconds(5))
-    scene.world.breakFlow(of: scene.north)
+    scene.world.network.breakFlow(of: scene.north)
     scene.world.run(for: .seconds(1))
     let lost = status(scene)
     #expect(lost?.state == .failed && lost?.isRegistered == false)
@@ -216,7 +216,7 @@ import Testing
     #expect(status(scene)?.state == .registered)
     // Each that ends soon after it registered lengthens the wait: 4, 8, 16 and 32 s at most.
     for most in [8, 16, 32] {
-      scene.world.breakFlow(of: scene.north)
+      scene.world.network.breakFlow(of: scene.north)
       scene.world.run(for: .seconds(most / 2 - 1))
       #expect(status(scene)?.state == .failed)
       scene.world.run(for: .seconds(most / 2 + 2))
@@ -224,7 +224,7 @@ import Testing
     }
     // One that lasted is forgiven.
     scene.world.run(for: .seconds(150))
-    scene.world.breakFlow(of: scene.north)
+    scene.world.network.breakFlow(of: scene.north)
     scene.world.run(for: .seconds(5))
     #expect(status(scene)?.state == .registered)
     #expect(scene.world.violations == [])
@@ -275,7 +275,7 @@ import Testing
   @Test func outage() throws {
     let scene = try scene { $0.grants = 60 }
     scene.world.run(for: .seconds(10))
-    scene.world.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.north)
     scene.world.run(for: .seconds(120))
     #expect(status(scene)?.reason == "nobody listens there")
     #expect(status(scene)?.isRegistered == false)
@@ -285,7 +285,7 @@ import Testing
     scene.world.run(for: .seconds(30))
     let targets = scene.records.last?.attempts.map { ($0.target, $0.cause) } ?? []
     #expect(targets.first?.0 != "trunk:north", "a provider that does not know us gets no call")
-    scene.world.setDown(false, scene.north)
+    scene.world.network.setDown(false, scene.north)
     scene.world.run(for: .seconds(600))
     #expect(status(scene)?.state == .registered)
   }
@@ -300,7 +300,7 @@ import Testing
     resources.trunks[1].targets = [SIPTarget(Scene.address(198, 51, 100, 30))]
     let scene = try Scene(Scene.settings(resources: resources))
     scene.south.registrar = AgentRegistrar(demands: Self.secret)
-    scene.world.setDown(true, scene.north)
+    scene.world.network.setDown(true, scene.north)
     scene.world.run(for: .seconds(2))
     #expect(status(scene)?.state == .registered)
     scene.south.onInvite = { _ in .answering() }

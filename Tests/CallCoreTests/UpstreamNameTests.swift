@@ -86,7 +86,11 @@ import Testing
   @Test(arguments: [true, false])
   func nextServer(isSilent: Bool) throws {
     let scene = try Self.scene { _ in Self.both(first: Self.north, second: Self.south) }
-    if isSilent { scene.north.alive = false } else { scene.world.setDown(true, scene.north) }
+    if isSilent {
+      scene.north.alive = false
+    } else {
+      scene.world.network.setDown(true, scene.north)
+    }
     let started = scene.world.now
     scene.world.run(for: .seconds(8))
     let now = try #require(status(scene))
@@ -95,7 +99,7 @@ import Testing
     #expect(waited < .milliseconds(isSilent ? 4_200 : 200), "\(waited)")
     // The refresh stays with whoever answered.
     scene.north.alive = true
-    scene.world.setDown(false, scene.north)
+    scene.world.network.setDown(false, scene.north)
     let before = scene.south.registrar?.requests.count ?? 0
     scene.world.run(for: .seconds(3_200))
     #expect(scene.south.registrar?.requests.count == before + 1)

@@ -34,8 +34,8 @@ struct RecordingStoreTests {
     let changed = FactEvent.recordingChanged(record.recordings[0], record)
     try store.write([facts.fact(changed, at: 2_500, call: record.id)], clock: clock)
     var stored = try #require(try store.record(record.id)?.recordings.first)
-    #expect(stored.end == nil && stored.file == record.recordings[0].file)
-    #expect(stored.started == TestClock.epoch + 2_500)
+    #expect(stored.line.end == nil && stored.line.file == record.recordings[0].file)
+    #expect(stored.line.started == TestClock.epoch + 2_500)
     record.recordings[0].end = .released
     record.recordings[0].ended = at(9_000)
     record.recordings[0].bytes = 1_234
@@ -44,20 +44,21 @@ struct RecordingStoreTests {
     record.state = .ended
     try store.write([facts.fact(.callEnded(record), at: 9_000, call: record.id)], clock: clock)
     stored = try #require(try store.record(record.id)?.recordings.first)
-    #expect(stored.end == .released && stored.bytes == 1_234 && stored.deletion == nil)
-    #expect(stored.pauses.count == 1 && stored.pauses[0].to == TestClock.epoch + 4_000)
-    #expect(stored.rate == 16_000)
+    let line = stored.line
+    #expect(line.end == .released && line.bytes == 1_234 && stored.deletion == nil)
+    #expect(line.pauses.count == 1 && line.pauses[0].to == TestClock.epoch + 4_000)
+    #expect(line.rate == 16_000)
     let resource = RecordingResource(stored)
     #expect(resource.rate == 16_000)
     #expect(resource.state == "ended" && resource.seconds == 6.5)
     #expect(resource.consent == "announced at " + Timestamp.text(TestClock.epoch + 2_000))
     #expect(resource.origin == "api" && resource.by == "user:alice")
-    let line = String(
+    let export = String(
       decoding: RecordExport.line(try #require(try store.record(record.id)), .jsonl), as: UTF8.self)
-    #expect(line.contains("\"recordings\":[{"))
+    #expect(export.contains("\"recordings\":[{"))
     let deletion = RecordingDeletion(at: TestClock.epoch + 20_000, reason: .requested)
-    try store.noteDeleted(recording: stored.name, deletion)
-    try store.noteDeleted(recording: stored.name, RecordingDeletion(at: 1, reason: .retention))
+    try store.noteDeleted(recording: line.name, deletion)
+    try store.noteDeleted(recording: line.name, RecordingDeletion(at: 1, reason: .retention))
     #expect(try store.record(record.id)?.recordings.first?.deletion == deletion)
     #expect(try store.records(RecordQuery()).records.first?.recordings.first?.deletion == deletion)
   }
@@ -75,7 +76,7 @@ struct RecordingStoreTests {
     try store.write([facts.fact(changed, call: record.id)], clock: clock)
     _ = try store.recover(clock: clock)
     let stored = try #require(try store.record(record.id))
-    #expect(stored.state == .interrupted && stored.recordings.first?.end == .interrupted)
+    #expect(stored.state == .interrupted && stored.recordings.first?.line.end == .interrupted)
     #expect(RecordingResource(try #require(stored.recordings.first)).state == "ended")
   }
 }

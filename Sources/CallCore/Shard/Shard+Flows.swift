@@ -162,30 +162,24 @@ extension Shard {
   /// Requests of ours that waited for an answer by it fail as by ICMP; calls whose caller was on it end; the
   /// contacts that were registered by it are gone; and we register anew where we had registered by it.
   func flowLost(_ listener: ListenerIndex, _ remote: SocketAddress) {
-    provenFlows[Flow(listener: listener, remote: remote)] = nil
-    var concerned = false
+    let flow = Flow(listener: listener, remote: remote)
+    provenFlows[flow] = nil
     if awaits(remote) {
       for handle in clients.handles {
         guard let transaction = client(handle), transaction.destination == remote,
           transaction.listener == listener
         else { continue }
-        concerned = true
         flowLost(transaction)
       }
     }
-    if let waiting = serversByFlow[Flow(listener: listener, remote: remote)] {
+    if let waiting = serversByFlow[flow] {
       for handle in waiting {
         guard let transaction = server(handle) else { continue }
-        concerned = true
         flowLost(transaction)
       }
     }
-    for serial in registrar.serials(on: Flow(listener: listener, remote: remote)) {
-      concerned = true
-      removeBinding(serial)
-    }
-    if upstreamsLost(Flow(listener: listener, remote: remote)) { concerned = true }
-    if concerned { counters.flowsLost &+= 1 }
+    for serial in registrar.serials(on: flow) { removeBinding(serial) }
+    upstreamsLost(flow)
   }
 
   private func flowLost(_ transaction: ClientTransaction) {

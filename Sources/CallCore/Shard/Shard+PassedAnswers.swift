@@ -34,22 +34,23 @@ extension Shard {
 
   func passedAccepted(_ passed: PassedRegister, _ message: borrowing Message) {
     guard let passing = passed.peer.passing else { return }
-    let registrant = passed.registrant
-    if passed.register.isWildcard {
+    let request = passed.request
+    let registrant = request.registrant
+    if request.register.isWildcard {
       for entry in registrar.entries(registrant.key) { removeBinding(entry.serial) }
     }
     var hasRoom = true
-    for contact in passed.contacts {
+    for contact in request.contacts {
       var requested = contact.requested
       let kept = requested.expires > 0 ? self.kept(contact, message) : 0
-      requested.expires = granted(requested, kept: .seconds(kept), passing, passed.arrival)
+      requested.expires = granted(requested, kept: .seconds(kept), passing, request.arrival)
       var binding = Binding(
         tenant: registrant.key.tenant, user: registrant.key.user, contact: requested.uri,
-        source: passed.arrival.source, listener: passed.arrival.listener, callID: passed.callID,
-        cseq: passed.cseq, expires: now + .seconds(requested.expires),
-        userAgent: passed.userAgent)
+        source: request.arrival.source, listener: request.arrival.listener, callID: request.callID,
+        cseq: request.cseq, expires: now + .seconds(requested.expires),
+        userAgent: request.userAgent)
       binding.preference = requested.preference
-      binding.path = passed.register.path
+      binding.path = request.register.path
       binding.instance = requested.instance
       binding.passed = PassedContact(
         trunk: passed.peer.name, token: contact.token, since: now, kept: now + .seconds(kept))
@@ -61,7 +62,7 @@ extension Shard {
     }
     close(passed)
     answerRegister(
-      passed.server, .done, passed.register, registrant,
+      passed.server, .done, request.register, registrant,
       lines: lines(of: [.authenticationInfo], in: message))
   }
 
@@ -123,8 +124,9 @@ extension Shard {
     _ passed: PassedRegister, _ status: Int, _ cause: Cause?, _ lines: [[UInt8]]
   ) {
     close(passed)
-    if let cause { countRefusal(.register, status, cause, passed.arrival) }
+    let request = passed.request
+    if let cause { countRefusal(.register, status, cause, request.arrival) }
     answerRegister(
-      passed.server, .status(status), passed.register, passed.registrant, lines: lines)
+      passed.server, .status(status), request.register, request.registrant, lines: lines)
   }
 }

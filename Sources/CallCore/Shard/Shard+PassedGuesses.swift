@@ -31,16 +31,16 @@ extension Shard {
 
   /// What the PBX says of the credentials: 401, 403 or 407. A nonce of its own that is too old is nobody's guess.
   func passedRefused(_ passed: PassedRegister, _ message: borrowing Message) {
-    guard let guesser = passed.guesser,
+    guard let guesser = passed.request.guesser,
       DigestResponder.choose(message)?.isStale != true
     else { return }
     if noise.take(at: now) {
       tell(
         .authenticationFailed(
-          username: passed.registrant.key.user, source: passed.arrival.source,
+          username: passed.request.registrant.key.user, source: passed.request.arrival.source,
           reason: "refused by \(passed.peer.name)"))
     }
     // The nonce is not ours: nothing shows that the address gets what is sent there.
-    guessed(guesser, RawSpan(), passed.arrival)
+    guessed(guesser, RawSpan(), passed.request.arrival)
   }
 }

@@ -119,7 +119,7 @@ extension Shard {
     var none: [TransactionEffect] = []
     let transaction = ClientTransaction(
       machine: .nonInvite(NonInviteClientTransaction(timers: timers, into: &none)),
-      method: .register, purpose: .register, cseq: passed.cseq, destination: way.address,
+      method: .register, purpose: .register, cseq: passed.request.cseq, destination: way.address,
       listener: way.listener, connectPort: isReliable(way.listener) ? way.address.port : 0,
       request: .none)
     guard let handle = clients.insert(transaction) else {
@@ -139,37 +139,38 @@ extension Shard {
   }
 
   func write(_ passed: PassedRegister, _ transaction: ClientTransaction) {
+    let request = passed.request
     outbox.datagrams.begin()
     outbox.datagrams.append("REGISTER ")
     // The digest is over it (RFC 3261 §22.4).
-    outbox.datagrams.append(passed.requestURI)
+    outbox.datagrams.append(request.requestURI)
     outbox.datagrams.append(" SIP/2.0\r\n")
     writeVia(transaction, into: &outbox.datagrams)
     outbox.datagrams.append("Max-Forwards: ")
-    outbox.datagrams.append(decimal: passed.maxForwards)
+    outbox.datagrams.append(decimal: request.maxForwards)
     outbox.datagrams.append("\r\nFrom: <sip:")
-    outbox.datagrams.append(passed.registrant.key.user)
+    outbox.datagrams.append(request.registrant.key.user)
     outbox.datagrams.append(">;tag=")
-    outbox.datagrams.append(hex: passed.identity.low ^ passed.identity.high, digits: 16)
+    outbox.datagrams.append(hex: request.identity.low ^ request.identity.high, digits: 16)
     outbox.datagrams.append("\r\nTo: <sip:")
-    outbox.datagrams.append(passed.registrant.key.user)
+    outbox.datagrams.append(request.registrant.key.user)
     outbox.datagrams.append(">\r\nCall-ID: ")
-    outbox.datagrams.append(hex: passed.identity.low, digits: 16)
-    outbox.datagrams.append(hex: passed.identity.high, digits: 16)
+    outbox.datagrams.append(hex: request.identity.low, digits: 16)
+    outbox.datagrams.append(hex: request.identity.high, digits: 16)
     outbox.datagrams.append("\r\nCSeq: ")
-    outbox.datagrams.append(decimal: Int(passed.cseq))
+    outbox.datagrams.append(decimal: Int(request.cseq))
     outbox.datagrams.append(" REGISTER\r\n")
     writeContacts(passed, transaction.listener)
-    for line in passed.credentials { outbox.datagrams.append(line) }
+    for line in request.credentials { outbox.datagrams.append(line) }
     writeUserAgent()
     writeBody(present: false, into: &outbox.datagrams)
   }
 
   func writeContacts(_ passed: PassedRegister, _ listener: ListenerIndex) {
-    if passed.register.isWildcard {
+    if passed.request.register.isWildcard {
       return outbox.datagrams.append("Contact: *\r\nExpires: 0\r\n")
     }
-    for contact in passed.contacts {
+    for contact in passed.request.contacts {
       outbox.datagrams.append("Contact: <sip:")
       outbox.datagrams.append(contact.token)
       outbox.datagrams.append("@")
@@ -183,7 +184,7 @@ extension Shard {
       }
       outbox.datagrams.append("\r\n")
     }
-    guard let first = passed.contacts.first else { return }
+    guard let first = passed.request.contacts.first else { return }
     outbox.datagrams.append("Expires: ")
     outbox.datagrams.append(decimal: first.asked)
     outbox.datagrams.append("\r\n")

@@ -60,20 +60,7 @@ final class PassedRegister {
   let serial: UInt64
   let server: ServerTransaction
   let peer: Trunk
-  let register: RegisterRequest
-  let registrant: Registrant
-  let arrival: Arrival
-  let callID: String
-  let cseq: UInt32
-  let userAgent: String
-  let requestURI: [UInt8]
-  let maxForwards: Int
-  /// Of our request: the same for each REGISTER of the phone.
-  let identity: HashKey
-  let credentials: [[UInt8]]
-  /// Whose guess it is if the PBX refuses it; nil: it bears no credentials.
-  let guesser: HashKey?
-  let contacts: [Contact]
+  let request: PassedRequest
   let ways: [Way]
   var chosen = 0
   var transaction: ClientTransaction?
@@ -86,19 +73,8 @@ final class PassedRegister {
     self.serial = serial
     self.server = server
     self.peer = peer
+    self.request = request
     self.ways = ways
-    register = request.register
-    registrant = request.registrant
-    arrival = request.arrival
-    callID = request.callID
-    cseq = request.cseq
-    userAgent = request.userAgent
-    requestURI = request.requestURI
-    maxForwards = request.maxForwards
-    identity = request.identity
-    credentials = request.credentials
-    guesser = request.guesser
-    contacts = request.contacts
   }
 }
 
@@ -112,8 +88,10 @@ struct PassedRequest {
   var userAgent: String
   var requestURI: [UInt8]
   var maxForwards: Int
+  /// Of our request: the same for each REGISTER of the phone.
   var identity: HashKey
   var credentials: [[UInt8]]
+  /// Whose guess it is if the PBX refuses it; nil: it bears no credentials.
   var guesser: HashKey?
   var contacts: [PassedRegister.Contact] = []
 }

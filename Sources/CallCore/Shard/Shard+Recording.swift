@@ -90,7 +90,7 @@ extension Shard {
   }
 
   private func begin(
-    _ session: Session, _ rule: RecordRule, _ origin: CallRecording.Origin,
+    _ session: Session, _ rule: RecordRule, _ origin: RecordingOrigin,
     _ format: RecordingFormat
   ) -> RecordingAnswer {
     guard session.state == .answered else { return .notAnswered }

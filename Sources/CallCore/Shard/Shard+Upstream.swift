@@ -332,16 +332,14 @@ extension Shard {
     if upstreamsByFlow[key]?.isEmpty == true { upstreamsByFlow[key] = nil }
   }
 
-  /// True: registrations depended on the connection; they come about anew, each after a wait of its own.
-  func upstreamsLost(_ flow: Flow) -> Bool {
-    guard let concerned = upstreamsByFlow[flow] else { return false }
-    for serial in concerned {
+  /// Registrations that depended on the connection come about anew, each after a wait of its own.
+  func upstreamsLost(_ flow: Flow) {
+    for serial in upstreamsByFlow[flow] ?? [] {
       guard let upstream = upstreams[serial] else { continue }
       wheel.cancel(&upstream.keepAlive)
       leaveFlow(upstream)
       turn(upstream, .flowLost)
     }
-    return true
   }
 
   func registrationTimedOut(_ upstream: UpstreamRegistration, isTransport: Bool) {

@@ -14,7 +14,4 @@ package enum FastPathProbe {
 
   /// Policies of IPsec, which the program would pass by: nothing is relayed in the kernel while there are any.
   package static var hasIPsecPolicies: Bool { KernelNetwork.hasPolicies }
-
-  /// Linux 6.6 and later attach by a link that goes with the process, earlier ones by a filter that stays.
-  package static var hasLinks: Bool { KernelSystem.release >= (6, 6) }
 }

@@ -15,6 +15,13 @@ package struct HalfBand: Sendable {
   private var line: [Int16]
   private let past: Int
 
+  /// Nil where there is nothing to convert. `milliseconds`: what is given at once, at most.
+  init?(from: SpeechBand, to: SpeechBand, milliseconds: Int) {
+    guard from != to else { return nil }
+    self.init(
+      from == .wide ? .halving : .doubling, longest: milliseconds * from.perMillisecond)
+  }
+
   package init(_ direction: Direction, longest: Int) {
     self.direction = direction
     past = direction == .halving ? 47 : 23

@@ -14,6 +14,16 @@ package enum SpeechBand: Int, Sendable {
 }
 
 extension AudioCodec {
+  /// What the codec's own samples come in, on the other side of whoever converts rates, where a call has `band`. One
+  /// that can have either has the call's.
+  func own(in band: SpeechBand) -> SpeechBand {
+    switch self {
+    case .pcmu, .pcma, .l16, .gsm, .g729: .narrow
+    case .l16Wide: .wide
+    case .g722, .opus, .unknown: band
+    }
+  }
+
   /// Whole frames of so many milliseconds make a packet.
   var frameMilliseconds: Int {
     switch self {

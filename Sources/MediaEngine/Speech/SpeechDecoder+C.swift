@@ -28,6 +28,8 @@ package final class SpeechDecoder {
 
   private let codec: AudioCodec
   private let band: SpeechBand
+  /// Of what the codec makes, before it is converted.
+  private let own: SpeechBand
   private let kind: Kind
   /// What was decoded last, from its start.
   package private(set) var samples = [Int16](repeating: 0, count: longest)
@@ -46,13 +48,14 @@ package final class SpeechDecoder {
     self.band = band
     self.kind = kind
     unsafe self.concealment = concealment
-    switch (codec, band) {
-    case (.l16Wide, .narrow), (.g722, .narrow):
-      resampler = HalfBand(.halving, longest: Self.longest)
-    case (.pcmu, .wide), (.pcma, .wide), (.l16, .wide), (.gsm, .wide), (.g729, .wide):
-      resampler = HalfBand(.doubling, longest: Self.longest / 2)
-    default: resampler = nil
-    }
+    own = Self.own(codec, in: band)
+    resampler = HalfBand(from: own, to: band, milliseconds: Self.longest / 16)
+  }
+
+  private static func own(_ codec: AudioCodec, in band: SpeechBand) -> SpeechBand {
+    // Both halves of its band also for a narrow one: what its filters fold into the lower half, only the upper half
+    // takes away again.
+    codec == .g722 ? .wide : codec.own(in: band)
   }
 
   private static func kind(_ codec: AudioCodec, _ band: SpeechBand) -> Kind? {
@@ -61,8 +64,6 @@ package final class SpeechDecoder {
     case .pcma: return .alaw
     case .l16, .l16Wide: return .linear
     case .g722:
-      // Both halves of its band also for a narrow one: what its filters fold into the lower half, only the upper half
-      // takes away again.
       return unsafe g722_decode_init(nil, 64_000, 0).map { unsafe .g722($0) }
     case .gsm:
       return unsafe gsm0610_init(nil, Int32(GSM0610_PACKING_VOIP)).map { unsafe .gsm($0) }
@@ -194,9 +195,7 @@ package final class SpeechDecoder {
 
   /// How many `samples` stand for so many milliseconds that were lost.
   package func conceal(milliseconds: Int) -> Int {
-    let isDoubled = resampler != nil && band == .wide
-    let rate = isDoubled ? 8 : codec == .l16Wide || codec == .g722 ? 16 : band.perMillisecond
-    let count = min(milliseconds * rate, Self.longest / 2)
+    let count = min(milliseconds * own.perMillisecond, Self.longest / 2)
     switch kind {
     case .ulaw, .alaw, .linear, .g722, .gsm:
       _ = unsafe plc_fillin(concealment, &samples, Int32(count))

@@ -29,12 +29,7 @@ package final class SpeechEncoder {
   package init?(_ codec: AudioCodec, _ band: SpeechBand) {
     guard let kind = Self.kind(codec, band) else { return nil }
     self.kind = kind
-    switch (codec, band) {
-    case (.l16Wide, .narrow): resampler = HalfBand(.doubling, longest: 60 * 8)
-    case (.pcmu, .wide), (.pcma, .wide), (.l16, .wide), (.gsm, .wide), (.g729, .wide):
-      resampler = HalfBand(.halving, longest: 60 * 16)
-    default: resampler = nil
-    }
+    resampler = HalfBand(from: band, to: codec.own(in: band), milliseconds: 60)
   }
 
   private static func kind(_ codec: AudioCodec, _ band: SpeechBand) -> Kind? {

@@ -35,7 +35,7 @@ extension CallResource {
       record.recordings.isEmpty
       ? nil
       : record.recordings.map { recording in
-        RecordingResource(StoredRecording(recording) { wall.milliseconds(at: $0) })
+        RecordingResource(StoredRecording(recording.map { wall.milliseconds(at: $0) }))
       }
   }
 }

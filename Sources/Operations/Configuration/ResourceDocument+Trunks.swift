@@ -42,23 +42,11 @@ extension ResourceReader {
     trunk.passing = passing(fields)
     trunk.matchHeader = headerMatch(fields)
     dialogs(fields, into: &trunk)
-    trunk.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
-    trunk.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
+    callSide(fields, into: &trunk)
     trunk.diversion ?= reader.optional(fields, "diversion", .choice("a way to tell of diversions"))
     trunk.transport = reader.optional(fields, "transport", .choice("a transport")) ?? .udp
     trunk.targets = trunk.targets.map { $0.reached(by: trunk.transport) }
     security(fields, into: &trunk)
-    trunk.srtp = protection(fields)
-    trunk.streams ?= streams(fields)
-    trunk.transcode ?= reader.optional(fields, "transcode", .flag)
-    trunk.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
-    trunk.silenceSuppression
-      ?= reader.optional(
-        fields, "silenceSuppression", .choice("whether silence is left out"))
-    trunk.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
-    trunk.recordingNotice = notice(fields)
-    trunk.musicOnHold = music(fields)
-    trunk.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     trunk.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfTrunk)
     trunk.stir = stir(fields)
     return trunk

@@ -112,7 +112,7 @@ private struct ResourceWriter {
   }
 
   private func node(_ trunk: Trunk) -> DocumentNode {
-    let fields: [(String, DocumentNode?)] = [
+    var fields: [(String, DocumentNode?)] = [
       ("name", .text(trunk.name)), ("tenant", .text(trunk.tenant)),
       ("kind", .text(trunk.kind.rawValue)), ("network", .text(trunk.network)),
       ("targets", trunk.targets.isEmpty ? nil : .list(trunk.targets.map(node))),
@@ -122,16 +122,9 @@ private struct ResourceWriter {
       ("maxCalls", trunk.maxCalls.map { .bare($0) }),
       ("callsPerSecond", trunk.callsPerSecond.map { .bare($0) }),
       ("codecs", .texts(trunk.codecs)), ("streams", trunk.streams.document),
-      ("transcode", .bare(trunk.transcode)),
-      ("playout", trunk.playout == .off ? nil : .text(trunk.playout.rawValue)),
-      (
-        "silenceSuppression",
-        trunk.silenceSuppression == .off ? nil : .text(trunk.silenceSuppression.rawValue)
-      ),
-      ("dtmf", .text(trunk.dtmf.rawValue)),
-      ("record", trunk.record == .off ? nil : .text(trunk.record.rawValue)),
-      ("recordingNotice", trunk.recordingNotice.map { .text($0) }),
-      ("musicOnHold", trunk.musicOnHold.map { .text($0) }),
+    ]
+    fields += trunk.speechFields
+    fields += [
       ("wideLatching", .bare(trunk.wideLatching)),
       ("mediaTimeout", .text(trunk.mediaTimeout.documentText)),
       ("profile", trunk.profile.map { .text($0) }),
@@ -220,7 +213,7 @@ private struct ResourceWriter {
   }
 
   private func node(_ user: User) -> DocumentNode {
-    let fields: [(String, DocumentNode?)] = [
+    var fields: [(String, DocumentNode?)] = [
       ("name", .text(user.name)), ("tenant", .text(user.tenant)), ("network", .text(user.network)),
       ("extension", .text(user.extension)), ("password", secret(user.password)),
       ("callerID", user.callerID.map { .text($0) }), ("callerIDs", .texts(user.callerIDs)),
@@ -233,16 +226,9 @@ private struct ResourceWriter {
       ("pickup", .texts(user.pickup)),
       ("transport", .text(user.transport.rawValue)), ("streams", user.streams.document),
       ("codecs", .texts(user.codecs)),
-      ("transcode", .bare(user.transcode)),
-      ("playout", user.playout == .off ? nil : .text(user.playout.rawValue)),
-      (
-        "silenceSuppression",
-        user.silenceSuppression == .off ? nil : .text(user.silenceSuppression.rawValue)
-      ),
-      ("dtmf", .text(user.dtmf.rawValue)),
-      ("record", user.record == .off ? nil : .text(user.record.rawValue)),
-      ("recordingNotice", user.recordingNotice.map { .text($0) }),
-      ("musicOnHold", user.musicOnHold.map { .text($0) }),
+    ]
+    fields += user.speechFields
+    fields += [
       ("sources", user.sources.isEmpty ? nil : .texts(user.sources.map(\.documentText))),
       ("verstat", user.verstat ? .bare(true) : nil),
     ]

@@ -239,22 +239,10 @@ extension ResourceReader {
     user.callerIDs = reader.list(
       fields, "callerIDs", .text("a number", example: "\"+441632960100\""))
     user.forward = forwarding(fields)
-    user.redirects ?= reader.optional(fields, "redirects", .choice("a policy for redirections"))
-    user.transfer ?= reader.optional(fields, "transfer", .choice("a policy for transfers"))
+    callSide(fields, into: &user)
     user.busyLamp ?= reader.optional(fields, "busyLamp", .choice("what others see of calls"))
     user.pickup = reader.list(fields, "pickup", .text("a user", example: "bob"))
-    user.srtp = protection(fields)
-    user.streams ?= streams(fields)
     user.codecs = reader.list(fields, "codecs", .text("a codec", example: "PCMA"))
-    user.transcode ?= reader.optional(fields, "transcode", .flag)
-    user.playout ?= reader.optional(fields, "playout", .choice("a way to play speech out"))
-    user.silenceSuppression
-      ?= reader.optional(
-        fields, "silenceSuppression", .choice("whether silence is left out"))
-    user.record ?= reader.optional(fields, "record", .choice("whether calls are recorded"))
-    user.recordingNotice = notice(fields)
-    user.musicOnHold = music(fields)
-    user.dtmf ?= reader.optional(fields, "dtmf", .choice("a way for digits"))
     user.transport ?= reader.optional(fields, "transport", .choice("how the phones must come"))
     user.maxCalls = reader.optional(fields, "maxCalls", .number(example: 2))
     user.callsPerSecond = reader.optional(fields, "callsPerSecond", .number(example: 1))
@@ -262,11 +250,6 @@ extension ResourceReader {
     user.toll = toll(fields, usual: ResourceDefaults.costlyCallsOfUser)
     user.verstat ?= reader.optional(fields, "verstat", .flag)
     return user
-  }
-
-  mutating func notice(_ fields: DocumentFields) -> String? {
-    reader.optional(
-      fields, "recordingNotice", .text("an announcement's name", example: "recorded"))
   }
 
   mutating func music(_ fields: DocumentFields) -> String? {

@@ -99,13 +99,7 @@ package final class ResourceStore: Sendable {
   private static func latest(
     _ store: any CallStore, _ key: StoreKey
   ) throws(Failure) -> (ResourceDocument, UInt64)? {
-    let latest: ResourceRevision?
-    do throws(StoreError) {
-      latest = try store.latestResources()
-    } catch {
-      throw .store(error)
-    }
-    guard let latest else { return nil }
+    guard let latest = try storing({ try store.latestResources() }) else { return nil }
     let source = "stored resources, revision \(latest.revision)"
     let document = try invalid { () throws(ConfigErrors) in
       try ResourceDocument.parse(
@@ -135,27 +129,22 @@ package final class ResourceStore: Sendable {
     _ text: String, source: String, isOurs: Bool = false, at milliseconds: Int64
   ) throws(Failure) -> Outcome {
     // One apply at a time: each is checked against what the one before left.
-    let result: Result<Outcome, Failure> = state.withLock { state in
-      do throws(Failure) {
-        let (current, surroundings) = (state.configuration, state.surroundings)
-        let document = try Self.parse(text, source, current.resources, isOurs: isOurs)
-        // Compiled before anything is stored; the number is known only afterwards.
-        let next = current.revision + 1
-        var configuration = try Self.compile(document, next, surroundings)
-        guard document.resources != current.resources else {
-          return .success(Outcome(configuration: current, changed: false))
-        }
-        let revision = try Self.save(document.resources, in: store, key, milliseconds)
-        if revision != next {
-          configuration = try Self.compile(document, revision, surroundings)
-        }
-        state.configuration = configuration
-        return .success(Outcome(configuration: configuration, changed: true))
-      } catch {
-        return .failure(error)
+    try state.withLock { state throws(Failure) in
+      let (current, surroundings) = (state.configuration, state.surroundings)
+      let document = try Self.parse(text, source, current.resources, isOurs: isOurs)
+      // Compiled before anything is stored; the number is known only afterwards.
+      let next = current.revision + 1
+      var configuration = try Self.compile(document, next, surroundings)
+      guard document.resources != current.resources else {
+        return Outcome(configuration: current, changed: false)
       }
+      let revision = try Self.save(document.resources, in: store, key, milliseconds)
+      if revision != next {
+        configuration = try Self.compile(document, revision, surroundings)
+      }
+      state.configuration = configuration
+      return Outcome(configuration: configuration, changed: true)
     }
-    return try result.get()
   }
 
   /// What `adopt` would put in force; changes nothing. Nobody may apply in between.
@@ -187,22 +176,28 @@ package final class ResourceStore: Sendable {
   }
 
   /// Another key for the store, and every revision sealed with it. Nobody may apply in between.
-  package func rotateKey() throws -> StoreKeyResource {
-    let result: Result<StoreKeyResource, any Error> = state.withLock { _ in
-      Result {
+  package func rotateKey() throws(Failure) -> StoreKeyResource {
+    try state.withLock { _ throws(Failure) in
+      try Self.storing {
         StoreKeyResource(file: key.path, identifier: try key.rotate(in: store))
       }
     }
-    return try result.get()
   }
 
   private static func save(
     _ resources: Resources, in store: any CallStore, _ key: StoreKey, _ milliseconds: Int64
   ) throws(Failure) -> UInt64 {
-    do {
+    try storing {
       let sealed = try key.sealed(resources.document(secrets: .written))
       return try store.save(
         resources: DocumentWriter.json(sealed.document), sealedBy: sealed.key, at: milliseconds)
+    }
+  }
+
+  /// What the store throws, or the key of its passwords.
+  private static func storing<Value>(_ body: () throws -> Value) throws(Failure) -> Value {
+    do {
+      return try body()
     } catch let error as StoreError {
       throw .store(error)
     } catch let error as SecretError {

@@ -66,64 +66,39 @@ final class ResourceKeeper: Sendable {
   }
 
   func apply(_ document: [UInt8]) throws(APIFailure) -> ApplyResource {
-    let result: Result<ApplyResource, APIFailure> = plane.withLock { plane in
-      do throws(APIFailure) {
-        return .success(try change(document, plane))
-      } catch {
-        return .failure(error)
-      }
-    }
-    return try result.get()
+    try plane.withLock { plane throws(APIFailure) in try change(document, plane) }
   }
 
   func rotateKey() throws(APIFailure) -> StoreKeyResource {
-    do {
-      let key = try resources.rotateKey()
-      log.write(LogLine(.info, "store key rotated", [LogField("key", key.identifier)]))
-      return key
-    } catch let error as SecretError {
-      throw ResourceStore.Failure.secret(error).apiFailure
-    } catch let error as StoreError {
-      throw ResourceStore.Failure.store(error).apiFailure
-    } catch {
-      throw APIFailure(.internalFault, "\(error)", remedy: "The log has more.")
-    }
+    let key = try failing { () throws(ResourceStore.Failure) in try resources.rotateKey() }
+    log.write(LogLine(.info, "store key rotated", [LogField("key", key.identifier)]))
+    return key
   }
 
   /// Changes one number of what is in force, so that two who change different numbers at once both do.
   func change(number: String, _ wanted: NumberChange) throws(APIFailure) -> NumberResource {
-    let result: Result<NumberResource, APIFailure> = plane.withLock { plane in
-      do throws(APIFailure) {
-        var resources = current.resources
-        let place = try Self.place(of: number, wanted.of, in: resources)
-        resources.numbers[place] = try resources.numbers[place].changed(by: wanted)
-        let document = resources.document([.numbers], secrets: .omitted)
-        _ = try change(Array(DocumentWriter.json(document).utf8), plane, isOurs: true)
-        return .success(NumberResource(resources.numbers[place]))
-      } catch {
-        return .failure(error)
-      }
+    try plane.withLock { plane throws(APIFailure) in
+      var resources = current.resources
+      let place = try Self.place(of: number, wanted.of, in: resources)
+      resources.numbers[place] = try resources.numbers[place].changed(by: wanted)
+      let document = resources.document([.numbers], secrets: .omitted)
+      _ = try change(Array(DocumentWriter.json(document).utf8), plane, isOurs: true)
+      return NumberResource(resources.numbers[place])
     }
-    return try result.get()
   }
 
   /// Gives a user another password; the present one is good for a while yet.
   func rotatePassword(
     of name: String, tenant: String?, overlap: Int64
   ) throws(APIFailure) -> NewPasswordResource {
-    let result: Result<NewPasswordResource, APIFailure> = plane.withLock { plane in
-      do throws(APIFailure) {
-        var resources = current.resources
-        let place = try Self.place(ofUser: name, tenant, in: resources)
-        let answer = resources.users[place].rotatePassword(overlap: overlap, at: Self.now)
-        let document = resources.document([.users], secrets: .written)
-        _ = try change(Array(DocumentWriter.json(document).utf8), plane, isOurs: true)
-        return .success(answer)
-      } catch {
-        return .failure(error)
-      }
+    try plane.withLock { plane throws(APIFailure) in
+      var resources = current.resources
+      let place = try Self.place(ofUser: name, tenant, in: resources)
+      let answer = resources.users[place].rotatePassword(overlap: overlap, at: Self.now)
+      let document = resources.document([.users], secrets: .written)
+      _ = try change(Array(DocumentWriter.json(document).utf8), plane, isOurs: true)
+      return answer
     }
-    return try result.get()
   }
 
   private static func place(
@@ -174,20 +149,17 @@ final class ResourceKeeper: Sendable {
   func move(
     _ body: (_ compile: ([Listener]) throws -> Configuration) throws -> Void
   ) throws {
-    let result: Result<Void, any Error> = plane.withLock { _ in
-      Result {
-        var latest: ResourceStore.Moved?
-        try body { listeners in
-          let moved = try failing { () throws(ResourceStore.Failure) in
-            try resources.moved(to: listeners)
-          }
-          latest = moved
-          return moved.configuration
+    try plane.withLock { _ in
+      var latest: ResourceStore.Moved?
+      try body { listeners in
+        let moved = try failing { () throws(ResourceStore.Failure) in
+          try resources.moved(to: listeners)
         }
-        if let latest { resources.adopt(latest) }
+        latest = moved
+        return moved.configuration
       }
+      if let latest { resources.adopt(latest) }
     }
-    try result.get()
   }
 
   /// Announcements are read before anything is stored: a file that cannot be played is found now, not by

@@ -109,38 +109,30 @@ struct BatchPlan {
   }
 }
 
-extension FactEvent {
-  /// Whether the store has anything to write for it.
-  package var isStored: Bool {
-    switch self {
-    case .callAttempted, .callAnswered, .callRecovered, .sessionChanged, .recordingChanged,
-      .callEnded, .bindingAdded, .bindingRemoved, .mailboxSet, .banned, .banEnded, .tollKept:
-      true
-    case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
-      .mediaLatched, .mediaSilent,
-      .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused, .messageDropped,
-      .targetState,
-      .registrationState, .subscriptionState, .nameState, .internalFault,
-      .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
-      false
-    }
-  }
+/// What is lost with a fact that does not get into the store.
+enum Durability {
+  /// A record, or somebody's minutes.
+  case indispensable
+  /// A refreshed contact, a session's latest form, a ban: may be left out when the writer is far behind.
+  case wanted
+  /// Nothing: the store has nothing to write for it.
+  case none
+}
 
-  /// Whether a record would be missing or wrong without it, or somebody's minutes. What else is stored (a refreshed
-  /// contact, a session's latest form, a ban) may be left out when the writer is far behind.
-  var isIndispensable: Bool {
+extension FactEvent {
+  var durability: Durability {
     switch self {
-    case .callAttempted, .callAnswered, .callEnded, .tollKept: true
+    case .callAttempted, .callAnswered, .callEnded, .tollKept: .indispensable
     case .callRecovered, .sessionChanged, .recordingChanged, .bindingAdded, .bindingRemoved,
       .mailboxSet, .banned, .banEnded:
-      false
+      .wanted
     case .callsRecovered, .hopTried, .hopEnded, .callRinging, .callNoted, .digitPassed,
       .mediaLatched, .mediaSilent,
       .audioVerdict, .authenticationFailed, .previousPasswordUsed, .requestRefused, .messageDropped,
       .targetState,
       .registrationState, .subscriptionState, .nameState, .internalFault,
       .tollAlarm, .overload, .configurationApplied, .listenerClosed, .drained:
-      false
+      .none
     }
   }
 }

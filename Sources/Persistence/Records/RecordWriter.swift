@@ -89,8 +89,10 @@ package final class RecordWriter: Sendable {
   package func submit(_ facts: [Fact]) {
     guard let last = facts.last else { return }
     let mustWake = queue.withLock { queue in
-      for fact in facts where fact.event.isStored {
-        if queue.facts.count >= options.queueLimit, !fact.event.isIndispensable {
+      for fact in facts {
+        let durability = fact.event.durability
+        guard durability != .none else { continue }
+        if queue.facts.count >= options.queueLimit, durability != .indispensable {
           queue.counters.leftOut &+= 1
           continue
         }

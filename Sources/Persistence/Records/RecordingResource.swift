@@ -1,5 +1,5 @@
-package import Base
-package import CallCore
+import Base
+import CallCore
 import MediaControl
 
 /// A recording as exports, the API and the command tell it: times in RFC 3339, durations in seconds.
@@ -37,55 +37,34 @@ package struct RecordingResource: Codable, Hashable, Sendable {
 
   package init(_ stored: StoredRecording) {
     func time(_ milliseconds: Int64) -> String { Timestamp.text(milliseconds) }
-    name = stored.name
-    format = stored.format.name
-    file = stored.file.isEmpty ? nil : stored.file
-    rate = stored.rate == 0 ? nil : stored.rate
-    origin = stored.origin.rawValue
-    by = stored.by
-    let isPaused = stored.pauses.last.map { $0.to == nil } ?? false
+    let line = stored.line
+    name = line.name
+    format = line.format.name
+    file = line.file.isEmpty ? nil : line.file
+    rate = line.rate == 0 ? nil : line.rate
+    origin = line.origin.rawValue
+    by = line.by
     state =
-      stored.end != nil
-      ? "ended" : stored.started == nil ? "announcing" : isPaused ? "paused" : "recording"
+      line.end != nil
+      ? "ended" : line.started == nil ? "announcing" : line.isPaused ? "paused" : "recording"
     consent =
-      !stored.hasNotice
+      !line.hasNotice
       ? "none"
-      : stored.announced.isEmpty
-        ? "not announced" : "announced at " + stored.announced.map(time).joined(separator: ", ")
-    started = stored.started.map(time)
-    ended = stored.ended.map(time)
+      : line.announced.isEmpty
+        ? "not announced" : "announced at " + line.announced.map(time).joined(separator: ", ")
+    started = line.started.map(time)
+    ended = line.ended.map(time)
     pauses =
-      stored.pauses.isEmpty
-      ? nil : stored.pauses.map { Pause(from: time($0.from), to: $0.to.map(time)) }
-    end = stored.end?.name
-    if stored.end != nil, stored.end != .interrupted || stored.bytes > 0 {
-      bytes = stored.bytes
-      seconds = Double(stored.milliseconds) / 1_000
+      line.pauses.isEmpty
+      ? nil : line.pauses.map { Pause(from: time($0.from), to: $0.to.map(time)) }
+    end = line.end?.name
+    if line.end != nil, line.end != .interrupted || line.bytes > 0 {
+      bytes = line.bytes
+      seconds = Double(line.milliseconds) / 1_000
     }
-    lostSeconds = stored.lostMilliseconds > 0 ? Double(stored.lostMilliseconds) / 1_000 : nil
-    unreadPackets = stored.unreadPackets > 0 ? stored.unreadPackets : nil
+    lostSeconds = line.lostMilliseconds > 0 ? Double(line.lostMilliseconds) / 1_000 : nil
+    unreadPackets = line.unreadPackets > 0 ? line.unreadPackets : nil
     deleted = stored.deletion.map { time($0.at) }
     deletedBecause = stored.deletion?.reason.rawValue
-  }
-}
-
-extension StoredRecording {
-  /// Of a call that lives or has just ended; `wall`: a moment in milliseconds since 1970.
-  package init(_ recording: CallRecording, wall: (Instant) -> Int64) {
-    self.init(name: recording.name, format: recording.format)
-    origin = recording.origin
-    by = recording.by
-    file = recording.file
-    rate = recording.rate
-    hasNotice = recording.hasNotice
-    announced = recording.announced.map(wall)
-    started = recording.started.map(wall)
-    pauses = recording.pauses.map { Pause(from: wall($0.from), to: $0.to.map(wall)) }
-    ended = recording.ended.map(wall)
-    end = recording.end
-    bytes = recording.bytes
-    milliseconds = recording.milliseconds
-    lostMilliseconds = recording.lostMilliseconds
-    unreadPackets = recording.unreadPackets
   }
 }

@@ -27,17 +27,14 @@ enum RecordingText {
 
   static func append(_ recordings: [CallRecording], clock: StoreClock, to out: inout [UInt8]) {
     let rows = recordings.map { recording in
-      Row(
-        name: recording.name, format: recording.format.name, origin: recording.origin.rawValue,
-        by: recording.by, file: recording.file.isEmpty ? nil : recording.file,
-        rate: recording.rate == 0 ? nil : recording.rate,
-        notice: recording.hasNotice, announced: recording.announced.map(clock.wall),
-        started: recording.started.map(clock.wall), ended: recording.ended.map(clock.wall),
-        pauses: recording.pauses.map { pause in
-          [clock.wall(pause.from)] + (pause.to.map { [clock.wall($0)] } ?? [])
-        },
-        end: recording.end?.name, bytes: recording.bytes, ms: recording.milliseconds,
-        lostMs: recording.lostMilliseconds, unread: recording.unreadPackets)
+      let line = recording.map(clock.wall)
+      return Row(
+        name: line.name, format: line.format.name, origin: line.origin.rawValue, by: line.by,
+        file: line.file.isEmpty ? nil : line.file, rate: line.rate == 0 ? nil : line.rate,
+        notice: line.hasNotice, announced: line.announced, started: line.started,
+        ended: line.ended, pauses: line.pauses.map { [$0.from] + ($0.to.map { [$0] } ?? []) },
+        end: line.end?.name, bytes: line.bytes, ms: line.milliseconds,
+        lostMs: line.lostMilliseconds, unread: line.unreadPackets)
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -53,24 +50,23 @@ enum RecordingText {
       guard let format = RecordingFormat.allCases.first(where: { $0.name == row.format }) else {
         return nil
       }
-      var recording = StoredRecording(name: row.name, format: format)
-      recording.origin = CallRecording.Origin(rawValue: row.origin) ?? .rule
-      recording.by = row.by
-      recording.file = row.file ?? ""
-      recording.rate = row.rate ?? 0
-      recording.hasNotice = row.notice
-      recording.announced = row.announced
-      recording.started = row.started
-      recording.ended = row.ended
-      recording.pauses = row.pauses.compactMap { pause in
-        pause.first.map { StoredRecording.Pause(from: $0, to: pause.count > 1 ? pause[1] : nil) }
+      var line = RecordingLine<Int64>(
+        name: row.name, format: format, origin: RecordingOrigin(rawValue: row.origin) ?? .rule,
+        by: row.by, hasNotice: row.notice)
+      line.file = row.file ?? ""
+      line.rate = row.rate ?? 0
+      line.announced = row.announced
+      line.started = row.started
+      line.ended = row.ended
+      line.pauses = row.pauses.compactMap { pause in
+        pause.first.map { .init(from: $0, to: pause.count > 1 ? pause[1] : nil) }
       }
-      recording.end = row.end.flatMap(RecordingEnd.init(name:)) ?? (isOver ? .interrupted : nil)
-      recording.bytes = row.bytes
-      recording.milliseconds = row.ms
-      recording.lostMilliseconds = row.lostMs
-      recording.unreadPackets = row.unread
-      return recording
+      line.end = row.end.flatMap(RecordingEnd.init(name:)) ?? (isOver ? .interrupted : nil)
+      line.bytes = row.bytes
+      line.milliseconds = row.ms
+      line.lostMilliseconds = row.lostMs
+      line.unreadPackets = row.unread
+      return StoredRecording(line)
     }
   }
 }

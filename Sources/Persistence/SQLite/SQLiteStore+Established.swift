@@ -72,7 +72,7 @@ extension EstablishedCall {
     record.codec = stored.codec
     for note in stored.notes { record.note(note) }
     record.attempts = stored.attempts.map { CallAttempt($0, times) }
-    record.recordings = stored.recordings.map { CallRecording($0, times) }
+    record.recordings = stored.recordings.map { $0.line.map(times.instant(milliseconds:)) }
     self.init(
       record: record, session: session,
       lastAlive: times.instant(nanoseconds: row["alive_ns"], milliseconds: row["alive_ms"]))
@@ -86,28 +86,5 @@ extension CallAttempt {
       target: stored.target, address: SocketAddress(stored.address), started: started,
       ended: stored.duration.map { started + .milliseconds(Int(clamping: $0)) },
       status: stored.status, cause: stored.cause, forwardedBy: stored.forwardedBy)
-  }
-}
-
-extension CallRecording {
-  fileprivate init(_ stored: StoredRecording, _ times: StoredTimes) {
-    self.init(
-      name: stored.name, format: stored.format, origin: stored.origin, by: stored.by,
-      hasNotice: stored.hasNotice)
-    file = stored.file
-    rate = stored.rate
-    announced = stored.announced.map(times.instant(milliseconds:))
-    started = stored.started.map(times.instant(milliseconds:))
-    pauses = stored.pauses.map { pause in
-      Pause(
-        from: times.instant(milliseconds: pause.from),
-        to: pause.to.map(times.instant(milliseconds:)))
-    }
-    ended = stored.ended.map(times.instant(milliseconds:))
-    end = stored.end
-    bytes = stored.bytes
-    milliseconds = stored.milliseconds
-    lostMilliseconds = stored.lostMilliseconds
-    unreadPackets = stored.unreadPackets
   }
 }

@@ -1,3 +1,4 @@
+internal import CallCore
 internal import GRDB
 
 // What is kept of recordings whose files are gone: that they were, when, and why.
@@ -19,7 +20,7 @@ extension SQLiteStore {
     for index in record.recordings.indices {
       let row = try Row.fetchOne(
         db, sql: "SELECT * FROM recording_deleted WHERE name = ?",
-        arguments: [record.recordings[index].name])
+        arguments: [record.recordings[index].line.name])
       guard let row, let reason = RecordingDeletion.Reason(rawValue: row["reason"]) else {
         continue
       }

@@ -113,7 +113,7 @@ package final class Agent {
   package var innerAddress: SocketAddress?
 
   /// What it speaks with the trunk: what the listener that it knows does.
-  package var transport: Transport { world.transport(of: trunk) }
+  package var transport: Transport { world.network.transport(of: trunk) }
 
   package var contact: String {
     let parameter = transport == .udp ? "" : ";transport=\(transport.name)"
@@ -136,7 +136,7 @@ package final class Agent {
 
   func transmit(_ bytes: [UInt8], to: SocketAddress, callID: String) {
     guard !isMute(callID) else { return }
-    world.send(bytes, from: address, to: to)
+    world.network.send(bytes, from: address, to: to)
   }
 
   func receive(_ message: AgentMessage, from: SocketAddress) {
@@ -238,5 +238,5 @@ package final class Agent {
   }
 
   /// Bytes as they are, whatever they are.
-  package func sendRaw(_ bytes: [UInt8]) { world.send(bytes, from: address, to: trunk) }
+  package func sendRaw(_ bytes: [UInt8]) { world.network.send(bytes, from: address, to: trunk) }
 }

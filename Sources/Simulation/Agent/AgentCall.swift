@@ -66,7 +66,6 @@ package final class AgentCall {
   var sdpVersion = 1
   package internal(set) var reoffersAnswered: [Int] = []
   var reofferPending = false
-  var answeredOffers = 0
 
   // Caller
   var callerScript = CallerScript()
@@ -134,7 +133,7 @@ package final class AgentCall {
     remoteParty = "<sip:\(number)@\(agent.domain)>"
     localCSeq = UInt32(agent.random.within(1...50_000))
     started = agent.world.now
-    media = agent.world.newMediaAddress(of: agent)
+    media = agent.world.network.newMediaAddress(of: agent)
   }
 
   init(answering invite: AgentMessage, agent: Agent) {
@@ -149,7 +148,7 @@ package final class AgentCall {
     localCSeq = UInt32(agent.random.within(1...50_000))
     remoteCSeq = invite.cseq
     started = agent.world.now
-    media = agent.world.newMediaAddress(of: agent)
+    media = agent.world.network.newMediaAddress(of: agent)
   }
 
   static func withoutTag(_ party: String) -> String {

@@ -69,7 +69,7 @@ extension AgentCall {
 
   private func move() {
     world.media.silence(media, at: world.now)
-    media = world.newMediaAddress(of: agent)
+    media = world.network.newMediaAddress(of: agent)
   }
 
   func receiveReoffer(_ message: AgentMessage, _ transaction: AgentServerTransaction) {

@@ -70,7 +70,7 @@ extension AgentCall {
   }
 
   private func add(_ kind: AgentLine.Kind) {
-    let address = world.newMediaAddress(of: agent)
+    let address = world.network.newMediaAddress(of: agent)
     if let i = beside.firstIndex(where: { $0.kind == kind }) {
       beside[i].media = beside[i].media ?? address
     } else {
@@ -105,7 +105,7 @@ extension AgentCall {
     beside = offer.beside.enumerated().map { i, line in
       let own = beside.indices.contains(i) && beside[i].kind == line.kind ? beside[i].media : nil
       let isTaken = line.media != nil && agent.takes.contains(line.kind)
-      return AgentLine(line.kind, isTaken ? own ?? world.newMediaAddress(of: agent) : nil)
+      return AgentLine(line.kind, isTaken ? own ?? world.network.newMediaAddress(of: agent) : nil)
     }
     sdp.beside = beside
     return sdp.text(canary: agent.canary, version: sdpVersion)

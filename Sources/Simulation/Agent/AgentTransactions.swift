@@ -134,7 +134,7 @@ extension Agent {
 
   /// Nothing gets lost on the way, and the engine has been there all the time.
   var mayExpectAnswers: Bool {
-    world.shard != nil && world.isReliable(self) && world.epoch == 0
+    world.shard != nil && world.network.isReliable(self) && world.epoch == 0
   }
 
   // MARK: Server side
@@ -195,7 +195,7 @@ extension Agent {
   /// acknowledged by nobody.
   private func hasBeenGivenUp(_ transaction: AgentServerTransaction) -> Bool {
     guard let cancelled = transaction.cancelled else { return false }
-    let link = world.link(of: self)
+    let link = world.network.link(of: self)
     return world.now + (link.delay + link.jitter) * 2 >= cancelled + AgentTimers.end
   }
 

@@ -150,7 +150,7 @@ extension Auditor {
     if exchanges.clients[key] != nil { return noteCopy(message, key) }
     exchanges.clients[key] = Exchanges.Client(
       callID: message.callID, method: message.method, to: to,
-      isReliable: world.transport(of: from).isReliable, sent: [world.now])
+      isReliable: world.network.transport(of: from).isReliable, sent: [world.now])
     guard message.method == .invite, !message.toTag.isEmpty else { return }
     // RFC 3261 §14.1: none while another is in progress, whichever way that goes.
     if let branch = exchanges.ours[message.callID],

@@ -384,7 +384,7 @@ package final class Auditor {
 
   /// Whatever a peer wrote as its own must not reach another.
   private func checkCanaries(_ datagram: Datagram) {
-    guard let own = world.canary(of: datagram.to) else { return }
+    guard let own = world.network.canary(of: datagram.to) else { return }
     // A collector of quality is told which calls its reports are about: that is what it is there for (RFC 6035 §4.6.2).
     if let message = datagram.message, message.isRequest, message.method == .publish { return }
     let prefix = Auditor.canaryPrefix

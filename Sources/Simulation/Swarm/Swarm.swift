@@ -97,7 +97,7 @@ package final class Swarm {
       watchers = Watchers(world, office, count: settings.lamps, random: &random)
       world.run(for: .seconds(5))
     }
-    world.setLinks(link)
+    world.network.setLinks(link)
     world.mutation = settings.mutation?()
   }
 
@@ -162,7 +162,7 @@ package final class Swarm {
   /// Long enough for everything to end by itself.
   fileprivate func rest() {
     world.run(for: .seconds(400))
-    world.setLinks(.perfect)
+    world.network.setLinks(.perfect)
     endAbandonedHolds()
     world.settle(within: .seconds(900))
     watchers?.end()
@@ -207,13 +207,13 @@ package final class Swarm {
       troubled = true
       var cut = link
       cut.partitioned = true
-      world.setLink(cut, of: agent)
-      world.after(pause) { [self] in world.setLink(link, of: agent) }
+      world.network.setLink(cut, of: agent)
+      world.after(pause) { [self] in world.network.setLink(link, of: agent) }
     case 1:
       troubled = true
-      world.setDown(true, agent)
+      world.network.setDown(true, agent)
       world.after(pause) { [self] in
-        world.setDown(false, agent)
+        world.network.setDown(false, agent)
         registerAgain(agent)
       }
     default:
@@ -228,7 +228,7 @@ package final class Swarm {
   /// A connection is gone, as when a phone changes its network: it makes another.
   private func reconnect(_ agent: Agent) {
     troubled = true
-    world.breakFlow(of: agent)
+    world.network.breakFlow(of: agent)
     world.after(random.interval(50...3_000)) { [self] in registerAgain(agent) }
   }
 
@@ -278,7 +278,7 @@ package final class Swarm {
     world.auditor.checkAtRest(policy: .seconds(181))
     var outcome = SwarmOutcome(seed: settings.seed)
     outcome.calls = plans.count
-    outcome.datagrams = world.datagramsSent
+    outcome.datagrams = world.network.datagramsSent
     outcome.virtualSeconds = (world.now - .zero).wholeSeconds
     for (plan, call) in zip(plans, placed) {
       guard let call else { continue }

@@ -116,9 +116,9 @@ final class Watchers {
     let now = world.now
     for lamp in lamps
     where lamp.isOn && lamp.isSubscribed && isLongAgo(lamp.since, now)
-      && isLongAgo(lamp.subscription.notifiedAt, now) && world.isReliable(lamp.watcher)
-      && world.isReliable(lamp.watched) && world.link(of: lamp.watched).isReliable
-      && world.link(of: lamp.watcher).isReliable
+      && isLongAgo(lamp.subscription.notifiedAt, now) && world.network.isReliable(lamp.watcher)
+      && world.network.isReliable(lamp.watched) && world.network.link(of: lamp.watched).isReliable
+      && world.network.link(of: lamp.watcher).isReliable
     {
       let calls = lamp.watched.calls
       let current = calls.first { call in

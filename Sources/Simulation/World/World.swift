@@ -2,7 +2,6 @@ package import Base
 package import CallCore
 package import MediaControl
 package import Policy
-package import SIPWire
 package import Resolution
 
 /// The rules whose breach a world notes; each is one of RELIABILITY's invariants or of RFC 3261's.
@@ -46,25 +45,18 @@ package final class World {
   package private(set) var settings: WorldSettings
   package private(set) var now = Instant(nanoseconds: 1_000_000_000)
   private var queue = EventQueue()
-  private var network: VirtualNetwork
   private var random: SeededRandom
   package private(set) var shard: Shard?
   package private(set) lazy var media = SimulatedMedia(
     addresses: settings.mediaAddresses, advertised: settings.advertisedMedia, world: self,
     random: mediaRandom)
+  package private(set) lazy var network = SimulatedNetwork(world: self, random: networkRandom)
   package private(set) lazy var store = SimulatedStore(world: self, random: storeRandom)
   package private(set) lazy var auditor = Auditor(world: self)
   private let mediaRandom: SeededRandom
   private let storeRandom: SeededRandom
+  private let networkRandom: SeededRandom
   package private(set) var agents: [Agent] = []
-  private var agentsByAddress: [SocketAddress: Agent] = [:]
-  private let listenersByAddress: [SocketAddress: ListenerIndex]
-  /// Hosts that answer with ICMP instead of SIP.
-  private var unreachable: Set<SocketAddress> = []
-  /// Agents whose path lost something at some time.
-  private var unreliable: Set<SocketAddress> = []
-  /// What was sent by connections whose path is cut: TCP repeats it until that is mended.
-  private var held: [SocketAddress: [(datagram: Datagram, toAgent: Bool)]] = [:]
   /// Counts the crashes: what was under way in an earlier epoch does not arrive.
   package private(set) var epoch = 0
   private var crashed = Instant.zero
@@ -74,10 +66,6 @@ package final class World {
   package var trace = WorldTrace()
   /// A planted bug, to see that the invariants notice it.
   package var mutation: Mutation?
-  /// Nobody takes connections from the engine.
-  package var refusesStreams = false
-  /// Chosen datagrams get lost on top of what the links lose; asked once for each, in order.
-  package var loses: ((AgentMessage) -> Bool)?
   /// What DNS says of a name, 20 ms after it is asked; nil: nothing is ever answered.
   package var resolve: (LocationRequest) -> Location? = { _ in Location(.none) }
   /// What comes of a certificate's URL, `fetchTime` after it is asked for; nil: nothing ever does.
@@ -92,8 +80,6 @@ package final class World {
   private var answers: [UInt64: ShardAnswer] = [:]
   private var queries: UInt64 = 0
   private var revision: UInt64 = 0
-  private var nextMediaPort: [IPAddress: UInt16] = [:]
-  package private(set) var datagramsSent = 0
 
   package init(_ settings: WorldSettings) {
     var filled = settings
@@ -104,19 +90,7 @@ package final class World {
     random = SeededRandom(seed: settings.seed)
     mediaRandom = random.fork()
     storeRandom = random.fork()
-    network = VirtualNetwork(random: random.fork(), defaultQuality: settings.link)
-    var listeners: [SocketAddress: ListenerIndex] = [:]
-    for (index, listener) in settings.listeners.enumerated() {
-      let index = ListenerIndex(index)
-      listeners[World.outer(listener.bound, index, settings)] = index
-    }
-    listenersByAddress = listeners
-  }
-
-  private static func outer(
-    _ bound: SocketAddress, _ listener: ListenerIndex, _ settings: WorldSettings
-  ) -> SocketAddress {
-    settings.natted[listener].map { SocketAddress($0, bound.port) } ?? bound
+    networkRandom = random.fork()
   }
 
   // MARK: The engine's life
@@ -152,7 +126,7 @@ package final class World {
   package func leave(
     _ listener: SocketAddress, for resources: Resources
   ) throws(ConfigurationProblems) {
-    guard let index = listenersByAddress[listener] else { return }
+    guard let index = network.listener(at: listener) else { return }
     settings.listeners[Int(index)].state = .leaving
     revision += 1
     input(.listeners(settings.listeners, try compile(resources)))
@@ -250,14 +224,7 @@ package final class World {
     store.append(kept)
     let early = mutation?.confirmsEarly == true ? kept.last : nil
     for (listener, to, connects, bytes) in datagrams {
-      guard Int(listener) < settings.listeners.count else {
-        violate(.destination, "no listener \(listener)", "")
-        continue
-      }
-      let bound = settings.listeners[Int(listener)].bound
-      emit(
-        bytes, from: World.outer(bound, listener, settings), to: to,
-        by: Departure(listener: listener, connects: connects))
+      network.emit(bytes, to: to, by: listener, connects: connects)
     }
     for case .watch(let request) in names {
       after(.milliseconds(20)) { [self] in
@@ -290,7 +257,7 @@ package final class World {
     return records
   }
 
-  // MARK: The network
+  // MARK: Agents, and what arrives from them
 
   package func agent(
     _ name: String, at address: SocketAddress, trunk: SocketAddress, user: String
@@ -299,190 +266,17 @@ package final class World {
       index: agents.count, name: name, address: address, trunk: trunk, user: user, world: self,
       random: random.fork())
     agents.append(agent)
-    agentsByAddress[address] = agent
-    network.attach(address)
+    network.attach(agent)
     return agent
   }
 
-  func canary(of address: SocketAddress) -> [UInt8]? {
-    agentsByAddress[address]?.canaryBytes
-  }
-
-  package func setLink(_ quality: LinkQuality, of agent: Agent) {
-    if !quality.isReliable { unreliable.insert(agent.address) }
-    network.set(quality, for: agent.address)
-    guard !quality.partitioned, let waiting = held.removeValue(forKey: agent.address) else {
-      return
-    }
-    for (datagram, toAgent) in waiting { carry(datagram, agent: agent.address, toAgent: toAgent) }
-  }
-
-  package func setLinks(_ quality: LinkQuality) {
-    for agent in agents { setLink(quality, of: agent) }
-  }
-
-  /// Pulls the plug of an agent's host, or puts it back: it has forgotten everything, and while it is
-  /// down its network says so by ICMP.
-  package func setDown(_ isDown: Bool, _ agent: Agent) {
-    unreliable.insert(agent.address)
-    agent.alive = !isDown
-    if isDown {
-      agent.reboot()
-      breakFlow(of: agent)
-      unreachable.insert(agent.address)
-    } else {
-      unreachable.remove(agent.address)
-    }
-  }
-
-  /// Nothing was ever lost on the way to this agent.
-  package func isReliable(_ agent: Agent) -> Bool { !unreliable.contains(agent.address) }
-
-  package func link(of agent: Agent) -> LinkQuality {
-    network.quality(of: agent.address) ?? .perfect
-  }
-
-  /// What an agent speaks with a listener.
-  package func transport(of listener: SocketAddress) -> Transport {
-    listenersByAddress[listener].map { settings.listeners[Int($0)].transport } ?? .udp
-  }
-
-  /// The connection of an agent ends: what was on its way by it is lost, and the engine hears of it after the
-  /// path's delay. The next message of either side makes another, where that side may.
-  package func breakFlow(of agent: Agent) {
-    guard network.isUp(agent.address), let listener = listenersByAddress[agent.trunk] else {
-      return
-    }
-    network.disconnect(agent.address)
-    unreliable.insert(agent.address)
-    held[agent.address] = nil
-    for call in agent.calls where call.state != .ended { call.isCutOff = true }
-    auditor.flowLost(agent.address)
-    let (address, delay) = (agent.address, link(of: agent).delay)
-    after(delay) { [self] in
-      if !network.isUp(address) { input(.flowLost(listener, address)) }
-    }
-  }
-
-  package func isListener(_ address: SocketAddress) -> Bool { listenersByAddress[address] != nil }
-
-  package func newMediaAddress(of agent: Agent) -> SocketAddress {
-    let port = nextMediaPort[agent.address.ip, default: 20_000]
-    nextMediaPort[agent.address.ip] = port >= 65_000 ? 20_000 : port + 2
-    let address = SocketAddress(agent.address.ip, port)
-    media.know(address)
-    return address
-  }
-
-  /// From an agent.
-  func send(_ bytes: [UInt8], from: SocketAddress, to: SocketAddress) {
-    let message = try? AgentMessage(bytes)
-    var datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
-    // Without an engine the agents speak to one another, which is how they are tested themselves.
-    guard isListener(to) || (shard == nil && agentsByAddress[to] != nil) else {
-      violate(
-        .destination, "an agent was told to send to \(AgentText.hostPort(to))",
-        message?.callID ?? "")
-      return
-    }
-    if transport(of: to).isReliable {
-      datagram.flow = network.connect(from)
-      return stream(datagram, agent: from, toAgent: false)
-    }
-    carry(datagram, path: from)
-  }
-
-  /// By a connection, which exists.
-  private func stream(_ datagram: Datagram, agent: SocketAddress, toAgent: Bool) {
-    trace.note(datagram, at: now, lost: false)
-    carry(datagram, agent: agent, toAgent: toAgent)
-  }
-
-  private func carry(_ datagram: Datagram, agent: SocketAddress, toAgent: Bool) {
-    if let at = network.arrival(of: agent, toAgent: toAgent, at: now) {
-      queue.add(.arrival(datagram), at: at)
-    } else {
-      held[agent, default: []].append((datagram, toAgent))
-    }
-  }
-
-  private struct Departure {
-    var listener: ListenerIndex
-    var connects: Bool
-  }
-
-  /// From the engine.
-  private func emit(
-    _ original: [UInt8], from: SocketAddress, to destination: SocketAddress, by way: Departure
-  ) {
-    for (bytes, to) in mutation?.altered(original, to: destination) ?? [(original, destination)] {
-      datagramsSent += 1
-      var message: AgentMessage?
-      do {
-        // A keep-alive is no message (RFC 5626 §3.5.1).
-        if bytes != Array("\r\n\r\n".utf8) { message = try AgentMessage(bytes) }
-      } catch {
-        violate(.wellFormed, "\(error.reason): \(String(decoding: bytes, as: UTF8.self))", "")
-      }
-      var datagram = Datagram(from: from, to: to, bytes: bytes, message: message)
-      auditor.sent(datagram)
-      let listener = settings.listeners[Int(way.listener)]
-      let isStream = listener.transport.isReliable
-      if listener.state == .closed {
-        violate(.destination, "sent by a listener that is closed", message?.callID ?? "")
-      }
-      guard agentsByAddress[to] != nil else {
-        violate(
-          .destination, "sent to \(AgentText.hostPort(to)), where nobody is", message?.callID ?? "")
-        continue
-      }
-      if isStream {
-        guard network.isUp(to) || way.connects && !unreachable.contains(to) && !refusesStreams
-        else {
-          trace.note(datagram, at: now, lost: true)
-          after(.milliseconds(8)) { [self] in input(.flowLost(way.listener, to)) }
-          continue
-        }
-        datagram.flow = network.connect(to)
-        stream(datagram, agent: to, toAgent: true)
-      } else if unreachable.contains(to) {
-        trace.note(datagram, at: now, lost: true)
-        after(.milliseconds(8)) { [self] in
-          auditor.unreachable(to)
-          input(.unreachable(to))
-        }
-      } else {
-        carry(datagram, path: to)
-      }
-    }
-  }
-
-  private func carry(_ datagram: Datagram, path: SocketAddress) {
-    var delays = network.fates(of: path)
-    if let message = datagram.message, loses?(message) == true { delays = [] }
-    trace.note(datagram, at: now, lost: delays.isEmpty)
-    if delays.isEmpty, let message = datagram.message, message.isRequest, message.method == .bye {
-      agentsByAddress[datagram.to]?.calls(message.callID)?.byesLost += 1
-    }
-    for delay in delays { queue.add(.arrival(datagram), at: now + delay) }
-  }
-
-  private func arrive(_ datagram: Datagram) {
-    if let flow = datagram.flow {
-      let agent = agentsByAddress[datagram.to] == nil ? datagram.from : datagram.to
-      guard network.lives(flow, of: agent) else { return }
-    }
-    if let agent = agentsByAddress[datagram.to] {
-      guard let message = datagram.message else { return }
-      agent.receive(message, from: datagram.from)
-      // Whoever hears of a call after the engine's end has nobody to end it with.
-      if shard == nil { agent.calls(message.callID)?.isCutOff = true }
-    } else if let listener = listenersByAddress[datagram.to], let shard {
-      guard service != nil else { return hand(datagram, listener, shard) }
-      guard backlog.count < backlogLimit else { return shard.kernelDropped(at: now) }
-      backlog.add(datagram, listener, at: now)
-      serve()
-    }
+  /// At one of the engine's listeners.
+  func take(_ datagram: Datagram, on listener: ListenerIndex) {
+    guard let shard else { return }
+    guard service != nil else { return hand(datagram, listener, shard) }
+    guard backlog.count < backlogLimit else { return shard.kernelDropped(at: now) }
+    backlog.add(datagram, listener, at: now)
+    serve()
   }
 
   private func hand(_ datagram: Datagram, _ listener: ListenerIndex, _ shard: Shard) {
@@ -509,6 +303,10 @@ package final class World {
 
   package func after(_ interval: Interval, _ action: @escaping () -> Void) {
     queue.add(.action(action), at: now + interval)
+  }
+
+  func arrive(_ datagram: Datagram, at instant: Instant) {
+    queue.add(.arrival(datagram), at: instant)
   }
 
   package func run(for interval: Interval) { run(until: now + interval) }
@@ -542,7 +340,7 @@ package final class World {
     guard let event, event <= end else { return false }
     now = max(now, event)
     switch queue.removeFirst() {
-    case .arrival(let datagram): arrive(datagram)
+    case .arrival(let datagram): network.arrive(datagram)
     case .action(let action): action()
     case nil: break
     }

@@ -41,7 +41,7 @@ extension World {
     var messages: [LadderMessage] = []
     for entry in trace.entries where entry.at >= since {
       if let callIDs, !callIDs.contains(entry.callID) { continue }
-      let outgoing = isListener(entry.from)
+      let outgoing = network.isListener(entry.from)
       guard let peer = columns[outgoing ? entry.to : entry.from] else { continue }
       let again = !seen.insert(entry.bytes).inserted
       messages.append(

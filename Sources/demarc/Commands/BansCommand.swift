@@ -21,10 +21,7 @@ struct BansCommand: AsyncParsableCommand {
 
     func run() async throws {
       let reply = try await server.client.ask(.get, "/v1/bans")
-      try output.show(reply, as: PageResource<BanResource>.self) { page, terminal in
-        page.items.isEmpty
-          ? "Nobody is banned.\n" : StateViews.bans(page.items).render(on: terminal)
-      }
+      try output.list(reply, none: "Nobody is banned.", view: StateViews.bans)
     }
   }
 

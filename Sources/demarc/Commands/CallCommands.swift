@@ -17,9 +17,7 @@ struct CallsCommand: AsyncParsableCommand {
 
   func run() async throws {
     let reply = try await server.client.ask(.get, "/v1/calls")
-    try output.show(reply, as: PageResource<CallResource>.self) { page, terminal in
-      page.items.isEmpty ? "No calls.\n" : CallViews.live(page.items).render(on: terminal)
-    }
+    try output.list(reply, none: "No calls.", view: CallViews.live)
   }
 }
 

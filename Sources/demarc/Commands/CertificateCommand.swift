@@ -24,10 +24,7 @@ struct CertificatesCommand: AsyncParsableCommand {
       reload
       ? try await server.client.ask(.post, "/v1/certificates:reload")
       : try await server.client.ask(.get, "/v1/certificates")
-    try output.show(reply, as: PageResource<CertificateResource>.self) { page, terminal in
-      page.items.isEmpty
-        ? "No listener has a certificate.\n"
-        : StateViews.certificates(page.items).render(on: terminal)
-    }
+    try output.list(
+      reply, none: "No listener has a certificate.", view: StateViews.certificates)
   }
 }

@@ -16,10 +16,7 @@ struct RecordingsCommand: AsyncParsableCommand {
 
   func run() async throws {
     let reply = try await server.client.ask(.get, "/v1/recordings")
-    try output.show(reply, as: PageResource<RecordingFileResource>.self) { page, terminal in
-      page.items.isEmpty
-        ? "No recordings.\n" : CallViews.recordings(page.items).render(on: terminal)
-    }
+    try output.list(reply, none: "No recordings.", view: { CallViews.recordings($0) })
   }
 }
 

@@ -49,22 +49,14 @@ struct RegistrationsCommand: AsyncParsableCommand {
   func run() async throws {
     if upstream { return try await showUpstream() }
     let reply = try await server.client.ask(.get, "/v1/registrations")
-    try output.show(reply, as: PageResource<RegistrationResource>.self) { page, terminal in
-      page.items.isEmpty
-        ? "Nobody is registered.\n"
-        : StateViews.registrations(page.items).render(on: terminal)
-    }
+    try output.list(reply, none: "Nobody is registered.", view: StateViews.registrations)
   }
 }
 
 extension RegistrationsCommand {
   private func showUpstream() async throws {
     let reply = try await server.client.ask(.get, "/v1/registrations/upstream")
-    try output.show(reply, as: PageResource<UpstreamRegistrationResource>.self) { page, terminal in
-      page.items.isEmpty
-        ? "No trunk registers with its provider.\n"
-        : StateViews.upstream(page.items).render(on: terminal)
-    }
+    try output.list(reply, none: "No trunk registers with its provider.", view: StateViews.upstream)
   }
 }
 

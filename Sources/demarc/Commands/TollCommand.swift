@@ -23,10 +23,7 @@ struct TollCommand: AsyncParsableCommand {
 
     func run() async throws {
       let reply = try await server.client.ask(.get, "/v1/toll")
-      try output.show(reply, as: PageResource<TollAccountResource>.self) { page, terminal in
-        page.items.isEmpty
-          ? "Nothing was noticed.\n" : StateViews.toll(page.items).render(on: terminal)
-      }
+      try output.list(reply, none: "Nothing was noticed.", view: StateViews.toll)
     }
   }
 

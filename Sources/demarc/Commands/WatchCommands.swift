@@ -16,11 +16,8 @@ struct SubscriptionsCommand: AsyncParsableCommand {
 
   func run() async throws {
     let reply = try await server.client.ask(.get, "/v1/subscriptions")
-    try output.show(reply, as: PageResource<SubscriptionResource>.self) { page, terminal in
-      page.items.isEmpty
-        ? "Nobody has subscribed to anything.\n"
-        : StateViews.subscriptions(page.items).render(on: terminal)
-    }
+    try output.list(
+      reply, none: "Nobody has subscribed to anything.", view: StateViews.subscriptions)
   }
 }
 
@@ -43,11 +40,7 @@ struct MailboxCommand: AsyncParsableCommand {
 
     func run() async throws {
       let reply = try await server.client.ask(.get, "/v1/mailboxes")
-      try output.show(reply, as: PageResource<MailboxResource>.self) { page, terminal in
-        page.items.isEmpty
-          ? "Nothing was said of any mailbox.\n"
-          : StateViews.mailboxes(page.items).render(on: terminal)
-      }
+      try output.list(reply, none: "Nothing was said of any mailbox.", view: StateViews.mailboxes)
     }
   }
 

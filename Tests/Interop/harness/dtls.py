@@ -52,7 +52,7 @@ def library():
                 (ssl, "SSL_ctrl", ctypes.c_long, [pointer, number, ctypes.c_long, pointer]),
                 (ssl, "SSL_set_alpn_protos", number, [pointer, text, ctypes.c_uint]),
                 (ssl, "SSL_set_accept_state", None, [pointer]), (ssl, "SSL_set_connect_state", None, [pointer]),
-                (ssl, "SSL_do_handshake", number, [pointer]), (ssl, "SSL_shutdown", number, [pointer]),
+                (ssl, "SSL_do_handshake", number, [pointer]),
                 (ssl, "SSL_read", number, [pointer, text, number]),
                 (ssl, "SSL_get_error", number, [pointer, number]),
                 (ssl, "SSL_get_selected_srtp_profile", ctypes.POINTER(_Profile), [pointer]),
@@ -245,6 +245,3 @@ class Endpoint(srtp.Endpoint):
         lib.X509_free(certificate)
         return ":".join(f"{byte:02X}" for byte in digest.raw[:count.value])
 
-    def say_goodbye(self):
-        library().SSL_shutdown(self._session)
-        self._flush()

@@ -35,6 +35,16 @@ domain={domain}
 """
 
 
+def registered_user(t, world, user, says, **options):
+    """A linphone that has registered as one of the world's users, and says that when it is called."""
+    phone = Linphone(
+        t.folder, user, world.users[user]["password"], world.sip, world.domain,
+        audio.numpy.concatenate([says, audio.silence(2)]), **options)
+    t.defer(phone.stop)
+    phone.registered()
+    return phone
+
+
 class Linphone:
     def __init__(self, folder, user, password, registrar, domain, says, sip="", transport="udp"):
         self.user = user
@@ -72,6 +82,18 @@ class Linphone:
             self.type("status register")
             return False
         wait_until(done, seconds, "linphone to register", 0.3)
+
+    def hear_echo(self, world, words, **limits):
+        """Calls the echo application and says its words, which it hears again; the closed record and the likeness.
+
+        It has ended then: that is when it writes its recording."""
+        self.type(f"call sip:9001@{world.domain}")
+        call = world.live("9001", 10)
+        time.sleep(len(words) / audio.RATE + 2)
+        self.type("terminate all")
+        record = world.ended(call["id"], 5)
+        self.stop()
+        return record, audio.check_likeness("echo", words, self.heard(), **limits)
 
     def heard(self):
         return audio.read_growing_wav(self.record)

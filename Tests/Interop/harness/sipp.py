@@ -3,8 +3,6 @@
 import csv
 import pathlib
 import signal
-import tempfile
-import time
 
 from .ports import free_port, free_range
 from .process import Failure, Process, expect, wait_until
@@ -109,8 +107,7 @@ class Caller:
         return send(self.request("BYE", sequence, uri="[next_url]", extra="[routes]\n"), retrans=500) + recv(200)
 
 
-def uac(name="uac", hold_ms=500, media="", caller=None, digest=None, extra="", body=None, bye=True,
-        ring=True):
+def uac(name="uac", hold_ms=500, media="", caller=None, digest=None, extra="", body=None, bye=True):
     """A call that is answered and, after a while, ended by the caller."""
     caller = caller or Caller()
     if digest:

@@ -123,7 +123,7 @@ def hour(t):
     world.clock.step(HOUR)
 
     # While both are silent: a carrier that says nothing gives way neither early nor late.
-    lost, mine = begin(pbx, other, free_port())
+    lost, _ = begin(pbx, other, free_port())
     first = silent.expect_request("INVITE")
     tried = time.monotonic()
     world.clock.step(-HOUR)

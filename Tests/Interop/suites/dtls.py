@@ -7,12 +7,13 @@ import time
 from harness import audio, dtls, srtp
 from harness.agent import token
 from harness.case import test
-from harness.linphone import Linphone
+from harness.conversation import talk
+from harness.linphone import registered_user
 from harness.ports import free_range
 from harness.process import expect, wait_until
 from harness.world import World
 
-from .secure import BACK, WORDS, notes, talk
+from .secure import BACK, WORDS, notes
 
 BY_DTLS = {"srtp": "require", "srtpKeys": "dtls"}
 
@@ -114,7 +115,7 @@ def hold(t):
     time.sleep(4)
     after = world.handshakes("done")
     alice.hang_up()
-    record = World.ended(world, call["id"])
+    record = world.ended(call["id"])
     expect(after == before, f"{before} handshakes before and {after} after")
     expect(notes(record).count("keys agreed by DTLS") == 1, f"notes: {notes(record)}")
     sent, received = alice.packets()
@@ -127,21 +128,11 @@ def linphone(t):
     """linphone with mandatory DTLS hears its own words from the echo application"""
     world = HandshakeWorld(t)
     words, says = audio.spoken(WORDS)
-    phone = Linphone(
-        t.folder, "alice", world.users["alice"]["password"], world.sip, world.domain,
-        audio.numpy.concatenate([says, audio.silence(2)]), sip="media_encryption=dtls\nmedia_encryption_mandatory=1\n")
-    t.defer(phone.stop)
-    phone.registered()
-    phone.type(f"call sip:9001@{world.domain}")
-    call = world.live("9001", 10)
-    time.sleep(len(words) / audio.RATE + 2)
-    phone.type("terminate all")
-    record = World.ended(world, call["id"], 5)
+    phone = registered_user(
+        t, world, "alice", says, sip="media_encryption=dtls\nmedia_encryption_mandatory=1\n")
+    # It swallows a part of the first syllable where it has its keys by DTLS: all packets pass both ways from the first on.
+    record, likeness = phone.hear_echo(world, words, correlation=0.9, window=0.3)
     expect(agreed(record, "caller"), f"notes: {notes(record)}")
-    # It writes its recording when it ends, and swallows a part of the first syllable where it has its keys by DTLS: all
-    # packets pass both ways from the first on.
-    phone.stop()
-    likeness = audio.check_likeness("echo", words, phone.heard(), correlation=0.9, window=0.3)
     t.remark = f"{likeness}; {notes(record)}"
 
 
@@ -315,7 +306,7 @@ def wrong_certificate(t):
     expect(right.shake(target), "no second handshake")
     expect(echoes(right, target), "no echo")
     expect(dialog.bye().status == 200, "BYE")
-    record = World.ended(world, call["id"])
+    record = world.ended(call["id"])
     expect(notes(record).count("caller: wrong fingerprint") == 1 and agreed(record, "caller"), notes(record))
 
 
@@ -334,7 +325,7 @@ def no_handshake(t):
     verdict = 'demarc_audio_verdicts_total{reason="no-handshake"}'
     wait_until(lambda: world.demarc.metrics()[verdict] == 1, 5, "a verdict")
     expect(dialog.bye().status == 200, "BYE")
-    record = World.ended(world, call["id"])
+    record = world.ended(call["id"])
     expect("the caller is not heard: no-handshake" in notes(record), notes(record))
 
 

@@ -220,7 +220,7 @@ def resume(t, world, codec, modules, theirs, hears_music):
     record = world.ended(call["id"])
     expect(any(note.startswith("speech is converted") for note in record["notes"]), f"{record['notes']}")
     # It spoke to the phone all the time but for the hold.
-    sent, received = alice.packets()
+    _, received = alice.packets()
     expect(received > 50 * (gap + len(words) / audio.RATE), f"alice received {received} packets")
     likeness = audio.check_likeness("after the resume", words, after, correlation=0.80, window=0.50)
     t.remark = f"{likeness.correlation:.4f}"

@@ -234,7 +234,7 @@ def descriptors(t):
     connect(t, world, "tls").options()
     connect(t, world).options()
     phone.options()
-    expect(world.ended("noDescriptors") > 0, "the refusals were not counted")
+    expect(world.connections_ended("noDescriptors") > 0, "the refusals were not counted")
     bye = threading.Thread(target=lambda: east.send(east.answer_to(east.expect_request("BYE"), 200, "OK")))
     bye.start()
     expect(running.bye().status == 200, "the call that was running is gone")

@@ -56,7 +56,6 @@ def two_answer(t):
     caller = t.agent(user="frank", password=world.users["frank"]["password"])
     for agent in (one, two):
         expect(agent.register().status == 200, "not registered")
-    call_id, tag = f"two-{time.monotonic_ns()}", "fork"
     answer, dialog = None, None
     invites = {}
 
@@ -293,7 +292,7 @@ def answer_notify(agent, seconds=8):
 def attended_transfer(t):
     """REFER with Replaces: the far ends of a phone's two calls hear each other, and the phone is in neither"""
     world = t.world
-    words, says = spoken(WORDS)
+    _, says = spoken(WORDS)
     dave = t.user("dave", answer="auto")
     erin = t.user("erin", answer="auto", says=says)
     frank = t.agent(user="frank", password=world.users["frank"]["password"])

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness import audio
 from harness.agent import token
+from harness.audio import spoken
 from harness.case import test
 from harness.namespaces import command, inside
 from harness.nat import HOSTS, KINDS, Internet
@@ -17,8 +18,6 @@ from harness.process import Failure, expect
 from harness.rtp import Endpoint
 from harness.stun import binding_request, mapped
 from harness.world import World
-
-from .phones import spoken
 
 SENTENCES = (
     "The birch canoe slid on.", "Four hours of steady work.", "The depth of a well.", "The boy was there at noon.")

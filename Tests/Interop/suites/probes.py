@@ -1,13 +1,10 @@
 """sipsak, and linphone's command line client."""
 
-import time
-
-from harness import audio
+from harness.audio import spoken
 from harness.case import test
-from harness.linphone import Linphone
+from harness.conversation import FIRST
+from harness.linphone import registered_user
 from harness.process import expect, run
-
-from .phones import FIRST, spoken
 
 
 @test("sipsak-options")
@@ -36,19 +33,8 @@ def linphone(t):
     """linphone registers and hears its own words from the echo application"""
     world = t.world
     words, says = spoken(FIRST)
-    phone = Linphone(
-        t.folder, "erin", world.users["erin"]["password"], world.sip, world.domain,
-        audio.numpy.concatenate([says, audio.silence(2)]))
-    t.defer(phone.stop)
-    phone.registered()
+    phone = registered_user(t, world, "erin", says)
     expect([b for b in world.demarc.registrations() if b["user"] == "erin"], "linphone is not registered")
-    phone.type(f"call sip:9001@{world.domain}")
-    call = world.live("9001", 10)
-    seconds = len(words) / audio.RATE + 2
-    time.sleep(seconds)
-    phone.type("terminate all")
-    record = world.ended(call["id"], 5)
+    record, likeness = phone.hear_echo(world, words)
     expect(record["cause"] == "normal-clearing", f"ended with {record['cause']}")
-    # It writes its recording when it ends.
-    phone.stop()
-    t.remark = str(audio.check_likeness("echo", words, phone.heard()))
+    t.remark = str(likeness)

@@ -10,12 +10,12 @@ import wave
 import numpy
 
 from harness import audio, digits
-from harness.audio import spoken
 from harness.case import test
+from harness.conversation import voices
 from harness.process import Skipped, expect, run, wait_until
 from harness.world import World
 
-from .codecs import FIRST, MODULES, SECOND
+from .codecs import MODULES
 from .dtmf import connected
 
 NOTICE = "This call is recorded."
@@ -140,8 +140,7 @@ def talk(t, codec, kind, limits):
     if kind == "opus":
         needs_opus_tools()
     world = RecordingWorld(t, "on", {"format": kind}).start()
-    a, a_says = spoken(FIRST)
-    b, b_says = spoken(SECOND, voice="en-us", speed=140)
+    (a, a_says), (b, b_says) = voices()
     alice, bob, call = connect(t, world, a_says, b_says, codec)
     seconds = max(len(a), len(b)) / audio.RATE + 1.5
     alice.wait_heard(seconds, seconds + 10)

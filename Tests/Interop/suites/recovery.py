@@ -4,7 +4,7 @@ import time
 
 from harness.case import test
 from harness.process import expect, wait_until
-from harness.sipp import sdp, uac, uas
+from harness.sipp import uac, uas
 from harness.world import World
 
 

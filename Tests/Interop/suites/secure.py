@@ -5,10 +5,10 @@ import time
 
 from harness import audio, srtp
 from harness.case import test
-from harness.linphone import Linphone
+from harness.conversation import talk
+from harness.linphone import registered_user
 from harness.ports import free_port
 from harness.process import expect, wait_until
-from harness.world import World
 from suites.streams import StreamWorld
 
 WORDS = "Glue the sheet to the dark blue background."
@@ -35,24 +35,6 @@ class SecureWorld(StreamWorld):
             name, user=name, password=account["password"], domain=self.domain, says=says, answer=answer,
             modules=["srtp"], more=more, **(tls if secure else plain), **options)
         return phone.registered()
-
-
-def talk(t, world, alice, bob, first, second):
-    alice.dial(f"sip:{world.extension(bob.name)}@{world.domain}")
-    alice.established()
-    seconds = max(len(first), len(second)) / audio.RATE + 1.5
-    alice.wait_heard(seconds, seconds + 10)
-    bob.wait_heard(seconds, 5)
-    call = world.live(world.extension(bob.name))
-    alice.hang_up()
-    bob.closed()
-    one = audio.check_likeness("the caller heard", second, alice.heard())
-    other = audio.check_likeness("the callee heard", first, bob.heard())
-    t.remark = f"{one.correlation:.4f} and {other.correlation:.4f}"
-    record = World.ended(world, call["id"])
-    for side in ("fromCaller", "fromCallee"):
-        expect(record["quality"][side]["lost"] == 0, f"{side}: {record['quality'][side]}")
-    return record
 
 
 def notes(record):
@@ -114,7 +96,7 @@ def optional(t):
     call = world.live("9001")
     carol.hang_up()
     t.remark = str(audio.check_likeness("echo", a, carol.heard()))
-    record = World.ended(world, call["id"])
+    record = world.ended(call["id"])
     expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
 
 
@@ -123,21 +105,11 @@ def linphone(t):
     """linphone with mandatory SRTP hears its own words from the echo application"""
     world = SecureWorld(t)
     words, says = audio.spoken(WORDS)
-    phone = Linphone(
-        t.folder, "dave", world.users["dave"]["password"], world.sip, world.domain,
-        audio.numpy.concatenate([says, audio.silence(2)]),
-        sip="media_encryption=srtp\nmedia_encryption_mandatory=1\n")
-    t.defer(phone.stop)
-    phone.registered()
-    phone.type(f"call sip:9001@{world.domain}")
-    call = world.live("9001", 10)
-    time.sleep(len(words) / audio.RATE + 2)
-    phone.type("terminate all")
-    record = World.ended(world, call["id"], 5)
+    phone = registered_user(
+        t, world, "dave", says, sip="media_encryption=srtp\nmedia_encryption_mandatory=1\n")
+    record, likeness = phone.hear_echo(world, words)
     expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
-    # It writes its recording when it ends.
-    phone.stop()
-    t.remark = f"{audio.check_likeness('echo', words, phone.heard())}; {notes(record)}"
+    t.remark = f"{likeness}; {notes(record)}"
 
 
 def offer(agent, port, crypto, profile="RTP/SAVP"):

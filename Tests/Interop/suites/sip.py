@@ -9,10 +9,10 @@ from harness.case import test
 from harness.order import back_to_back
 from harness.pair import Pair, audio as audio_line
 from harness.ports import free_port, has_ipv6
-from harness.process import Failure, expect, wait_until
+from harness.process import expect, wait_until
 from harness.rtp import Endpoint
 from harness.sipp import (
-    Caller, action, pause, recv, reply, scenario, sdp, send, uac, uac_cancels, uac_refused, uas, uas_refuses,
+    Caller, pause, recv, reply, scenario, sdp, send, uac, uac_cancels, uac_refused, uas, uas_refuses,
     uas_until_cancel)
 from harness.world import World
 

@@ -90,7 +90,7 @@ def spellings(t):
         "+00881612345678", "00881612345678%23", "*6700881612345678", "%2331%23+881612345678", "+88213300655",
         "+8816123456789999", "+881612345678;phone-context=+49"]
     for number in written:
-        answer, dialog = alice.exchange("INVITE", f"sip:{number}@{world.domain}", body=alice.sdp(40060))
+        answer, _ = alice.exchange("INVITE", f"sip:{number}@{world.domain}", body=alice.sdp(40060))
         expect(answer.status >= 400, f"{number}: {answer.start}")
     seen = [text.splitlines()[0] for text in world.north.received() if text.startswith("INVITE")]
     expect(not seen, f"these left: {seen}")

@@ -225,7 +225,7 @@ def stops_here(t):
         answer = one.agent.final(call_id, method)
         expect(answer.status == status, f"{method} outside of a call got {answer.start}")
     connect(one, other, uri)
-    for end, far in ((one, other), (other, one)):
+    for end in (one, other):
         for method, status, extra in rows:
             end.sequence += 1
             end.agent.send(end.agent.request(

@@ -5,19 +5,16 @@ import socket
 import struct
 import time
 
-from harness import audio
 from harness.audio import spoken
 from harness.case import test
+from harness.conversation import hear_out, part, voices
 from harness.pair import End, Pair, lines
 from harness.ports import free_port
 from harness.process import expect, wait_until
-from harness.world import World
 
 from .fax import Mouth, SpeechOnly, closed, image_line, spoken_call, talk
 from .secure import SecureWorld
 
-FIRST = "The birch canoe slid on the smooth planks. It is easy to tell the depth of a well."
-SECOND = "Four hours of steady work faced us. The boy was there when the sun rose."
 PICTURE = (320, 240, 15)
 FEEDBACK = ["rtcp-fb:* nack pli", "rtcp-fb:96 ccm fir", "framerate:15.00"]
 
@@ -25,17 +22,9 @@ FEEDBACK = ["rtcp-fb:* nack pli", "rtcp-fb:96 ccm fir", "framerate:15.00"]
 def talk_of_phones(t, world, alice, bob, a, b):
     """They speak until each has said all; (each one's pictures before and after, the closed record)."""
     began = [phone.pictures() for phone in (alice, bob) if phone.video]
-    seconds = max(len(a), len(b)) / audio.RATE + 1.5
-    alice.wait_heard(seconds, seconds + 8)
-    bob.wait_heard(seconds, 4)
+    hear_out(alice, bob, a, b)
     ended = [phone.pictures() for phone in (alice, bob) if phone.video]
-    call = world.live(world.extension(bob.name))
-    alice.hang_up()
-    bob.closed()
-    one = audio.check_likeness("alice heard", b, alice.heard())
-    other = audio.check_likeness("bob heard", a, bob.heard())
-    t.remark = f"speech {one.correlation:.4f} and {other.correlation:.4f}"
-    return list(zip(began, ended)), World.ended(world, call["id"])
+    return list(zip(began, ended)), part(t, world, alice, bob, a, b)
 
 
 def no_video(phone):
@@ -48,7 +37,7 @@ def no_video(phone):
 def phones(t):
     """Two phones talk and see each other: each shows what the other sends, at its rate, and no packet is lost"""
     world = t.world
-    (a, a_says), (b, b_says) = spoken(FIRST), spoken(SECOND, voice="en-us", speed=140)
+    (a, a_says), (b, b_says) = voices()
     bob = t.user("bob", says=b_says, answer="auto", video=PICTURE)
     alice = t.user("alice", says=a_says, video=PICTURE)
     alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
@@ -75,7 +64,7 @@ def phones(t):
 def one_without(t):
     """A phone that has video calls one that has none: they talk, and the caller is told"""
     world = t.world
-    (a, a_says), (b, b_says) = spoken(FIRST), spoken(SECOND, voice="en-us", speed=140)
+    (a, a_says), (b, b_says) = voices()
     bob = t.user("bob", says=b_says, answer="auto")
     alice = t.user("alice", says=a_says, video=PICTURE)
     alice.dial(f"sip:{world.extension('bob')}@{world.domain}")

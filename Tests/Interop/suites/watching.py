@@ -104,7 +104,7 @@ def pickup(t):
 
     def lamp_until_done():
         while not done.is_set():
-            for index, message in enumerate(list(frank.inbox)):
+            for message in list(frank.inbox):
                 if message.method == "NOTIFY":
                     frank.inbox.remove(message)
                     frank.socket.sendto(frank.answer_to(message, 200, "OK"), message.source)

@@ -65,14 +65,52 @@ import Testing
     }
   }
 
-  private func say(
-    _ packets: Int, _ one: inout Speaker, from alice: Peer, to a: End, _ other: inout Speaker,
-    from bob: Peer, to b: End
-  ) {
-    for _ in 0..<packets {
-      alice.send(one.packet(), to: a.media)
-      bob.send(other.packet(), to: b.media)
-      usleep(20_000)
+  /// Two who talk in a call that is recorded from its first packet on.
+  private struct RecordedCall {
+    let start: (wall: Int64, rate: UInt16)
+    private let folder = RecordedFolder()
+    private let order: RecordingOrder
+    private let rig: Rig
+    private let (alice, bob): (Peer, Peer)
+    private let (a, b): (End, End)
+    private var (one, other): (Speaker, Speaker)
+
+    init(_ one: Speaker, _ other: Speaker, _ format: RecordingFormat = .wav) throws {
+      (self.one, self.other) = (one, other)
+      order = .test(1, format)
+      rig = try Rig(settings: folder.settings)
+      (alice, bob) = (try Peer(), try Peer())
+      (a, b) = try rig.bridge(
+        Speaker.remote(alice, one.codec), Speaker.remote(bob, other.codec))
+      rig.plane.submit([.record(a.id, order)])
+      start = try #require(rig.log.recordingStart(1))
+    }
+
+    mutating func say(_ packets: Int) {
+      for _ in 0..<packets {
+        alice.send(one.packet(), to: a.media)
+        bob.send(other.packet(), to: b.media)
+        usleep(20_000)
+      }
+    }
+
+    /// Both go on in other codecs.
+    mutating func change(_ one: Speaker, _ other: Speaker) {
+      rig.plane.submit([
+        .remote(a.id, Speaker.remote(alice, one.codec)),
+        .remote(b.id, Speaker.remote(bob, other.codec)),
+      ])
+      rig.measure(b)
+      (self.one, self.other) = (one, other)
+    }
+
+    func end() throws -> RecordingResult {
+      rig.plane.submit([.stopRecording(order.id, .released)])
+      return try #require(rig.log.recordingResult(1))
+    }
+
+    func bytes() throws -> [UInt8] {
+      try folder.bytes(order.fileName(milliseconds: start.wall))
     }
   }
 
@@ -99,20 +137,12 @@ import Testing
 
   /// 6 kHz, which no line of 3.4 kHz has, is in the file of a call in a wide codec, beside a side that has none of it.
   @Test(arguments: [AudioCodec.g722, .opus, .l16Wide]) func wideSpeech(codec: AudioCodec) throws {
-    let folder = RecordedFolder()
-    let rig = try Rig(settings: folder.settings)
-    let (alice, bob) = (try Peer(), try Peer())
-    let (a, b) = try rig.bridge(Speaker.remote(alice, codec), Speaker.remote(bob, .pcmu))
-    var one = try Speaker(codec, [1_000, 6_000], ssrc: 1)
-    var other = try Speaker(.pcmu, [600, 1_700], ssrc: 2)
-    rig.plane.submit([.record(a.id, .test(1))])
-    let start = try #require(rig.log.recordingStart(1))
-    #expect(start.rate == 16_000)
-    say(60, &one, from: alice, to: a, &other, from: bob, to: b)
-    rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    let result = try #require(rig.log.recordingResult(1))
-    let file = try StereoSamples(
-      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: start.wall)))
+    var call = try RecordedCall(
+      Speaker(codec, [1_000, 6_000], ssrc: 1), Speaker(.pcmu, [600, 1_700], ssrc: 2))
+    #expect(call.start.rate == 16_000)
+    call.say(60)
+    let result = try call.end()
+    let file = try StereoSamples(call.bytes())
     #expect(file.rate == 16_000 && result.unreadPackets == 0)
     #expect(abs(file.left.count / 16 - Int(result.milliseconds)) <= 1)
     #expect((1_100...1_900).contains(result.milliseconds), "\(result.milliseconds) ms")
@@ -129,27 +159,16 @@ import Testing
   /// A call that was narrow when it began to be recorded has a file of 8 kHz, whatever comes later; nothing of what that
   /// has no room for is folded into it.
   @Test func narrowStaysNarrow() throws {
-    let folder = RecordedFolder()
-    let rig = try Rig(settings: folder.settings)
-    let (alice, bob) = (try Peer(), try Peer())
-    let (a, b) = try rig.bridge(Speaker.remote(alice, .pcmu), Speaker.remote(bob, .pcmu))
-    var one = try Speaker(.pcmu, [1_000], ssrc: 1)
-    var other = try Speaker(.pcmu, [600], ssrc: 2)
-    rig.plane.submit([.record(a.id, .test(1))])
-    let start = try #require(rig.log.recordingStart(1))
-    #expect(start.rate == 8_000)
-    say(40, &one, from: alice, to: a, &other, from: bob, to: b)
-    rig.plane.submit([
-      .remote(a.id, Speaker.remote(alice, .g722)), .remote(b.id, Speaker.remote(bob, .g722)),
-    ])
-    rig.measure(b)
-    one = try Speaker(.g722, [1_000, 6_000], ssrc: 1, from: 40)
-    other = try Speaker(.g722, [600], ssrc: 2, from: 40)
-    say(40, &one, from: alice, to: a, &other, from: bob, to: b)
-    rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    _ = try #require(rig.log.recordingResult(1))
-    let file = try StereoSamples(
-      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: start.wall)))
+    var call = try RecordedCall(
+      Speaker(.pcmu, [1_000], ssrc: 1), Speaker(.pcmu, [600], ssrc: 2))
+    #expect(call.start.rate == 8_000)
+    call.say(40)
+    call.change(
+      try Speaker(.g722, [1_000, 6_000], ssrc: 1, from: 40),
+      try Speaker(.g722, [600], ssrc: 2, from: 40))
+    call.say(40)
+    _ = try call.end()
+    let file = try StereoSamples(call.bytes())
     #expect(file.rate == 8_000)
     let half = file.left.count / 2
     for (part, samples) in [file.left[..<half], file.left[half...]].enumerated() {
@@ -161,28 +180,16 @@ import Testing
 
   /// And one that was wide keeps 16 kHz, with what becomes narrow at its own pitch and pace.
   @Test func wideStaysWide() throws {
-    let folder = RecordedFolder()
-    let rig = try Rig(settings: folder.settings)
-    let (alice, bob) = (try Peer(), try Peer())
-    let (a, b) = try rig.bridge(Speaker.remote(alice, .g722), Speaker.remote(bob, .g722))
-    var one = try Speaker(.g722, [1_000, 6_000], ssrc: 1)
-    var other = try Speaker(.g722, [600], ssrc: 2)
-    rig.plane.submit([.record(a.id, .test(1))])
-    let start = try #require(rig.log.recordingStart(1))
-    say(40, &one, from: alice, to: a, &other, from: bob, to: b)
-    rig.plane.submit([
-      .remote(a.id, Speaker.remote(alice, .pcma)), .remote(b.id, Speaker.remote(bob, .pcma)),
-    ])
-    rig.measure(b)
-    one = try Speaker(.pcma, [1_000], ssrc: 1, from: 40)
-    other = try Speaker(.pcma, [600], ssrc: 2, from: 40)
-    say(40, &one, from: alice, to: a, &other, from: bob, to: b)
-    rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    let result = try #require(rig.log.recordingResult(1))
-    #expect(start.rate == 16_000)
+    var call = try RecordedCall(
+      Speaker(.g722, [1_000, 6_000], ssrc: 1), Speaker(.g722, [600], ssrc: 2))
+    #expect(call.start.rate == 16_000)
+    call.say(40)
+    call.change(
+      try Speaker(.pcma, [1_000], ssrc: 1, from: 40), try Speaker(.pcma, [600], ssrc: 2, from: 40))
+    call.say(40)
+    let result = try call.end()
     #expect((1_500...2_400).contains(result.milliseconds), "\(result.milliseconds) ms")
-    let file = try StereoSamples(
-      folder.bytes(RecordingOrder.test(1).fileName(milliseconds: start.wall)))
+    let file = try StereoSamples(call.bytes())
     #expect(abs(file.left.count / 16 - Int(result.milliseconds)) <= 1)
     let half = file.left.count / 2
     let (first, second) = (file.left[..<half], file.left[half...])
@@ -194,19 +201,12 @@ import Testing
 
   /// Ogg says in its head what was encoded, and in its last page how long it is (RFC 7845 §5.1, §4).
   @Test func wideInOgg() throws {
-    let folder = RecordedFolder()
-    let rig = try Rig(settings: folder.settings)
-    let (alice, bob) = (try Peer(), try Peer())
-    let (a, b) = try rig.bridge(Speaker.remote(alice, .pcmu), Speaker.remote(bob, .g722))
-    var one = try Speaker(.pcmu, [1_000], ssrc: 1)
-    var other = try Speaker(.g722, [600, 6_000], ssrc: 2)
-    rig.plane.submit([.record(a.id, .test(1, .opus))])
-    let start = try #require(rig.log.recordingStart(1))
-    say(40, &one, from: alice, to: a, &other, from: bob, to: b)
-    rig.plane.submit([.stopRecording(RecordingID(raw: 1), .released)])
-    let result = try #require(rig.log.recordingResult(1))
-    let bytes = try folder.bytes(RecordingOrder.test(1, .opus).fileName(milliseconds: start.wall))
-    #expect(start.rate == 16_000 && bytes[28..<36].elementsEqual("OpusHead".utf8))
+    var call = try RecordedCall(
+      Speaker(.pcmu, [1_000], ssrc: 1), Speaker(.g722, [600, 6_000], ssrc: 2), .opus)
+    call.say(40)
+    let result = try call.end()
+    let bytes = try call.bytes()
+    #expect(call.start.rate == 16_000 && bytes[28..<36].elementsEqual("OpusHead".utf8))
     #expect(bytes[40..<44].reversed().reduce(0) { $0 << 8 | Int($1) } == 16_000)
     var (offset, last) = (0, OggPage?.none)
     while offset < bytes.count {

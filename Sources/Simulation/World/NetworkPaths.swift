@@ -38,7 +38,7 @@ package struct LinkQuality: Hashable, Sendable {
 
 /// The paths between the trunk under test and each agent. Chance is drawn per path, so that traffic
 /// on one changes nothing on another.
-struct VirtualNetwork {
+struct NetworkPaths {
   private struct Link {
     var quality: LinkQuality
     var random: SeededRandom
@@ -56,7 +56,7 @@ struct VirtualNetwork {
   private var links: [SocketAddress: Link] = [:]
   private var streams: [SocketAddress: Stream] = [:]
   private var random: SeededRandom
-  package var defaultQuality: LinkQuality
+  private let defaultQuality: LinkQuality
 
   init(random: SeededRandom, defaultQuality: LinkQuality) {
     self.random = random
