@@ -1,6 +1,6 @@
 """Every published class of attack that there is a replay of, against the program that ships, as a table of outcomes.
 
-    python3 scripts/attack.py [--demarc PATH] [--results FILE] [--markdown]
+    python3 scripts/attack.py [--demarc PATH] [--results FILE] [--markdown] [--keep]
 
 Each row is one class, the outcome that it must have, and the tests with real sockets that replay it; the tests are those
 of `make interop`, each with a Demarc that carries calls meanwhile and has to carry them afterwards.

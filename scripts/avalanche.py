@@ -1,6 +1,6 @@
 """An outage of a large office: every phone registers, Demarc dies, and all of them come back at once.
 
-    python3 scripts/avalanche.py [--phones 100000] [--within 5] [--demarc PATH] [--results FILE]
+    python3 scripts/avalanche.py [--phones 100000] [--within 5] [--demarc PATH] [--results FILE] [--keep]
 
 The phones are one process with one socket that speaks from an address of 127.0.0.0/8 for each of them, five to a
 user. Each phone has its own Call-ID, answers the challenge, keeps the nonce, sends again as RFC 3261 17.1.2 says and

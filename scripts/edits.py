@@ -1,6 +1,6 @@
 """Random edits of the resources while calls run: no call fails, and each edit is applied whole or refused clearly.
 
-    python3 scripts/edits.py [--edits 10000] [--seed NUMBER] [--rate 20] [--demarc PATH] [--results FILE]
+    python3 scripts/edits.py [--edits 10000] [--seed NUMBER] [--rate 20] [--demarc PATH] [--results FILE] [--keep]
 
 An edit adds, changes or removes networks, trunks, users, numbers, routes, applications, pools, classes, emergencies and
 tenants, one to four at once, in a document of the sections that it touches or of all of them; one in a hundred goes

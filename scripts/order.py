@@ -1,6 +1,6 @@
 """180 and 200 that a callee sends back to back leave Demarc in that order, each time.
 
-    python3 scripts/order.py [--calls 10000] [--rate 200] [--reverse] [--demarc PATH] [--results FILE]
+    python3 scripts/order.py [--calls 10000] [--rate 200] [--reverse] [--demarc PATH] [--results FILE] [--keep]
 
 With --reverse the callee sends them the other way round: then the run has to fail.
 """

@@ -269,7 +269,6 @@ package struct HangUpResource: Codable, Hashable, Sendable {
   }
 }
 
-/// A certificate that listeners of TLS or WSS show.
 /// What reading the settings again came to.
 package struct ReloadResource: Codable, Hashable, Sendable {
   package enum Change: String, Codable, Sendable { case opened, renamed, leaving, unchanged }
@@ -313,6 +312,7 @@ package struct ReloadResource: Codable, Hashable, Sendable {
   }
 }
 
+/// A certificate that listeners of TLS or WSS show.
 package struct CertificateResource: Codable, Hashable, Sendable {
   package var listener: String
   /// The name that clients ask for to be shown it; empty: any other.
