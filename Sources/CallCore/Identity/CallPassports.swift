@@ -46,16 +46,7 @@ struct ReceivedPassport {
   var token: PASSporT
 
   var signature: [UInt8]? { Base64URL.decode(text.rawSpan.extracting(value.signature)) }
-
-  fileprivate func defect(under constraints: ClaimConstraints) -> PassportFailure? {
-    let payload = Base64URL.decode(text.rawSpan.extracting(value.payload))
-    guard let claims = PASSporT.claims(payload ?? []) else {
-      return PassportFailure(.identityInvalid, "PASSporT cannot be read")
-    }
-    guard let claim = constraints.broken(by: claims) else { return nil }
-    let name = Array(claim.utf8.prefix(64)).rawSpan.displayText
-    return PassportFailure(.identityUntrusted, "certificate does not allow this of claim \(name)")
-  }
+  fileprivate var payload: [UInt8]? { Base64URL.decode(text.rawSpan.extracting(value.payload)) }
 }
 
 /// The Identity header fields that a call came with, and what has come of them: at most `most` of `IdentityValue.most`
@@ -155,19 +146,41 @@ extension PassportCertificate {
   /// What is wrong with the token of this certificate.
   func defect(of passport: ReceivedPassport) -> PassportFailure? {
     let token = passport.token
-    let date = Int64(clamping: token.iat)
-    guard begins <= date, date <= ends else {
-      return PassportFailure(.identityUntrusted, "certificate was not valid when it signed")
+    if let failure = defect(of: token.speaker, at: Int64(clamping: token.iat)) { return failure }
+    if constraints != nil, let failure = defect(ofClaims: passport.payload ?? []) {
+      return failure
     }
-    let party = token.type == .div ? token.div : token.orig
-    if case .number(let number)? = party, !authority.covers(number) {
-      return PassportFailure(.identityUntrusted, "certificate may not speak for \(number)")
-    }
-    if let constraints, let failure = passport.defect(under: constraints) { return failure }
     let bytes = passport.text.rawSpan
     guard let signature = passport.signature,
       key.verifies(signature, of: bytes.extracting(passport.value.signed))
     else { return PassportFailure(.identityInvalid, "signature is wrong") }
     return nil
   }
+
+  /// Whether it may speak for this party, and at this time, in seconds since 1970.
+  func defect(of party: PASSporT.Party?, at date: Int64) -> PassportFailure? {
+    guard begins <= date, date <= ends else {
+      return PassportFailure(.identityUntrusted, "certificate was not valid when it signed")
+    }
+    if case .number(let number)? = party, !authority.covers(number) {
+      return PassportFailure(.identityUntrusted, "certificate may not speak for \(number)")
+    }
+    return nil
+  }
+
+  /// Whether a payload says what it may say.
+  func defect(ofClaims payload: [UInt8]) -> PassportFailure? {
+    guard let constraints else { return nil }
+    guard let claims = PASSporT.claims(payload) else {
+      return PassportFailure(.identityInvalid, "PASSporT cannot be read")
+    }
+    guard let claim = constraints.broken(by: claims) else { return nil }
+    let name = Array(claim.utf8.prefix(64)).rawSpan.displayText
+    return PassportFailure(.identityUntrusted, "certificate does not allow this of claim \(name)")
+  }
+}
+
+extension PASSporT {
+  /// For whom whoever has signed it must be allowed to speak (RFC 8946 §4.2).
+  var speaker: Party? { type == .div ? div : orig }
 }

@@ -35,10 +35,10 @@ final class IdentityDesk {
 
   func seconds(at now: Instant) -> Int64 { material.wall.seconds(at: now) }
 
-  /// Of this name, or the first.
-  func credential(_ name: String?) -> SigningCredential? {
-    guard let name else { return material.credentials.first }
-    return material.credentials.first { $0.name == name }
+  /// That of this name, or all, in their order.
+  func credentials(_ name: String?) -> [SigningCredential] {
+    guard let name else { return material.credentials }
+    return material.credentials.filter { $0.name == name }
   }
 
   var currentCounters: IdentityCounters {
