@@ -68,7 +68,9 @@ struct PassportBed {
 
   static func trust(_ lists: [String]) throws -> TrustAnchors {
     let anchors = TrustAnchors(
-      authorities: [try file("authority.pem"), try file("second-authority.pem")],
+      authorities: try ["authority", "second-authority", "domain-authority"].map {
+        try file("\($0).pem")
+      },
       lists: try lists.map { try file($0) })
     return try #require(anchors)
   }

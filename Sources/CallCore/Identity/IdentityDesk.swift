@@ -160,7 +160,10 @@ final class IdentityDesk {
         return .failed(
           PassportFailure(.identityInvalid, "PASSporT was used by another call before"))
       }
-      return .passed(original.token.attestation, signer: certificate.subject)
+      var isNumber = false
+      if case .number = original.token.orig { isNumber = true }
+      return .passed(
+        original.token.attestation, signer: certificate.subject, isNumber: isNumber)
     }
     if !originals.isEmpty {
       failures.append(PassportFailure(.identityInvalid, "PASSporT is for another called number"))

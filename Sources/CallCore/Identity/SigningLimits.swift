@@ -33,7 +33,7 @@ extension PassportCertificate {
 
   /// In words, which calls it lets us sign; nil: all.
   package var limits: String? {
-    let blocks = authority.providerCodes.isEmpty ? authority.blocks : nil
+    let blocks = authority.flatMap { $0.providerCodes.isEmpty ? $0.blocks : nil }
     let level = mostAttestation == .full ? nil : mostAttestation
     let parts = [
       blocks.map { "speaks for \($0 == 1 ? "one block" : "\($0) blocks") of numbers alone" },

@@ -108,12 +108,12 @@ extension Shard {
     var diversion: [UInt8]?
     if !reached.contains(.number(dest)) {
       // RFC 8946 §4.1: signed by whoever the call was for until then, with the original's date.
-      guard let before = call.dest.first(where: { reached.contains(.number($0)) }) else {
+      guard let before = call.dest.first(where: reached.contains) else {
         return false
       }
       let token = PASSporT(
         type: .div, iat: original.token.iat, orig: .number(orig), dest: [.number(dest)],
-        div: .number(before))
+        div: before)
       guard let credential = credentials.first(where: { $0.defect(of: token) == nil }),
         let line = sign(token, credential, desk, session)
       else { return false }

@@ -200,6 +200,34 @@ def report(t):
     expect(any(note.startswith("caller not verified: PASSporT is 30") for note in notes), notes)
 
 
+@test("uris", 40)
+def uris(t):
+    """A caller that is a URI is verified in its canonical form, by a certificate of its domain; no number was validated"""
+    world = Signed(t)
+    keys = {name: world.authority.certify(name, hosts=[host])
+            for name, host in (("Example", "example.com"), ("Other", "other.example"))}
+    world.shelf.files.update({f"/{name}.pem": key.chain_pem() for name, key in keys.items()})
+
+    def call(user="Alice", domain="EXAMPLE.com:5070", name="Example"):
+        world.east.user, world.east.domain = user, domain
+        url = world.shelf.url(f"/{name}.pem")
+        claims = {"dest": {"tn": [OURS]}, "iat": int(time.time()), "orig": {"uri": "sip:alice@example.com"}}
+        return world.call(f"{keys[name].passport(url, claims, '')};info=<{url}>;alg=ES256")
+
+    answer = call()
+    expect(answer.status == 200, answer.start)
+    expect(";verstat=No-TN-Validation@" in world.invites()[-1], world.invites()[-1])
+    notes = world.notes()
+    expect(any("caller verified, signed by" in note and "Example" in note for note in notes), notes)
+    for line, arguments in (
+            ("438 Invalid Identity Header", {"user": "mallory"}),
+            ("438 Invalid Identity Header", {"domain": "other.example"}),
+            ("437 Unsupported Credential", {"name": "Other"})):
+        answer = call(**arguments)
+        expect(answer.start == f"SIP/2.0 {line}", f"{arguments}: {answer.start}")
+    expect(len(world.invites()) == 1, "a call that was refused came through")
+
+
 @test("fetch", 60)
 def fetch(t):
     """Nobody makes us wait longer than 2 s, read more than 64 kB, follow a redirection or ask inside"""
