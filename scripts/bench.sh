@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The measurements, into bench/results/latest.json and a table: time and allocations of what needs no socket,
-# instructions by callgrind, then calls over real sockets with SIPp at both ends.
+# instructions by callgrind, then banned datagrams with and without the kernel's table, and calls over real sockets with
+# SIPp at both ends.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,4 +35,5 @@ count_instructions parse_invite 1000 3000
 count_instructions engine_call 1000 3000
 
 uptime
+/usr/bin/python3 scripts/bench_bans.py --demarc .build/release/demarc --bench "$bench"
 /usr/bin/python3 scripts/bench_socket.py --demarc .build/release/demarc

@@ -26,7 +26,7 @@ struct PassportBed {
 
   init(
     lists: [String] = [], settings: IdentitySettings = IdentitySettings(),
-    _ change: (inout Resources) -> Void = { _ in }
+    ours: [String] = ["provider"], _ change: (inout Resources) -> Void = { _ in }
   ) throws {
     var resources = Scene.resources()
     resources.trunks[0].stir.verify = .require
@@ -37,7 +37,10 @@ struct PassportBed {
       wall: WallAnchor(milliseconds: Self.epoch * 1_000, at: world.now),
       originSecret: [UInt8](0..<32))
     material.trust = try Self.trust(lists)
-    material.credentials = [try Self.credential("provider", "https://ours.example/provider.pem")]
+    material.credentials = try ours.map {
+      let certificate = try PassportCertificate.read(Self.file("\($0).pem")).get()
+      return try Self.credential($0, "https://ours.example/\($0).pem", certificate)
+    }
     material.settings = settings
     world.input(.identity(material))
     world.fetch = { url in
@@ -65,14 +68,18 @@ struct PassportBed {
 
   static func trust(_ lists: [String]) throws -> TrustAnchors {
     let anchors = TrustAnchors(
-      authorities: [try file("authority.pem"), try file("second-authority.pem")],
+      authorities: try ["authority", "second-authority", "domain-authority"].map {
+        try file("\($0).pem")
+      },
       lists: try lists.map { try file($0) })
     return try #require(anchors)
   }
 
-  static func credential(_ name: String, _ url: String) throws -> SigningCredential {
+  static func credential(
+    _ name: String, _ url: String, _ certificate: PassportCertificate? = nil
+  ) throws -> SigningCredential {
     let key = try #require(ES256PrivateKey(pem: try file("\(name).key")))
-    return SigningCredential(name: name, url: url, key: key)
+    return SigningCredential(name: name, url: url, key: key, certificate: certificate)
   }
 
   /// Seconds since 1970 in the world.

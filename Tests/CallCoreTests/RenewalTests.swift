@@ -54,12 +54,14 @@ struct RenewalTests {
       try scene.world.start(restoring: [], recovers: true)
     }
 
-    func expectEnded(_ sourceLocation: SourceLocation = #_sourceLocation) {
+    func expectEnded(
+      _ why: String = "the keys of its media are gone",
+      _ sourceLocation: SourceLocation = #_sourceLocation
+    ) {
       #expect(scene.records.map(\.cause) == [.interrupted], sourceLocation: sourceLocation)
       let notes = scene.records.first?.notes ?? []
       #expect(
-        notes.contains("could not go on after a restart: the keys of its media are gone"),
-        sourceLocation: sourceLocation)
+        notes.contains("could not go on after a restart: " + why), sourceLocation: sourceLocation)
       #expect(scene.world.counters.recovery.released == 1, sourceLocation: sourceLocation)
       scene.expectRest(sourceLocation: sourceLocation)
     }
@@ -125,6 +127,87 @@ struct RenewalTests {
     let keys = bed.scene.world.media.security(of: bed.outside.media)
     #expect(keys?.handshake?.role == .server)
     hangsUp(bed)
+  }
+
+  private static let unused = "a peer agreed to new keys of its media and did not use them"
+
+  @Test("Who agrees to a new handshake and makes none is told that it is over after ten seconds")
+  func noHandshake() throws {
+    let bed = try Bed(
+      Self.settings(keys: .dtls), byDTLS: true,
+      before: { scene, _ in scene.world.media.shakesHands = false })
+    bed.scene.world.run(for: .seconds(9))
+    #expect(bed.outside.state == .answered && bed.inside.state == .answered)
+    #expect(bed.scene.world.counters.recovery.recovered == 1)
+    bed.scene.world.run(for: .seconds(3))
+    #expect(bed.outside.ending == .hungUpThere && bed.inside.ending == .hungUpThere)
+    bed.expectEnded(Self.unused)
+  }
+
+  @Test("A shorter media timeout ends it earlier, for the same reason")
+  func noHandshakeAndSilence() throws {
+    var settings = Self.settings(keys: .dtls)
+    for i in settings.resources.trunks.indices {
+      settings.resources.trunks[i].mediaTimeout = .seconds(5)
+    }
+    let bed = try Bed(
+      settings, byDTLS: true,
+      before: { scene, outside in
+        scene.world.media.shakesHands = false
+        scene.world.media.silence(outside.media, at: scene.world.now)
+      })
+    bed.scene.world.run(for: .seconds(8))
+    #expect(bed.outside.ending == .hungUpThere && bed.inside.ending == .hungUpThere)
+    bed.expectEnded(Self.unused)
+  }
+
+  @Test(
+    "Who agrees to new keys and keeps the old ones is told that it is over; who is silent is not",
+    arguments: [0, 60])
+  func oldKeys(unopened: UInt64) throws {
+    let bed = try Bed()
+    let media = bed.scene.world.media
+    bed.scene.world.run(for: .seconds(9))
+    // At first what does not open tells no more than a verdict.
+    let (transport, _) = try #require(media.examination(of: bed.outside.media))
+    var evidence = MediaEvidence()
+    evidence.unopened = unopened
+    bed.scene.world.input(.media(.evidence(transport, evidence)))
+    #expect(bed.outside.state == .answered)
+    bed.scene.world.run(for: .milliseconds(1_500))
+    #expect(media.examination(of: bed.outside.media)?.1 == 1_000)
+    bed.scene.world.input(.media(.evidence(transport, evidence)))
+    bed.scene.world.run(for: .seconds(2))
+    guard unopened == 0 else {
+      #expect(bed.outside.ending == .hungUpThere && bed.inside.ending == .hungUpThere)
+      return bed.expectEnded(Self.unused)
+    }
+    bed.scene.world.run(for: .seconds(20))
+    #expect(bed.scene.world.counters.recovery.recovered == 1)
+    hangsUp(bed)
+  }
+
+  @Test(
+    "Who talks to an application under keys goes on to, under new ones", arguments: [false, true])
+  func application(byDTLS: Bool) throws {
+    let scene = try Scene(Self.settings())
+    if byDTLS { scene.alice.dtls = AgentDTLS() } else { scene.alice.srtp = AgentSRTP() }
+    scene.register(scene.alice)
+    let call = scene.alice.call("*43")
+    scene.world.run(for: .seconds(5))
+    let media = scene.world.media
+    let before = try #require(media.remote(of: call.media))
+    try #require(before.security != nil)
+    try scene.world.restart(after: .seconds(1), recovers: true)
+    scene.world.run(for: .seconds(20))
+    #expect(media.application(of: call.media) == .echo)
+    let now = try #require(media.remote(of: call.media))
+    #expect(now.codec == before.codec && now.payloadType == before.payloadType)
+    #expect(now.security != nil && (byDTLS || now.security != before.security))
+    call.hangUp()
+    scene.world.run(for: .seconds(2))
+    #expect(scene.records.map(\.cause) == [.normalClearing])
+    scene.expectRest()
   }
 
   @Test("Another crash before the answer: the next process asks again")

@@ -5,14 +5,15 @@ import SIPWire
 
 /// What came of the verification of who calls.
 enum IdentityVerdict {
-  case passed(Attestation?, signer: String)
+  case passed(Attestation?, signer: String, isNumber: Bool)
   case failed(PassportFailure)
   case absent
 
   /// 3GPP TS 24.229 §7.2A.20.
   var verstat: StaticString {
     switch self {
-    case .passed: "TN-Validation-Passed"
+    case .passed(_, _, let isNumber):
+      isNumber ? "TN-Validation-Passed" : "No-TN-Validation"
     case .failed: "TN-Validation-Failed"
     case .absent: "No-TN-Validation"
     }
@@ -29,7 +30,7 @@ enum IdentityVerdict {
 
   var note: String {
     switch self {
-    case .passed(let attestation, let signer):
+    case .passed(let attestation, let signer, _):
       "caller verified" + (attestation.map { ", attestation \($0.rawValue)" } ?? "")
         + ", signed by \(signer)"
     case .failed(let failure): "caller not verified: " + failure.reason
@@ -46,16 +47,7 @@ struct ReceivedPassport {
   var token: PASSporT
 
   var signature: [UInt8]? { Base64URL.decode(text.rawSpan.extracting(value.signature)) }
-
-  fileprivate func defect(under constraints: ClaimConstraints) -> PassportFailure? {
-    let payload = Base64URL.decode(text.rawSpan.extracting(value.payload))
-    guard let claims = PASSporT.claims(payload ?? []) else {
-      return PassportFailure(.identityInvalid, "PASSporT cannot be read")
-    }
-    guard let claim = constraints.broken(by: claims) else { return nil }
-    let name = Array(claim.utf8.prefix(64)).rawSpan.displayText
-    return PassportFailure(.identityUntrusted, "certificate does not allow this of claim \(name)")
-  }
+  fileprivate var payload: [UInt8]? { Base64URL.decode(text.rawSpan.extracting(value.payload)) }
 }
 
 /// The Identity header fields that a call came with, and what has come of them: at most `most` of `IdentityValue.most`
@@ -64,9 +56,9 @@ final class CallPassports {
   static let most = 8
 
   let policy: IdentityVerification
-  /// Who calls and whom, in the canonical form, as the signalling says it (RFC 8224 §6.2.4). Nil: no number is shown.
-  let orig: String?
-  let dest: [String]
+  /// Who calls and whom, in the canonical form, as the signalling says it (RFC 8224 §6.2.4). Nil: nobody is shown.
+  let orig: PASSporT.Party?
+  let dest: [PASSporT.Party]
   /// Of the caller's Call-ID.
   let call: HashKey
   var passports: [ReceivedPassport] = []
@@ -81,7 +73,9 @@ final class CallPassports {
   /// The stream of facts has its record: what comes is told there too.
   var isTold = false
 
-  init(policy: IdentityVerification, orig: String?, dest: [String], call: HashKey) {
+  init(
+    policy: IdentityVerification, orig: PASSporT.Party?, dest: [PASSporT.Party], call: HashKey
+  ) {
     self.policy = policy
     self.orig = orig
     self.dest = dest
@@ -119,7 +113,7 @@ final class CallPassports {
     if age < -freshness {
       return PassportFailure(.identityStale, "PASSporT is \(0 &- age) s in the future")
     }
-    guard let orig, token.orig == .number(orig) else {
+    guard let orig, token.orig == orig else {
       return PassportFailure(.identityInvalid, "PASSporT is of another caller")
     }
     return nil
@@ -130,7 +124,7 @@ final class CallPassports {
     var reached = original.dest
     var left = diversions
     while true {
-      if dest.contains(where: { reached.contains(.number($0)) }) { return true }
+      if dest.contains(where: reached.contains) { return true }
       guard let next = left.firstIndex(where: { $0.div.map(reached.contains) ?? false }) else {
         return false
       }
@@ -155,19 +149,48 @@ extension PassportCertificate {
   /// What is wrong with the token of this certificate.
   func defect(of passport: ReceivedPassport) -> PassportFailure? {
     let token = passport.token
-    let date = Int64(clamping: token.iat)
-    guard begins <= date, date <= ends else {
-      return PassportFailure(.identityUntrusted, "certificate was not valid when it signed")
+    if let failure = defect(of: token.speaker, at: Int64(clamping: token.iat)) { return failure }
+    if constraints != nil, let failure = defect(ofClaims: passport.payload ?? []) {
+      return failure
     }
-    let party = token.type == .div ? token.div : token.orig
-    if case .number(let number)? = party, !authority.covers(number) {
-      return PassportFailure(.identityUntrusted, "certificate may not speak for \(number)")
-    }
-    if let constraints, let failure = passport.defect(under: constraints) { return failure }
     let bytes = passport.text.rawSpan
     guard let signature = passport.signature,
       key.verifies(signature, of: bytes.extracting(passport.value.signed))
     else { return PassportFailure(.identityInvalid, "signature is wrong") }
     return nil
   }
+
+  /// Whether it may speak for this party, and at this time, in seconds since 1970.
+  func defect(of party: PASSporT.Party?, at date: Int64) -> PassportFailure? {
+    guard begins <= date, date <= ends else {
+      return PassportFailure(.identityUntrusted, "certificate was not valid when it signed")
+    }
+    let name: String
+    switch party {
+    case nil: return nil
+    case .number(let number)?:
+      if authority?.covers(number) == true { return nil }
+      name = number
+    case .uri(let uri)?:
+      if let domain = CanonicalURI.domain(of: uri), domains?.covers(domain) == true { return nil }
+      name = Array(uri.utf8.prefix(64)).rawSpan.displayText
+    }
+    return PassportFailure(.identityUntrusted, "certificate may not speak for \(name)")
+  }
+
+  /// Whether a payload says what it may say.
+  func defect(ofClaims payload: [UInt8]) -> PassportFailure? {
+    guard let constraints else { return nil }
+    guard let claims = PASSporT.claims(payload) else {
+      return PassportFailure(.identityInvalid, "PASSporT cannot be read")
+    }
+    guard let claim = constraints.broken(by: claims) else { return nil }
+    let name = Array(claim.utf8.prefix(64)).rawSpan.displayText
+    return PassportFailure(.identityUntrusted, "certificate does not allow this of claim \(name)")
+  }
+}
+
+extension PASSporT {
+  /// For whom whoever has signed it must be allowed to speak (RFC 8946 §4.2).
+  var speaker: Party? { type == .div ? div : orig }
 }

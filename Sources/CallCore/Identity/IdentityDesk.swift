@@ -35,10 +35,10 @@ final class IdentityDesk {
 
   func seconds(at now: Instant) -> Int64 { material.wall.seconds(at: now) }
 
-  /// Of this name, or the first.
-  func credential(_ name: String?) -> SigningCredential? {
-    guard let name else { return material.credentials.first }
-    return material.credentials.first { $0.name == name }
+  /// That of this name, or all, in their order.
+  func credentials(_ name: String?) -> [SigningCredential] {
+    guard let name else { return material.credentials }
+    return material.credentials.filter { $0.name == name }
   }
 
   var currentCounters: IdentityCounters {
@@ -160,7 +160,10 @@ final class IdentityDesk {
         return .failed(
           PassportFailure(.identityInvalid, "PASSporT was used by another call before"))
       }
-      return .passed(original.token.attestation, signer: certificate.subject)
+      var isNumber = false
+      if case .number = original.token.orig { isNumber = true }
+      return .passed(
+        original.token.attestation, signer: certificate.subject, isNumber: isNumber)
     }
     if !originals.isEmpty {
       failures.append(PassportFailure(.identityInvalid, "PASSporT is for another called number"))

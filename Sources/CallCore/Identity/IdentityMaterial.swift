@@ -7,14 +7,19 @@ package struct SigningCredential: Sendable {
   package let name: String
   package let url: String
   let key: ES256PrivateKey
+  /// Nil: what others will read at the URL is not known, and nothing is held back.
+  let certificate: PassportCertificate?
   /// The tokens' headers, which are the same for all of their kind.
   private let shaken: [UInt8]
   private let div: [UInt8]
 
-  package init(name: String, url: String, key: ES256PrivateKey) {
+  package init(
+    name: String, url: String, key: ES256PrivateKey, certificate: PassportCertificate? = nil
+  ) {
     self.name = name
     self.url = url
     self.key = key
+    self.certificate = certificate
     shaken = PASSporT.header(.shaken, x5u: url)
     div = PASSporT.header(.div, x5u: url)
   }

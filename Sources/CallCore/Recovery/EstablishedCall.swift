@@ -35,5 +35,6 @@ enum RecoveryObstacle: String, Error {
   case joined = "its other side was another call's"
   case ports = "its media ports are others' now"
   case protected = "the keys of its media are gone"
+  case unused = "a peer agreed to new keys of its media and did not use them"
   case media = "its media cannot go on as it was agreed"
 }

@@ -318,9 +318,11 @@ extension Shard {
     if let theirs = session.callee?.media {
       outbox.media.append(.bridge(mine.transport, theirs.transport))
     } else if let application {
-      guard let choice = chooseForApplication() else { return .media }
       session.application = application
-      _ = adopt(choice, caller)
+      // A peer that has to agree to new keys chooses anew.
+      guard caller.protection.renewal != nil || adoptsAnswer(session, caller) else {
+        return .media
+      }
       outbox.media.append(.play(mine.transport, application))
     }
     return nil

@@ -11,11 +11,25 @@ struct KeyRenewal {
   var transport = SDPMedia.Transport.rtpSAVP
   /// Its peer is a phone that has to make a connection first.
   var awaitsConnection = false
+  var stage = Stage.asking
   var retries: UInt8 = 0
   var timer = TimerID.none
 
+  enum Stage {
+    /// The peer is asked, or will be.
+    case asking
+    /// It has agreed, and has to show that it means it.
+    case agreed
+    /// Nothing has shown it, and it is looked at once more.
+    case doubted
+  }
+
   /// Of offers that crossed another one, or that came to a busy peer.
   static let mostRetries: UInt8 = 8
+  /// How long a peer may take to use what it has agreed to. baresip 1.0.0 and linphone 5.1 answer an offer of another
+  /// certificate by 200 and shake hands no more, whatever is offered; the former keeps its keys of SDES too.
+  static let patience = Interval.seconds(10)
+  static let lastLook = Interval.seconds(1)
 
   init(awaitsConnection: Bool) { self.awaitsConnection = awaitsConnection }
 }
@@ -24,9 +38,9 @@ struct KeyRenewal {
 // had any new ones: of SDES in a re-INVITE with another key (§7.1.4), of DTLS with its own new certificate, which means
 // a new handshake (RFC 8842 §3.1, RFC 5763 §6.6).
 //
-//     recovered ──re-INVITE──▶ asked ──2xx with keys──▶ as before the crash
-//                  ▲             ├──491, 500──▶ again, after a while
-//                  └─────────────┘
+//     recovered ──re-INVITE──▶ asked ──2xx with keys──▶ agreed ──handshake, or packets under the key──▶ as before
+//                  ▲             ├──491, 500──▶ again,      └──neither within 10 s──▶ BYE to both sides
+//                  └─────────────┘              after a while
 //                                └──refused, silent, or without keys──▶ BYE to both sides
 //
 // A phone whose connection went with the process is asked when it has made another one, and has 64·T1 for that.
@@ -61,7 +75,7 @@ extension Shard {
       leg.state == .confirmed
     else { return }
     // An offer of the peer's own has brought some meanwhile.
-    guard leg.media?.remote?.security == nil else { return endRenewal(leg) }
+    guard leg.media?.remote?.security == nil else { return renewalAgreed(leg) }
     if leg.protection.renewal?.awaitsConnection == true {
       return renewLater(leg, after: timers.lifetime)
     }
@@ -99,6 +113,7 @@ extension Shard {
     guard let leg = leg(handle), var renewal = leg.protection.renewal else { return }
     renewal.timer = .none
     leg.protection.renewal = renewal
+    guard renewal.stage == .asking else { return proofDue(leg, renewal) }
     guard renewal.awaitsConnection, leg.media?.remote?.security == nil else {
       return renewKeys(leg)
     }
@@ -119,12 +134,54 @@ extension Shard {
     leg.protection.renewal = nil
   }
 
-  private func couldNotRenew(_ session: Session) {
+  private func couldNotRenew(_ session: Session, _ obstacle: RecoveryObstacle = .protected) {
     guard session.state == .answered else { return }
     counters.recovery.recovered -= 1
     counters.recovery.released += 1
-    note(.protected, session)
+    note(obstacle, session)
     release(session, by: .system, .interrupted)
+  }
+
+  // MARK: Whether it means it
+
+  private func renewalAgreed(_ leg: Leg) {
+    guard var renewal = leg.protection.renewal else { return }
+    renewal.stage = .agreed
+    renewal.isHandshake = leg.media?.remote?.security?.handshake != nil
+    restart(&renewal.timer, .renewal, KeyRenewal.patience, leg.handle)
+    leg.protection.renewal = renewal
+  }
+
+  private func proofDue(_ leg: Leg, _ known: KeyRenewal) {
+    guard let session = leg.session, let media = leg.media else { return }
+    switch known.stage {
+    case .agreed where known.isHandshake: couldNotRenew(session, .unused)
+    case .agreed:
+      var renewal = known
+      renewal.stage = .doubted
+      restart(&renewal.timer, .renewal, KeyRenewal.lastLook * 2, leg.handle)
+      leg.protection.renewal = renewal
+      let milliseconds = UInt32(clamping: KeyRenewal.lastLook.milliseconds)
+      outbox.media.append(.examine(media.transport, afterMilliseconds: milliseconds))
+    // Nothing speaks against it.
+    case .asking, .doubted: endRenewal(leg)
+    }
+  }
+
+  /// What media saw in the last look. Who sends nothing may be on hold.
+  func renewalExamined(_ session: Session, _ leg: Leg, _ evidence: MediaEvidence) {
+    guard evidence.packets == 0, evidence.unopened > 0 else { return endRenewal(leg) }
+    couldNotRenew(session, .unused)
+  }
+
+  /// False: no side of it is silent because no handshake has followed what was agreed.
+  func releaseUnrenewed(_ session: Session) -> Bool {
+    let isUnused = [session.caller, session.callee].contains { leg in
+      guard let renewal = leg?.protection.renewal else { return false }
+      return renewal.stage == .agreed && renewal.isHandshake
+    }
+    if isUnused { couldNotRenew(session, .unused) }
+    return isUnused
   }
 
   // MARK: What the peer says
@@ -147,9 +204,10 @@ extension Shard {
       .success, from: .them, hasDescription: hasDescription(message))
     let isAgreed =
       verdict == .answer && describes(message, leg) && leg.media?.remote?.security != nil
+      && (session.application == nil || adoptsAnswer(session, leg))
     acknowledge(leg, transaction, withBody: false)
     guard isAgreed else { return couldNotRenew(session) }
-    endRenewal(leg)
+    renewalAgreed(leg)
     leg.challengesAnswered = 0
     keepDescription(leg, leg.fork, message)
     changed(session)

@@ -88,6 +88,13 @@ extension Shard {
     return "\(choice.codec.encoding.name)/\(choice.codec.clockRate)"
   }
 
+  /// The caller's description, which was read last, is its answer to an offer of ours.
+  func adoptsAnswer(_ session: Session, _ leg: Leg) -> Bool {
+    guard let choice = chooseForApplication() else { return false }
+    session.record.codec = adopt(choice, leg)
+    return true
+  }
+
   private func answerApplication(
     _ session: Session, _ leg: Leg, _ text: RawSpan, _ choice: SDPChoice
   ) -> Bool {

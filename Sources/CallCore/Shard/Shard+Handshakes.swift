@@ -98,6 +98,7 @@ extension Shard {
     let side: StaticString = leg.side == .a ? "caller" : "callee"
     switch outcome {
     case .agreed(let suite):
+      endRenewal(leg)
       noteOnce("\(side): keys agreed by DTLS, \(suite.profile ?? suite.sdp.name)", session)
     case .wrongFingerprint:
       noteOnce(

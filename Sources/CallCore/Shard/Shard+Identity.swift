@@ -46,15 +46,37 @@ extension Shard {
   ) -> CallerClaim {
     var claim = CallerClaim()
     claim.isPrivate = asksForPrivacy(message) || isAnonymous(message.bytes, fields.from)
-    claim.preferred = party(message, .pPreferredIdentity)
+    claim.preferred = party(message, .pPreferredIdentity)?.number
     guard case .trunk(let trunk) = caller else { return claim }
-    let chosen = configuration.trunks[trunk].numbers?.callerFrom ?? []
-    let places =
-      chosen.isEmpty ? (isTrusted(trunk: trunk) ? [.assertedIdentity, .from] : [.from]) : chosen
-    for place in places where claim.number == nil {
+    for place in callerPlaces(trunk) where claim.number == nil {
       take(place, message, fields, into: &claim)
     }
     return claim
+  }
+
+  private func callerPlaces(_ trunk: Int) -> [CallerPlace] {
+    let chosen = configuration.trunks[trunk].numbers?.callerFrom ?? []
+    return chosen.isEmpty
+      ? (isTrusted(trunk: trunk) ? [.assertedIdentity, .from] : [.from]) : chosen
+  }
+
+  /// The URI that `claim` has taken a trunk's caller from.
+  func claimedURI(
+    _ message: borrowing Message, _ fields: RequestFields, _ caller: CallerKind
+  ) -> ByteRange? {
+    guard case .trunk(let trunk) = caller else { return nil }
+    for place in callerPlaces(trunk) {
+      let uri: ByteRange? =
+        switch place {
+        case .from: isAnonymous(message.bytes, fields.from) ? nil : fields.from.uri
+        case .assertedIdentity: party(message, .pAssertedIdentity)?.uri
+        case .preferredIdentity: party(message, .pPreferredIdentity)?.uri
+        case .diversion: party(message, .diversion)?.uri
+        case .remotePartyID: party(message, .remotePartyID)?.uri
+        }
+      if let uri, writtenNumber(message.bytes, uri) != nil { return uri }
+    }
+    return nil
   }
 
   private func take(
@@ -66,11 +88,11 @@ extension Shard {
       guard !isAnonymous(message.bytes, fields.from) else { return }
       claim.number = writtenNumber(message.bytes, fields.from.uri)
       return
-    case .assertedIdentity: claim.number = party(message, .pAssertedIdentity)
-    case .preferredIdentity: claim.number = party(message, .pPreferredIdentity)
-    case .diversion: claim.number = party(message, .diversion)
+    case .assertedIdentity: claim.number = party(message, .pAssertedIdentity)?.number
+    case .preferredIdentity: claim.number = party(message, .pPreferredIdentity)?.number
+    case .diversion: claim.number = party(message, .diversion)?.number
     case .remotePartyID:
-      claim.number = party(message, .remotePartyID)
+      claim.number = party(message, .remotePartyID)?.number
       if let value = message.first(.remotePartyID),
         let privacy = NameAddr.parse(message.bytes, value)?.param("privacy", in: message.bytes),
         !message.bytes.extracting(privacy).equalsIgnoringCase("off")
@@ -81,15 +103,17 @@ extension Shard {
     claim.isBelieved = claim.number != nil
   }
 
-  /// The number of the first value that has one.
-  private func party(_ message: borrowing Message, _ id: HeaderID) -> String? {
+  /// The first value that has a number.
+  private func party(
+    _ message: borrowing Message, _ id: HeaderID
+  ) -> (uri: ByteRange, number: String)? {
     var values = message.values(of: id)
     for _ in 0..<4 {
       guard let value = values.next(message.bytes) else { return nil }
       if let uri = NameAddr.parse(message.bytes, value)?.uri,
         let number = writtenNumber(message.bytes, uri)
       {
-        return number
+        return (uri, number)
       }
     }
     return nil

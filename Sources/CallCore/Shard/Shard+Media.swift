@@ -397,7 +397,7 @@ extension Shard {
       }
       tell(.mediaSilent(leg.side), call: leg.call)
       if leg.media?.remote?.proto == .udptl, !areBothSilent(session, leg) { return }
-      release(session, by: .system, .mediaTimeout)
+      if !releaseUnrenewed(session) { release(session, by: .system, .mediaTimeout) }
     case .quality(let transport, let quality):
       guard let leg = leg(transport), let session = leg.session else { return }
       // Counters are since the start: of a callee that still rings they come again when it has answered.

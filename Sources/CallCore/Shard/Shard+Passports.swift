@@ -14,23 +14,53 @@ extension Shard {
       let number = session.identity.number, let orig = CanonicalNumber.ofGlobal(number),
       let dest = calledNumber(leg, session)
     else { return }
-    let credential = rules.sign ? desk.credential(rules.certificate) : nil
-    if rules.sign, credential == nil {
+    let credentials = rules.sign ? desk.credentials(rules.certificate) : []
+    if rules.sign, credentials.isEmpty {
       desk.count { $0.signingFailures &+= 1 }
       noteOnce("not signed: no certificate `\(rules.certificate ?? "")` is there", session)
     }
-    if rules.pass, passOn(desk, credential, session, orig: orig, dest: dest) { return }
-    guard let credential else { return }
+    if rules.pass, passOn(desk, credentials, session, orig: orig, dest: dest) { return }
+    guard !credentials.isEmpty else { return }
     let caller = callerKind(session)
     let level =
       caller.map { session.configuration.attestation(of: $0, showing: number) } ?? .gateway
     let token = PASSporT(
       type: .shaken, iat: UInt64(clamping: desk.seconds(at: now)), orig: .number(orig),
-      dest: [.number(dest)], attestation: level,
-      origid: desk.material.origid(
-        url: credential.url, tenant: session.record.tenant, account: session.record.from))
-    guard let line = sign(token, credential, desk, session) else { return }
-    outbox.datagrams.append(line)
+      dest: [.number(dest)], attestation: level)
+    signOriginal(token, level, credentials, desk, session)
+  }
+
+  /// By the first certificate that allows it, and as sure as one of them allows.
+  private func signOriginal(
+    _ token: PASSporT, _ most: Attestation, _ credentials: [SigningCredential],
+    _ desk: IdentityDesk, _ session: Session
+  ) {
+    var token = token
+    var reason = ""
+    for level in Attestation.allCases where level <= most {
+      for credential in credentials {
+        token.attestation = level
+        token.origid = desk.material.origid(
+          url: credential.url, tenant: session.record.tenant, account: session.record.from)
+        if let failure = credential.defect(of: token) {
+          if reason.isEmpty { reason = "\(failure.reason) (\(credential.name))" }
+          continue
+        }
+        guard let line = sign(token, credential, desk, session) else { return }
+        outbox.datagrams.append(line)
+        countSigned(level, desk)
+        noteOnce("signed by \(credential.name), attestation \(level.rawValue)", session)
+        if level < most {
+          noteOnce("not attested with \(most.rawValue): \(reason)", session)
+        }
+        return
+      }
+    }
+    desk.count { $0.signingFailures &+= 1 }
+    noteOnce("not signed: \(reason)", session)
+  }
+
+  private func countSigned(_ level: Attestation, _ desk: IdentityDesk) {
     desk.count { counters in
       switch level {
       case .full: counters.signedFull &+= 1
@@ -38,7 +68,6 @@ extension Shard {
       case .gateway: counters.signedGateway &+= 1
       }
     }
-    noteOnce("signed by \(credential.name), attestation \(level.rawValue)", session)
   }
 
   /// A PASSporT has the caller's number in it: it goes where the number itself may go.
@@ -68,7 +97,7 @@ extension Shard {
 
   /// Writes it as it came. False: there is nothing, it is not true here, or is known to be false.
   private func passOn(
-    _ desk: IdentityDesk, _ credential: SigningCredential?, _ session: Session, orig: String,
+    _ desk: IdentityDesk, _ credentials: [SigningCredential], _ session: Session, orig: String,
     dest: String
   ) -> Bool {
     guard let call = desk.calls[session.id.serial] else { return false }
@@ -79,12 +108,15 @@ extension Shard {
     var diversion: [UInt8]?
     if !reached.contains(.number(dest)) {
       // RFC 8946 §4.1: signed by whoever the call was for until then, with the original's date.
-      guard let credential, let before = call.dest.first(where: { reached.contains(.number($0)) })
-      else { return false }
+      guard let before = call.dest.first(where: reached.contains) else {
+        return false
+      }
       let token = PASSporT(
         type: .div, iat: original.token.iat, orig: .number(orig), dest: [.number(dest)],
-        div: .number(before))
-      guard let line = sign(token, credential, desk, session) else { return false }
+        div: before)
+      guard let credential = credentials.first(where: { $0.defect(of: token) == nil }),
+        let line = sign(token, credential, desk, session)
+      else { return false }
       diversion = line
     }
     for passport in own {

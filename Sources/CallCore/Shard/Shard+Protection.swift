@@ -93,7 +93,9 @@ extension Shard {
         return ownHandshake(role == .client ? .active : .passive, transport)
       }
     }
-    if let renewal = leg.protection.renewal { return try protection(for: leg, renewal) }
+    if let renewal = leg.protection.renewal, renewal.stage == .asking {
+      return try protection(for: leg, renewal)
+    }
     if offersHandshake(leg) { return try offerHandshake(leg) }
     if let inForce = leg.media?.remote?.security?.sending {
       keepOffer(of: inForce, leg)

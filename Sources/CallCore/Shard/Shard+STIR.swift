@@ -33,8 +33,8 @@ extension Shard {
     let policy = session.configuration.trunks[trunk].stir.verify
     guard policy != .off || message.first(.identity) != nil else { return nil }
     let call = CallPassports(
-      policy: policy, orig: session.identity.number.flatMap { canonical($0, caller) },
-      dest: calledNumbers(message, caller),
+      policy: policy, orig: callingParty(session, message, fields, caller),
+      dest: calledParties(message, caller),
       call: hash.key(message.bytes, fields.callID, seed: 0x501))
     call.read(message)
     desk.adopt(call, session.id.serial)
@@ -49,16 +49,40 @@ extension Shard {
 
   /// RFC 8224 §6.2 step 2: whoever was called when it was signed stands in To, and in the request URI as long as nobody
   /// has sent the call on.
-  private func calledNumbers(_ message: borrowing Message, _ caller: CallerKind) -> [String] {
-    var found: [String] = []
-    for uri in [message.requestURI, message.to?.uri ?? .none] {
-      guard let uri = SIPURI.parse(message.bytes, uri), !uri.user.isEmpty,
-        let number = canonical(Escapes.string(message.bytes, uri.user), caller),
-        !found.contains(number)
+  private func calledParties(
+    _ message: borrowing Message, _ caller: CallerKind
+  ) -> [PASSporT.Party] {
+    var found: [PASSporT.Party] = []
+    for range in [message.requestURI, message.to?.uri ?? .none] {
+      guard let uri = SIPURI.parse(message.bytes, range), !uri.user.isEmpty,
+        let party = party(Escapes.string(message.bytes, uri.user), uri, message, caller),
+        !found.contains(party)
       else { continue }
-      found.append(number)
+      found.append(party)
     }
     return found
+  }
+
+  /// §8.1: the number that is shown, or the whole URI where that is none.
+  private func callingParty(
+    _ session: Session, _ message: borrowing Message, _ fields: RequestFields,
+    _ caller: CallerKind
+  ) -> PASSporT.Party? {
+    guard let shown = session.identity.number else { return nil }
+    if let number = canonical(shown, caller) { return .number(number) }
+    guard let range = claimedURI(message, fields, caller),
+      let uri = SIPURI.parse(message.bytes, range),
+      Escapes.string(message.bytes, uri.user) == shown
+    else { return nil }
+    return party(shown, uri, message, caller)
+  }
+
+  private func party(
+    _ user: String, _ uri: SIPURI, _ message: borrowing Message, _ caller: CallerKind
+  ) -> PASSporT.Party? {
+    if let number = canonical(user, caller) { return .number(number) }
+    guard let text = CanonicalURI.read(message.bytes, uri) else { return nil }
+    return .uri(text)
   }
 
   /// A number as the trunk writes it, in the canonical form (RFC 8224 §8.3).

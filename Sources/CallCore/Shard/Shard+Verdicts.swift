@@ -21,6 +21,9 @@ extension Shard {
     guard let session = leg.session, session.state == .answered, !leg.mediaClosing,
       let media = leg.media, let remote = media.remote
     else { return }
+    if leg.protection.renewal?.stage == .doubted {
+      return renewalExamined(session, leg, evidence)
+    }
     let other = session.other(leg)
     let witness = AudioWitness(
       side: leg.side, evidence: evidence, remote: remote,

@@ -70,6 +70,9 @@ package struct NumberAuthority: Hashable, Sendable {
     return text.reduce(0) { $0 * 10 + UInt64($1 - 0x30) }
   }
 
+  /// Of numbers, those of a single one among them.
+  package var blocks: Int { ranges.count }
+
   /// Whether it may speak for this canonical number (RFC 8224 §8.3).
   package func covers(_ number: String) -> Bool {
     if !providerCodes.isEmpty { return true }

@@ -7,7 +7,7 @@ package enum CertificateDefect: Error, Hashable, Sendable {
   case unreadable
   /// Too young, too old, revoked, or of nobody we trust; libcrypto's own word for it.
   case untrusted(String)
-  /// It says of no number that it may speak for it (RFC 8226 §9), or says it wrongly.
+  /// It says of no number (RFC 8226 §9) and of no domain that it may speak for it, or says it wrongly.
   case withoutAuthority
   /// It limits what its PASSporTs may say (RFC 8226 §8, RFC 9118), wrongly or in both ways at once.
   case constraints
@@ -16,7 +16,9 @@ package enum CertificateDefect: Error, Hashable, Sendable {
 /// A certificate that PASSporTs are signed by.
 package final class PassportCertificate: Sendable {
   package let key: ES256PublicKey
-  package let authority: NumberAuthority
+  /// Nil: for no number; or for no domain. One of the two is there.
+  package let authority: NumberAuthority?
+  package let domains: DomainAuthority?
   /// Nil: it may sign whatever claims there are.
   package let constraints: ClaimConstraints?
   /// Seconds since 1970.
@@ -26,11 +28,12 @@ package final class PassportCertificate: Sendable {
   package let subject: String
 
   fileprivate init(
-    key: ES256PublicKey, authority: NumberAuthority, constraints: ClaimConstraints?,
-    begins: Int64, ends: Int64, subject: String
+    key: ES256PublicKey, authority: NumberAuthority?, domains: DomainAuthority?,
+    constraints: ClaimConstraints?, begins: Int64, ends: Int64, subject: String
   ) {
     self.key = key
     self.authority = authority
+    self.domains = domains
     self.constraints = constraints
     self.begins = begins
     self.ends = ends
@@ -97,14 +100,18 @@ package final class TrustAnchors: @unchecked Sendable {
 }
 
 extension PassportCertificate {
-  /// The first certificate of a PEM, whoever has issued it: for our own, which others judge.
+  /// The first certificate of a PEM, whoever has issued it: for our own, which others judge, and which sign for numbers.
   package static func read(_ pem: [UInt8]) -> Result<PassportCertificate, CertificateDefect> {
     let leaf = unsafe pem.withUnsafeBytes { bytes in
       unsafe copenssl_certificate(bytes.baseAddress, Int32(clamping: bytes.count))
     }
     guard let leaf = unsafe leaf else { return .failure(.unreadable) }
     defer { unsafe X509_free(leaf) }
-    return unsafe read(leaf)
+    let found = unsafe read(leaf)
+    if case .success(let certificate) = found, certificate.authority == nil {
+      return .failure(.withoutAuthority)
+    }
+    return found
   }
 
   fileprivate static func read(
@@ -112,9 +119,18 @@ extension PassportCertificate {
   ) -> Result<PassportCertificate, CertificateDefect> {
     guard let made = unsafe X509_get_pubkey(leaf), let key = unsafe ES256PublicKey(owning: made)
     else { return .failure(.unreadable) }
-    guard case .one(let list) = unsafe entry("1.3.6.1.5.5.7.1.26", of: leaf),
-      let authority = NumberAuthority(der: list)
-    else { return .failure(.withoutAuthority) }
+    var domains: DomainAuthority?
+    if case .one(let list) = unsafe entry("2.5.29.17", of: leaf) {
+      domains = DomainAuthority(der: list)
+    }
+    let authority: NumberAuthority?
+    switch unsafe entry("1.3.6.1.5.5.7.1.26", of: leaf) {
+    case .one(let list):
+      authority = NumberAuthority(der: list)
+      if authority == nil { return .failure(.withoutAuthority) }
+    case .none where domains != nil: authority = nil
+    case .none, .several: return .failure(.withoutAuthority)
+    }
     let plain = unsafe entry("1.3.6.1.5.5.7.1.27", of: leaf)
     let enhanced = unsafe entry("1.3.6.1.5.5.7.1.33", of: leaf)
     var constraints: ClaimConstraints?
@@ -131,7 +147,7 @@ extension PassportCertificate {
     let name = subject.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     return .success(
       PassportCertificate(
-        key: key, authority: authority, constraints: constraints,
+        key: key, authority: authority, domains: domains, constraints: constraints,
         begins: unsafe copenssl_begins(leaf), ends: unsafe copenssl_ends(leaf),
         subject: name.rawSpan.displayText))
   }

@@ -54,7 +54,9 @@ extension DoctorFacts {
     return days < Self.dayOfWarning
       ? DoctorFinding(
         .files, check, .advice, "\(facts.file) expires in \(days) days", remedy: renewal)
-      : DoctorFinding(.files, check, .good, "\(facts.file) is good for \(days) days")
+      : DoctorFinding(
+        .files, check, .good,
+        "\(facts.file) is good for \(days) days" + (facts.limits.map { ", and \($0)" } ?? ""))
   }
 
   private func key(_ facts: CertificateFacts) -> DoctorFinding? {

@@ -102,6 +102,8 @@ package struct CertificateFacts: Hashable, Sendable {
   package var problem: String?
   /// What to do about that, where it is more than is to be done about any.
   package var problemRemedy: String?
+  /// What it may not be used for, in words; nil: nothing that is known.
+  package var limits: String?
   /// Others than its owner and group may read the key.
   package var isKeyOpen = false
   /// What takes a renewed one into use.

@@ -1,4 +1,5 @@
 import CLinux
+import CallCore
 import CryptoCore
 import Edge
 import Foundation
@@ -82,10 +83,16 @@ extension DoctorFacts {
     switch PassportCertificate.read(pem ?? []) {
     case .success(let certificate):
       let key = (try? Data(contentsOf: URL(fileURLWithPath: own.key))).map { [UInt8]($0) }
-      if ES256PrivateKey(pem: key ?? []) != nil {
-        facts.expires = certificate.ends
-      } else {
+      if ES256PrivateKey(pem: key ?? []) == nil {
         facts.problem = "\(own.key) has no private key on P-256 without a passphrase"
+      } else if certificate.mostAttestation == nil {
+        facts.problem =
+          "\(own.certificate) lets nothing be signed that a call of ours says (JWTClaimConstraints)"
+        facts.problemRemedy =
+          "get one from the authority that allows the claims attest, dest, iat, orig and origid"
+      } else {
+        facts.expires = certificate.ends
+        facts.limits = certificate.limits
       }
     case .failure:
       facts.problem = "\(own.certificate) has no certificate on P-256 with a TNAuthList"

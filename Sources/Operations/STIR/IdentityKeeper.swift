@@ -126,7 +126,9 @@ final class IdentityKeeper: Sendable {
         "stir.certificates: \(own.certificate) is no certificate of the key \(own.key) with a"
           + " TNAuthList. Name the file with the certificate first and its chain behind it.")
     }
-    return (SigningCredential(name: own.name, url: own.url, key: key), certificate.ends)
+    let credential = SigningCredential(
+      name: own.name, url: own.url, key: key, certificate: certificate)
+    return (credential, certificate.ends)
   }
 
   private static func read(_ path: String, _ setting: String) throws(ServerError) -> [UInt8] {

@@ -28,7 +28,10 @@ package struct PASSporT: Hashable, Sendable {
   package enum Party: Hashable, Sendable {
     /// In the canonical form (RFC 8224 §8.3): digits alone.
     case number(String)
+    /// In the canonical form (§8.5), where it is a SIP or SIPS URI with a user.
     case uri(String)
+
+    static func uri(read text: String) -> Party { .uri(CanonicalURI.read(text) ?? text) }
   }
 
   package enum Defect: Error, Hashable, Sendable {
@@ -180,7 +183,7 @@ package struct PASSporT: Hashable, Sendable {
         found.append(.number(number))
       case "uri":
         guard let text = reader.string(), !text.isEmpty else { return false }
-        found.append(.uri(text))
+        found.append(.uri(read: text))
       default: return reader.skip()
       }
       return true
@@ -200,7 +203,7 @@ package struct PASSporT: Hashable, Sendable {
         }
       case "uri":
         guard let texts = reader.strings(most: Self.destinations) else { return false }
-        found += texts.map(Party.uri)
+        found += texts.map(Party.uri(read:))
       default: return reader.skip()
       }
       return true

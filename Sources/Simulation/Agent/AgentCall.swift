@@ -128,7 +128,8 @@ package final class AgentCall {
     payloads = script.payloads
     callID = "\(agent.canary)-\(agent.unique())"
     localTag = agent.newTag()
-    localParty = "\"\(agent.canary)\" <sip:\(script.callerNumber ?? agent.user)@\(agent.domain)>"
+    let own = script.callerURI ?? "sip:\(script.callerNumber ?? agent.user)@\(agent.domain)"
+    localParty = "\"\(agent.canary)\" <\(own)>"
     target = script.requestURI ?? "sip:\(number)@\(AgentText.hostPort(agent.trunk))"
     remoteParty = "<sip:\(number)@\(agent.domain)>"
     localCSeq = UInt32(agent.random.within(1...50_000))

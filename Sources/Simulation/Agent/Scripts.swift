@@ -83,6 +83,8 @@ package struct CallerScript: Hashable, Sendable {
   package var extraHeaders: [String] = []
   /// In place of the agent's own user part in From.
   package var callerNumber: String?
+  /// The whole URI of its From.
+  package var callerURI: String?
   /// In place of the number at the trunk's domain.
   package var requestURI: String?
   package var reliable = ReliableHabit.none

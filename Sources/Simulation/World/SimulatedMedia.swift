@@ -48,6 +48,8 @@ package final class SimulatedMedia {
   private var counted: [SocketAddress: StreamQuality] = [:]
   package private(set) var opens = 0
   package private(set) var closes = 0
+  /// Whether handshakes come to an end.
+  package var shakesHands = true
   package internal(set) var addresses: [MediaAddress]
   /// What stands in SDP for each media address.
   let advertised: [IPAddress]
@@ -272,7 +274,7 @@ package final class SimulatedMedia {
     }
     let before = transports[id]?.remote?.security?.handshake
     transports[id]?.remote = remote
-    if let handshake = remote.security?.handshake, handshake != before {
+    if shakesHands, let handshake = remote.security?.handshake, handshake != before {
       report(.handshake(id, .agreed(.aeadAES128GCM)), after: random.interval(5...60))
     }
     if flows[remote.rtp]?.talking == true { latch(id) }

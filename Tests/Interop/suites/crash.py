@@ -3,9 +3,10 @@
 import base64
 import time
 
-from harness import srtp
+from harness import audio, dtls, srtp
 from harness.audio import silence
 from harness.case import test
+from harness.linphone import Linphone
 from harness.pair import Pair
 from harness.pair import audio as audio_line
 from harness.pair import lines
@@ -14,6 +15,8 @@ from harness.process import expect, wait_until
 from harness.rtp import Endpoint
 from harness.sipp import optional, pause, recv, reply, scenario, sdp, send, uac, uas
 from harness.world import World
+
+from .dtls import BY_DTLS, HandshakeWorld
 
 # Of speech, from the last packet before the process was killed to the first one after it; seconds.
 GAP = 2.0
@@ -212,18 +215,20 @@ def two_hundred(t):
 
 
 SUITE = "AES_CM_128_HMAC_SHA1_80"
+BY_KEYS_IN_SDP = {"srtp": "require", "srtpWithoutTLS": True}
 
 
-def protected_pair(t, world, keys, ports):
-    """A call whose caller has SRTP and whose callee has not; (pair, what the callee was offered, what the caller was answered)."""
+def protected_pair(t, world, line, port, rules):
+    """A call whose caller has SRTP by this line, and whose callee has none; (pair, what the callee was offered, what the
+    caller was answered)."""
     resources = world.resources()
     for trunk in resources["trunks"]:
         if trunk["name"] == "pbx":
-            trunk.update({"srtp": "require", "srtpWithoutTLS": True})
+            trunk.update(rules)
     world.demarc.apply(resources)
     number = world.number("+4938")
     pair = Pair(t, number, world=world)
-    offered, answered = pair.connect([protected_line(ports[0], keys[0])], [audio_line(ports[1])])
+    offered, answered = pair.connect([line], [audio_line(port)])
     world.live(number)
     # What the record is written behind by.
     time.sleep(0.5)
@@ -240,7 +245,8 @@ def protected(t):
     passes before that"""
     world = own_world(t)
     keys, ports = [srtp.new_key(SUITE) for _ in range(2)], [free_port() for _ in range(2)]
-    pair, callee_line, answered = protected_pair(t, world, keys, ports)
+    pair, callee_line, answered = protected_pair(
+        t, world, protected_line(ports[0], keys[0]), ports[1], BY_KEYS_IN_SDP)
     again(world)
     expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
     invite = pair.caller.asked()
@@ -278,7 +284,8 @@ def protected_refused(t):
     """New keys that are refused: both sides are told that it is over, and the record says why"""
     world = own_world(t)
     keys, ports = [srtp.new_key(SUITE)], [free_port() for _ in range(2)]
-    pair, _, _ = protected_pair(t, world, keys, ports)
+    pair, _, _ = protected_pair(
+        t, world, protected_line(ports[0], keys[0]), ports[1], BY_KEYS_IN_SDP)
     again(world)
     invite = pair.caller.asked()
     pair.caller.reply(invite, 488, "Not Acceptable Here")
@@ -290,3 +297,158 @@ def protected_refused(t):
     expect(any("keys" in note for note in (record.get("notes") or [])), f"notes: {record.get('notes')}")
     expect(recovered(world, "released") == 1, "the metric does not say it")
     world.at_rest()
+
+
+# --- a new handshake ----------------------------------------------------------------------------------------
+
+
+UNUSED = "could not go on after a restart: a peer agreed to new keys of its media and did not use them"
+
+
+def handshake_line(port, certificate, setup):
+    line = audio_line(port, more=certificate.lines(setup) + "a=sendrecv\r\n")
+    return line.replace("RTP/AVP", "UDP/TLS/RTP/SAVP")
+
+
+def shaken(t, port, certificate, client, target):
+    end = dtls.Endpoint(port, certificate, client)
+    t.defer(end.close)
+    expect(end.shake(target if client else None), "no handshake")
+    return end
+
+
+def hear_each_other(caller, callee, to_caller, to_callee):
+    for speaker, target, listener, value in ((caller, to_caller, callee, 0x33), (callee, to_callee, caller, 0x44)):
+        speaker.say(target, 25, value=value)
+        good, bad = listener.hear(0.5)
+        expect(len(good) >= 20 and not bad and set(good) == {bytes([value]) * 160},
+               f"{len(good)} of 25 were heard, {bad} could not be opened")
+
+
+def new_handshake(t, setup):
+    world = own_world(t)
+    certificate, client = dtls.Certificate(t.folder), setup == "active"
+    ports = [free_port() for _ in range(2)]
+    pair, callee_line, answered = protected_pair(
+        t, world, handshake_line(ports[0], certificate, setup), ports[1], BY_DTLS)
+    first = shaken(t, ports[0], certificate, client, answered.target)
+    old = first.peer_fingerprint()
+    callee = srtp.Endpoint(ports[1], None, None, None)
+    t.defer(callee.close)
+    hear_each_other(first, callee, answered.target, callee_line.target)
+    again(world)
+    first.close()
+    invite = pair.caller.asked()
+    fingerprint, offered, target = dtls.described(invite.body)
+    expect(offered == "actpass" and target == answered.target, f"the offer is {invite}")
+    expect(fingerprint != old, "the certificate is the earlier process's")
+    pair.caller.reply(invite, 200, "OK", handshake_line(ports[0], certificate, setup))
+    pair.caller.acknowledged(invite)
+    second = shaken(t, ports[0], certificate, client, target)
+    expect(second.peer_fingerprint() == fingerprint, "another certificate than the offer names")
+    hear_each_other(second, callee, target, callee_line.target)
+    # Whoever has shaken hands is not missed when the time for it is over.
+    for _ in range(5):
+        time.sleep(2)
+        hear_each_other(second, callee, target, callee_line.target)
+    ended_normally(pair.hang_up(pair.caller), "caller")
+
+
+@test("handshake-active", 60)
+def handshake_active(t):
+    """Keys of DTLS are gone with the process too: the next one offers its new certificate, and under the keys of a new
+    handshake, which the peer begins, speech goes on"""
+    new_handshake(t, "active")
+
+
+@test("handshake-passive", 60)
+def handshake_passive(t):
+    """The same where we begin it"""
+    new_handshake(t, "passive")
+
+
+@test("handshake-baresip", 60)
+def handshake_baresip(t):
+    """baresip 1.0.0 answers the offer of a new certificate by 200 and shakes hands no more: the call ends, on both sides,
+    within the media timeout, and its record says why"""
+    world = HandshakeWorld(t)
+    bob = world.phone(t, "bob", silence(60), answer="auto")
+    alice = world.phone(t, "alice", silence(60))
+    alice.dial(f"sip:{world.extension('bob')}@{world.domain}")
+    alice.established()
+    alice.wait_heard(1, 8)
+    call = world.live(world.extension("bob"))
+    again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    back = time.monotonic()
+    alice.closed(12)
+    bob.closed(5)
+    record = World.ended(world, call["id"])
+    expect(record["cause"] == "interrupted" and UNUSED in (record.get("notes") or []),
+           f"the cause is {record['cause']}, notes: {record.get('notes')}")
+    expect(recovered(world, "released") == 1, "the metric does not say it")
+    world.at_rest()
+    t.remark = f"ended {time.monotonic() - back:.1f} s after the restart"
+
+
+SAID, BACK = "Glue the sheet to the dark blue background.", "The juice of lemons makes fine punch."
+
+
+def over_and_over(text, seconds=60):
+    """(the words with what is silent behind them, the same again and again)"""
+    words = audio.numpy.concatenate([audio.speech(text), silence(0.5)])
+    return words, audio.numpy.tile(words, int(seconds * audio.RATE / len(words)) + 1)
+
+
+def linphone(t, world, user, says):
+    phone = Linphone(
+        t.folder, user, world.users[user]["password"], world.sip, world.domain, says,
+        sip="media_encryption=srtp\nmedia_encryption_mandatory=1\n")
+    t.defer(phone.stop)
+    phone.registered()
+    return phone
+
+
+@test("linphone", 90)
+def keys_of_linphone(t):
+    """linphone under keys of SDP in a call with a phone of plain RTP: it takes new ones, and each hears the other whole"""
+    world = HandshakeWorld(t)
+    (said, says), (back, says_back) = over_and_over(SAID), over_and_over(BACK)
+    carol = world.phone(t, "carol", says_back, answer="auto", keys=None)
+    phone = linphone(t, world, "dave", says)
+    phone.type(f"call sip:{world.extension('carol')}@{world.domain}")
+    call = world.live(world.extension("carol"), 10)
+    carol.wait_heard(2, 10)
+    again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    # Both texts twice from the first packet on, so that each is whole in what is looked at.
+    seconds = 2 * max(len(said), len(back)) / audio.RATE
+    carol.wait_heard(len(carol.heard()) / audio.RATE + seconds + 1, seconds + 15)
+    phone.type("terminate all")
+    record = World.ended(world, call["id"])
+    ended_normally(record, "caller")
+    phone.stop()
+    size = int(seconds * audio.RATE)
+    one = audio.check_likeness("the callee heard", said, carol.heard()[-size:])
+    other = audio.check_likeness("the caller heard", back, audio.trim(phone.heard())[-size:])
+    t.remark = f"{one.correlation:.4f} and {other.correlation:.4f}"
+
+
+@test("linphone-echo", 90)
+def keys_of_linphone_at_the_echo(t):
+    """linphone under keys of SDP hears its words from the echo application again"""
+    world = HandshakeWorld(t)
+    said, says = over_and_over(SAID)
+    phone = linphone(t, world, "dave", says)
+    phone.type(f"call sip:9001@{world.domain}")
+    call = world.live("9001", 10)
+    time.sleep(2)
+    again(world)
+    expect(recovered(world) == 1, f"{recovered(world)} calls were recovered")
+    seconds = 2 * len(said) / audio.RATE
+    time.sleep(seconds + 3)
+    phone.type("terminate all")
+    ended_normally(World.ended(world, call["id"]), "caller")
+    phone.stop()
+    heard = audio.trim(phone.heard())[-int(seconds * audio.RATE):]
+    t.remark = str(audio.check_likeness("echo", said, heard))

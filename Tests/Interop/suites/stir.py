@@ -7,7 +7,7 @@ import time
 
 from harness.authority import Authority, Shelf, is_signed, number_authority, read_passport, shaken
 from harness.case import test
-from harness.process import expect, wait_until
+from harness.process import expect, run, wait_until
 from harness.sipp import uas
 from harness.world import World
 
@@ -19,12 +19,12 @@ OURS, FORWARDED, ELSEWHERE = "4940151", "4940150", "4930777001"
 class Signed(World):
     """East is a carrier whose calls are verified, north one whose calls are signed; `stir` is what each is like."""
 
-    def __init__(self, t, verify="require", private=True, **settings):
+    def __init__(self, t, verify="require", private=True, ours=number_authority(codes=["512J"]), **settings):
         super().__init__(t.folder, t.program)
         self.t, self.verify = t, verify
         self.authority = Authority()
         self.provider = self.authority.certify("Provider", number_authority(codes=["709J"]))
-        self.ours = self.authority.certify("Demarc", number_authority(codes=["512J"]))
+        self.ours = self.authority.certify("Demarc", ours)
         server = self.authority.certify(
             "localhost", hosts=["localhost"], addresses=[ipaddress.ip_address("127.0.0.1")])
         self.shelf = Shelf(server, self.folder)
@@ -47,7 +47,7 @@ class Signed(World):
 
     def user_accounts(self):
         more = {
-            "alice": {"callerID": "+4940100"},
+            "alice": {"callerID": "+4940100"}, "carol": {"callerID": "+4940999"},
             "dave": {"forward": {"always": {"number": "+" + ELSEWHERE}}},
         }
         return [{**account, **more.get(account["name"], {})} for account in super().user_accounts()]
@@ -126,6 +126,26 @@ def sign(t):
     expect("signed by ours, attestation A" in world.notes(), world.notes())
 
 
+@test("sign-limited", 40)
+def sign_limited(t):
+    """A certificate of some numbers signs calls of those; others go unsigned, and the record and doctor say why"""
+    world = Signed(t, ours=number_authority(ranges=[("4940100", 2)]))
+    for name, has_token in (("alice", True), ("carol", False)):
+        phone = t.agent(user=name, password=world.users[name]["password"], world=world)
+        number = world.number("+4930")
+        answer, dialog = phone.exchange("INVITE", f"sip:{number}@{world.domain}", body=phone.sdp(40082))
+        expect(answer.status == 200, answer.start)
+        dialog.bye()
+        tokens = world.tokens()
+        expect([claims["attest"] for _, claims in tokens] == (["A"] if has_token else []), f"{name}: {tokens}")
+    notes = world.notes()
+    for words in ("signed by ours, attestation A", "not signed: certificate may not speak for 4940999 (ours)"):
+        expect(words in notes, f"{words}: {notes}")
+    expect(world.demarc.metrics()["demarc_stir_signing_failures_total"] == 1, "the metric of what was not signed")
+    _, output = run([t.program, "doctor", "files", "--config", world.folder / "demarc.yaml"])
+    expect("speaks for one block of numbers alone" in output, output)
+
+
 @test("verify", 90)
 def verify(t):
     """A signed call goes on and is shown as verified; each thing that is wrong has its answer"""
@@ -178,6 +198,34 @@ def report(t):
     expect("caller not verified: no PASSporT" in notes, notes)
     # Both clocks are read in whole seconds, one of them a little earlier.
     expect(any(note.startswith("caller not verified: PASSporT is 30") for note in notes), notes)
+
+
+@test("uris", 40)
+def uris(t):
+    """A caller that is a URI is verified in its canonical form, by a certificate of its domain; no number was validated"""
+    world = Signed(t)
+    keys = {name: world.authority.certify(name, hosts=[host])
+            for name, host in (("Example", "example.com"), ("Other", "other.example"))}
+    world.shelf.files.update({f"/{name}.pem": key.chain_pem() for name, key in keys.items()})
+
+    def call(user="Alice", domain="EXAMPLE.com:5070", name="Example"):
+        world.east.user, world.east.domain = user, domain
+        url = world.shelf.url(f"/{name}.pem")
+        claims = {"dest": {"tn": [OURS]}, "iat": int(time.time()), "orig": {"uri": "sip:alice@example.com"}}
+        return world.call(f"{keys[name].passport(url, claims, '')};info=<{url}>;alg=ES256")
+
+    answer = call()
+    expect(answer.status == 200, answer.start)
+    expect(";verstat=No-TN-Validation@" in world.invites()[-1], world.invites()[-1])
+    notes = world.notes()
+    expect(any("caller verified, signed by" in note and "Example" in note for note in notes), notes)
+    for line, arguments in (
+            ("438 Invalid Identity Header", {"user": "mallory"}),
+            ("438 Invalid Identity Header", {"domain": "other.example"}),
+            ("437 Unsupported Credential", {"name": "Other"})):
+        answer = call(**arguments)
+        expect(answer.start == f"SIP/2.0 {line}", f"{arguments}: {answer.start}")
+    expect(len(world.invites()) == 1, "a call that was refused came through")
 
 
 @test("fetch", 60)
