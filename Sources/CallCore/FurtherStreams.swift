@@ -17,6 +17,8 @@ package final class FurtherStreams {
     var remote: RemoteMedia?
     /// What it is bridged with.
     var peer: MediaTransportID?
+    /// What offer and answer have come to of its keys.
+    var protection = LineProtection()
   }
 
   private(set) var streams: [Stream] = []
@@ -42,6 +44,9 @@ package final class FurtherStreams {
     if !gone.isEmpty { streams.removeAll(where: fails) }
     return gone
   }
+
+  /// One of them has keys.
+  var isProtected: Bool { streams.contains { $0.remote?.security != nil } }
 
   /// A name for one more transport of the leg; nil when it has had too many.
   func nextTransport(of leg: Leg) -> MediaTransportID? {

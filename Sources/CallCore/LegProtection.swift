@@ -2,20 +2,23 @@ import MediaControl
 import Policy
 import SIPWire
 
-/// What offer and answer have come to on a leg where SRTP is spoken, by the keys of a=crypto (RFC 4568) or by those of a
-/// DTLS handshake (RFC 5763). Each leg has keys of its own: none passes from one side of a call to the other.
+/// What offer and answer have come to on one line where SRTP is spoken, by the keys of a=crypto (RFC 4568) or by those of
+/// a DTLS handshake (RFC 5763). Each line of each leg has keys of its own: none passes from one side of a call to the
+/// other, or is that of two flows.
 ///
-/// Of a leg's own lines the keys stay what they are until a suite changes: a new offer or answer with the same key
+/// Of a line of ours the keys stay what they are until a suite changes: a new offer or answer with the same key
 /// means the same context (RFC 3711 §3.3.1), and our address, which would ask for a new one (RFC 4568 §7.1.4), does not
-/// change while the leg lives.
-struct LegProtection {
-  struct Line {
+/// change while the line lives.
+///
+/// A copy shares what it refers to.
+struct LineProtection {
+  struct Key {
     var tag: UInt32
     var key: SRTPKey
   }
 
   enum Answer {
-    case key(Line, SDPMedia.Transport)
+    case key(Key, SDPMedia.Transport)
     /// Our role, which stays what it is while the association does.
     case handshake(MediaHandshake.Role, SDPMedia.Transport)
 
@@ -24,60 +27,76 @@ struct LegProtection {
       case .key(_, let transport), .handshake(_, let transport): transport
       }
     }
-    var line: Line? {
-      if case .key(let line, _) = self { return line }
+    var key: Key? {
+      if case .key(let key, _) = self { return key }
       return nil
     }
   }
 
   /// Apart from the leg, because few have it.
-  private final class Lines {
-    var offered: [Line] = []
+  private final class State {
+    var offered: [Key] = []
     var offersHandshake = false
     var answer: Answer?
     var renewal: KeyRenewal?
   }
 
-  var rules = SRTPRules()
-  /// What was wrong with the last description.
-  var refusal: Cause?
-  private var lines: Lines?
+  private var state: State?
 
   init() {}
 
+  /// There has been nothing but plain RTP.
+  var isNone: Bool { state == nil }
   /// Our last offer's keys; empty: plain RTP, or DTLS.
-  var offered: [Line] { lines?.offered ?? [] }
+  var offered: [Key] { state?.offered ?? [] }
   /// Our last offer was of a handshake.
-  var offersHandshake: Bool { lines?.offersHandshake == true }
+  var offersHandshake: Bool { state?.offersHandshake == true }
   /// Our answer to the peer's last offer, and the protocol that it had; nil: plain RTP.
-  var answer: Answer? { lines?.answer }
-  /// Its keys went with an earlier process: until the peer has agreed to new ones, nothing passes.
-  var renewal: KeyRenewal? {
-    get { lines?.renewal }
+  var answer: Answer? { state?.answer }
+  /// Who offered plain RTP with a key beside it is asked in the same way.
+  var isOptional: Bool { answer?.transport.isPlainRTP == true }
+  fileprivate(set) var renewal: KeyRenewal? {
+    get { state?.renewal }
     set {
-      if lines == nil, newValue != nil { lines = Lines() }
-      lines?.renewal = newValue
+      if state == nil, newValue != nil { state = State() }
+      state?.renewal = newValue
     }
   }
 
-  mutating func offer(_ new: [Line]) {
-    if lines == nil, !new.isEmpty { lines = Lines() }
-    lines?.offered = new
-    lines?.offersHandshake = false
+  mutating func offer(_ new: [Key]) {
+    if state == nil, !new.isEmpty { state = State() }
+    state?.offered = new
+    state?.offersHandshake = false
   }
 
   mutating func offerHandshake() {
-    if lines == nil { lines = Lines() }
-    lines?.offered = []
-    lines?.offersHandshake = true
+    if state == nil { state = State() }
+    state?.offered = []
+    state?.offersHandshake = true
   }
 
   mutating func answer(_ answer: Answer) {
-    if lines == nil { lines = Lines() }
-    lines?.answer = answer
+    if state == nil { state = State() }
+    state?.answer = answer
   }
 
-  mutating func answerPlain() { lines?.answer = nil }
+  mutating func answerPlain() { state?.answer = nil }
+}
+
+/// The rules of a leg, and its first line, that of `Leg.media`; those of its other lines are in `FurtherStreams`.
+struct LegProtection {
+  var rules = SRTPRules()
+  /// What was wrong with the last description.
+  var refusal: Cause?
+  var speech = LineProtection()
+
+  init() {}
+
+  /// Its keys went with an earlier process: until the peer has agreed to new ones, nothing passes.
+  var renewal: KeyRenewal? {
+    get { speech.renewal }
+    set { speech.renewal = newValue }
+  }
 }
 
 extension SDPCryptoSuite {
@@ -112,7 +131,7 @@ extension SRTPSuite {
 }
 
 extension SDPOwnCrypto {
-  init(_ line: LegProtection.Line) {
+  init(_ line: LineProtection.Key) {
     self.init(tag: line.tag, suite: line.key.suite.sdp, secret: line.key.secret)
   }
 }

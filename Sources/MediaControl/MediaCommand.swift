@@ -52,6 +52,9 @@ package enum MediaProtocol: UInt8, Sendable {
   case rtp
   /// ITU-T T.38's datagrams, which are passed on as they are.
   case udptl
+  /// RTP and RTCP as above, and what leaves keeps the sources and the numbers that it came with, under a key as well:
+  /// feedback, retransmissions and error correction of pictures name them.
+  case rtpAsSent
 }
 
 /// What SDP said of the far end of a transport. Sent again whole on each re-offer: the transport's

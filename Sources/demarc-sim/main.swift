@@ -1,14 +1,15 @@
 import Glibc
 import Simulation
 
-// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [crossing] [messages] [crash]         one run, with the ladder of what failed first
-// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [crossing] [messages] [crash]   many runs, a line for each
+// demarc-sim SEED [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [crossing] [keys] [messages] [crash]         one run, with the ladder of what failed first
+// demarc-sim FIRST-LAST [CALLS [TRANSFERS]] [tcp] [lamps] [adorned] [crossing] [keys] [messages] [crash]   many runs, a line for each
 //
 // TRANSFERS: how many of a hundred calls phones hand on; 0 where it is missing.
 // tcp: a third of the phones, the PBX and a carrier speak by connections.
 // lamps: phones watch one another's calls, twenty of them.
 // adorned: everybody writes more header fields and lines of SDP than they must, none of which may cross.
 // crossing: numbers ring several phones together, and both sides of a call offer at the same time.
+// keys: some phones and a carrier must be encrypted.
 // messages: behind the ladder all of it, whole.
 // crash: the engine is dropped at some instant, and another goes on with what the store kept.
 //
@@ -35,6 +36,7 @@ func run(
     settings.lamps = words.contains("lamps") ? 20 : 0
     settings.isAdorned = words.contains("adorned")
     settings.crosses = words.contains("crossing")
+    settings.keys = words.contains("keys")
     settings.tellsMessages = words.contains("messages")
     if words.contains("crash") {
       let report = try Swarm(settings).runWithCrash()
@@ -68,7 +70,7 @@ func run(
   return clean
 }
 
-let words: Set = ["tcp", "lamps", "adorned", "crossing", "messages", "crash"]
+let words: Set = ["tcp", "lamps", "adorned", "crossing", "keys", "messages", "crash"]
 let all = CommandLine.arguments.dropFirst()
 let arguments = all.filter { !words.contains($0) }
 let numbers = arguments.dropFirst().map { Int($0) }
@@ -78,7 +80,7 @@ guard let seeds = arguments.first.flatMap(parse), numbers.count <= 2, !numbers.c
 else {
   print(
     "demarc-sim SEED|FIRST-LAST [CALLS [TRANSFERS]] "
-      + "[tcp] [lamps] [adorned] [crossing] [messages] [crash]")
+      + "[tcp] [lamps] [adorned] [crossing] [keys] [messages] [crash]")
   exit(2)
 }
 exit(try run(seeds, calls: calls, transfers: transfers, words: words.intersection(all)) ? 0 : 1)

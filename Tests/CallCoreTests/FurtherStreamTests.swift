@@ -241,13 +241,16 @@ import Testing
     second.expectRest()
   }
 
-  /// No keys are for it, so it does not go where there are any: the fax falls back to speech, which is encrypted.
+  /// What comes without keys does not go where there are any: the fax falls back to speech, which is encrypted.
   @Test func nothingPlainBesideSRTP() throws {
     var settings = Scene.settings()
     for i in settings.resources.users.indices {
       settings.resources.users[i].srtp.withoutTLS = true
     }
-    let (scene, near, far) = try call(.video, settings) { $0.alice.srtp = AgentSRTP() }
+    let (scene, near, far) = try call(.video, settings) {
+      $0.alice.srtp = AgentSRTP()
+      $0.alice.srtp?.protectsVideo = false
+    }
     #expect(scene.world.media.security(of: near.media) != nil)
     #expect(near.remoteSDP?.beside == [AgentLine(.video, nil)])
     #expect(reoffer(scene, far, .fax) == 488 && reoffer(scene, near, .fax) == 488)

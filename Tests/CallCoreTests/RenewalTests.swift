@@ -104,6 +104,36 @@ struct RenewalTests {
     hangsUp(bed)
   }
 
+  /// Both sides are asked, and each is offered what the other one had: so the line of pictures comes back as well.
+  @Test("Pictures under keys get new ones", arguments: [false, true])
+  func pictures(byDTLS: Bool) throws {
+    var before: MediaSecurity?
+    let bed = try Bed(
+      Self.settings(users: .require, keys: byDTLS ? .dtls : .sdes), byDTLS: byDTLS,
+      prepare: { $0.alice.srtp = AgentSRTP() },
+      before: { scene, outside in
+        var reoffer = Reoffer(after: .zero)
+        reoffer.change = .video
+        outside.reoffer(reoffer)
+        scene.world.run(for: .seconds(3))
+        before = outside.beside.first?.media.flatMap { scene.world.media.security(of: $0) }
+      })
+    let media = bed.scene.world.media
+    let (near, far) = (
+      try #require(bed.inside.beside.first?.media), try #require(bed.outside.beside.first?.media)
+    )
+    #expect(media.remote(of: near) == nil && media.remote(of: far) == nil)
+    bed.scene.world.run(for: .seconds(3))
+    let (one, other) = (
+      try #require(media.security(of: near)), try #require(media.security(of: far))
+    )
+    #expect(before != nil && (byDTLS || before?.sending != other.sending))
+    #expect((other.handshake != nil) == byDTLS && one.sending != nil)
+    #expect(one.sending != other.sending)
+    #expect(media.partner(of: near) == far)
+    hangsUp(bed)
+  }
+
   /// Plain RTP with a key beside it is asked for a key in the same way.
   @Test("A key beside plain RTP is renewed beside plain RTP")
   func beside() throws {

@@ -14,6 +14,7 @@ import Testing
     static let streamSeeds = 1
     static let lampSeeds = 1
     static let crossingSeeds = 1
+    static let keySeeds = 2
     static let adornedSeeds = 1
     static let found = 2
   #else
@@ -24,6 +25,7 @@ import Testing
     static let streamSeeds = 16
     static let lampSeeds = 8
     static let crossingSeeds = 4
+    static let keySeeds = 12
     static let adornedSeeds = 8
     static let found = SwarmTests.findings.count
   #endif
@@ -72,6 +74,20 @@ import Testing
       var settings = SwarmSettings(
         seed: UInt64(65_000 + part * 1_000 + number), calls: SwarmTests.callsPerWorld)
       settings.streams = true
+      settings.transfers = part == 0 ? 0 : 0.3
+      let outcome = try Swarm(settings).run()
+      #expect(outcome.isClean, "\n\(outcome.report)")
+      #expect(outcome.answered > outcome.calls / 10)
+    }
+  }
+
+  /// Some phones and a carrier must be encrypted, by keys in SDP or by DTLS, and pictures come and go: nothing of theirs is
+  /// ever plain, and no key is that of two flows.
+  @Test(arguments: 0..<2) func keys(part: Int) throws {
+    for number in 0..<SwarmTests.keySeeds {
+      var settings = SwarmSettings(
+        seed: UInt64(64_000 + part * 1_000 + number), calls: SwarmTests.callsPerWorld)
+      settings.keys = true
       settings.transfers = part == 0 ? 0 : 0.3
       let outcome = try Swarm(settings).run()
       #expect(outcome.isClean, "\n\(outcome.report)")
@@ -172,6 +188,11 @@ import Testing
       + PlantedBugs.ofTransfers.map {
         Plant($0, seed: 78, calls: 60, shows: "NOTIFY") { $0.transfers = 0.5 }
       } + PlantedBugs.ofLamps.map { Plant($0, seed: 79, calls: 120) { $0.lamps = 20 } }
+      + PlantedBugs.ofKeys.map {
+        Plant($0, seed: 80, calls: 120, shows: $0.name.contains("plain") ? "plain" : "a key") {
+          $0.keys = true
+        }
+      }
 
     private init(
       _ bug: (name: String, make: PlantedBugs.Maker), seed: UInt64, calls: Int,

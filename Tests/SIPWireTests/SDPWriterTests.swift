@@ -239,6 +239,31 @@ private let canaries = """
         "m=audio 30000 RTP/AVP 0\r\na=sendrecv\r\nm=audio 30002 RTP/AVPF 8\r\na=sendrecv\r\n"))
   }
 
+  /// Each line has keys of its own, under a protocol with feedback where there is any; the far end's own get nowhere.
+  @Test func keysOfALineBesideSpeech() throws {
+    let secret = [UInt8](repeating: 7, count: 30)
+    let crypto = SDPOwnCrypto(tag: 3, suite: .aesCM128HMAC80, secret: Redacted(secret))
+    var lines = SDPLines(line: 0, port: 30_000)
+    for line in 1...3 { lines[line].port = UInt16(30_000 + 2 * line) }
+    lines.protect(1, by: SDPProtection(transport: nil, lines: [crypto]))
+    lines.protect(2, by: nil, dropsFeedback: true)
+    let text = """
+      v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r
+      m=audio 4 RTP/AVP 0\r\nm=video 6 RTP/AVPF 96\r\nm=video 8 UDP/TLS/RTP/SAVPF 97\r
+      a=fingerprint:sha-256 canary\r\nm=video 10 RTP/SAVP 98\r
+      a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:canary\r\n
+      """
+    let result = try passedOn(text, lines: lines)
+    #expect(
+      result.hasSuffix(
+        """
+        m=audio 30000 RTP/AVP 0\r\na=sendrecv\r
+        m=video 30002 RTP/SAVPF 96\r
+        a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\r\na=sendrecv\r
+        m=video 30004 RTP/AVP 97\r\na=sendrecv\r\nm=video 30006 RTP/AVP 98\r\na=sendrecv\r\n
+        """))
+  }
+
   /// Parameters that aren't plain text are no SDP that we would pass on.
   @Test func opaqueParametersAreDropped() throws {
     let text = canaries.replacing("minptime=10;useinbandfec=1", with: "x=\u{7}\u{fc}")

@@ -60,14 +60,12 @@ extension Shard {
   }
 
   /// How an offer of new keys is protected.
-  func protection(for leg: Leg, _ renewal: KeyRenewal) throws(Cause) -> SDPProtection {
-    if renewal.isHandshake {
-      leg.protection.offerHandshake()
-      return ownHandshake(.actpass, renewal.transport)
-    }
-    if leg.protection.offered.isEmpty { try makeOffer(leg) }
-    return SDPProtection(
-      transport: renewal.transport, lines: leg.protection.offered.map { SDPOwnCrypto($0) })
+  func protection(
+    for leg: Leg, _ renewal: KeyRenewal, _ agreed: inout LineProtection
+  ) throws(Cause) -> SDPProtection {
+    if renewal.isHandshake { return try offerHandshake(&agreed, like: renewal.transport) }
+    if agreed.offered.isEmpty { try makeOffer(leg, &agreed) }
+    return ownOffer(agreed, like: renewal.transport)
   }
 
   func renewKeys(_ leg: Leg) {
@@ -80,8 +78,18 @@ extension Shard {
       return renewLater(leg, after: timers.lifetime)
     }
     guard isQuiet(leg) else { return renewLater(leg, after: .seconds(2)) }
+    guard !awaitsPorts(session, leg) else { return renewLater(leg, after: .milliseconds(250)) }
     leg.sdpVersion &+= 1
     if !offerKeys(session, leg) { couldNotRenew(session) }
+  }
+
+  /// A line beside speech needs a port, and at the start of the process none may be ready; its speech does not wait for
+  /// long.
+  private func awaitsPorts(_ session: Session, _ leg: Leg) -> Bool {
+    guard ports.free == 0, let renewal = leg.protection.renewal, renewal.retries < 4,
+      let other = session.other(leg)
+    else { return false }
+    return lineCount(other.description) > 1
   }
 
   /// What the other side said last, under keys that are new.

@@ -18,22 +18,23 @@ extension Shard {
   // MARK: Reading
 
   func handshakeOfOffer(
-    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg
+    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg,
+    _ agreed: inout LineProtection, _ inForce: MediaSecurity?
   ) throws(Cause) -> MediaSecurity {
     let description = sdp.media[line]
-    let inForce = leg.media?.remote?.security?.handshake?.role
+    let known = inForce?.handshake?.role
     let role: MediaHandshake.Role?
     // RFC 4145 §4: who says nothing in an offer is active.
     switch description.setup ?? .active {
     case .active: role = .server
     case .passive: role = .client
-    case .actpass: role = inForce ?? (isBehindNAT(sdp, line, leg) ? .server : .client)
-    case .holdconn: role = inForce
+    case .actpass: role = known ?? (isBehindNAT(sdp, line, leg) ? .server : .client)
+    case .holdconn: role = known
     }
     guard !settings.certificateFingerprint.isEmpty, let role,
       let handshake = MediaHandshake(role, fingerprints(sdp, bytes, line))
     else { throw .srtpUnsupported }
-    leg.protection.answer(.handshake(role, description.transport))
+    agreed.answer(.handshake(role, description.transport))
     return MediaSecurity(handshake)
   }
 
@@ -45,7 +46,7 @@ extension Shard {
   }
 
   func handshakeOfAnswer(
-    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg
+    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ inForce: MediaSecurity?
   ) throws(Cause) -> MediaSecurity {
     let description = sdp.media[line]
     if description.transport.isPlainRTP { throw .srtpRequired }
@@ -54,7 +55,7 @@ extension Shard {
     switch description.setup ?? .passive {
     case .active: role = .server
     case .passive, .actpass: role = .client
-    case .holdconn: role = leg.media?.remote?.security?.handshake?.role
+    case .holdconn: role = inForce?.handshake?.role
     }
     guard description.hasHandshake, let role,
       let handshake = MediaHandshake(role, fingerprints(sdp, bytes, line))
@@ -79,10 +80,12 @@ extension Shard {
   }
 
   /// RFC 8842 §5.2 and §5.5: actpass, in the first offer and in those that change nothing.
-  func offerHandshake(_ leg: Leg) throws(Cause) -> SDPProtection {
+  func offerHandshake(
+    _ agreed: inout LineProtection, like transport: SDPMedia.Transport?
+  ) throws(Cause) -> SDPProtection {
     guard !settings.certificateFingerprint.isEmpty else { throw .srtpUnsupported }
-    leg.protection.offerHandshake()
-    return ownHandshake(.actpass, leg.protection.answer?.transport)
+    agreed.offerHandshake()
+    return ownHandshake(.actpass, transport)
   }
 
   func ownHandshake(_ setup: SDPSetup, _ transport: SDPMedia.Transport?) -> SDPProtection {

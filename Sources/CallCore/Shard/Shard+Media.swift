@@ -110,9 +110,8 @@ extension Shard {
     _ sdp: SessionDescription, _ bytes: RawSpan, _ leg: Leg, orNone: Bool = false
   ) -> RemoteStreams? {
     leg.protection.refusal = nil
-    let line = mainLine(sdp, leg)
-    let further = furtherRemotes(sdp, beside: line, leg)
-    guard let line else {
+    guard let line = mainLine(sdp, leg) else {
+      let further = furtherRemotes(sdp, bytes, beside: nil, nil, leg)
       let isOver = orNone && !sdp.media.isEmpty && sdp.media.allSatisfy { $0.port == 0 }
       // Something beside speech cannot begin a call, but it may be what is left of one.
       guard isOver || (!further.isEmpty && leg.media?.remote != nil) else {
@@ -123,6 +122,7 @@ extension Shard {
     }
     let main = sdp.media[line].isFax ? fax(sdp, line: line, leg) : speech(sdp, bytes, line, leg)
     guard let main else { return nil }
+    let further = furtherRemotes(sdp, bytes, beside: line, main, leg)
     return RemoteStreams(main: main, further: further)
   }
 
@@ -266,7 +266,7 @@ extension Shard {
     return true
   }
 
-  private func lineCount(_ text: Block) -> Int {
+  func lineCount(_ text: Block) -> Int {
     guard !text.isNone else { return 0 }
     let isRead = (try? SessionDescription.parse(blocks.bytes(text), into: &known)) != nil
     return isRead ? known.media.count : 0

@@ -5,32 +5,47 @@ import SIPCore
 import SIPWire
 
 // SRTP by SDP security descriptions (RFC 4568): what a peer's description says of keys, and what ours does. Whether
-// one is an offer or an answer is known by the exchange at hand. Keys by DTLS: Shard+Handshakes.
+// one is an offer or an answer is known by the exchange at hand. Keys by DTLS: Shard+Handshakes. Lines beside speech:
+// Shard+StreamProtection.
 
 extension Shard {
   // MARK: Reading
 
-  /// The keys that a peer's description comes to; nil: plain RTP, which is allowed.
+  /// The keys that a peer's description comes to for its speech; nil: plain RTP, which is allowed.
   func security(
     _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg
   ) throws(Cause) -> MediaSecurity? {
-    if answers(leg) { return try securityOfOffer(sdp, bytes, line: line, leg) }
-    return try securityOfAnswer(sdp, bytes, line: line, leg)
+    var agreed = leg.protection.speech
+    defer { leg.protection.speech = agreed }
+    return try security(
+      sdp, bytes, line: line, leg, &agreed, inForce: leg.media?.remote?.security)
+  }
+
+  /// The same for any line, of which `agreed` is what has been agreed on before.
+  func security(
+    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg,
+    _ agreed: inout LineProtection, inForce: MediaSecurity?
+  ) throws(Cause) -> MediaSecurity? {
+    if answers(leg) {
+      return try securityOfOffer(sdp, bytes, line: line, leg, &agreed, inForce)
+    }
+    return try securityOfAnswer(sdp, bytes, line: line, leg, agreed, inForce)
   }
 
   private func securityOfOffer(
-    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg
+    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg,
+    _ agreed: inout LineProtection, _ inForce: MediaSecurity?
   ) throws(Cause) -> MediaSecurity? {
-    leg.protection.answerPlain()
-    // A call for help is not refused for its lack of a key.
-    let isRequired = leg.protection.rules.policy == .require && leg.session?.emergency == nil
+    agreed.answerPlain()
+    let isRequired = requiresProtection(leg)
     let transport = sdp.media[line].transport
     if leg.protection.rules.policy == .off {
       if transport.isSecureRTP || transport.isDTLS { throw .srtpRefused }
       return nil
     }
-    if sdp.media[line].hasHandshake { return try handshakeOfOffer(sdp, bytes, line: line, leg) }
-    let inForce = leg.media?.remote?.security
+    if sdp.media[line].hasHandshake {
+      return try handshakeOfOffer(sdp, bytes, line: line, leg, &agreed, inForce)
+    }
     let known = sdp.crypto(of: line).first { $0.suite.media == inForce?.sending?.suite }
     guard let chosen = known ?? sdp.crypto(of: line).first,
       let receiving = SRTPKey(chosen, bytes)
@@ -43,17 +58,16 @@ extension Shard {
     guard let sending = known == nil ? mediaKeys.next(chosen.suite.media) : inForce?.sending else {
       throw .internalFault
     }
-    leg.protection.answer(.key(LegProtection.Line(tag: chosen.tag, key: sending), transport))
+    agreed.answer(.key(LineProtection.Key(tag: chosen.tag, key: sending), transport))
     return MediaSecurity(sending: sending, receiving: receiving)
   }
 
   private func securityOfAnswer(
-    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg
+    _ sdp: SessionDescription, _ bytes: RawSpan, line: Int, _ leg: Leg, _ agreed: LineProtection,
+    _ inForce: MediaSecurity?
   ) throws(Cause) -> MediaSecurity? {
-    if leg.protection.offersHandshake {
-      return try handshakeOfAnswer(sdp, bytes, line: line, leg)
-    }
-    let offered = leg.protection.offered
+    if agreed.offersHandshake { return try handshakeOfAnswer(sdp, bytes, line: line, inForce) }
+    let offered = agreed.offered
     guard !offered.isEmpty else {
       // An answer that was not asked for.
       if !sdp.media[line].transport.isPlainRTP { throw .srtpUnsupported }
@@ -67,7 +81,7 @@ extension Shard {
     }
     if !sdp.media[line].transport.isPlainRTP { throw .srtpUnsupported }
     // A key beside plain RTP may be left.
-    if isOptional(leg), leg.protection.rules.policy != .require { return nil }
+    if agreed.isOptional, leg.protection.rules.policy != .require { return nil }
     throw .srtpRequired
   }
 
@@ -82,57 +96,63 @@ extension Shard {
 
   // MARK: Writing
 
-  /// How our description for the leg's peer has its media protected; nil: not at all.
+  /// How our description for the leg's peer has its speech protected; nil: not at all.
   func protection(for leg: Leg) throws(Cause) -> SDPProtection? {
-    if answers(leg) {
-      switch leg.protection.answer {
-      case nil: return nil
-      case .key(let line, let transport):
-        return SDPProtection(transport: transport, lines: [SDPOwnCrypto(line)])
-      case .handshake(let role, let transport):
-        return ownHandshake(role == .client ? .active : .passive, transport)
-      }
+    var agreed = leg.protection.speech
+    defer { leg.protection.speech = agreed }
+    if answers(leg) { return ownAnswer(agreed) }
+    if let renewal = agreed.renewal, renewal.stage == .asking {
+      return try protection(for: leg, renewal, &agreed)
     }
-    if let renewal = leg.protection.renewal, renewal.stage == .asking {
-      return try protection(for: leg, renewal)
-    }
-    if offersHandshake(leg) { return try offerHandshake(leg) }
+    if offersHandshake(leg) { return try offerHandshake(&agreed, like: agreed.answer?.transport) }
     if let inForce = leg.media?.remote?.security?.sending {
-      keepOffer(of: inForce, leg)
+      keepOffer(of: inForce, &agreed)
     } else if leg.protection.rules.policy != .require {
-      leg.protection.offer([])
-    } else if leg.protection.offered.isEmpty {
-      try makeOffer(leg)
+      agreed.offer([])
+    } else if agreed.offered.isEmpty {
+      try makeOffer(leg, &agreed)
     }
-    let lines = leg.protection.offered.map { SDPOwnCrypto($0) }
-    guard !lines.isEmpty else { return nil }
-    return SDPProtection(
-      transport: isOptional(leg) ? leg.protection.answer?.transport : nil, lines: lines)
+    guard !agreed.offered.isEmpty else { return nil }
+    return ownOffer(agreed, like: agreed.isOptional ? agreed.answer?.transport : nil)
   }
 
-  /// Who offered plain RTP with a key beside it is asked in the same way.
-  private func isOptional(_ leg: Leg) -> Bool {
-    leg.protection.answer?.transport.isPlainRTP == true
+  /// Nil: plain RTP.
+  func ownAnswer(_ agreed: LineProtection) -> SDPProtection? {
+    switch agreed.answer {
+    case nil: nil
+    case .key(let key, let transport):
+      SDPProtection(transport: transport, lines: [SDPOwnCrypto(key)])
+    case .handshake(let role, let transport):
+      ownHandshake(role == .client ? .active : .passive, transport)
+    }
+  }
+
+  func ownOffer(_ agreed: LineProtection, like transport: SDPMedia.Transport?) -> SDPProtection {
+    SDPProtection(transport: transport, lines: agreed.offered.map { SDPOwnCrypto($0) })
   }
 
   /// What is agreed is offered again, under its tag.
-  private func keepOffer(of key: SRTPKey, _ leg: Leg) {
-    if let line = leg.protection.offered.first(where: { $0.key == key }) {
-      leg.protection.offer([line])
+  func keepOffer(of key: SRTPKey, _ agreed: inout LineProtection) {
+    if let known = agreed.offered.first(where: { $0.key == key }) {
+      agreed.offer([known])
     } else {
-      let tag = leg.protection.answer?.line?.tag ?? 1
-      leg.protection.offer([LegProtection.Line(tag: tag, key: key)])
+      agreed.offer([LineProtection.Key(tag: agreed.answer?.key?.tag ?? 1, key: key)])
     }
   }
 
-  func makeOffer(_ leg: Leg) throws(Cause) {
+  func makeOffer(_ leg: Leg, _ agreed: inout LineProtection) throws(Cause) {
     if leg.protection.rules.policy == .require { try checkConfidential(leg) }
-    var lines: [LegProtection.Line] = []
+    var keys: [LineProtection.Key] = []
     for suite in SDPCryptoSuite.offers {
       guard let key = mediaKeys.next(suite.media) else { throw .internalFault }
-      lines.append(LegProtection.Line(tag: UInt32(lines.count + 1), key: key))
+      keys.append(LineProtection.Key(tag: UInt32(keys.count + 1), key: key))
     }
-    leg.protection.offer(lines)
+    agreed.offer(keys)
+  }
+
+  /// A call for help is not refused for its lack of a key.
+  func requiresProtection(_ leg: Leg) -> Bool {
+    leg.protection.rules.policy == .require && leg.session?.emergency == nil
   }
 
   /// A key that anybody on the way can read protects nothing.
@@ -145,7 +165,7 @@ extension Shard {
   }
 
   /// Whether an offer of the peer's waits for our answer.
-  private func answers(_ leg: Leg) -> Bool {
+  func answers(_ leg: Leg) -> Bool {
     leg.exchange.hasOfferOfTheirs || leg.early.contains { $0.exchange.hasOfferOfTheirs }
   }
 

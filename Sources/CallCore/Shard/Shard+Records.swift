@@ -65,6 +65,7 @@ extension Shard {
     state.answered = leg.media?.answered
     let isKeyed = leg.media?.remote?.security != nil
     state.isProtected = isKeyed || leg.protection.renewal != nil
+    let hasKeys = isKeyed || leg.further?.isProtected == true
     SessionRecord.write(state, into: &recordText)
     writeTag(leg)
     let text = blocks.bytes(leg.text)
@@ -82,7 +83,7 @@ extension Shard {
       configuration.networks.indices.contains(network) ? configuration.networks[network].name : "")
     write(configuration.trunks.indices.contains(trunk) ? configuration.trunks[trunk].name : "")
     let description = blocks.bytes(leg.description)
-    if isKeyed {
+    if hasKeys {
       writeWithoutKeys(description)
     } else {
       SessionRecord.write(description, into: &recordText)

@@ -256,6 +256,7 @@ extension Shard {
     setDescription(other, reoffer.fork, reoffer.offer)
     reoffer.offer = .none
     if let remote = reoffer.remote { follow(remote, other) }
+    dropRefused(other, by: leg)
     reply(other, reoffer)
     if session.state == .answered { changed(session) }
   }
@@ -419,6 +420,7 @@ extension Shard {
     leg.reoffer = nil
     blocks.free(&reoffer.offer)
     if let asked = reoffer.asked { dropUnanswered(asked) }
+    dropUnanswered(leg)
     stepBack(leg, reoffer.fork, reoffer.carrier)
     if reoffer.server.isProceeding {
       respond(

@@ -39,20 +39,19 @@ extension Shard {
   private func furtherLines(
     _ sdp: SessionDescription, beside main: Int?, _ leg: Leg, _ other: Leg? = nil
   ) -> [Int] {
-    guard sdp.media.count > 1, carriesPlain(leg), other.map(carriesPlain) ?? true else { return [] }
+    guard sdp.media.count > 1 else { return [] }
     let allowed = leg.streams.intersection(other?.streams ?? .all)
     return sdp.media.indices.filter { line in
       guard line != main, sdp.media[line].port != 0, let stream = sdp.media[line].stream,
-        stream != .speech
+        stream != .speech, allowed.contains(SDPStreams(stream))
       else { return false }
-      return allowed.contains(SDPStreams(stream))
+      return stream != .fax || carriesPlain(leg) && other.map(carriesPlain) ?? true
     }
   }
 
-  /// What is not speech has no keys, so it does not go where there are any. A call for help goes all the same.
+  /// What has no keys does not go where there are any. A call for help goes all the same.
   func carriesPlain(_ leg: Leg) -> Bool {
-    guard leg.media?.remote?.security == nil else { return false }
-    return leg.protection.rules.policy != .require || leg.session?.emergency != nil
+    leg.media?.remote?.security == nil && !requiresProtection(leg)
   }
 
   // MARK: Reading
@@ -62,16 +61,21 @@ extension Shard {
       leg.protection.refusal = .srtpRequired
       return nil
     }
-    leg.protection.answerPlain()
+    leg.protection.speech.answerPlain()
     return further(sdp, line: line, leg)
   }
 
   func furtherRemotes(
-    _ sdp: SessionDescription, beside main: Int?, _ leg: Leg
+    _ sdp: SessionDescription, _ bytes: RawSpan, beside main: Int?, _ speech: RemoteMedia?,
+    _ leg: Leg
   ) -> [(line: Int, remote: RemoteMedia)] {
     var found: [(line: Int, remote: RemoteMedia)] = []
     for line in furtherLines(sdp, beside: main, leg) {
-      if let remote = further(sdp, line: line, leg) { found.append((line, remote)) }
+      guard var remote = further(sdp, line: line, leg),
+        case .some(let security) = furtherSecurity(sdp, bytes, line: line, beside: speech, leg)
+      else { continue }
+      remote.security = security
+      found.append((line, remote))
     }
     return found
   }
@@ -86,7 +90,7 @@ extension Shard {
       weSend: description.direction.receives && !rtp.ip.isUnspecified,
       weReceive: description.direction.sends, codec: .unknown,
       payloadType: format?.payloadType ?? 255, clockRate: format?.clockRate ?? 0, packetTime: 0,
-      telephoneEvent: 255, proto: description.isFax ? .udptl : .rtp)
+      telephoneEvent: 255, proto: description.isFax ? .udptl : .rtpAsSent)
   }
 
   /// What the peer says of its further lines. Those that it says nothing of any more are over.
@@ -149,8 +153,17 @@ extension Shard {
     var hasFurther = false
     for line in furtherLines(sdp, beside: main, leg, source) {
       if let offer, !offers(offer, sdp.media[line].stream, at: line) { continue }
-      guard let port = furtherPort(leg, line) else { continue }
+      let media = sdp.media[line]
+      guard media.isFax || hasTaken(line, source, leg),
+        case .some(let protection) = ownProtection(
+          leg, line, media, beside: main.map { sdp.media[$0].isFax ? nil : lines.protection }),
+        let port = furtherPort(leg, line)
+      else { continue }
       lines[line] = SDPLines.Line(port: port, direction: heldDirection(sdp, line))
+      let dropsFeedback = offer == nil && media.transport.isDTLS && protection?.handshake == nil
+      if protection != nil || dropsFeedback {
+        lines.protect(line, by: protection, dropsFeedback: dropsFeedback)
+      }
       hasFurther = true
     }
     guard main != nil || hasFurther || sdp.media.allSatisfy({ $0.port == 0 }) else { return nil }
@@ -210,6 +223,15 @@ extension Shard {
   func dropUnanswered(_ leg: Leg) {
     guard let further = leg.further else { return }
     close(further.remove { $0.remote == nil })
+  }
+
+  /// What the other side has not taken was answered with port 0: a line that was there is over.
+  func dropRefused(_ leg: Leg, by other: Leg) {
+    guard let further = leg.further else { return }
+    close(
+      further.remove {
+        $0.remote?.proto == .rtpAsSent && other.further?[$0.line]?.remote == nil
+      })
   }
 
   func closeFurther(_ leg: Leg) {

@@ -179,7 +179,7 @@ extension Worker {
 extension RemoteMedia {
   /// Packets that `self` sends are what `other` gets: both directions open, and one format.
   fileprivate func isRelayedPlain(to other: RemoteMedia) -> Bool {
-    proto == .rtp && other.proto == .rtp && weReceive && other.weSend && codec == other.codec
+    proto != .udptl && other.proto == proto && weReceive && other.weSend && codec == other.codec
       && payloadType == other.payloadType
       && clockRate == other.clockRate && !other.treatment.contains(.even)
   }

@@ -73,7 +73,7 @@ extension Worker {
   private mutating func setRemote(_ id: MediaTransportID, _ remote: RemoteMedia) -> Bool {
     guard let slot = slots[id] else { return false }
     takeBack(slot)
-    guard secure(slot, remote.security) else { return false }
+    guard secure(slot, remote) else { return false }
     let before = transports[slot].remote
     if transports[slot].hasRemote, before.rtp != remote.rtp { renewHandshakes(slot) }
     let isElsewhere = before.rtp != remote.rtp || before.signallingSource != remote.signallingSource
@@ -102,7 +102,8 @@ extension Worker {
       unbridge(slot)
       stopApplication(slot)
       let hasFlow = streams[slot].outgoing.canonicalName != 0 && transports[slot].sent > 0
-      transports[slot].isRenumbered = hasFlow || transports[slot].isProtected
+      transports[slot].isRenumbered =
+        (hasFlow || transports[slot].isProtected) && transports[slot].remote.proto != .rtpAsSent
     }
     transports[first].peer = Int32(second)
     transports[second].peer = Int32(first)

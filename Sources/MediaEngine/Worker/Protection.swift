@@ -11,6 +11,16 @@ import RTPWire
 final class MediaProtection {
   var sender: SRTPSender
   var receiver: SRTPReceiver
+  /// Contexts that were left for another key, the last ones.
+  private var left: [LeftSender] = []
+
+  private final class LeftSender {
+    var sender: SRTPSender
+    init(_ sender: consuming SRTPSender) { self.sender = sender }
+  }
+
+  /// An offer of ours has so many keys that an answer may choose, and each dialog of a forked call another one.
+  private static let mostLeft = 4
 
   init?(sending: SRTPKey, receiving: SRTPKey) {
     guard let sender = SRTPSender(sending), let receiver = SRTPReceiver(receiving) else {
@@ -20,24 +30,35 @@ final class MediaProtection {
     self.receiver = receiver
   }
 
-  /// The same key keeps its context (RFC 3711 §3.3.1), a new one has a new context (RFC 4568 §7.1.4).
+  /// The same key keeps its context (RFC 3711 §3.3.1), a new one has a new context (RFC 4568 §7.1.4). One that comes back,
+  /// because another dialog of a forked call has answered the same offer, goes on where it was: from its beginning it
+  /// would use places of its key stream twice.
   func change(sending: SRTPKey, receiving: SRTPKey) -> Bool {
-    if sender.key != sending {
-      guard let new = SRTPSender(sending) else { return false }
-      sender = new
-    }
+    guard sender.key == sending || send(under: sending) else { return false }
     if receiver.key != receiving {
       guard let new = SRTPReceiver(receiving) else { return false }
       receiver = new
     }
     return true
   }
+
+  private func send(under key: SRTPKey) -> Bool {
+    if let known = left.first(where: { $0.sender.key == key }) {
+      swap(&sender, &known.sender)
+      return true
+    }
+    guard var new = SRTPSender(key) else { return false }
+    swap(&sender, &new)
+    if left.count >= Self.mostLeft { left.removeFirst() }
+    left.append(LeftSender(new))
+    return true
+  }
 }
 
 extension Worker {
   /// False when there can be no context: nothing may leave then.
-  mutating func secure(_ slot: Int, _ security: MediaSecurity?) -> Bool {
-    switch security?.keying {
+  mutating func secure(_ slot: Int, _ remote: RemoteMedia) -> Bool {
+    switch remote.security?.keying {
     case nil:
       endHandshakes(slot)
       protections[slot] = nil
@@ -59,12 +80,13 @@ extension Worker {
       guard expectHandshake(slot, wanted) else { return false }
     }
     transports[slot].isProtected = true
-    beginOwnFlow(slot)
+    if remote.proto != .rtpAsSent { beginOwnFlow(slot) }
     return true
   }
 
-  /// What leaves under a key of ours, or with packets of ours in between, is numbered by us, so that no source of the other side can make a number come
-  /// twice under it. It begins below 2^15: a receiver that misses the beginning still counts right (§3.3.1).
+  /// What leaves under a key of ours, or with packets of ours in between, is numbered by us, so that no source of the
+  /// other side can make a number come twice under it; but for `MediaProtocol.rtpAsSent`, where one that comes twice is
+  /// refused (`SRTPSender`). It begins below 2^15: a receiver that misses the beginning still counts right (§3.3.1).
   mutating func beginOwnFlow(_ slot: Int) {
     let peer = Int(transports[slot].peer)
     if peer >= 0 { keepFlow(slot, of: peer) }

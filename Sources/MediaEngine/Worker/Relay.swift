@@ -133,7 +133,7 @@ extension Worker {
   private mutating func forwardMedia(
     _ header: RTPHeader, _ length: Int, of source: Int, to slot: Int
   ) {
-    guard transports[slot].remote.weSend, transports[slot].remote.proto == .rtp,
+    guard transports[slot].remote.weSend, transports[slot].remote.proto != .udptl,
       !transports[slot].target.isNowhere
     else {
       counters.unsendable &+= 1

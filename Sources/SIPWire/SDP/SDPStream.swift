@@ -5,7 +5,7 @@ package enum SDPStream: UInt8, Sendable, CaseIterable {
   case speech
   /// Fax in real time by ITU-T T.38, as UDPTL datagrams.
   case fax
-  /// Over plain RTP: pictures, text in real time (RFC 4103), and what else is sent beside speech.
+  /// Over RTP or SRTP: pictures, text in real time (RFC 4103), and what else is sent beside speech.
   case video, text, application
 }
 
@@ -25,9 +25,9 @@ extension SDPMedia {
     switch kind {
     case .audio: transport.isRTP ? .speech : nil
     case .image: transport == .udptl ? .fax : nil
-    case .video: transport.isPlainRTP ? .video : nil
-    case .text: transport.isPlainRTP ? .text : nil
-    case .application: transport.isPlainRTP ? .application : nil
+    case .video: transport.isRTP ? .video : nil
+    case .text: transport.isRTP ? .text : nil
+    case .application: transport.isRTP ? .application : nil
     case .other: nil
     }
   }

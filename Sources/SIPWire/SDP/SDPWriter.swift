@@ -29,7 +29,15 @@ package struct SDPLines: Sendable {
     }
   }
 
+  /// How a line of RTP beside speech differs from the one that is passed on; apart from the line, because few do.
+  struct Further: Sendable {
+    var line: Int
+    var protection: SDPProtection?
+    var dropsFeedback: Bool
+  }
+
   private var lines = InlineArray<16, Line>(repeating: Line())
+  private var further: [Further] = []
   /// Of the line of speech; nil: plain RTP.
   package var protection: SDPProtection?
   /// Of the line of speech: it is without RTCP feedback, whatever the description says.
@@ -52,6 +60,16 @@ package struct SDPLines: Sendable {
     get { lines.indices.contains(i) ? lines[i] : Line() }
     set { if lines.indices.contains(i) { lines[i] = newValue } }
   }
+
+  /// Of a line of RTP beside speech; a line that is not named here is plain.
+  package mutating func protect(
+    _ line: Int, by protection: SDPProtection?, dropsFeedback: Bool = false
+  ) {
+    further.append(
+      Further(line: line, protection: protection, dropsFeedback: dropsFeedback))
+  }
+
+  func further(_ line: Int) -> Further? { further.first { $0.line == line } }
 }
 
 /// How the formats of speech that are written differ from those of the description that is passed on, where we turn one
@@ -200,11 +218,13 @@ package enum SDPWriter {
         out.append("m=")
         out.append(bytes, media.kindToken)
         out.append(" ")
-        rtp(media, formats, bytes, port: line.port, nil, others, &out)
+        let own = lines.further(i)
+        rtp(media, formats, bytes, port: line.port, own, others, &out)
         further(media, of: bytes, into: &out)
         for format in formats where others.allows(format, in: bytes) {
           describe(format, bytes, &out)
         }
+        keys(own?.protection, &out)
         attribute(direction.attribute, &out)
       case nil: rejected(media, formats.first, bytes, &out)
       }
@@ -245,10 +265,12 @@ package enum SDPWriter {
   /// Behind `m=audio ` and its like: the rest of the line.
   private static func rtp(
     _ media: SDPMedia, _ formats: ArraySlice<SDPFormat>, _ bytes: RawSpan, port: UInt16,
-    _ protection: SDPProtection?, _ allowed: CodecFilter, _ out: inout OutputBuffer
+    _ own: SDPLines.Further?, _ allowed: CodecFilter, _ out: inout OutputBuffer
   ) {
     out.append(decimal: Int(port))
-    transport(protection, feedback: media.transport.hasFeedback, &out)
+    transport(
+      own?.protection,
+      feedback: media.transport.hasFeedback && own?.dropsFeedback != true, &out)
     for format in formats where allowed.allows(format, in: bytes) {
       type(format.payloadType, &out)
     }

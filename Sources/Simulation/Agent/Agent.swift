@@ -29,6 +29,8 @@ package final class Agent {
   package var domain = "trunk.example"
   /// Nil: it knows plain RTP alone.
   package var srtp: AgentSRTP?
+  /// The trunk's resources say that nothing of its media may be plain.
+  package var mustBeEncrypted = false
   package var dtls: AgentDTLS?
   /// What it takes beside speech, and in its place.
   package var takes = Set(AgentLine.Kind.allCases)

@@ -8,10 +8,21 @@ package struct AgentDTLS: Hashable, Sendable {
   package var setup: String? = "actpass"
   /// What it answers to actpass.
   package var answers = "active"
+  /// Its pictures have a handshake as well.
+  package var protectsVideo = true
   /// It answers with plain RTP whatever is offered.
   package var answersPlain = false
 
   package init() {}
+
+  /// What it says to an offer.
+  func setup(answering offer: AgentSDP.Handshake) -> String {
+    switch offer.setup {
+    case "active": "passive"
+    case "passive": "active"
+    default: answers
+    }
+  }
 
   /// 32 octets that tell in a test whose they are.
   package static func digest(_ first: UInt8) -> [UInt8] { (0..<32).map { first &+ $0 } }

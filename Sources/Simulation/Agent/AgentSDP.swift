@@ -53,7 +53,7 @@ package struct AgentSDP: Hashable, Sendable {
     var crypto: [String] = []
     var handshake = Handshake()
     var isFax = false
-    var beside: [(AgentLine.Kind, UInt16)] = []
+    var beside: [(line: AgentLine, port: UInt16)] = []
     guard text.hasPrefix("v=0\r\n"), text.hasSuffix("\r\n") else { return nil }
     for line in text.split(separator: "\r\n") {
       if line.hasPrefix("c=IN IP") { ip = line.split(separator: " ").last.flatMap(AgentText.ip) }
@@ -63,7 +63,9 @@ package struct AgentSDP: Hashable, Sendable {
         guard words.count >= 4 else { return nil }
         guard streams == 1 else {
           if let kind = AgentLine.Kind(rawValue: String(words[0].dropFirst(2))) {
-            beside.append((kind, UInt16(words[1]) ?? 0))
+            var found = AgentLine(kind, nil)
+            found.profile = String(words[2])
+            beside.append((found, UInt16(words[1]) ?? 0))
           }
           continue
         }
@@ -71,6 +73,10 @@ package struct AgentSDP: Hashable, Sendable {
         port = UInt16(words[1])
         profile = String(words[2])
         payloads = words[3...].compactMap { Int($0) }
+      }
+      if streams > 1, let last = beside.indices.last {
+        beside[last].line.take(line)
+        continue
       }
       if line.hasPrefix("a=crypto:") { crypto.append(String(line.dropFirst(9))) }
       if line.hasPrefix("a=fingerprint:") {
@@ -90,8 +96,10 @@ package struct AgentSDP: Hashable, Sendable {
     self.crypto = crypto
     self.handshake = handshake
     self.isFax = isFax
-    self.beside = beside.map { kind, port in
-      AgentLine(kind, port == 0 ? nil : SocketAddress(ip, port))
+    self.beside = beside.map { found, port in
+      var line = found
+      line.media = port == 0 ? nil : SocketAddress(ip, port)
+      return line
     }
   }
 
@@ -172,13 +180,7 @@ package struct AgentSDP: Hashable, Sendable {
     var answer = AgentSDP(
       media: media, payloads: payloads, direction: holding ? mirrored.held : mirrored)
     answer.profile = profile
-    let setup =
-      switch handshake.setup {
-      case "active": "passive"
-      case "passive": "active"
-      default: dtls.answers
-      }
-    answer.handshake = Handshake(dtls, setup: setup)
+    answer.handshake = Handshake(dtls, setup: dtls.setup(answering: handshake))
     return answer
   }
 }

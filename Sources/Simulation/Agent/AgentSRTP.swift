@@ -7,6 +7,8 @@ package struct AgentSRTP: Hashable, Sendable {
   package var takes = [
     "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM", "AES_256_CM_HMAC_SHA1_80",
   ]
+  /// Its pictures have keys as well; without, it answers them as if it had not seen any.
+  package var protectsVideo = true
   /// It answers as if it had not seen the keys.
   package var answersPlain = false
 
@@ -14,7 +16,18 @@ package struct AgentSRTP: Hashable, Sendable {
 
   /// Keys that tell in a test where they come from: 30 bytes each.
   package static let offered = "T2ZmZXJlZGtleUNBTkFSWW9mZmVyZWRrZXlDQU5B"
+  package static let pictures = "UGljdHVyZUtleUNBTkFSWVBpY3R1cmVLZXlDQU5B"
   package static let answered = "QW5zd2VyS2V5Q0FOQVJZQW5zd2VyS2V5Q0FOQVJZ"
+
+  /// Of its pictures, where those have keys.
+  var videoOffers: [String] {
+    guard protectsVideo else { return [] }
+    return offers.map { offer in
+      offer.split(separator: " ").map { word in
+        word.hasPrefix("inline:" + AgentSRTP.offered) ? "inline:" + AgentSRTP.pictures : "\(word)"
+      }.joined(separator: " ")
+    }
+  }
 
   static func key(_ suite: Substring) -> String {
     switch suite {

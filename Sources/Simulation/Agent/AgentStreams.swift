@@ -7,10 +7,58 @@ package struct AgentLine: Hashable, Sendable {
   package var kind: Kind
   /// Nil: port 0.
   package var media: SocketAddress?
+  package var profile: String
+  /// The values of its a=crypto lines, and what it says of a handshake.
+  package var crypto: [String] = []
+  package var handshake = AgentSDP.Handshake()
 
   package init(_ kind: Kind, _ media: SocketAddress?) {
     self.kind = kind
     self.media = media
+    profile = kind == .image ? "udptl" : "RTP/AVPF"
+  }
+
+  /// The same line with port 0, and nothing said of it.
+  package var rejected: AgentLine {
+    var line = AgentLine(kind, nil)
+    line.profile = profile
+    return line
+  }
+
+  /// A line of text below it.
+  mutating func take(_ text: Substring) {
+    if text.hasPrefix("a=crypto:") { crypto.append(String(text.dropFirst(9))) }
+    if text.hasPrefix("a=fingerprint:") {
+      handshake.fingerprints.append(String(text.dropFirst(14)))
+    }
+    if text.hasPrefix("a=setup:") { handshake.setup = String(text.dropFirst(8)) }
+  }
+
+  /// As an agent offers it that has keys for what stands beside speech.
+  mutating func protect(_ srtp: AgentSRTP?, _ dtls: AgentDTLS?) {
+    guard kind == .video else { return }
+    if let srtp, !srtp.videoOffers.isEmpty {
+      profile = srtp.profile + "F"
+      crypto = srtp.videoOffers
+    } else if let dtls, dtls.protectsVideo {
+      profile = dtls.profile + "F"
+      handshake = AgentSDP.Handshake(dtls, setup: dtls.setup)
+    }
+  }
+
+  /// What an agent answers to this offer at an address of its own; nil: it does not take it.
+  func answer(_ media: SocketAddress, _ srtp: AgentSRTP?, _ dtls: AgentDTLS?) -> AgentLine? {
+    var answer = rejected
+    answer.media = media
+    guard profile.contains("SAVP") || !crypto.isEmpty else { return answer }
+    if !handshake.fingerprints.isEmpty {
+      guard let dtls else { return nil }
+      answer.handshake = AgentSDP.Handshake(dtls, setup: dtls.setup(answering: handshake))
+      return answer
+    }
+    guard let srtp, let key = srtp.answer(to: crypto) else { return nil }
+    if srtp.protectsVideo { answer.crypto = [key] } else { answer.profile = "RTP/AVPF" }
+    return answer
   }
 
   var text: [String] {
@@ -18,9 +66,9 @@ package struct AgentLine: Hashable, Sendable {
     return switch kind {
     case .video:
       [
-        "m=video \(port) RTP/AVPF 96", "b=AS:512", "a=rtpmap:96 VP8/90000",
+        "m=video \(port) \(profile) 96", "b=AS:512", "a=rtpmap:96 VP8/90000",
         "a=rtcp-fb:96 nack pli", "a=sendrecv",
-      ]
+      ] + crypto.map { "a=crypto:" + $0 } + handshake.lines
     case .image: ["m=image \(port) udptl t38"] + AgentLine.faxAttributes
     }
   }
@@ -73,13 +121,18 @@ extension AgentCall {
     let address = world.network.newMediaAddress(of: agent)
     if let i = beside.firstIndex(where: { $0.kind == kind }) {
       beside[i].media = beside[i].media ?? address
+      beside[i].protect(agent.srtp, agent.dtls)
     } else {
-      beside.append(AgentLine(kind, address))
+      var line = AgentLine(kind, address)
+      line.protect(agent.srtp, agent.dtls)
+      beside.append(line)
     }
   }
 
   private func drop(_ kind: AgentLine.Kind) {
-    for i in beside.indices where beside[i].kind == kind { beside[i].media = nil }
+    for i in beside.indices where beside[i].kind == kind {
+      beside[i] = AgentLine(kind, nil)
+    }
   }
 
   /// The answer to an offer of the trunk's; nil: there is nothing that this agent takes.
@@ -91,7 +144,7 @@ extension AgentCall {
     if rejectsByPort {
       var none = offer
       none.media = SocketAddress(media.ip, 0)
-      none.beside = offer.beside.map { AgentLine($0.kind, nil) }
+      none.beside = offer.beside.map(\.rejected)
       return none.text(canary: agent.canary, version: sdpVersion)
     }
     guard
@@ -105,9 +158,17 @@ extension AgentCall {
     beside = offer.beside.enumerated().map { i, line in
       let own = beside.indices.contains(i) && beside[i].kind == line.kind ? beside[i].media : nil
       let isTaken = line.media != nil && agent.takes.contains(line.kind)
-      return AgentLine(line.kind, isTaken ? own ?? world.network.newMediaAddress(of: agent) : nil)
+      guard isTaken else { return line.rejected }
+      let address = own ?? world.network.newMediaAddress(of: agent)
+      return line.answer(address, agent.srtp, agent.dtls) ?? line.rejected
     }
     sdp.beside = beside
+    // Its next offer is of its own keys.
+    for i in beside.indices where beside[i].media != nil {
+      beside[i].crypto = []
+      beside[i].handshake = AgentSDP.Handshake()
+      beside[i].protect(agent.srtp, agent.dtls)
+    }
     return sdp.text(canary: agent.canary, version: sdpVersion)
   }
 }

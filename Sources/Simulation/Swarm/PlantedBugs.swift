@@ -39,6 +39,39 @@ package enum PlantedBugs {
     },
   ]
 
+  /// What only swarms with keys can notice.
+  package static let ofKeys: [(name: String, make: Maker)] = [
+    (
+      "pictures are plain",
+      {
+        Mutation("pictures are plain") { (command: MediaCommand) in
+          guard case .remote(let id, var remote) = command, remote.proto == .rtpAsSent else {
+            return [command]
+          }
+          remote.security = nil
+          return [.remote(id, remote)]
+        }
+      }
+    ),
+    (
+      "pictures have a key of speech",
+      {
+        var ofSpeech: SRTPKey?
+        return Mutation("pictures have a key of speech") { (command: MediaCommand) in
+          guard case .remote(let id, var remote) = command, let security = remote.security,
+            let sending = security.sending, let receiving = security.receiving
+          else { return [command] }
+          guard remote.proto == .rtpAsSent, let key = ofSpeech else {
+            ofSpeech = sending
+            return [command]
+          }
+          remote.security = MediaSecurity(sending: key, receiving: receiving)
+          return [.remote(id, remote)]
+        }
+      }
+    ),
+  ]
+
   private static func isNotify(_ message: AgentMessage) -> Bool {
     message.isRequest && message.method == .notify
   }

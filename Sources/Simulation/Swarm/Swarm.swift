@@ -19,6 +19,8 @@ package struct SwarmSettings: Sendable {
   package var streams = false
   /// Numbers ring several phones together, and both sides of a call say things at the same time.
   package var crosses = false
+  /// Some phones and a carrier must be encrypted, with whatever stands beside speech.
+  package var keys = false
   /// How many lamps phones have for one another.
   package var lamps = 0
   /// Everybody writes more than they must, all of it their own affair.
@@ -69,7 +71,8 @@ package final class Swarm {
   package init(_ settings: SwarmSettings) throws(ConfigurationProblems) {
     self.settings = settings
     random = SeededRandom(seed: settings.seed)
-    office = SwarmOffice(phones: 40, hasStreams: settings.streams, hasGroups: settings.crosses)
+    office = SwarmOffice(
+      phones: 40, hasStreams: settings.streams, hasGroups: settings.crosses, hasKeys: settings.keys)
     link = settings.link ?? Swarm.link(&random)
     generator = PlanGenerator(random: random.fork(), temper: settings.temper, office: office)
     generator.transfers = settings.transfers

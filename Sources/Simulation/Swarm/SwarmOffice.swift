@@ -11,6 +11,8 @@ struct SwarmOffice {
   /// A third of the phones, the PBX and one carrier speak TCP.
   var hasStreams = false
   var hasGroups = false
+  /// Half of the phones and one carrier have SRTP and must, some of the phones by DTLS.
+  var hasKeys = false
   /// Indexes of agents: phones first, then these.
   var pbx: Int { phones }
   var carriers: [Int] { [phones + 1, phones + 2, phones + 3] }
@@ -35,6 +37,23 @@ struct SwarmOffice {
     }
     if agent == pbx { return Scene.address(10, 0, 0, 20) }
     return Scene.address(198, 51, 100, UInt32(10 * (agent - pbx)))
+  }
+
+  /// Where the keys of its media come from, if it must have any.
+  func keys(of agent: Int) -> SRTPKeying? {
+    guard hasKeys else { return nil }
+    if agent == carriers[0] { return .sdes }
+    return agent < phones && agent % 4 < 2 ? [.sdes, .dtls][agent % 4] : nil
+  }
+
+  private func rules(of agent: Int) -> SRTPRules {
+    var rules = SRTPRules()
+    if let keys = keys(of: agent) {
+      rules.policy = .require
+      rules.keys = keys
+      rules.withoutTLS = true
+    }
+    return rules
   }
 
   private static let insideStreams = Scene.address(10, 0, 0, 1, port: 5070)
@@ -73,11 +92,13 @@ struct SwarmOffice {
     for (i, agent) in (carriers + [pbx]).enumerated() where speaksTCP(agent) {
       resources.trunks[i].transport = .tcp
     }
+    for (i, agent) in carriers.enumerated() { resources.trunks[i].srtp = rules(of: agent) }
     for phone in 0..<phones {
       resources.users.append(
         User(
           name: name(phone), tenant: "acme", network: "office", extension: phoneExtension(phone),
           password: password(phone)))
+      resources.users[phone].srtp = rules(of: phone)
       resources.numbers.append(
         Number(
           number: number(phone), tenant: "acme",
@@ -148,6 +169,11 @@ struct SwarmOffice {
       let agent = world.agent(
         name, at: address(carrier), trunk: listener(of: carrier), user: "+43\(carrier)")
       if name == "east" { agent.demands = SwarmOffice.eastCredentials }
+    }
+    for (i, agent) in world.agents.enumerated() {
+      guard let keys = keys(of: i) else { continue }
+      agent.mustBeEncrypted = true
+      if keys == .dtls { agent.dtls = AgentDTLS() } else { agent.srtp = AgentSRTP() }
     }
   }
 }

@@ -30,6 +30,8 @@ package final class SimulatedMedia {
   /// An agent's RTP: whether it flows, and since when it does not.
   private struct Flow {
     var talking = false
+    /// It is of somebody whose media must be encrypted.
+    var isSecret = false
     var last: Instant
     var heardBy: MediaTransportID?
   }
@@ -42,6 +44,8 @@ package final class SimulatedMedia {
   private var ports: [LocalMedia: MediaTransportID] = [:]
   private var closedAt: [LocalMedia: Instant] = [:]
   private var recordings: Set<RecordingID> = []
+  /// Who has sent under each key; nil: the transport has ended with SRTP since, and so forgotten its count.
+  private var senders: [SRTPKey: MediaTransportID?] = [:]
   /// The same for all, so that they come in order.
   private static let recordingDelay = Interval.milliseconds(2)
   private var flows: [SocketAddress: Flow] = [:]
@@ -92,7 +96,9 @@ package final class SimulatedMedia {
   // MARK: Agents
 
   /// An address that an agent may put into SDP.
-  package func know(_ media: SocketAddress) { flows[media] = Flow(last: world.now) }
+  package func know(_ media: SocketAddress, isSecret: Bool = false) {
+    flows[media] = Flow(isSecret: isSecret, last: world.now)
+  }
 
   package func talk(_ media: SocketAddress, at now: Instant) {
     guard var flow = flows[media], !flow.talking else { return }
@@ -271,13 +277,32 @@ package final class SimulatedMedia {
           .destination, "media to \(AgentText.hostPort(remote.rtp)), which nobody named", "")
       }
       flows[remote.rtp]?.heardBy = id
+      if flows[remote.rtp]?.isSecret == true, remote.security == nil,
+        remote.weSend || remote.weReceive
+      {
+        breach("plain media with \(AgentText.hostPort(remote.rtp)), which must be encrypted")
+      }
     }
     let before = transports[id]?.remote?.security?.handshake
+    checkKey(id, transports[id]?.remote?.security?.sending, remote.security?.sending)
     transports[id]?.remote = remote
     if shakesHands, let handshake = remote.security?.handshake, handshake != before {
       report(.handshake(id, .agreed(.aeadAES128GCM)), after: random.interval(5...60))
     }
     if flows[remote.rtp]?.talking == true { latch(id) }
+  }
+
+  /// RFC 3711 §9.1: what two transports, or one that began to count anew, send under one key may be read by anybody.
+  private func checkKey(_ id: MediaTransportID, _ before: SRTPKey?, _ key: SRTPKey?) {
+    guard before != key else { return }
+    guard let key else {
+      for (known, owner) in senders where owner == id { senders[known] = .some(nil) }
+      return
+    }
+    if let owner = senders[key], owner != id {
+      breach("a key of \(owner.map { "\($0.raw)" } ?? "nobody any more") is that of \(id.raw)")
+    }
+    senders[key] = id
   }
 
   private func latch(_ id: MediaTransportID) {

@@ -54,7 +54,7 @@ package final class SimulatedNetwork {
     let port = nextMediaPort[agent.address.ip, default: 20_000]
     nextMediaPort[agent.address.ip] = port >= 65_000 ? 20_000 : port + 2
     let address = SocketAddress(agent.address.ip, port)
-    world.media.know(address)
+    world.media.know(address, isSecret: agent.mustBeEncrypted)
     return address
   }
 

@@ -64,6 +64,12 @@ class Context:
     def unprotect(self, packet):
         return self._run("srtp_unprotect", packet)
 
+    def protect_control(self, packet):
+        return self._run("srtp_protect_rtcp", packet)
+
+    def unprotect_control(self, packet):
+        return self._run("srtp_unprotect_rtcp", packet)
+
 
 def new_key(suite="AES_CM_128_HMAC_SHA1_80"):
     return os.urandom(SUITES[suite][2])

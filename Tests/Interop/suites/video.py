@@ -5,15 +5,18 @@ import socket
 import struct
 import time
 
+from harness import srtp
 from harness.audio import spoken
 from harness.case import test
 from harness.conversation import hear_out, part, voices
 from harness.pair import End, Pair, lines
 from harness.ports import free_port
 from harness.process import expect, wait_until
+from harness.world import World
 
+from .dtls import HandshakeWorld, agreed
 from .fax import Mouth, SpeechOnly, closed, image_line, spoken_call, talk
-from .secure import SecureWorld
+from .secure import SecureWorld, dropped, notes
 
 PICTURE = (320, 240, 15)
 FEEDBACK = ["rtcp-fb:* nack pli", "rtcp-fb:96 ccm fir", "framerate:15.00"]
@@ -126,11 +129,20 @@ class Stream:
         head = struct.pack("!BBHII", 0x80, self.payload_type, number, number * 900, self.ssrc)
         self.ends[0].sendto(head + text, self.target)
 
+    def put(self, packet):
+        self.ends[0].sendto(packet, self.target)
+
+    def get(self):
+        return self.ends[0].recv(2048)
+
     def control(self, packet):
         self.ends[1].sendto(packet, (self.target[0], self.target[1] + 1))
 
+    def get_control(self):
+        return self.ends[1].recv(2048)
+
     def hear(self):
-        return self.ends[0].recv(2048)[12:]
+        return self.get()[12:]
 
     def nothing(self, seconds=0.3):
         self.ends[0].settimeout(seconds)
@@ -402,27 +414,207 @@ def phone_not_allowed(t):
     no_video(bob)
 
 
-def without_pictures(t, callee, **options):
-    """alice's speech must be encrypted: she offers video, and gets SRTP alone."""
-    world = SecureWorld(t)
-    (a, a_says), (b, b_says) = spoken("The dark blue background."), spoken("Fine punch and lemons.")
-    bob = world.phone(t, callee, b_says, answer="auto", video=PICTURE, **options)
-    alice = world.phone(t, "alice", a_says, video=PICTURE)
-    alice.dial(f"sip:{world.extension(callee)}@{world.domain}")
+# --- under keys --------------------------------------------------------------------------------------
+def both_seen(t, world, alice, bob, a, b):
+    """They talk and see each other, each at its rate; the closed record."""
+    alice.dial(f"sip:{world.extension(bob.name)}@{world.domain}")
     alice.established()
+    for phone in (alice, bob):
+        wait_until(lambda: phone.pictures().shown, 10, f"{phone.name} to see a picture")
     found, record = talk_of_phones(t, world, alice, bob, a, b)
-    no_video(alice)
-    expect(not any(now.running or now.shown for _, now in found), f"{found}")
-    expect("caller by SRTP" in " ".join(record["notes"]), f"{record['notes']}")
+    rates = [now.rate(before) for before, now in found]
+    for (_, now), rate in zip(found, rates):
+        expect(now.key_frames >= 1, "no key frame was decoded")
+        expect(abs(rate - PICTURE[2]) < 2, f"{rate:.1f} pictures a second are shown")
+    expect("with video" in record["notes"], f"{record['notes']}")
+    t.remark += "; " + " and ".join(f"{rate:.1f}" for rate in rates) + " pictures a second"
+    return record
 
 
-@test("secure", 40)
+@test("secure", 60)
 def secure(t):
-    """Two phones whose speech must be encrypted: video would go unprotected, and is refused; they talk by SRTP"""
-    without_pictures(t, "bob")
+    """Two phones by TLS that must be encrypted, with keys in SDP, talk and see each other"""
+    world = SecureWorld(t)
+    (a, a_says), (b, b_says) = voices()
+    bob = world.phone(t, "bob", b_says, answer="auto", video=PICTURE)
+    alice = world.phone(t, "alice", a_says, video=PICTURE)
+    record = both_seen(t, world, alice, bob, a, b)
+    expect("caller by SRTP" in notes(record) and "callee by SRTP" in notes(record), f"notes: {notes(record)}")
+    for reason in ("unauthentic", "unprotectable"):
+        expect(dropped(world, reason) == 0, f"{dropped(world, reason)} packets are {reason}")
 
 
-@test("secure-bridged", 40)
+@test("secure-bridged", 60)
 def secure_bridged(t):
-    """The same where the callee has no SRTP: it is offered no video, and sends none"""
-    without_pictures(t, "carol", secure=False, more="")
+    """A phone that must be encrypted and one of plain RTP talk and see each other"""
+    world = SecureWorld(t)
+    (a, a_says), (b, b_says) = voices()
+    carol = world.phone(t, "carol", b_says, secure=False, more="", answer="auto", video=PICTURE)
+    alice = world.phone(t, "alice", a_says, video=PICTURE)
+    record = both_seen(t, world, alice, carol, a, b)
+    expect("caller by SRTP" in notes(record) and "callee by SRTP" not in notes(record), f"notes: {notes(record)}")
+
+
+@test("secure-dtls", 60)
+def secure_dtls(t):
+    """Two phones with DTLS talk and see each other: a handshake for each line"""
+    world = HandshakeWorld(t)
+    (a, a_says), (b, b_says) = voices()
+    bob = world.phone(t, "bob", b_says, answer="auto", video=PICTURE)
+    alice = world.phone(t, "alice", a_says, video=PICTURE)
+    record = both_seen(t, world, alice, bob, a, b)
+    expect(agreed(record, "caller") and agreed(record, "callee"), f"notes: {notes(record)}")
+    expect(world.handshakes("done") >= 4, f"{world.handshakes('done')} handshakes for two lines of two phones")
+
+
+@test("secure-mixed", 60)
+def secure_mixed(t):
+    """A phone with DTLS calls one with keys in SDP: they talk and see each other"""
+    world = HandshakeWorld(t)
+    (a, a_says), (b, b_says) = voices()
+    dave = world.phone(t, "dave", b_says, answer="auto", keys="sdes", video=PICTURE)
+    alice = world.phone(t, "alice", a_says, video=PICTURE)
+    record = both_seen(t, world, alice, dave, a, b)
+    expect(agreed(record, "caller") and "callee by SRTP" in notes(record), f"notes: {notes(record)}")
+
+
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+
+
+class Locked(Stream):
+    """A stream with keys in SDP (RFC 4568), protected and opened by libsrtp2."""
+
+    def __init__(self, t):
+        super().__init__(t, "video", "96 VP8/90000", FEEDBACK)
+        self.key, self.bare, self.peer = srtp.new_key(SUITE), self.line, None
+        self.out = srtp.Context(SUITE, self.key, True)
+        self.line = self.keyed(1)
+
+    def keyed(self, tag):
+        """Its line, with its key under this tag."""
+        return secured(self.bare, self.key, tag)
+
+    def learn(self, line):
+        """Takes the far end's key."""
+        self.peer = srtp.Context(SUITE, key_of(line)[1], False)
+
+    def put(self, packet):
+        self.ends[0].sendto(self.out.protect(packet), self.target)
+
+    def get(self):
+        return self.peer.unprotect(self.ends[0].recv(2048))
+
+    def control(self, packet):
+        super().control(self.out.protect_control(packet))
+
+    def get_control(self):
+        return self.peer.unprotect_control(self.ends[1].recv(2048))
+
+
+def secured(line, key, tag=1):
+    return line.replace("RTP/AVP", "RTP/SAVP", 1) + srtp.line(key, SUITE, tag)
+
+
+def key_of(line):
+    """(tag, key) of the line's a=crypto of our suite."""
+    found = [(tag, key) for tag, suite, key in srtp.lines(line.text) if suite == SUITE]
+    expect(len(found) == 1, f"{len(found)} keys of {SUITE} in {line}")
+    return found[0]
+
+
+def picture(number, ssrc, text=b"picture"):
+    return struct.pack("!BBHII", 0x80, 96, number & 0xFFFF, number * 900 & 0xFFFFFFFF, ssrc) + text
+
+
+def begun(speaker, listener, ssrc, number):
+    """Speaks until it is heard: what leaves at the moment of the answer may come too early. The next number."""
+    for number in range(number, number + 20):
+        speaker.put(picture(number, ssrc))
+        if not listener.nothing(0.1):
+            return number + 1
+    expect(False, "no picture is seen")
+
+
+@test("secure-packets", 40)
+def secure_packets(t):
+    """Keys on one side: packets keep source and number over a rollover, a NACK names the same, no number leaves twice"""
+    pair = Pair(t, t.world.number("+4938"))
+    one, other = Mouth(t), Mouth(t)
+    there, here = Locked(t), video(t)
+    offered, answered = pair.connect(
+        [secured(one.line, srtp.new_key(SUITE)), there.line], [other.line, here.line])
+    expect(offered[1].transport == "RTP/AVPF" and "crypto" not in offered[1].text, f"{offered[1]}")
+    expect(answered[1].transport == "RTP/SAVPF", f"{answered[1]}")
+    expect(key_of(answered[0])[1] != key_of(answered[1])[1], "speech and pictures have one key")
+    there.learn(answered[1])
+    here.target, there.target = offered[1].target, answered[1].target
+    for speaker, listener in ((there, here), (here, there)):
+        number = begun(speaker, listener, speaker.ssrc, 65_500)
+        for step in range(60):
+            for ssrc, at in ((speaker.ssrc, number + step), (speaker.ssrc + 1, 200 + step)):
+                sent = picture(at, ssrc, b"%d" % step)
+                speaker.put(sent)
+                heard = listener.get()
+                expect(heard == sent, f"{heard} arrived for {sent.hex()}")
+        own, about = speaker.ssrc, listener.ssrc
+        asked = struct.pack("!BBHI", 0x80, 201, 1, own) + struct.pack("!BBHIIHH", 0x81, 205, 3, own, about, 65_533, 7)
+        speaker.control(asked)
+        heard = listener.get_control()
+        expect(heard == asked, f"{asked.hex()} arrived as {heard and heard.hex()}")
+    before = dropped(t.world, "unprotectable")
+    here.put(picture(259, here.ssrc + 1, b"59"))
+    here.put(picture(259, here.ssrc + 1, b"another"))
+    expect(there.nothing(), "a number has left twice")
+    wait_until(lambda: dropped(t.world, "unprotectable") == before + 2, 3, "the repeated ones to be counted")
+    there.ends[0].sendto(picture(900, there.ssrc), there.target)
+    expect(here.nothing(), "what is plain has passed")
+    closed(pair.hang_up())
+
+
+class MustBeSecret(World):
+    """A Demarc whose trunk east must be encrypted, though it comes by UDP."""
+
+    def __init__(self, t):
+        super().__init__(t.folder, t.program, media_pairs=50)
+        t.defer(self.close)
+        self.start()
+
+    def resources(self):
+        document = super().resources()
+        for trunk in document["trunks"]:
+            if trunk["name"] == "east":
+                trunk.update({"srtp": "require", "srtpWithoutTLS": True})
+        return document
+
+
+@test("secure-offered", 40)
+def secure_offered(t):
+    """A side that must be encrypted is asked for keys on each line; one that it answers without is answered with port 0"""
+    world = MustBeSecret(t)
+    pair = Pair(t, world.number("+4938"), world=world)
+    one, other = Mouth(t), Mouth(t)
+    there, here, key = video(t), Locked(t), srtp.new_key(SUITE)
+
+    def keyed(offer):
+        keys = [key for line in offer for _, _, key in srtp.lines(line.text)]
+        expect(len(keys) == 8 and len(set(keys)) == 8, f"{len(set(keys))} keys of {len(keys)}: {offer}")
+        expect([line.transport for line in offer] == ["RTP/SAVP", "RTP/SAVPF"], f"{offer}")
+        here.learn(offer[1])
+        return [secured(other.line, key, key_of(offer[0])[0]), here.keyed(key_of(offer[1])[0])]
+    offered, answered = pair.connect([one.line, there.line], keyed)
+    expect(answered[1].transport == "RTP/AVPF" and "crypto" not in answered[1].text, f"{answered[1]}")
+    here.target, there.target = offered[1].target, answered[1].target
+    for speaker, listener in ((there, here), (here, there)):
+        number = begun(speaker, listener, speaker.ssrc, 7)
+        sent = picture(number, speaker.ssrc)
+        speaker.put(sent)
+        heard = listener.get()
+        expect(heard == sent, f"{heard} arrived for {sent.hex()}")
+    # Pictures in plain words are none.
+    offered, answered = pair.change(
+        pair.caller, [one.line, there.line],
+        lambda offer: [secured(other.line, key, key_of(offer[0])[0]), here.bare])
+    expect(offered[1].port != 0 and answered[1].port == 0, f"{offered[1]}, {answered[1]}")
+    there.put(picture(number + 1, there.ssrc))
+    expect(here.nothing(), "pictures pass that nobody may see")
+    closed(pair.hang_up())

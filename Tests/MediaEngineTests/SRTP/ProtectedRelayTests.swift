@@ -154,6 +154,33 @@ import Testing
     #expect(rig.measure(b)?.unauthentic == 1)
   }
 
+  /// Dialogs of a forked call may answer one offer with the same key, with another in between: what was used under it stays
+  /// used.
+  @Test func aKeyThatComesBackGoesOn() throws {
+    let rig = try Rig()
+    let (plain, secure) = (try Peer(), try Peer())
+    let (first, second) = (try security(suite), try security(suite, ours: 70))
+    var remote = protected(secure.address, first)
+    remote.proto = .rtpAsSent
+    var far = RemoteMedia(plain.address)
+    far.proto = .rtpAsSent
+    let (a, b) = try rig.bridge(far, remote)
+    let ear = try #require(Receiver(first.sending))
+    plain.send(rtp(10), to: a.media)
+    let before = try #require(secure.receive())
+    #expect(try ear.unprotect(before.bytes).get() == rtp(10))
+    for keys in [second, first] {
+      remote.security = keys
+      rig.plane.submit([.remote(b.id, remote)])
+    }
+    rig.measure(b)
+    plain.send(rtp(10), to: a.media)
+    #expect(secure.receiveAll() == [])
+    plain.send(rtp(11), to: a.media)
+    let after = try #require(secure.receive())
+    #expect(try ear.unprotect(after.bytes).get() == rtp(11))
+  }
+
   /// Keys that come in the middle of a call, and go again: the flow goes on.
   @Test func fromPlainToProtectedAndBack() throws {
     let rig = try Rig()
