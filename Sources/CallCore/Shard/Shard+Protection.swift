@@ -98,6 +98,8 @@ extension Shard {
 
   /// How our description for the leg's peer has its speech protected; nil: not at all.
   func protection(for leg: Leg) throws(Cause) -> SDPProtection? {
+    // Most legs have never had anything but plain RTP.
+    if leg.protection.speech.isNone, leg.protection.rules.policy != .require { return nil }
     var agreed = leg.protection.speech
     defer { leg.protection.speech = agreed }
     if answers(leg) { return ownAnswer(agreed) }

@@ -257,6 +257,8 @@ struct PlanGenerator {
       caller.credentials == .right, plan.operatorAfter == nil, caller.pracks,
       !caller.offersInPrack, caller.updatesEarlyAfter == nil
     else { return false }
+    // A fax has no keys, and does not go where there must be some.
+    if office.hasKeys, caller.change.isFax { return false }
     if plan.kind == .application { return !caller.delayedOffer && !caller.change.isFax }
     guard let callee = plan.callees.first, callee.dieAfter == nil,
       callee.steps.last?.status == 200, let answer = callee.steps.last?.after,
