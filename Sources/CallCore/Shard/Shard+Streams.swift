@@ -150,7 +150,19 @@ extension Shard {
         direction: direction ?? musicDirection(sdp, main, from: source, to: leg, offer != nil)
           ?? heldDirection(sdp, main))
     }
-    var hasFurther = false
+    let hasFurther =
+      sdp.media.count > 1 && addFurther(sdp, beside: main, from: source, to: leg, offer, &lines)
+    guard main != nil || hasFurther || sdp.media.allSatisfy({ $0.port == 0 }) else { return nil }
+    return lines
+  }
+
+  /// The lines beside `main`; apart, since few descriptions have any. False: there are none.
+  @inline(never)
+  private func addFurther(
+    _ sdp: SessionDescription, beside main: Int?, from source: Leg?, to leg: Leg,
+    _ offer: OpenOffer?, _ lines: inout SDPLines
+  ) -> Bool {
+    var isAny = false
     for line in furtherLines(sdp, beside: main, leg, source) {
       if let offer, !offers(offer, sdp.media[line].stream, at: line) { continue }
       let media = sdp.media[line]
@@ -164,10 +176,9 @@ extension Shard {
       if protection != nil || dropsFeedback {
         lines.protect(line, by: protection, dropsFeedback: dropsFeedback)
       }
-      hasFurther = true
+      isAny = true
     }
-    guard main != nil || hasFurther || sdp.media.allSatisfy({ $0.port == 0 }) else { return nil }
-    return lines
+    return isAny
   }
 
   /// RFC 3264 §8.4: the old way to hold. Our own address is not 0.0.0.0, so the direction says it.
