@@ -383,12 +383,12 @@ def handshake_baresip(t):
     back = time.monotonic()
     alice.closed(12)
     bob.closed(5)
+    t.remark = f"ended {time.monotonic() - back:.1f} s after the restart"
     record = World.ended(world, call["id"])
     expect(record["cause"] == "interrupted" and UNUSED in (record.get("notes") or []),
            f"the cause is {record['cause']}, notes: {record.get('notes')}")
     expect(recovered(world, "released") == 1, "the metric does not say it")
     world.at_rest()
-    t.remark = f"ended {time.monotonic() - back:.1f} s after the restart"
 
 
 SAID, BACK = "Glue the sheet to the dark blue background.", "The juice of lemons makes fine punch."
