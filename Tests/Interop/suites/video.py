@@ -12,10 +12,9 @@ from harness.conversation import hear_out, part, voices
 from harness.pair import End, Pair, lines
 from harness.ports import free_port
 from harness.process import expect, wait_until
-from harness.world import World
 
 from .dtls import HandshakeWorld, agreed
-from .fax import Mouth, SpeechOnly, closed, image_line, spoken_call, talk
+from .fax import Encrypted, Mouth, SpeechOnly, closed, image_line, spoken_call, talk
 from .secure import SecureWorld, dropped, notes
 
 PICTURE = (320, 240, 15)
@@ -415,8 +414,11 @@ def phone_not_allowed(t):
 
 
 # --- under keys --------------------------------------------------------------------------------------
-def both_seen(t, world, alice, bob, a, b):
-    """They talk and see each other, each at its rate; the closed record."""
+def both_seen(t, world, callee, **options):
+    """alice calls, and they talk and see each other, each at its rate; the closed record."""
+    (a, a_says), (b, b_says) = voices()
+    bob = world.phone(t, callee, b_says, answer="auto", video=PICTURE, **options)
+    alice = world.phone(t, "alice", a_says, video=PICTURE)
     alice.dial(f"sip:{world.extension(bob.name)}@{world.domain}")
     alice.established()
     for phone in (alice, bob):
@@ -435,10 +437,7 @@ def both_seen(t, world, alice, bob, a, b):
 def secure(t):
     """Two phones by TLS that must be encrypted, with keys in SDP, talk and see each other"""
     world = SecureWorld(t)
-    (a, a_says), (b, b_says) = voices()
-    bob = world.phone(t, "bob", b_says, answer="auto", video=PICTURE)
-    alice = world.phone(t, "alice", a_says, video=PICTURE)
-    record = both_seen(t, world, alice, bob, a, b)
+    record = both_seen(t, world, "bob")
     expect("caller by SRTP" in notes(record) and "callee by SRTP" in notes(record), f"notes: {notes(record)}")
     for reason in ("unauthentic", "unprotectable"):
         expect(dropped(world, reason) == 0, f"{dropped(world, reason)} packets are {reason}")
@@ -448,10 +447,7 @@ def secure(t):
 def secure_bridged(t):
     """A phone that must be encrypted and one of plain RTP talk and see each other"""
     world = SecureWorld(t)
-    (a, a_says), (b, b_says) = voices()
-    carol = world.phone(t, "carol", b_says, secure=False, more="", answer="auto", video=PICTURE)
-    alice = world.phone(t, "alice", a_says, video=PICTURE)
-    record = both_seen(t, world, alice, carol, a, b)
+    record = both_seen(t, world, "carol", secure=False, more="")
     expect("caller by SRTP" in notes(record) and "callee by SRTP" not in notes(record), f"notes: {notes(record)}")
 
 
@@ -459,10 +455,7 @@ def secure_bridged(t):
 def secure_dtls(t):
     """Two phones with DTLS talk and see each other: a handshake for each line"""
     world = HandshakeWorld(t)
-    (a, a_says), (b, b_says) = voices()
-    bob = world.phone(t, "bob", b_says, answer="auto", video=PICTURE)
-    alice = world.phone(t, "alice", a_says, video=PICTURE)
-    record = both_seen(t, world, alice, bob, a, b)
+    record = both_seen(t, world, "bob")
     expect(agreed(record, "caller") and agreed(record, "callee"), f"notes: {notes(record)}")
     expect(world.handshakes("done") >= 4, f"{world.handshakes('done')} handshakes for two lines of two phones")
 
@@ -471,10 +464,7 @@ def secure_dtls(t):
 def secure_mixed(t):
     """A phone with DTLS calls one with keys in SDP: they talk and see each other"""
     world = HandshakeWorld(t)
-    (a, a_says), (b, b_says) = voices()
-    dave = world.phone(t, "dave", b_says, answer="auto", keys="sdes", video=PICTURE)
-    alice = world.phone(t, "alice", a_says, video=PICTURE)
-    record = both_seen(t, world, alice, dave, a, b)
+    record = both_seen(t, world, "dave", keys="sdes")
     expect(agreed(record, "caller") and "callee by SRTP" in notes(record), f"notes: {notes(record)}")
 
 
@@ -571,26 +561,10 @@ def secure_packets(t):
     closed(pair.hang_up())
 
 
-class MustBeSecret(World):
-    """A Demarc whose trunk east must be encrypted, though it comes by UDP."""
-
-    def __init__(self, t):
-        super().__init__(t.folder, t.program, media_pairs=50)
-        t.defer(self.close)
-        self.start()
-
-    def resources(self):
-        document = super().resources()
-        for trunk in document["trunks"]:
-            if trunk["name"] == "east":
-                trunk.update({"srtp": "require", "srtpWithoutTLS": True})
-        return document
-
-
 @test("secure-offered", 40)
 def secure_offered(t):
     """A side that must be encrypted is asked for keys on each line; one that it answers without is answered with port 0"""
-    world = MustBeSecret(t)
+    world = Encrypted(t)
     pair = Pair(t, world.number("+4938"), world=world)
     one, other = Mouth(t), Mouth(t)
     there, here, key = video(t), Locked(t), srtp.new_key(SUITE)
