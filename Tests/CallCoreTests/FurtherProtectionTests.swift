@@ -13,18 +13,7 @@ import Testing
   private static func settings(
     users: SRTPPolicy = .allow, carriers: SRTPPolicy = .allow, keys: SRTPKeying = .sdes
   ) -> WorldSettings {
-    var settings = Scene.settings()
-    for i in settings.resources.trunks.indices {
-      settings.resources.trunks[i].srtp.policy = carriers
-      settings.resources.trunks[i].srtp.keys = keys
-      settings.resources.trunks[i].srtp.withoutTLS = true
-    }
-    for i in settings.resources.users.indices {
-      settings.resources.users[i].srtp.policy = users
-      settings.resources.users[i].srtp.keys = keys
-      settings.resources.users[i].srtp.withoutTLS = true
-    }
-    return settings
+    Scene.settings(users: users, carriers: carriers, keys: keys)
   }
 
   /// An answered call from alice to north.

@@ -13,17 +13,7 @@ struct RenewalTests {
   private static func settings(
     users: SRTPPolicy = .allow, keys: SRTPKeying = .sdes
   ) -> WorldSettings {
-    var settings = Scene.settings()
-    for i in settings.resources.trunks.indices {
-      settings.resources.trunks[i].srtp.policy = .require
-      settings.resources.trunks[i].srtp.keys = keys
-      settings.resources.trunks[i].srtp.withoutTLS = true
-    }
-    for i in settings.resources.users.indices {
-      settings.resources.users[i].srtp.policy = users
-      settings.resources.users[i].srtp.withoutTLS = true
-    }
-    return settings
+    Scene.settings(users: users, carriers: .require, keys: keys)
   }
 
   /// A call of alice to a carrier that has been up for some seconds when the process is gone.

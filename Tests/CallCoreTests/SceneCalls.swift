@@ -35,3 +35,17 @@ extension Scene {
       .map { String(decoding: $0.bytes, as: UTF8.self) }.joined()
   }
 }
+
+extension Scene {
+  /// Phones and carriers with SRTP, and keys in SDP that may go by UDP.
+  static func settings(
+    users: SRTPPolicy, carriers: SRTPPolicy, keys: SRTPKeying
+  ) -> WorldSettings {
+    var (rules, settings) = (SRTPRules(), Scene.settings())
+    (rules.keys, rules.withoutTLS, rules.policy) = (keys, true, carriers)
+    for i in settings.resources.trunks.indices { settings.resources.trunks[i].srtp = rules }
+    rules.policy = users
+    for i in settings.resources.users.indices { settings.resources.users[i].srtp = rules }
+    return settings
+  }
+}

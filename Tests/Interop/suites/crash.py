@@ -6,7 +6,7 @@ import time
 from harness import audio, dtls, srtp
 from harness.audio import silence
 from harness.case import test
-from harness.linphone import Linphone
+from harness.linphone import registered_user
 from harness.pair import Pair
 from harness.pair import audio as audio_line
 from harness.pair import lines
@@ -17,6 +17,7 @@ from harness.sipp import optional, pause, recv, reply, scenario, sdp, send, uac,
 from harness.world import World
 
 from .dtls import BY_DTLS, HandshakeWorld
+from .secure import MANDATORY
 
 # Of speech, from the last packet before the process was killed to the first one after it; seconds.
 GAP = 2.0
@@ -400,22 +401,13 @@ def over_and_over(text, seconds=60):
     return words, audio.numpy.tile(words, int(seconds * audio.RATE / len(words)) + 1)
 
 
-def linphone(t, world, user, says):
-    phone = Linphone(
-        t.folder, user, world.users[user]["password"], world.sip, world.domain, says,
-        sip="media_encryption=srtp\nmedia_encryption_mandatory=1\n")
-    t.defer(phone.stop)
-    phone.registered()
-    return phone
-
-
 @test("linphone", 90)
 def keys_of_linphone(t):
     """linphone under keys of SDP in a call with a phone of plain RTP: it takes new ones, and each hears the other whole"""
     world = HandshakeWorld(t)
     (said, says), (back, says_back) = over_and_over(SAID), over_and_over(BACK)
     carol = world.phone(t, "carol", says_back, answer="auto", keys=None)
-    phone = linphone(t, world, "dave", says)
+    phone = registered_user(t, world, "dave", says, sip=MANDATORY)
     phone.type(f"call sip:{world.extension('carol')}@{world.domain}")
     call = world.live(world.extension("carol"), 10)
     carol.wait_heard(2, 10)
@@ -439,7 +431,7 @@ def keys_of_linphone_at_the_echo(t):
     """linphone under keys of SDP hears its words from the echo application again"""
     world = HandshakeWorld(t)
     said, says = over_and_over(SAID)
-    phone = linphone(t, world, "dave", says)
+    phone = registered_user(t, world, "dave", says, sip=MANDATORY)
     phone.type(f"call sip:9001@{world.domain}")
     call = world.live("9001", 10)
     time.sleep(2)

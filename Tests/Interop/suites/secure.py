@@ -11,6 +11,8 @@ from harness.ports import free_port
 from harness.process import expect, wait_until
 from suites.streams import StreamWorld
 
+# Of linphone.
+MANDATORY = "media_encryption=srtp\nmedia_encryption_mandatory=1\n"
 WORDS = "Glue the sheet to the dark blue background."
 BACK = "The juice of lemons makes fine punch."
 
@@ -105,8 +107,7 @@ def linphone(t):
     """linphone with mandatory SRTP hears its own words from the echo application"""
     world = SecureWorld(t)
     words, says = audio.spoken(WORDS)
-    phone = registered_user(
-        t, world, "dave", says, sip="media_encryption=srtp\nmedia_encryption_mandatory=1\n")
+    phone = registered_user(t, world, "dave", says, sip=MANDATORY)
     record, likeness = phone.hear_echo(world, words)
     expect("caller by SRTP" in notes(record), f"notes: {notes(record)}")
     t.remark = f"{likeness}; {notes(record)}"
